@@ -1,0 +1,109 @@
+/* applications.c - which applications of which daemon groups are known from the configuration alone.
+ *
+ * They are loaded before the first request, and a group with a single application runs it in the main interpreter, where
+ * extension modules that know nothing of sub-interpreters work. */
+#include "group.h"
+#include "target.h"
+
+#include <apr_hash.h>
+#include <apr_strings.h>
+#include <http_core.h>
+
+typedef struct application {
+    const char *script, *callable, *application_group;
+} application;
+
+static int is_static(const char *name)
+{
+    return !name || strncmp(name, "%{ENV:", 6) != 0;
+}
+
+/* What the sections of a server say for everything in it; sections for directories and locations are not looked into. */
+static const wsgi_dir_config *defaults_of(server_rec *s)
+{
+    return ap_get_module_config(s->lookup_defaults, &wsgi_module);
+}
+
+static void add_application(apr_pool_t *p, apr_hash_t *by_group, server_rec *s, const wsgi_alias *alias)
+{
+    const wsgi_dir_config *dir = defaults_of(s);
+    const char *group = alias->process_group ? alias->process_group : dir->process_group;
+    const char *app_group = alias->application_group ? alias->application_group : dir->application_group;
+    const char *callable = alias->callable ? alias->callable : dir->callable, *mount;
+    apr_array_header_t *known;
+    application *app;
+
+    if (!group || alias->regex || !is_static(group) || !is_static(app_group) || !is_static(callable))
+        return;
+    if (alias->target[strlen(alias->target) - 1] == '/')
+        return; /* a directory: its scripts are not known yet */
+    mount = wsgi_collapse(p, alias->location, strlen(alias->location));
+    group = wsgi_expand(p, group, s, mount);
+    if (!wsgi_group_find(group))
+        return;
+    known = apr_hash_get(by_group, group, APR_HASH_KEY_STRING);
+    if (!known) {
+        known = apr_array_make(p, 4, sizeof(application));
+        apr_hash_set(by_group, group, APR_HASH_KEY_STRING, known);
+    }
+    app = apr_array_push(known);
+    app->script = alias->target;
+    app->callable = callable ? callable : "application";
+    app->application_group = wsgi_expand(p, app_group, s, mount);
+}
+
+static int is_one_application(const apr_array_header_t *known)
+{
+    const application *first = &APR_ARRAY_IDX(known, 0, application);
+
+    for (int i = 1; i < known->nelts; i++) {
+        const application *other = &APR_ARRAY_IDX(known, i, application);
+
+        if (strcmp(first->script, other->script) || strcmp(first->callable, other->callable))
+            return 0;
+    }
+    return 1;
+}
+
+static int has_preload(const wsgi_group *g, const char *record)
+{
+    for (int i = 0; i < g->preloads->nelts; i++)
+        if (!strcmp(APR_ARRAY_IDX(g->preloads, i, const char *), record))
+            return 1;
+    return 0;
+}
+
+static void store(apr_pool_t *p, wsgi_group *g, const apr_array_header_t *known)
+{
+    int one = is_one_application(known);
+
+    for (int i = 0; i < known->nelts; i++) {
+        const application *app = &APR_ARRAY_IDX(known, i, application);
+        const char *group = one ? "" : app->application_group, *record;
+
+        if (one)
+            APR_ARRAY_PUSH(g->main_groups, const char *) = app->application_group;
+        record = apr_psprintf(p, "%s\n%s\n%s", group, app->script, app->callable);
+        if (!has_preload(g, record))
+            APR_ARRAY_PUSH(g->preloads, const char *) = record;
+    }
+}
+
+void wsgi_applications_collect(apr_pool_t *p, server_rec *main_server)
+{
+    apr_hash_t *by_group = apr_hash_make(p);
+
+    for (server_rec *s = main_server; s; s = s->next) {
+        apr_array_header_t *aliases = wsgi_server_of(s)->aliases;
+
+        for (int i = 0; i < aliases->nelts; i++)
+            add_application(p, by_group, s, &APR_ARRAY_IDX(aliases, i, wsgi_alias));
+    }
+    for (apr_hash_index_t *hi = apr_hash_first(p, by_group); hi; hi = apr_hash_next(hi)) {
+        const void *name;
+        void *known;
+
+        apr_hash_this(hi, &name, NULL, &known);
+        store(p, wsgi_group_find(name), known);
+    }
+}

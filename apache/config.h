@@ -1,0 +1,79 @@
+/* config.h - what the configuration says: the directives, per server and per directory.
+ *
+ * Read-only after the configuration is loaded; lives as long as pconf. */
+#ifndef WSGI_CONFIG_H
+#define WSGI_CONFIG_H
+
+#include <httpd.h>
+#include <http_config.h>
+
+typedef struct wsgi_group wsgi_group;
+
+#define WSGI_UNSET (-1)
+
+/* One WSGIScriptAlias or WSGIScriptAliasMatch. */
+typedef struct wsgi_alias {
+    const char *location;          /* URL prefix; NULL for the Match form */
+    ap_regex_t *regex;
+    const char *target;            /* file or directory, may hold $1 in the Match form */
+    const char *process_group;     /* NULL: not given here */
+    const char *application_group;
+    const char *callable;
+    int pass_authorization;        /* or WSGI_UNSET */
+    const char *where;             /* "site.conf:14" */
+} wsgi_alias;
+
+typedef struct wsgi_server_config {
+    apr_array_header_t *aliases;   /* of wsgi_alias; after merging a virtual host's own come first */
+    apr_array_header_t *groups;    /* of wsgi_group *, in the main server's config only */
+    const char *python_home;
+    const char *python_path;
+    const char *socket_prefix;
+    int restrict_embedded;
+} wsgi_server_config;
+
+typedef struct wsgi_dir_config {
+    const char *process_group;
+    const char *application_group;
+    const char *callable;
+    int pass_authorization;
+    int script_reloading;
+    int chunked_request;
+    int error_override;
+    int enable_sendfile;
+    int map_head;                  /* enum wsgi_map_head or WSGI_UNSET */
+} wsgi_dir_config;
+
+enum wsgi_map_head { WSGI_HEAD_OFF, WSGI_HEAD_ON, WSGI_HEAD_AUTO };
+
+extern module AP_MODULE_DECLARE_DATA wsgi_module;
+extern const command_rec wsgi_commands[];
+
+void *wsgi_server_create(apr_pool_t *p, server_rec *s);
+void *wsgi_server_merge(apr_pool_t *p, void *base, void *add);
+void *wsgi_dir_create(apr_pool_t *p, char *dir);
+void *wsgi_dir_merge(apr_pool_t *p, void *base, void *add);
+
+wsgi_server_config *wsgi_server_of(const server_rec *s);
+const wsgi_dir_config *wsgi_dir_of(const request_rec *r);
+
+/* The server-wide settings live in the main server. */
+wsgi_server_config *wsgi_main_config(void);
+void wsgi_config_remember_main(server_rec *s);
+
+/* The interpreter for embedded mode and the default of daemon groups: WSGIPythonHome's, or the one the module was built for. */
+const char *wsgi_python_of_home(apr_pool_t *p, const char *home); /* home NULL: WSGIPythonHome, then the default */
+
+/* Directory of the Python package httpd_wsgi. */
+const char *wsgi_package_dir(void);
+
+/* "name.conf:12" of the directive being read. */
+const char *wsgi_where(cmd_parms *cmd);
+
+/* ServerName[:port unless 80 or 443], from the configuration alone. */
+const char *wsgi_server_name(apr_pool_t *p, const server_rec *s);
+
+/* The nearest of the NULL-terminated names, or NULL when none is near. */
+const char *wsgi_nearest(apr_pool_t *p, const char *word, const char *const *names);
+
+#endif

@@ -1,0 +1,283 @@
+/* embed.c - embedded mode. What Python there is, is asked of that Python itself: `PYTHON _boot.py probe`; then its libpython and
+ * the runtime built for it are loaded. The state is per Apache child: written once under load_lock, read-only afterwards. */
+#include "embed.h"
+
+#include "body.h"
+#include "respond.h"
+#include "vars.h"
+#include "wire/contract.h"
+
+#include <ap_mpm.h>
+#include <apr_strings.h>
+#include <apr_thread_mutex.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_main.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+APLOG_USE_MODULE(wsgi);
+
+enum load_state { NOT_LOADED, LOADED, FAILED };
+
+static apr_thread_mutex_t *load_lock;
+static apr_pool_t *child_pool;
+static volatile int state;
+static const wire_runtime *runtime; /* set before state becomes LOADED */
+
+/* ---- loading ---- */
+
+typedef struct facts {
+    const char *version, *executable, *libpython, *runtime, *package;
+} facts;
+
+/* Runs the probe and returns everything it wrote to stdout and stderr; *status is its wait status. NULL: it did not run. */
+static char *run_probe(apr_pool_t *p, const char *python, int *status, const char **error)
+{
+    char *argv[] = {(char *)python, apr_pstrcat(p, wsgi_package_dir(), "/_boot.py", NULL), (char *)"probe", NULL};
+    posix_spawn_file_actions_t actions;
+    char *out = apr_pcalloc(p, 8192);
+    size_t used = 0;
+    int ends[2], rc;
+    ssize_t n;
+    pid_t pid;
+
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return *error = strerror(errno), NULL;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
+    rc = posix_spawn(&pid, python, &actions, NULL, argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ends[1]);
+    while (rc == 0 && used < 8191 && ((n = read(ends[0], out + used, 8191 - used)) > 0 || (n < 0 && errno == EINTR)))
+        used += n > 0 ? (size_t)n : 0;
+    close(ends[0]);
+    if (rc != 0)
+        return *error = strerror(rc), NULL;
+    while (waitpid(pid, status, 0) < 0 && errno == EINTR)
+        ;
+    return out;
+}
+
+static void parse_facts(facts *f, char *text)
+{
+    char *last, *line;
+
+    memset(f, 0, sizeof(*f));
+    for (line = apr_strtok(text, "\n", &last); line; line = apr_strtok(NULL, "\n", &last)) {
+        char *value = strchr(line, '=');
+
+        if (!value)
+            continue;
+        *value++ = '\0';
+        if (!strcmp(line, "version"))
+            f->version = value;
+        else if (!strcmp(line, "executable"))
+            f->executable = value;
+        else if (!strcmp(line, "libpython"))
+            f->libpython = value;
+        else if (!strcmp(line, "runtime"))
+            f->runtime = value;
+        else if (!strcmp(line, "package"))
+            f->package = value;
+    }
+}
+
+static const char *probe(apr_pool_t *p, const char *python, facts *f)
+{
+    const char *error = NULL;
+    char *text;
+    int status = 0;
+
+    text = run_probe(p, python, &status, &error);
+    if (!text)
+        return apr_psprintf(p, "%s cannot be run: %s; set WSGIPythonHome to the prefix of a Python installation or virtual "
+                            "environment that the Apache user can read", python, error);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        return apr_psprintf(p, "%s does not work: %s", python, *text ? text : "it printed nothing");
+    parse_facts(f, text);
+    if (!f->version || !f->runtime || !f->libpython || !f->executable)
+        return apr_psprintf(p, "%s gave no usable answer about itself", python);
+    if (!*f->libpython)
+        return apr_psprintf(p, "Python %s (%s) has no shared libpython, which embedded mode needs; use WSGIDaemonProcess with "
+                            "python-home=, or a Python built with --enable-shared", f->version, f->executable);
+    return NULL;
+}
+
+/* Everything Python prints outside a request. */
+static void log_process(int level, const char *text, size_t len)
+{
+    ap_log_error(APLOG_MARK, level & APLOG_LEVELMASK, 0, ap_server_conf, "%.*s", (int)len, text);
+}
+
+static const char *start_runtime(apr_pool_t *p, const char *python, const facts *f)
+{
+    wire_embed_config config = {.package_dir = f->package, .python_exe = python,
+                                .python_path = wsgi_main_config()->python_path, .log = log_process};
+    char *err = apr_pcalloc(p, 1024);
+    void *library;
+
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &config.threads);
+    ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &config.processes);
+    if (config.threads == 0)
+        config.threads = 1;
+    /* Global: extension modules of most distributions take libpython's symbols from the process. */
+    if (!dlopen(f->libpython, RTLD_NOW | RTLD_GLOBAL))
+        return apr_psprintf(p, "%s could not be loaded: %s", f->libpython, dlerror());
+    library = dlopen(f->runtime, RTLD_NOW | RTLD_LOCAL);
+    if (!library)
+        return apr_psprintf(p, "%s could not be loaded: %s", f->runtime, dlerror());
+    runtime = dlsym(library, WIRE_RUNTIME_SYMBOL);
+    if (!runtime || runtime->contract_version != WIRE_CONTRACT_VERSION || runtime->block_magic != WIRE_BLOCK_MAGIC)
+        return apr_psprintf(p, "%s is of another version than the Apache module; run \"%s -m pip install --upgrade httpd-wsgi\" "
+                            "and restart Apache", f->runtime, f->executable);
+    return runtime->start(&config, err, 1024) < 0 ? err : NULL;
+}
+
+static apr_status_t stop_runtime(void *unused)
+{
+    (void)unused;
+    runtime->stop();
+    return APR_SUCCESS;
+}
+
+static void load_locked(void)
+{
+    const char *python, *error;
+    apr_pool_t *p;
+    facts f;
+
+    apr_pool_create(&p, child_pool);
+    python = wsgi_python_of_home(p, NULL);
+    error = probe(p, python, &f);
+    if (!error)
+        error = start_runtime(p, python, &f);
+    if (error) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, ap_server_conf,
+                     "WSGI0501: Python could not be loaded into this Apache process: %s; requests that need it get 500", error);
+        state = FAILED;
+    } else {
+        apr_pool_pre_cleanup_register(child_pool, NULL, stop_runtime);
+        ap_log_error(APLOG_MARK, APLOG_INFO, 0, ap_server_conf, "WSGI0502: Python %s loaded from %s", f.version, f.libpython);
+        state = LOADED;
+    }
+    apr_pool_destroy(p);
+}
+
+static int is_loaded(void)
+{
+    if (state == NOT_LOADED) {
+        apr_thread_mutex_lock(load_lock);
+        if (state == NOT_LOADED)
+            load_locked();
+        apr_thread_mutex_unlock(load_lock);
+    }
+    return state == LOADED;
+}
+
+/* ---- wire_ops ---- */
+
+typedef struct embedded {
+    request_rec *r;
+    wsgi_respond out;
+    wsgi_body_reader body;
+} embedded;
+
+static int64_t op_read_body(void *ctx, char *buf, size_t len)
+{
+    embedded *e = ctx;
+
+    return wsgi_body_read(&e->body, buf, len);
+}
+
+static int op_send_head(void *ctx, const wire_response *head)
+{
+    embedded *e = ctx;
+
+    wsgi_respond_head(&e->out, head);
+    return WIRE_IO_OK;
+}
+
+static int op_send_data(void *ctx, const char *data, size_t len, int flags)
+{
+    embedded *e = ctx;
+    int rc;
+
+    wsgi_respond_data(&e->out, data, len);
+    rc = flags & WIRE_SEND_FLUSH ? wsgi_respond_flush(&e->out) : wsgi_respond_send(&e->out);
+    return rc < 0 ? WIRE_IO_GONE : WIRE_IO_OK;
+}
+
+static int op_send_file(void *ctx, int fd, int64_t offset, int64_t len)
+{
+    embedded *e = ctx;
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+    if (own < 0)
+        return WIRE_IO_FAILED;
+    wsgi_respond_file(&e->out, own, offset, len);
+    return wsgi_respond_send(&e->out) < 0 ? WIRE_IO_GONE : WIRE_IO_OK;
+}
+
+static void op_log(void *ctx, int level, const char *text, size_t len)
+{
+    embedded *e = ctx;
+
+    ap_log_rerror(APLOG_MARK, level & APLOG_LEVELMASK, 0, e->r, "%.*s", (int)len, text);
+}
+
+static const wire_ops ops = {op_read_body, op_send_head, op_send_data, op_send_file, op_log};
+
+static int result_of(embedded *e, enum wire_outcome outcome)
+{
+    switch (outcome) {
+    case WIRE_DONE:
+        return wsgi_respond_end(&e->out);
+    case WIRE_CLIENT_GONE:
+        return OK;
+    case WIRE_ERROR_404:
+        return HTTP_NOT_FOUND;
+    case WIRE_ERROR_504:
+        return HTTP_GATEWAY_TIME_OUT;
+    case WIRE_ABORTED:
+        return wsgi_respond_abort(&e->out);
+    default:
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+}
+
+int wsgi_embed_run(request_rec *r, const wsgi_target *t)
+{
+    embedded e = {.r = r};
+    wsgi_body body = wsgi_body_of(r);
+    const char *block;
+    size_t len;
+    int rc;
+
+    if (!is_loaded())
+        return HTTP_INTERNAL_SERVER_ERROR; /* logged once, when loading failed */
+    if ((rc = wsgi_vars_build(&block, &len, r, t, &body)) != OK)
+        return rc;
+    wsgi_respond_init(&e.out, r);
+    wsgi_body_reader_init(&e.body, r);
+    return result_of(&e, runtime->run(block, len, &ops, &e));
+}
+
+static void child_init(apr_pool_t *p, server_rec *s)
+{
+    (void)s;
+    child_pool = p;
+    state = NOT_LOADED;
+    apr_thread_mutex_create(&load_lock, APR_THREAD_MUTEX_DEFAULT, p);
+}
+
+void wsgi_embed_register_hooks(apr_pool_t *p)
+{
+    (void)p;
+    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
+}

@@ -1,0 +1,64 @@
+/* group.h - daemon process groups: their options, and how an Apache child reaches their workers.
+ *
+ * A wsgi_group is made while the configuration is read and lives as long as pconf. */
+#ifndef WSGI_GROUP_H
+#define WSGI_GROUP_H
+
+#include "config.h"
+#include "wire/group.h"
+
+#include <apr_time.h>
+
+struct wsgi_group {
+    const char *name;
+    const char *where;             /* "site.conf:14" */
+    server_rec *server;            /* the server that defined it */
+    int number;                    /* 1, 2, 3 … in order of definition */
+
+    /* Options of WSGIDaemonProcess, filled from the table in options.c. Times in seconds; NULL: not given. */
+    int processes, processes_given;
+    int threads;
+    const char *user, *group, *supplementary_groups, *umask, *home, *lang, *locale;
+    const char *python_home, *python_path, *display_name;
+    int shutdown_timeout, startup_timeout, graceful_timeout, connect_timeout, socket_timeout, listen_backlog;
+
+    apr_array_header_t *preloads;    /* of const char *: settings records, made by applications.c */
+    apr_array_header_t *main_groups; /* of const char * */
+
+    /* Parent, inherited by children. */
+    int listen_fd;                 /* -1 in children */
+    int path_fd;                   /* O_PATH descriptor of the unlinked socket; children connect through it */
+    volatile wire_board *board;
+};
+
+/* Parses "name option=value …" of WSGIDaemonProcess. NULL, or what is wrong. */
+const char *wsgi_group_define(cmd_parms *cmd, const char *args);
+
+wsgi_group *wsgi_group_find(const char *name);
+
+/* Fills preloads and main_groups of every group from the aliases of all servers. Parent, post_config. */
+void wsgi_applications_collect(apr_pool_t *p, server_rec *main_server);
+
+/* enum wire_board_state. Any process. */
+int wsgi_group_board_state(const wsgi_group *g, int *retry_after_s);
+
+/* Apache children, any thread: a blocking, close-on-exec connection to a worker. APR_SUCCESS or the error of connect(). A full
+ * backlog is waited for until connect-timeout. */
+apr_status_t wsgi_child_connect(wsgi_group *g, int *out_fd);
+
+apr_interval_time_t wsgi_group_socket_timeout(const wsgi_group *g, const server_rec *s);
+
+/* Sockets, lifeline, boards and supervisors: post_config, child_init, monitor. */
+void wsgi_group_register_hooks(apr_pool_t *p);
+
+/* ---- spawn.c ---- */
+
+typedef struct wsgi_spawn {
+    int listen_fd, lifeline_fd, settings_fd, board_fd; /* become WIRE_FD_LISTEN … in the new process */
+    int log_fd;                                        /* its standard output and error */
+} wsgi_spawn;
+
+/* Apache parent only. Starts `PYTHON _boot.py supervisor` as the group's user. 0 and *pid, or an errno. */
+apr_status_t wsgi_parent_spawn(const wsgi_group *g, const wsgi_spawn *fds, apr_pool_t *scratch, pid_t *pid);
+
+#endif

@@ -1,0 +1,38 @@
+#include "handler.h"
+
+#include "client.h"
+#include "embed.h"
+#include "target.h"
+
+#include <http_log.h>
+#include <http_protocol.h>
+
+APLOG_USE_MODULE(wsgi);
+
+/* RFC 9112 section 6: how long the request's body is. */
+static int admit_body(request_rec *r)
+{
+    const char *encoding = apr_table_get(r->headers_in, "Transfer-Encoding");
+
+    if (encoding && strcasecmp(encoding, "chunked") != 0) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0301: Transfer-Encoding %s is not supported", encoding);
+        return HTTP_NOT_IMPLEMENTED;
+    }
+    if (encoding && wsgi_dir_of(r)->chunked_request == 0) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0302: WSGIChunkedRequest Off refuses a body of unknown length");
+        return HTTP_LENGTH_REQUIRED;
+    }
+    return ap_setup_client_block(r, REQUEST_CHUNKED_DECHUNK);
+}
+
+int wsgi_handler(request_rec *r)
+{
+    const wsgi_target *target;
+    int rc;
+
+    if ((rc = wsgi_target_resolve(&target, r)) != OK)
+        return rc;
+    if ((rc = admit_body(r)) != OK)
+        return rc;
+    return target->group ? wsgi_client_run(r, target) : wsgi_embed_run(r, target);
+}

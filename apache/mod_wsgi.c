@@ -1,0 +1,27 @@
+/* mod_wsgi.c - the module as httpd sees it. Everything it does is in the files whose hooks it registers. */
+#include "config.h"
+#include "embed.h"
+#include "group.h"
+#include "handler.h"
+#include "target.h"
+
+static void register_hooks(apr_pool_t *p)
+{
+    wsgi_target_register_hooks(p);
+    wsgi_group_register_hooks(p);
+    wsgi_embed_register_hooks(p);
+    ap_hook_handler(wsgi_handler, NULL, NULL, APR_HOOK_MIDDLE);
+}
+
+AP_DECLARE_MODULE(wsgi) = {
+    STANDARD20_MODULE_STUFF,
+    wsgi_dir_create,
+    wsgi_dir_merge,
+    wsgi_server_create,
+    wsgi_server_merge,
+    wsgi_commands,
+    register_hooks,
+#ifdef AP_MODULE_FLAG_NONE
+    AP_MODULE_FLAG_NONE,
+#endif
+};

@@ -1,0 +1,228 @@
+/* spawn.c - starts a group's supervisor: fork, drop privileges, exec.
+ *
+ * Between fork and exec only system calls are made, since Apache may have other threads. What needs memory or the name services is
+ * prepared before. */
+#include "group.h"
+
+#include <apr_strings.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <http_log.h>
+#include <mpm_common.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <unixd.h>
+
+APLOG_USE_MODULE(wsgi);
+
+typedef struct plan {
+    const char *python;
+    char **argv, **env;
+    const char *home;   /* working directory or NULL */
+    int umask;          /* or -1 */
+    int drop;           /* started as root: change to uid and gids */
+    uid_t uid;
+    gid_t gids[256];
+    int ngids;
+    const char *group, *where;
+} plan;
+
+static int plan_user(plan *pl, const wsgi_group *g, apr_pool_t *p, struct passwd **pw)
+{
+    char *list, *name, *last;
+    gid_t gid;
+
+    pl->uid = g->user ? ap_uname2id(g->user) : ap_unixd_config.user_id;
+    *pw = getpwuid(pl->uid);
+    gid = g->group ? ap_gname2id(g->group) : g->user && *pw ? (*pw)->pw_gid : ap_unixd_config.group_id;
+    pl->drop = geteuid() == 0;
+    pl->gids[0] = gid;
+    pl->ngids = 1;
+    if (g->supplementary_groups) {
+        list = apr_pstrdup(p, g->supplementary_groups);
+        for (name = apr_strtok(list, ",", &last); name && pl->ngids < 256; name = apr_strtok(NULL, ",", &last))
+            pl->gids[pl->ngids++] = ap_gname2id(name);
+    } else if (pl->drop && *pw) {
+        pl->ngids = 256;
+        if (getgrouplist((*pw)->pw_name, gid, pl->gids, &pl->ngids) < 0)
+            pl->ngids = 256;
+    }
+    return pl->drop && pl->uid == 0 ? EPERM : 0;
+}
+
+static void set_env(apr_array_header_t *env, apr_pool_t *p, const char *name, const char *value)
+{
+    size_t len = strlen(name);
+
+    if (!value)
+        return;
+    for (int i = 0; i < env->nelts; i++) {
+        char **at = &APR_ARRAY_IDX(env, i, char *);
+
+        if (!strncmp(*at, name, len) && (*at)[len] == '=') {
+            *at = apr_pstrcat(p, name, "=", value, NULL);
+            return;
+        }
+    }
+    APR_ARRAY_PUSH(env, char *) = apr_pstrcat(p, name, "=", value, NULL);
+}
+
+static char **plan_env(const wsgi_group *g, apr_pool_t *p, const struct passwd *pw)
+{
+    apr_array_header_t *env = apr_array_make(p, 64, sizeof(char *));
+
+    for (char **at = environ; *at; at++)
+        APR_ARRAY_PUSH(env, char *) = *at;
+    if (pw) {
+        set_env(env, p, "HOME", pw->pw_dir);
+        set_env(env, p, "USER", pw->pw_name);
+        set_env(env, p, "LOGNAME", pw->pw_name);
+    }
+    set_env(env, p, "LANG", g->lang);
+    set_env(env, p, "LC_ALL", g->locale);
+    APR_ARRAY_PUSH(env, char *) = NULL;
+    return (char **)env->elts;
+}
+
+/* ---- in the new process ---- */
+
+/* One record in the error log's format. */
+__attribute__((format(printf, 2, 3))) static void say(const plan *pl, const char *format, ...)
+{
+    char stamp[40], text[2048];
+    time_t now = time(NULL);
+    struct tm tm;
+    va_list args;
+    int len;
+
+    localtime_r(&now, &tm);
+    strftime(stamp, sizeof(stamp), "%a %b %d %H:%M:%S.000000 %Y", &tm);
+    len = snprintf(text, sizeof(text), "[%s] [wsgi:error] [pid %d] WSGI0604: group %s (%s): ", stamp, (int)getpid(),
+                   pl->group, pl->where);
+    va_start(args, format);
+    len += vsnprintf(text + len, sizeof(text) - (size_t)len - 2, format, args);
+    va_end(args);
+    if (len > (int)sizeof(text) - 2)
+        len = sizeof(text) - 2;
+    text[len++] = '\n';
+    if (write(STDERR_FILENO, text, (size_t)len) < 0)
+        _exit(127);
+}
+
+/* The first directory of path that this user cannot enter, in place; NULL when all can be. */
+static const char *blocking_directory(char *path)
+{
+    for (char *slash = path + 1; (slash = strchr(slash, '/')); slash++) {
+        *slash = '\0';
+        if (access(path, X_OK) != 0)
+            return path;
+        *slash = '/';
+    }
+    return NULL;
+}
+
+static void explain_exec_failure(const plan *pl, int error)
+{
+    const char *blocked;
+    char path[4096], resolved[4096];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%s", pl->python);
+    blocked = blocking_directory(path);
+    if (!blocked && realpath(pl->python, resolved) == NULL && errno == EACCES) {
+        ssize_t n = readlink(pl->python, path, sizeof(path) - 1); /* a virtual environment's python is a link */
+
+        if (n > 0) {
+            path[n] = '\0';
+            blocked = path[0] == '/' ? blocking_directory(path) : NULL;
+        }
+    }
+    if (blocked) {
+        int mode = stat(blocked, &st) == 0 ? (int)(st.st_mode & 07777) : -1;
+
+        say(pl, "uid %d cannot run %s: it may not enter the directory %s (mode %04o); run \"chmod o+x %s\" or use a Python "
+            "that is installed elsewhere (python-home=); requests get 503", (int)geteuid(), pl->python, blocked,
+            mode < 0 ? 0 : (unsigned)mode, blocked);
+    } else if (error == ENOENT) {
+        say(pl, "%s does not exist; create the environment (python3 -m venv) or change python-home=; requests get 503",
+            pl->python);
+    } else {
+        say(pl, "uid %d cannot run %s: %s; requests get 503", (int)geteuid(), pl->python, strerror(error));
+    }
+}
+
+static void become(const plan *pl)
+{
+    if (pl->drop && (setgroups((size_t)pl->ngids, pl->gids) < 0 || setgid(pl->gids[0]) < 0 || setuid(pl->uid) < 0)) {
+        say(pl, "uid %d and gid %d cannot be taken on: %s", (int)pl->uid, (int)pl->gids[0], strerror(errno));
+        _exit(126);
+    }
+    if (pl->umask >= 0)
+        umask((mode_t)pl->umask);
+    if (chdir(pl->home ? pl->home : "/") < 0) {
+        say(pl, "home=%s cannot be entered: %s", pl->home ? pl->home : "/", strerror(errno));
+        _exit(126);
+    }
+}
+
+/* Moves the descriptors to their fixed places without overwriting one that is still to be moved. */
+static void place(int *from, int count, int first)
+{
+    for (int i = 0; i < count; i++)
+        from[i] = fcntl(from[i], F_DUPFD, 64);
+    for (int i = 0; i < count; i++)
+        dup2(from[i], first + i);
+}
+
+static void child(const plan *pl, const wsgi_spawn *fds)
+{
+    int moved[] = {fds->listen_fd, fds->lifeline_fd, fds->settings_fd, fds->board_fd};
+    int log = fds->log_fd, null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    sigset_t none;
+
+    setsid();
+    if (log != STDERR_FILENO)
+        dup2(log, STDERR_FILENO);
+    dup2(STDERR_FILENO, STDOUT_FILENO);
+    dup2(null, STDIN_FILENO);
+    place(moved, 4, WIRE_FD_LISTEN);
+    for (int fd = WIRE_FD_BOARD + 1; fd < 4096; fd++)
+        close(fd); /* nothing of Apache may stay open, whoever forgot to mark it */
+    for (int sig = 1; sig < NSIG; sig++)
+        signal(sig, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    become(pl);
+    execve(pl->python, pl->argv, pl->env);
+    explain_exec_failure(pl, errno);
+    _exit(126);
+}
+
+apr_status_t wsgi_parent_spawn(const wsgi_group *g, const wsgi_spawn *fds, apr_pool_t *p, pid_t *pid)
+{
+    plan *pl = apr_pcalloc(p, sizeof(*pl));
+    struct passwd *pw;
+    int rc = plan_user(pl, g, p, &pw);
+
+    if (rc)
+        return rc;
+    pl->python = wsgi_python_of_home(p, g->python_home);
+    pl->argv = apr_pcalloc(p, 4 * sizeof(char *));
+    pl->argv[0] = (char *)pl->python;
+    pl->argv[1] = apr_pstrcat(p, wsgi_package_dir(), "/_boot.py", NULL);
+    pl->argv[2] = (char *)"supervisor";
+    pl->env = plan_env(g, p, pw);
+    pl->home = g->home;
+    pl->umask = g->umask ? (int)strtol(g->umask, NULL, 8) : -1;
+    pl->group = g->name;
+    pl->where = g->where;
+    *pid = fork();
+    if (*pid == 0)
+        child(pl, fds);
+    return *pid < 0 ? errno : APR_SUCCESS;
+}

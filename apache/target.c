@@ -1,0 +1,268 @@
+#include "target.h"
+
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_protocol.h>
+#include <http_request.h>
+
+APLOG_USE_MODULE(wsgi);
+
+static const char handler_name[] = "wsgi-script";
+static const char mime_name[] = "application/x-httpd-wsgi";
+
+/* ---- URL to file ---- */
+
+/* How many bytes of uri the prefix covers, 0 for none. Any run of slashes matches any run; the end is a component's end. */
+static size_t match_prefix(const char *uri, const char *prefix)
+{
+    const char *u = uri, *a = prefix;
+
+    while (*a) {
+        if (*a == '/') {
+            if (*u != '/')
+                return 0;
+            a += strspn(a, "/");
+            u += strspn(u, "/");
+        } else if (*a++ != *u++) {
+            return 0;
+        }
+    }
+    if (u > uri && u[-1] == '/')
+        return (size_t)(u - uri);
+    return *u == '/' || *u == '\0' ? (size_t)(u - uri) : 0;
+}
+
+/* The file an alias leads to, or NULL. */
+static const char *alias_file(request_rec *r, const wsgi_alias *alias)
+{
+    ap_regmatch_t match[AP_MAX_REG_MATCH];
+    size_t len;
+
+    if (alias->regex) {
+        const char *target;
+
+        if (ap_regexec(alias->regex, r->uri, AP_MAX_REG_MATCH, match, 0))
+            return NULL;
+        target = ap_pregsub(r->pool, alias->target, r->uri, AP_MAX_REG_MATCH, match);
+        if (!target)
+            return NULL;
+        return apr_pstrcat(r->pool, ap_server_root_relative(r->pool, target), r->uri + match[0].rm_eo, NULL);
+    }
+    len = match_prefix(r->uri, alias->location);
+    if (len == 0)
+        return NULL;
+    if (strcmp(alias->location, "/") == 0)
+        len = 0; /* mounted at the root: the whole path follows the file */
+    return apr_pstrcat(r->pool, alias->target, r->uri + len, NULL);
+}
+
+static int translate_name(request_rec *r)
+{
+    apr_array_header_t *aliases = wsgi_server_of(r->server)->aliases;
+
+    if (r->uri[0] != '/')
+        return DECLINED;
+    for (int i = 0; i < aliases->nelts; i++) {
+        const wsgi_alias *alias = &APR_ARRAY_IDX(aliases, i, wsgi_alias);
+        const char *file = alias_file(r, alias);
+
+        if (file) {
+            r->filename = apr_pstrdup(r->pool, file);
+            r->handler = handler_name;
+            ap_set_module_config(r->request_config, &wsgi_module, (void *)alias);
+            return OK;
+        }
+    }
+    return DECLINED;
+}
+
+/* mod_mime may have set a handler for the file's suffix; an alias decides. */
+static int fixups(request_rec *r)
+{
+    if (ap_get_module_config(r->request_config, &wsgi_module))
+        r->handler = handler_name;
+    return DECLINED;
+}
+
+/* httpd logs that the client was denied, but not what is missing. */
+static int log_denied(request_rec *r)
+{
+    const wsgi_alias *alias = ap_get_module_config(r->request_config, &wsgi_module);
+
+    if (alias && r->status == HTTP_FORBIDDEN && r->filename && !r->prev && !ap_some_auth_required(r) &&
+        !apr_table_get(r->notes, "httpd-wsgi-refused") && !apr_table_get(r->notes, "httpd-wsgi-run")) {
+        const char *dir = ap_make_dirstr_parent(r->pool, alias->target);
+
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "WSGI0201: access to %s is denied: %s grants nothing by itself; put \"Require all granted\" into "
+                      "<Directory %s>, and check that the Apache user can enter that directory (alias from %s)",
+                      alias->target, alias->regex ? "WSGIScriptAliasMatch" : "WSGIScriptAlias", dir, alias->where);
+    }
+    return DECLINED;
+}
+
+/* ---- names ---- */
+
+const char *wsgi_collapse(apr_pool_t *p, const char *path, size_t len)
+{
+    char *out = apr_palloc(p, len + 1), *at = out;
+
+    for (size_t i = 0; i < len; i++)
+        if (!(path[i] == '/' && at > out && at[-1] == '/'))
+            *at++ = path[i];
+    while (at > out && at[-1] == '/')
+        at--;
+    *at = '\0';
+    return out;
+}
+
+const char *wsgi_expand(apr_pool_t *p, const char *value, const server_rec *s, const char *script_name)
+{
+    if (!value)
+        value = "%{RESOURCE}";
+    if (value[0] != '%')
+        return value;
+    if (!strcmp(value, "%{GLOBAL}"))
+        return "";
+    if (!strcmp(value, "%{SERVER}") || !strcmp(value, "%{HOST}"))
+        return wsgi_server_name(p, s);
+    if (!strcmp(value, "%{RESOURCE}"))
+        return apr_pstrcat(p, wsgi_server_name(p, s), "|", script_name, NULL);
+    return value;
+}
+
+/* %{ENV:name} is looked up in the notes, the request's and the process's environment. */
+static const char *expand_env(request_rec *r, const char *value)
+{
+    size_t len = value ? strlen(value) : 0;
+    const char *name, *found;
+
+    if (len < 8 || strncmp(value, "%{ENV:", 6) || value[len - 1] != '}')
+        return value;
+    name = apr_pstrmemdup(r->pool, value + 6, len - 7);
+    if (!(found = apr_table_get(r->notes, name)) && !(found = apr_table_get(r->subprocess_env, name)))
+        found = getenv(name);
+    return found ? found : value;
+}
+
+static const char *script_name_of(request_rec *r)
+{
+    size_t len = strlen(r->uri), info = r->path_info ? strlen(r->path_info) : 0;
+
+    return wsgi_collapse(r->pool, r->uri, len > info ? len - info : 0);
+}
+
+/* ---- may it run ---- */
+
+static int refuse(request_rec *r, int status)
+{
+    apr_table_setn(r->notes, "httpd-wsgi-refused", "1"); /* its reason is in the log already */
+    return status;
+}
+
+static int check_file(request_rec *r, int from_alias)
+{
+    if (!from_alias && !(ap_allow_options(r) & OPT_EXECCGI)) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "WSGI0202: %s is not run: Options ExecCGI is off for it; add \"Options +ExecCGI\" to its directory",
+                      r->filename);
+        return refuse(r, HTTP_FORBIDDEN);
+    }
+    if (r->finfo.filetype == APR_NOFILE) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0203: the script %s does not exist", r->filename);
+        return refuse(r, HTTP_NOT_FOUND);
+    }
+    if (r->finfo.filetype == APR_DIR) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0204: %s is a directory and cannot be run as an application",
+                      r->filename);
+        return refuse(r, HTTP_FORBIDDEN);
+    }
+    if (r->used_path_info == AP_REQ_REJECT_PATH_INFO && r->path_info && *r->path_info) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0205: AcceptPathInfo Off refuses the path %s after %s", r->path_info,
+                      r->filename);
+        return refuse(r, HTTP_NOT_FOUND);
+    }
+    return OK;
+}
+
+/* A group of a virtual host serves only servers of the same name. */
+static int is_visible(const wsgi_group *g, const server_rec *s)
+{
+    const server_rec *owner = g->server;
+
+    if (!owner->is_virtual || owner == s)
+        return 1;
+    return owner->server_hostname && s->server_hostname && !strcmp(owner->server_hostname, s->server_hostname);
+}
+
+static int find_group(request_rec *r, wsgi_target *t)
+{
+    if (!*t->process_group) {
+        if (wsgi_main_config()->restrict_embedded != 1)
+            return OK;
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "WSGI0206: %s would run inside Apache, which WSGIRestrictEmbedded forbids; name a daemon group with "
+                      "WSGIProcessGroup or process-group=", t->script);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    t->group = wsgi_group_find(t->process_group);
+    if (!t->group) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "WSGI0207: there is no daemon group '%s'; define it with WSGIDaemonProcess %s", t->process_group,
+                      t->process_group);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (!is_visible(t->group, r->server)) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "WSGI0208: the daemon group '%s' of %s belongs to another virtual host (%s); define it outside of "
+                      "<VirtualHost> to share it", t->process_group, t->group->where,
+                      t->group->server->server_hostname ? t->group->server->server_hostname : "without ServerName");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return OK;
+}
+
+int wsgi_target_resolve(const wsgi_target **out, request_rec *r)
+{
+    const wsgi_alias *alias = ap_get_module_config(r->request_config, &wsgi_module);
+    const wsgi_dir_config *dir = wsgi_dir_of(r);
+    const char *script_name;
+    wsgi_target *t;
+    int rc;
+
+    if (!r->handler || (strcmp(r->handler, handler_name) && strcmp(r->handler, mime_name)))
+        return DECLINED;
+    rc = check_file(r, alias != NULL);
+    if (rc != OK)
+        return rc;
+    apr_table_setn(r->notes, "httpd-wsgi-run", "1");
+    t = apr_pcalloc(r->pool, sizeof(*t));
+    script_name = script_name_of(r);
+    t->handler = r->handler;
+    t->script = r->filename;
+    t->process_group = alias && alias->process_group ? alias->process_group : dir->process_group;
+    t->process_group = t->process_group
+                           ? wsgi_expand(r->pool, expand_env(r, t->process_group), r->server, script_name) : "";
+    t->application_group = alias && alias->application_group ? alias->application_group : dir->application_group;
+    t->application_group = wsgi_expand(r->pool, expand_env(r, t->application_group), r->server, script_name);
+    t->callable = alias && alias->callable ? alias->callable : expand_env(r, dir->callable);
+    if (!t->callable || *t->callable == '%')
+        t->callable = "application";
+    t->pass_authorization =
+        alias && alias->pass_authorization != WSGI_UNSET ? alias->pass_authorization : dir->pass_authorization == 1;
+    t->script_reloading = dir->script_reloading != 0;
+    *out = t;
+    return find_group(r, t);
+}
+
+void wsgi_target_register_hooks(apr_pool_t *p)
+{
+    static const char *const before[] = {"mod_alias.c", NULL};
+    static const char *const after[] = {"mod_userdir.c", "mod_vhost_alias.c", NULL};
+
+    (void)p;
+    ap_hook_translate_name(translate_name, before, after, APR_HOOK_MIDDLE);
+    ap_hook_fixups(fixups, NULL, NULL, APR_HOOK_LAST);
+    ap_hook_log_transaction(log_denied, NULL, NULL, APR_HOOK_MIDDLE);
+}

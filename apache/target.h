@@ -1,0 +1,34 @@
+/* target.h - which script, process group, application group and callable serve a request.
+ *
+ * Decided once per request, read-only afterwards, lives as long as r->pool. Apache children only; any thread. */
+#ifndef WSGI_TARGET_H
+#define WSGI_TARGET_H
+
+#include "config.h"
+#include "group.h"
+
+typedef struct wsgi_target {
+    const char *handler;           /* r->handler */
+    const char *script;            /* file */
+    const char *process_group;     /* "" when embedded */
+    const char *application_group; /* "" for the main interpreter */
+    const char *callable;
+    wsgi_group *group;             /* NULL when embedded */
+    int pass_authorization;
+    int script_reloading;
+} wsgi_target;
+
+/* OK: *out is set. DECLINED: not ours. HTTP status: ours, must not run, reason is logged. */
+int wsgi_target_resolve(const wsgi_target **out, request_rec *r);
+
+void wsgi_target_register_hooks(apr_pool_t *p);
+
+/* Expands %{GLOBAL}, %{SERVER}, %{HOST}, %{RESOURCE}; other values come back as they are. NULL value: the default %{RESOURCE}
+ * for application groups. script_name is the mount point. Derived from the configuration alone, never from the request, so a
+ * client cannot make up names. */
+const char *wsgi_expand(apr_pool_t *p, const char *value, const server_rec *s, const char *script_name);
+
+/* A path as %{RESOURCE} shows it: without trailing slash, runs of slashes as one. */
+const char *wsgi_collapse(apr_pool_t *p, const char *path, size_t len);
+
+#endif

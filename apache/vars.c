@@ -1,0 +1,314 @@
+/* vars.c - a later pair overrides an earlier one, so the order is: what the server's configuration put into the request's
+ * environment, the request headers, the CGI variables (RFC 3875 section 4.1), then what describes the request to the runtime. */
+#include "vars.h"
+
+#include <ap_mpm.h>
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <http_connection.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <unistd.h>
+
+APLOG_USE_MODULE(wsgi);
+
+APR_DECLARE_OPTIONAL_FN(int, ssl_is_https, (conn_rec *));
+
+typedef struct builder {
+    wire_writer w;
+    request_rec *r;
+    const wsgi_target *t;
+    int is_https;
+} builder;
+
+static void *grow(void *pool, void *old, size_t old_size, size_t new_size)
+{
+    char *bytes = apr_palloc(pool, new_size);
+
+    if (old)
+        memcpy(bytes, old, old_size);
+    return bytes;
+}
+
+static void put(builder *b, int code, const char *value)
+{
+    if (value)
+        wire_block_add(&b->w, code, value, strlen(value));
+}
+
+static void put_named(builder *b, const char *name, size_t len, const char *value)
+{
+    int code = wire_name_code(name, len);
+
+    if (code != WIRE_NAMED)
+        put(b, code, value);
+    else
+        wire_block_add_named(&b->w, name, len, value, strlen(value));
+}
+
+/* ---- the request's environment table ---- */
+
+static int is_hidden(const char *name)
+{
+    return !strncmp(name, "mod_wsgi.x-", 11) || !strcmp(name, "PATH") || !strcmp(name, "HTTPS");
+}
+
+static void put_environment(builder *b)
+{
+    const apr_array_header_t *table = apr_table_elts(b->r->subprocess_env);
+    const apr_table_entry_t *e = (const apr_table_entry_t *)table->elts;
+
+    for (int i = 0; i < table->nelts; i++) {
+        if (!strcmp(e[i].key, "HTTPS") && e[i].val)
+            b->is_https = !strcasecmp(e[i].val, "on") || !strcmp(e[i].val, "1");
+        if (e[i].val && !is_hidden(e[i].key))
+            put_named(b, e[i].key, strlen(e[i].key), e[i].val);
+    }
+}
+
+/* ---- headers ---- */
+
+/* "HTTP_" and the name in upper case; 0 when it has characters that could be mistaken for others in that form. */
+static size_t variable_name(char *out, size_t room, const char *header)
+{
+    size_t len = 5;
+
+    memcpy(out, "HTTP_", 5);
+    for (; *header; header++) {
+        if ((!apr_isalnum(*header) && *header != '-') || len + 1 >= room)
+            return 0;
+        out[len++] = *header == '-' ? '_' : (char)apr_toupper(*header);
+    }
+    return len;
+}
+
+static int passes(const builder *b, const char *header)
+{
+    const core_dir_config *core = ap_get_core_module_config(b->r->per_dir_config);
+    int cgi_pass = core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON;
+
+    if (!strcasecmp(header, "Authorization"))
+        return b->t->pass_authorization || cgi_pass;
+    if (!strcasecmp(header, "Proxy-Authorization"))
+        return cgi_pass;
+    return strcasecmp(header, "Proxy") != 0; /* HTTP_PROXY is what HTTP clients read their proxy from */
+}
+
+static void put_headers(builder *b)
+{
+    const apr_array_header_t *table = apr_table_elts(b->r->headers_in);
+    const apr_table_entry_t *e = (const apr_table_entry_t *)table->elts;
+    char name[512];
+
+    for (int i = 0; i < table->nelts; i++) {
+        size_t len;
+
+        if (!e[i].key)
+            continue;
+        if (!strcasecmp(e[i].key, "Content-Type"))
+            put(b, WIRE_CONTENT_TYPE, e[i].val);
+        else if (!strcasecmp(e[i].key, "Content-Length"))
+            put(b, WIRE_CONTENT_LENGTH, e[i].val);
+        else if (passes(b, e[i].key) && (len = variable_name(name, sizeof(name), e[i].key)) > 0)
+            put_named(b, name, len, e[i].val);
+    }
+}
+
+/* ---- CGI ---- */
+
+static const char *collapse(apr_pool_t *p, const char *path, size_t len)
+{
+    char *out = apr_palloc(p, len + 1), *at = out;
+
+    for (size_t i = 0; i < len; i++)
+        if (!(path[i] == '/' && at > out && at[-1] == '/'))
+            *at++ = path[i];
+    *at = '\0';
+    return out;
+}
+
+/* The target as on the request line, not decoded. */
+static const char *original_uri(const request_rec *r)
+{
+    const char *at = r->the_request ? strchr(r->the_request, ' ') : NULL, *end;
+
+    if (!at)
+        return r->unparsed_uri;
+    while (*at == ' ')
+        at++;
+    end = strchr(at, ' ');
+    return end ? apr_pstrmemdup(r->pool, at, (apr_size_t)(end - at)) : at;
+}
+
+static void put_paths(builder *b)
+{
+    request_rec *r = b->r;
+    size_t len = strlen(r->uri), info = r->path_info ? strlen(r->path_info) : 0;
+    const char *script_name, *path_info;
+
+    if (info > len || strcmp(r->uri + len - info, r->path_info ? r->path_info : "") != 0)
+        info = 0; /* the path info is not the URI's tail after a rewrite: the whole URI is the script's name */
+    script_name = collapse(r->pool, r->uri, len - info);
+    path_info = r->path_info ? collapse(r->pool, r->path_info, strlen(r->path_info)) : "";
+    put(b, WIRE_SCRIPT_NAME, script_name);
+    put(b, WIRE_PATH_INFO, path_info);
+    put(b, WIRE_M_SCRIPT_NAME, script_name);
+    put(b, WIRE_M_PATH_INFO, path_info);
+}
+
+/* HEAD as GET: when the configuration says so, or an output filter needs the body to compute headers from. */
+static const char *method_of(const request_rec *r)
+{
+    int map = wsgi_dir_of(r)->map_head;
+
+    if (r->header_only && !strcmp(r->method, "HEAD") &&
+        (map == WSGI_HEAD_ON || ((map == WSGI_HEAD_AUTO || map == WSGI_UNSET) && r->output_filters &&
+                                 r->output_filters->frec->ftype < AP_FTYPE_PROTOCOL)))
+        return "GET";
+    return r->method;
+}
+
+static void put_connection(builder *b)
+{
+    request_rec *r = b->r;
+    conn_rec *c = r->connection;
+
+    put(b, WIRE_SERVER_NAME, ap_get_server_name_for_url(r));
+    put(b, WIRE_SERVER_PORT, apr_psprintf(r->pool, "%u", (unsigned)ap_get_server_port(r)));
+    put(b, WIRE_SERVER_ADDR, c->local_ip);
+    put(b, WIRE_SERVER_SOFTWARE, ap_get_server_banner());
+    put(b, WIRE_SERVER_ADMIN, r->server->server_admin);
+    put(b, WIRE_REMOTE_ADDR, r->useragent_ip);
+    put(b, WIRE_REMOTE_PORT, apr_psprintf(r->pool, "%u", (unsigned)c->client_addr->port));
+    put(b, WIRE_M_LISTENER_HOST, c->local_addr->hostname ? c->local_addr->hostname : "");
+    put(b, WIRE_M_LISTENER_PORT, apr_psprintf(r->pool, "%u", (unsigned)c->local_addr->port));
+}
+
+static void put_redirect(builder *b)
+{
+    const request_rec *prev = b->r->prev;
+
+    if (!prev)
+        return;
+    if (!b->r->user && prev->user)
+        put(b, WIRE_REDIRECT_REMOTE_USER, prev->user);
+    put(b, WIRE_REDIRECT_URL, prev->uri);
+    put(b, WIRE_REDIRECT_QUERY_STRING, prev->args);
+}
+
+static void put_cgi(builder *b)
+{
+    request_rec *r = b->r;
+
+    put(b, WIRE_REQUEST_METHOD, method_of(r));
+    put(b, WIRE_QUERY_STRING, r->args ? r->args : "");
+    put(b, WIRE_REQUEST_URI, original_uri(r));
+    put(b, WIRE_SERVER_PROTOCOL, r->protocol);
+    put_connection(b);
+    put(b, WIRE_REMOTE_USER, r->user);
+    if (r->user)
+        put(b, WIRE_AUTH_TYPE, r->ap_auth_type);
+    put(b, WIRE_DOCUMENT_ROOT, ap_document_root(r));
+    put(b, WIRE_CONTEXT_PREFIX, ap_context_prefix(r));
+    put(b, WIRE_CONTEXT_DOCUMENT_ROOT, ap_context_document_root(r));
+    put(b, WIRE_REQUEST_SCHEME, ap_http_scheme(r));
+    put(b, WIRE_SCRIPT_FILENAME, r->filename);
+    put_redirect(b);
+    put_paths(b);
+}
+
+/* ---- meta ---- */
+
+static void put_meta(builder *b)
+{
+    request_rec *r = b->r;
+
+    put(b, WIRE_M_SCRIPT, b->t->script);
+    put(b, WIRE_M_CALLABLE, b->t->callable);
+    put(b, WIRE_M_PROCESS_GROUP, b->t->process_group);
+    put(b, WIRE_M_APPLICATION_GROUP, b->t->application_group);
+    put(b, WIRE_M_HANDLER, b->t->handler);
+    put(b, WIRE_M_SERVER_PID, apr_psprintf(r->pool, "%" APR_PID_T_FMT, getpid()));
+    if (!r->log_id)
+        ap_run_generate_log_id(r->connection, r, &r->log_id);
+    put(b, WIRE_M_REQUEST_ID, r->log_id);
+    put(b, WIRE_M_CONNECTION_ID, r->connection->log_id);
+    put(b, WIRE_M_APACHE_VERSION, AP_SERVER_BASEREVISION);
+}
+
+static uint32_t flags_of(const builder *b)
+{
+    const request_rec *r = b->r;
+    int threads = 1, processes = 1;
+    uint32_t flags = 0;
+
+    if (b->t->group) {
+        threads = b->t->group->threads;
+        processes = b->t->group->processes_given ? 2 : 1; /* the option's presence counts, as in mod_wsgi */
+    } else {
+        ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+        ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &processes);
+        if (threads == 0)
+            threads = 1;
+    }
+    flags |= b->is_https ? WIRE_RQ_HTTPS : 0;
+    flags |= threads != 1 ? WIRE_RQ_MULTITHREAD : 0;
+    flags |= processes != 1 ? WIRE_RQ_MULTIPROCESS : 0;
+    flags |= b->t->script_reloading ? WIRE_RQ_RELOADING : 0;
+    flags |= r->header_only ? WIRE_RQ_HEAD : 0;
+    flags |= r->proto_num < HTTP_VERSION(1, 1) ? WIRE_RQ_HTTP10 : 0;
+    return flags;
+}
+
+static int is_tls(conn_rec *c)
+{
+    static APR_OPTIONAL_FN_TYPE(ssl_is_https) *is_https;
+
+    if (!is_https)
+        is_https = APR_RETRIEVE_OPTIONAL_FN(ssl_is_https);
+    return is_https && is_https(c);
+}
+
+wsgi_body wsgi_body_of(request_rec *r)
+{
+    wsgi_body body = {WIRE_BODY_NONE, 0};
+
+    if (r->read_chunked) {
+        body.kind = WIRE_BODY_PULL;
+        body.len = -1;
+    } else if (r->remaining > 0) {
+        body.kind = WIRE_BODY_PULL;
+        body.len = r->remaining;
+    }
+    return body;
+}
+
+int wsgi_vars_build(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_body *body)
+{
+    builder b = {.r = r, .t = t, .is_https = 0};
+    wire_block_head head;
+
+    memset(&head, 0, sizeof(head));
+    wire_block_begin(&b.w, grow, r->pool);
+    put_environment(&b);
+    put_headers(&b);
+    put_cgi(&b);
+    put_meta(&b);
+    b.is_https |= is_tls(r->connection);
+    head.flags = flags_of(&b);
+    head.request_start_us = r->request_time;
+    head.queue_start_us = t->group ? apr_time_now() : 0;
+    head.script_mtime_us = r->finfo.mtime;
+    head.body_len = body->len;
+    head.body_kind = body->kind;
+    if (wire_block_finish(&b.w, &head) < 0) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0303: the request's headers and environment exceed %u bytes",
+                      WIRE_BLOCK_MAX);
+        return HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
+    }
+    *block = b.w.bytes;
+    *len = b.w.used;
+    return OK;
+}

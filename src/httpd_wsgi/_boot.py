@@ -1,0 +1,78 @@
+"""Entry point of every Python process that Apache starts: `PYTHON _boot.py ROLE [arguments]`.
+
+It runs before the package can be imported and puts the package into `sys.modules` without adding anything to `sys.path`, so the
+application's own packages are never shadowed. Roles: supervisor, worker, probe.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import sysconfig
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+EXIT_NO_RUNTIME = 78  # EX_CONFIG of sysexits.h: trying again soon is pointless
+EXIT_FAILED = 70  # EX_SOFTWARE
+
+
+def runtime_path(directory: str) -> str:
+    return os.path.join(directory, "_runtime" + str(sysconfig.get_config_var("EXT_SUFFIX")))
+
+
+def import_from(directory: str) -> None:
+    spec = importlib.util.spec_from_file_location(
+        "httpd_wsgi", os.path.join(directory, "__init__.py"), submodule_search_locations=[directory]
+    )
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["httpd_wsgi"] = module
+    spec.loader.exec_module(module)
+
+
+def import_package() -> bool:
+    """The package beside this file when it was built for this Python, else the one this Python has installed."""
+    if os.path.exists(runtime_path(HERE)):
+        import_from(HERE)
+        return True
+    spec = importlib.util.find_spec("httpd_wsgi")
+    if spec is None or not spec.submodule_search_locations:
+        return False
+    directory = spec.submodule_search_locations[0]
+    if not os.path.exists(runtime_path(directory)):
+        return False
+    import_from(directory)
+    return True
+
+
+def main() -> int:
+    # A script's directory is sys.path[0] unless Python was told not to add it.
+    if sys.path and os.path.abspath(sys.path[0]) == HERE:
+        del sys.path[0]
+    role = sys.argv[1] if len(sys.argv) > 1 else ""
+    if not import_package():
+        version = ".".join(map(str, sys.version_info[:2]))
+        print(
+            f"WSGI0601: no runtime for Python {version} ({sys.executable}); "
+            f'build one with "{sys.executable} -m pip install httpd-wsgi"',
+            file=sys.stderr,
+        )
+        return EXIT_NO_RUNTIME
+    if role == "supervisor":
+        from httpd_wsgi import supervisor
+
+        return supervisor.main()
+    if role == "worker":
+        from httpd_wsgi import worker
+
+        return worker.main()
+    if role == "probe":
+        from httpd_wsgi import probe
+
+        return probe.main()
+    print(f"_boot.py: unknown role {role!r}: expected supervisor, worker or probe", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""Inside each interpreter that runs applications: set-up, script modules, tracebacks, shutdown.
+
+The runtime (src/runtime) calls these functions; applications never do.
+"""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import hashlib
+import importlib.machinery
+import importlib.util
+import os
+import site
+import sys
+import threading
+import traceback
+from types import ModuleType
+from typing import Any
+
+from httpd_wsgi import _runtime, api, logs
+
+
+class Stale(Exception):
+    """The script on disk is not the one this process has loaded; in a daemon another process must serve the request."""
+
+
+_settings: dict[str, Any] = {}
+_locks: dict[str, threading.Lock] = {}
+_locks_guard = threading.Lock()
+
+
+def setup(application_group: str, settings: dict[str, Any]) -> None:
+    _settings.update(settings)
+    sys.stdout = _runtime.Stream("<stdout>")  # type: ignore[assignment]
+    sys.stderr = _runtime.Stream("<stderr>")  # type: ignore[assignment]
+    for name, module in api.modules(application_group, settings).items():
+        sys.modules[name] = module
+    add_paths(settings.get("python_path") or "", settings.get("home") or "")
+
+
+def add_paths(python_path: str, home: str) -> None:
+    """Each directory as a site directory (`.pth` files count); what is new goes to the front, in the order given."""
+    for directory in filter(None, python_path.split(os.pathsep)):
+        if not os.path.isdir(directory):
+            logs.log(logs.WARNING, f"WSGI0801: {directory} of the Python path is not a directory; it is used all the same")
+    before = list(sys.path)
+    for directory in filter(None, python_path.split(os.pathsep)):
+        site.addsitedir(directory)
+        if directory not in sys.path:
+            sys.path.append(directory)
+    new = [entry for entry in sys.path if entry not in before]
+    sys.path[:] = new + before
+    if home:
+        sys.path.insert(0, home)
+
+
+# ---- script modules ----
+
+
+def module_name(script: str) -> str:
+    return "_mod_wsgi_" + hashlib.md5(os.fsencode(script), usedforsecurity=False).hexdigest()
+
+
+def _lock_of(name: str) -> threading.Lock:
+    """One lock per script: a slow import delays nobody but those who need that script."""
+    with _locks_guard:
+        return _locks.setdefault(name, threading.Lock())
+
+
+def load(script: str, mtime_us: int, reloading: bool) -> ModuleType:
+    """The script's module, executed when it is not loaded or has changed.
+
+    mtime_us is what Apache saw for this request, 0 when unknown. Raises whatever the script raises, and Stale when a daemon
+    has an older version loaded.
+    """
+    name = module_name(script)
+    with _lock_of(name):
+        module = sys.modules.get(name)
+        if module is not None and not (reloading and changed(module, script, mtime_us)):
+            return module
+        if module is not None and _settings.get("process_group"):
+            raise Stale(script)
+        return execute(name, script)
+
+
+def changed(module: ModuleType, script: str, mtime_us: int) -> bool:
+    loaded = getattr(module, "__mtime__", None)
+    if not isinstance(loaded, int):
+        return True
+    if mtime_us == loaded:
+        return False
+    # Apache's view may be older than the file that was just loaded for another request.
+    try:
+        return os.stat(script).st_mtime_ns // 1000 != loaded
+    except OSError:
+        return True
+
+
+def execute(name: str, script: str) -> ModuleType:
+    with open(script, "rb") as file:
+        mtime_us = os.fstat(file.fileno()).st_mtime_ns // 1000
+        source = file.read()
+    loader = importlib.machinery.SourceFileLoader(name, script)
+    spec = importlib.util.spec_from_loader(name, loader, origin=script)
+    module = ModuleType(name)
+    module.__file__ = script
+    module.__loader__ = loader
+    module.__spec__ = spec
+    module.__dict__["__cached__"] = None
+    code = builtins.compile(source, script, "exec", dont_inherit=True)
+    sys.modules[name] = module
+    try:
+        exec(code, module.__dict__)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    module.__dict__["__mtime__"] = mtime_us
+    return module
+
+
+def describe_callables(module: ModuleType) -> str:
+    """For the message about a missing callable: what the file defines itself."""
+    names = [
+        name
+        for name, value in vars(module).items()
+        if callable(value) and not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+    ]
+    return f"it defines {', '.join(sorted(names))}" if names else "it defines no callable"
+
+
+# ---- failures and the end ----
+
+
+def format_exception(exc: BaseException) -> list[str]:
+    """The traceback's lines without this package's own frames."""
+    here = os.path.dirname(os.path.abspath(__file__)) + os.sep
+    formatted = traceback.TracebackException.from_exception(exc)
+    _strip(formatted, here, set())
+    return [line for part in formatted.format() for line in part.rstrip("\n").split("\n")]
+
+
+def _strip(formatted: traceback.TracebackException, here: str, seen: set[int]) -> None:
+    if id(formatted) in seen:
+        return
+    seen.add(id(formatted))
+    kept = [frame for frame in formatted.stack if not frame.filename.startswith(here)]
+    formatted.stack[:] = kept
+    for other in (formatted.__cause__, formatted.__context__):
+        if other is not None:
+            _strip(other, here, seen)
+
+
+def shutdown() -> None:
+    """What CPython does when an interpreter ends: non-daemon threads, then atexit. Called once."""
+    for function in reversed(getattr(threading, "_threading_atexits", [])):
+        function()
+    for thread in threading.enumerate():
+        if thread is threading.main_thread() or thread is threading.current_thread() or thread.daemon:
+            continue
+        thread.join()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()

@@ -1,0 +1,31 @@
+"""Records of the processes' own log, in the format of Apache's error log."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+ERROR = "error"
+WARNING = "warn"
+NOTICE = "notice"
+INFO = "info"
+DEBUG = "debug"
+
+
+def record(level: str, text: str, now: float | None = None) -> str:
+    when = time.time() if now is None else now
+    stamp = time.strftime("%a %b %d %H:%M:%S", time.localtime(when))
+    year = time.localtime(when).tm_year
+    micro = int(when * 1_000_000) % 1_000_000
+    tid = threading.get_native_id()
+    escaped = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    return f"[{stamp}.{micro:06d} {year}] [wsgi:{level}] [pid {os.getpid()}:tid {tid}] {escaped}\n"
+
+
+def log(level: str, text: str) -> None:
+    """Standard error is the error log; one write per record keeps records of different processes apart."""
+    try:
+        os.write(2, record(level, text).encode("utf-8", "surrogateescape"))
+    except OSError:
+        pass  # the log is gone, and there is no other place to say so

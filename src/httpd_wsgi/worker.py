@@ -1,0 +1,103 @@
+"""A worker of a daemon group: loads the applications, then serves requests on its threads until told to drain."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+
+from httpd_wsgi import _runtime, interpreter, logs, settings
+
+FD_LISTEN, FD_CONTROL, FD_SETTINGS = 3, 4, 5
+
+
+class Control:
+    """The socket to the supervisor. Its end-of-file means that the supervisor has gone, which counts as `drain`."""
+
+    def __init__(self, fd: int) -> None:
+        self.socket = socket.socket(fileno=fd)
+        self.draining = threading.Event()
+        self.ready = False
+
+    def tell(self, message: str) -> None:
+        try:
+            self.socket.sendall(os.fsencode(message) + b"\n")
+        except OSError:
+            pass  # the supervisor has gone; watch() sees it too
+
+    def watch(self, on_drain: Callable[[], None]) -> None:
+        while True:
+            try:
+                data = self.socket.recv(4096)
+            except OSError:
+                data = b""
+            if not data or b"drain" in data:
+                break
+        if not self.ready:
+            os._exit(0)  # still importing the application: nothing to finish
+        on_drain()
+
+
+def process_title(config: settings.GroupSettings) -> str:
+    return config.display_name.replace("%{GROUP}", f"(wsgi:{config.group})")
+
+
+def finish(config: settings.GroupSettings, threads: list[threading.Thread]) -> None:
+    """Returns when all requests are done; the supervisor ends the wait with SIGKILL after shutdown-timeout."""
+    for thread in threads:
+        thread.join()
+    if _runtime.end_interpreters() > 0:
+        # CPython cannot finalise safely while sub-interpreters with foreign threads exist.
+        interpreter.shutdown()
+        os._exit(0)
+
+
+def main() -> int:
+    config = settings.read(FD_SETTINGS)
+    for fd in (FD_LISTEN, FD_CONTROL):
+        os.set_inheritable(fd, False)
+    faulthandler.enable(file=2)
+    sys.argv = ["mod_wsgi"]
+    stop_fd = os.eventfd(0, os.EFD_CLOEXEC) if hasattr(os, "eventfd") else -1
+    stop_write = stop_fd
+    if stop_fd < 0:
+        stop_fd, stop_write = os.pipe()
+    control = Control(FD_CONTROL)
+
+    def stop_accepting() -> None:
+        os.write(stop_write, (1).to_bytes(8, sys.byteorder))
+        control.draining.set()
+
+    def on_stale(script: str) -> None:
+        os.write(stop_write, (1).to_bytes(8, sys.byteorder))
+        control.tell(f"stale {script}")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop_accepting())
+    threading.Thread(target=control.watch, args=(stop_accepting,), name="wsgi-control", daemon=True).start()
+    if title := process_title(config):
+        _runtime.set_process_title(os.fsencode(title))
+    _runtime.configure(settings.runtime_settings(config))
+    for item in config.preloads:
+        _runtime.preload(item.application_group, item.script, item.callable)
+    threads = [
+        threading.Thread(
+            target=_runtime.serve,
+            args=(FD_LISTEN, stop_fd, on_stale),
+            name=f"wsgi-request-{number}",
+            daemon=True,
+        )
+        for number in range(1, config.threads + 1)
+    ]
+    control.ready = True
+    for thread in threads:
+        thread.start()
+    control.tell("ready")
+    control.draining.wait()
+    logs.log(logs.DEBUG, f"WSGI0711: group {config.group}: draining")
+    finish(config, threads)
+    return 0

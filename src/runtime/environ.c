@@ -1,0 +1,159 @@
+/* environ.c - from the request block to the environ dictionary (PEP 3333, "environ Variables"). */
+#include "runtime.h"
+
+#include <string.h>
+#include <time.h>
+
+static const struct {
+    int code;
+    const char *key;
+} meta_keys[] = {
+    {WIRE_M_CALLABLE, "mod_wsgi.callable_object"},
+    {WIRE_M_PROCESS_GROUP, "mod_wsgi.process_group"},
+    {WIRE_M_APPLICATION_GROUP, "mod_wsgi.application_group"},
+    {WIRE_M_HANDLER, "mod_wsgi.request_handler"},
+    {WIRE_M_LISTENER_HOST, "mod_wsgi.listener_host"},
+    {WIRE_M_LISTENER_PORT, "mod_wsgi.listener_port"},
+    {WIRE_M_SERVER_PID, "mod_wsgi.server_pid"},
+    {WIRE_M_REQUEST_ID, "mod_wsgi.request_id"},
+    {WIRE_M_CONNECTION_ID, "mod_wsgi.connection_id"},
+    {WIRE_M_SCRIPT_NAME, "mod_wsgi.script_name"},
+    {WIRE_M_PATH_INFO, "mod_wsgi.path_info"},
+    {WIRE_M_HANDLER_SCRIPT, "mod_wsgi.handler_script"},
+};
+
+static int put_new(PyObject *dict, const char *key, PyObject *value)
+{
+    int rc = value ? PyDict_SetItemString(dict, key, value) : -1;
+
+    Py_XDECREF(value);
+    return rc;
+}
+
+int rt_environ_init(rt_state *st)
+{
+    PyObject *t = PyDict_New();
+
+    st->environ_template = t;
+    if (!t)
+        return -1;
+    for (int code = 1; code < WIRE_NAME_COUNT; code++)
+        if (!(st->names[code] = PyUnicode_InternFromString(wire_name_string(code))))
+            return -1;
+    for (size_t i = 0; i < sizeof(meta_keys) / sizeof(meta_keys[0]); i++)
+        if (!(st->meta_names[meta_keys[i].code] = PyUnicode_InternFromString(meta_keys[i].key)))
+            return -1;
+    if (put_new(t, "wsgi.version", Py_BuildValue("(ii)", 1, 0)) < 0 ||
+        put_new(t, "wsgi.input_terminated", PyBool_FromLong(1)) < 0 ||
+        put_new(t, "wsgi.file_wrapper", Py_NewRef((PyObject *)st->file_wrapper_type)) < 0 ||
+        put_new(t, "mod_wsgi.version", Py_BuildValue("(iii)", 6, 1, 1)) < 0 ||
+        put_new(t, "mod_wsgi.handler_script", PyUnicode_FromString("")) < 0)
+        return -1;
+    return 0;
+}
+
+/* Native strings are bytes seen as ISO-8859-1, except paths, which follow the file system's encoding. */
+static PyObject *value_of(const wire_pair *pair)
+{
+    if (pair->code == WIRE_DOCUMENT_ROOT || pair->code == WIRE_SCRIPT_FILENAME)
+        return PyUnicode_DecodeFSDefaultAndSize(pair->value, (Py_ssize_t)pair->value_len);
+    return PyUnicode_DecodeLatin1(pair->value, (Py_ssize_t)pair->value_len, NULL);
+}
+
+/* Borrowed for known names, new for spelled-out ones; *owned says which. */
+static PyObject *key_of(const rt_state *st, const wire_pair *pair, PyObject **owned)
+{
+    if (pair->code == WIRE_NAMED)
+        return *owned = PyUnicode_DecodeUTF8(pair->name, (Py_ssize_t)pair->name_len, "surrogateescape");
+    return pair->code < WIRE_NAME_COUNT ? st->names[pair->code] : st->meta_names[pair->code];
+}
+
+static int put_pair(PyObject *environ, const rt_state *st, const wire_pair *pair)
+{
+    PyObject *owned = NULL, *key = key_of(st, pair, &owned), *value;
+    int rc = 0;
+
+    if (!key)
+        return pair->code == WIRE_NAMED ? -1 : 0; /* meta that is not an environ key */
+    value = value_of(pair);
+    rc = value ? PyDict_SetItem(environ, key, value) : -1;
+    Py_XDECREF(value);
+    Py_XDECREF(owned);
+    return rc;
+}
+
+static int put_flag(PyObject *environ, PyObject *key, int flag)
+{
+    return PyDict_SetItem(environ, key, flag ? Py_True : Py_False);
+}
+
+static int put_seconds(PyObject *environ, PyObject *key, int64_t us)
+{
+    PyObject *value = PyFloat_FromDouble((double)us / 1e6);
+    int rc = value ? PyDict_SetItem(environ, key, value) : -1;
+
+    Py_XDECREF(value);
+    return rc;
+}
+
+static int64_t now_us(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static int put_wsgi_keys(PyObject *environ, rt_request *rq)
+{
+    const rt_state *st = rq->st;
+    uint32_t flags = rq->head.flags;
+    PyObject *number = PyLong_FromLong(rt_thread_number());
+    int64_t now = now_us();
+    int rc = -1;
+
+    if (number && PyDict_SetItem(environ, st->str_thread_id, number) == 0 &&
+        PyDict_SetItem(environ, st->str_url_scheme, flags & WIRE_RQ_HTTPS ? st->str_https : st->str_http) == 0 &&
+        put_flag(environ, st->str_multithread, flags & WIRE_RQ_MULTITHREAD) == 0 &&
+        put_flag(environ, st->str_multiprocess, flags & WIRE_RQ_MULTIPROCESS) == 0 &&
+        put_flag(environ, st->str_run_once, flags & WIRE_RQ_RUN_ONCE) == 0 &&
+        PyDict_SetItem(environ, st->str_input, rq->input) == 0 &&
+        PyDict_SetItem(environ, st->str_errors, rq->errors) == 0 &&
+        put_seconds(environ, st->str_request_start, rq->head.request_start_us) == 0 &&
+        put_seconds(environ, st->str_queue_start, rq->head.queue_start_us) == 0 &&
+        put_seconds(environ, st->str_daemon_start, rt_the_process.embedded ? 0 : now) == 0 &&
+        put_seconds(environ, st->str_application_start, now) == 0)
+        rc = 0;
+    Py_XDECREF(number);
+    return rc;
+}
+
+PyObject *rt_environ_build(const rt_held *held, rt_request *rq)
+{
+    PyObject *environ;
+    wire_block_head head;
+    wire_reader rd;
+    wire_pair pair;
+    int more;
+
+    rt_assert_held(held);
+    environ = PyDict_Copy(rq->st->environ_template);
+    if (!environ)
+        return NULL;
+    if (wire_block_open(&rd, &head, rq->block, rq->block_len) < 0)
+        goto malformed;
+    while ((more = wire_block_next(&rd, &pair)) > 0)
+        if (put_pair(environ, rq->st, &pair) < 0)
+            goto fail;
+    if (more < 0)
+        goto malformed;
+    if (put_wsgi_keys(environ, rq) < 0)
+        goto fail;
+    return environ;
+
+malformed:
+    PyErr_SetString(PyExc_RuntimeError, "malformed request block");
+fail:
+    Py_DECREF(environ);
+    return NULL;
+}

@@ -1,0 +1,180 @@
+/* file_wrapper.c - wsgi.file_wrapper (PEP 3333, "Optional Platform-Specific File Handling"). */
+#include "runtime.h"
+
+#include <structmember.h>
+#include <sys/stat.h>
+
+typedef struct file_wrapper {
+    PyObject_HEAD
+    PyObject *filelike; /* NULL after close() */
+    Py_ssize_t blksize;
+} file_wrapper;
+
+static PyObject *wrapper_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"filelike", "blksize", NULL};
+    PyObject *filelike;
+    Py_ssize_t blksize = 8192;
+    file_wrapper *self;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|n:FileWrapper", names, &filelike, &blksize))
+        return NULL;
+    if (blksize < 0) {
+        PyErr_SetString(PyExc_ValueError, "blksize must not be negative");
+        return NULL;
+    }
+    self = (file_wrapper *)type->tp_alloc(type, 0);
+    if (self) {
+        self->filelike = Py_NewRef(filelike);
+        self->blksize = blksize;
+    }
+    return (PyObject *)self;
+}
+
+static int wrapper_traverse(file_wrapper *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->filelike);
+    return 0;
+}
+
+static int wrapper_clear(file_wrapper *self)
+{
+    Py_CLEAR(self->filelike);
+    return 0;
+}
+
+static void wrapper_dealloc(file_wrapper *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+
+    PyObject_GC_UnTrack(self);
+    wrapper_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *get_filelike(file_wrapper *self, void *unused)
+{
+    (void)unused;
+    if (!self->filelike) {
+        PyErr_SetString(PyExc_ValueError, "I/O operation on a closed file wrapper");
+        return NULL;
+    }
+    return Py_NewRef(self->filelike);
+}
+
+/* filelike and blksize are looked up as attributes, so that a subclass may override them. */
+static PyObject *wrapper_next(PyObject *self)
+{
+    PyObject *filelike = PyObject_GetAttrString(self, "filelike");
+    PyObject *size = filelike ? PyObject_GetAttrString(self, "blksize") : NULL, *data = NULL;
+
+    if (size)
+        data = PyObject_CallMethod(filelike, "read", "O", size);
+    Py_XDECREF(filelike);
+    Py_XDECREF(size);
+    if (data && !PyBytes_Check(data)) {
+        PyErr_Format(PyExc_TypeError, "file-like object's read() must return bytes, not %.200s", Py_TYPE(data)->tp_name);
+        Py_CLEAR(data);
+    }
+    if (data && PyBytes_GET_SIZE(data) == 0)
+        Py_CLEAR(data);
+    return data;
+}
+
+static PyObject *wrapper_close(file_wrapper *self, PyObject *unused)
+{
+    PyObject *filelike = self->filelike, *done;
+
+    (void)unused;
+    self->filelike = NULL;
+    if (filelike && PyObject_HasAttrString(filelike, "close")) {
+        done = PyObject_CallMethod(filelike, "close", NULL);
+        if (!done)
+            PyErr_Clear();
+        Py_XDECREF(done);
+    }
+    Py_XDECREF(filelike);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef wrapper_methods[] = {
+    {"close", (PyCFunction)wrapper_close, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef wrapper_getset[] = {
+    {"filelike", (getter)get_filelike, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef wrapper_members[] = {
+    {"blksize", T_PYSSIZET, offsetof(file_wrapper, blksize), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+PyTypeObject *rt_file_wrapper_type_new(PyObject *module)
+{
+    static PyType_Slot slots[] = {
+        {Py_tp_new, wrapper_new},
+        {Py_tp_dealloc, wrapper_dealloc},
+        {Py_tp_traverse, wrapper_traverse},
+        {Py_tp_clear, wrapper_clear},
+        {Py_tp_iter, PyObject_SelfIter},
+        {Py_tp_iternext, wrapper_next},
+        {Py_tp_methods, wrapper_methods},
+        {Py_tp_getset, wrapper_getset},
+        {Py_tp_members, wrapper_members},
+        {0, NULL},
+    };
+    static PyType_Spec spec = {
+        .name = "mod_wsgi.FileWrapper",
+        .basicsize = sizeof(file_wrapper),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+        .slots = slots,
+    };
+
+    return (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
+}
+
+/* The number that a method returns; -1 when it has none, which means: iterate instead. */
+static int64_t number_from(PyObject *filelike, PyObject *method)
+{
+    PyObject *result = PyObject_CallMethodNoArgs(filelike, method);
+    int64_t number = result && PyLong_Check(result) ? PyLong_AsLongLong(result) : -1;
+
+    Py_XDECREF(result);
+    PyErr_Clear();
+    return number;
+}
+
+int rt_file_wrapper_send(rt_request *rq, PyObject *wrapper)
+{
+    PyObject *filelike = PyObject_GetAttrString(wrapper, "filelike");
+    int64_t fd = -1, offset = -1, length;
+    struct stat st;
+    int rc;
+
+    if (!filelike)
+        return -1;
+    fd = number_from(filelike, rq->st->str_fileno);
+    if (fd >= 0 && fstat((int)fd, &st) == 0 && S_ISREG(st.st_mode))
+        offset = number_from(filelike, rq->st->str_tell);
+    if (offset < 0) {
+        Py_DECREF(filelike);
+        return 0;
+    }
+    length = st.st_size > offset ? st.st_size - offset : 0;
+    if (rt_commit(rq) < 0) {
+        Py_DECREF(filelike);
+        return -1;
+    }
+    if (rq->content_length < 0)
+        rq->content_length = length;
+    else if (rq->content_length < length)
+        length = rq->content_length;
+    rc = rt_send_file(rq, (int)fd, offset, length);
+    Py_DECREF(filelike);
+    return rc == 0 ? 1 : rc == 1 ? 2 : -1;
+}

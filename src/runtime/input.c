@@ -1,0 +1,321 @@
+/* input.c - wsgi.input (PEP 3333, "Input and Error Streams").
+ *
+ * Data is read from the transport in pieces of PIECE bytes and kept in one buffer; nothing the client merely declares is ever
+ * allocated. Not thread-safe beyond what the GIL gives: concurrent readers get unspecified but whole pieces. */
+#include "runtime.h"
+
+#include <string.h>
+
+#define PIECE 65536
+
+typedef struct input {
+    PyObject_HEAD
+    rt_request *rq; /* NULL once the request is over */
+    char *buf;      /* PIECE bytes, allocated by the first read */
+    size_t at, have;
+    int ended;
+    int failed;
+} input;
+
+PyObject *rt_input_new(rt_state *st, rt_request *rq)
+{
+    input *self = PyObject_New(input, st->input_type);
+
+    if (!self)
+        return NULL;
+    self->rq = rq;
+    self->buf = NULL;
+    self->at = self->have = 0;
+    self->ended = rq->head.body_kind == WIRE_BODY_NONE;
+    self->failed = 0;
+    return (PyObject *)self;
+}
+
+void rt_input_cut(PyObject *obj)
+{
+    ((input *)obj)->rq = NULL;
+}
+
+static void input_dealloc(input *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+
+    PyMem_Free(self->buf);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+static int check_active(input *self)
+{
+    if (!self->rq) {
+        PyErr_SetString(PyExc_RuntimeError, "wsgi.input: the request is over");
+        return -1;
+    }
+    if (self->failed) {
+        PyErr_SetString(PyExc_OSError, "request data read error: already in error state");
+        return -1;
+    }
+    return 0;
+}
+
+static void raise_read_error(int64_t io)
+{
+    switch (io) {
+    case WIRE_IO_GONE:
+        PyErr_SetString(PyExc_ConnectionAbortedError, "request data read error: the client closed the connection");
+        break;
+    case WIRE_IO_TIMEOUT:
+        PyErr_SetString(PyExc_TimeoutError, "request data read error: the client sent nothing for too long");
+        break;
+    case WIRE_IO_TOO_LARGE:
+        PyErr_SetString(PyExc_OSError, "request data read error: the body is larger than LimitRequestBody allows");
+        break;
+    case WIRE_IO_MALFORMED:
+        PyErr_SetString(PyExc_OSError, "request data read error: malformed chunked encoding");
+        break;
+    default:
+        PyErr_SetString(PyExc_OSError, "request data read error");
+    }
+}
+
+/* Reads straight into dst. Bytes, 0 at the end, -1 with an exception set. */
+static Py_ssize_t pull(input *self, char *dst, size_t len)
+{
+    rt_request *rq = self->rq;
+    int64_t got;
+
+    if (self->ended)
+        return 0;
+    rq->inside++;
+    Py_BEGIN_ALLOW_THREADS
+    pthread_mutex_lock(&rq->io);
+    got = rq->ops->read_body(rq->ctx, dst, len);
+    pthread_mutex_unlock(&rq->io);
+    Py_END_ALLOW_THREADS
+    rq->inside--;
+    if (got < 0) {
+        self->failed = 1;
+        rq->client_gone |= got == WIRE_IO_GONE;
+        raise_read_error(got);
+        return -1;
+    }
+    self->ended = got == 0;
+    return (Py_ssize_t)got;
+}
+
+/* Makes sure that buffered data is there unless the body has ended. 0, or -1 with an exception set. */
+static int fill(input *self)
+{
+    Py_ssize_t got;
+
+    if (self->at < self->have || self->ended)
+        return 0;
+    if (!self->buf && !(self->buf = PyMem_Malloc(PIECE))) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    got = pull(self, self->buf, PIECE);
+    if (got < 0)
+        return -1;
+    self->at = 0;
+    self->have = (size_t)got;
+    return 0;
+}
+
+/* A growing bytes object; room doubles, so reading is linear and bounded by what arrives. */
+typedef struct out {
+    PyObject *bytes;
+    size_t used;
+} out;
+
+static char *out_reserve(out *o, size_t more)
+{
+    size_t room = o->bytes ? (size_t)PyBytes_GET_SIZE(o->bytes) : 0;
+
+    if (o->used + more > room) {
+        size_t want = room * 2 > o->used + more ? room * 2 : o->used + more;
+
+        if (!o->bytes)
+            o->bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)want);
+        else
+            _PyBytes_Resize(&o->bytes, (Py_ssize_t)want);
+        if (!o->bytes)
+            return NULL;
+    }
+    return PyBytes_AS_STRING(o->bytes) + o->used;
+}
+
+static PyObject *out_finish(out *o)
+{
+    if (!o->bytes)
+        return PyBytes_FromStringAndSize(NULL, 0);
+    if ((size_t)PyBytes_GET_SIZE(o->bytes) != o->used)
+        _PyBytes_Resize(&o->bytes, (Py_ssize_t)o->used);
+    return o->bytes;
+}
+
+static int out_take(out *o, input *self, size_t len)
+{
+    char *dst = out_reserve(o, len);
+
+    if (!dst)
+        return -1;
+    memcpy(dst, self->buf + self->at, len);
+    self->at += len;
+    o->used += len;
+    return 0;
+}
+
+static int parse_size(PyObject *const *args, Py_ssize_t nargs, const char *name, Py_ssize_t *size)
+{
+    *size = -1;
+    if (nargs > 1) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most 1 argument (%zd given)", name, nargs);
+        return -1;
+    }
+    if (nargs == 1) {
+        *size = PyNumber_AsSsize_t(args[0], PyExc_OverflowError);
+        if (*size == -1 && PyErr_Occurred())
+            return -1;
+    }
+    return 0;
+}
+
+static PyObject *input_read(input *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    Py_ssize_t size;
+    size_t want;
+    out o = {NULL, 0};
+
+    if (check_active(self) < 0 || parse_size(args, nargs, "read", &size) < 0)
+        return NULL;
+    want = size < 0 ? (size_t)PY_SSIZE_T_MAX : (size_t)size;
+    while (o.used < want) {
+        size_t left, take;
+
+        if (fill(self) < 0) {
+            Py_XDECREF(o.bytes);
+            return NULL;
+        }
+        left = self->have - self->at;
+        if (left == 0)
+            break;
+        take = left < want - o.used ? left : want - o.used;
+        if (out_take(&o, self, take) < 0)
+            return NULL;
+    }
+    return out_finish(&o);
+}
+
+/* One line, at most limit bytes (SIZE_MAX: no limit). */
+static PyObject *read_line(input *self, size_t limit)
+{
+    out o = {NULL, 0};
+    int whole = 0;
+
+    while (!whole && o.used < limit) {
+        size_t left, take;
+        const char *newline;
+
+        if (fill(self) < 0) {
+            Py_XDECREF(o.bytes);
+            return NULL;
+        }
+        left = self->have - self->at;
+        if (left == 0)
+            break;
+        take = left < limit - o.used ? left : limit - o.used;
+        newline = memchr(self->buf + self->at, '\n', take);
+        if (newline) {
+            take = (size_t)(newline - (self->buf + self->at)) + 1;
+            whole = 1;
+        }
+        if (out_take(&o, self, take) < 0)
+            return NULL;
+    }
+    return out_finish(&o);
+}
+
+static PyObject *input_readline(input *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    Py_ssize_t size;
+
+    if (check_active(self) < 0 || parse_size(args, nargs, "readline", &size) < 0)
+        return NULL;
+    return read_line(self, size < 0 ? SIZE_MAX : (size_t)size);
+}
+
+static PyObject *input_readlines(input *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    Py_ssize_t hint, total = 0;
+    PyObject *lines;
+
+    if (check_active(self) < 0 || parse_size(args, nargs, "readlines", &hint) < 0)
+        return NULL;
+    lines = PyList_New(0);
+    while (lines && (hint <= 0 || total < hint)) {
+        PyObject *line = read_line(self, SIZE_MAX);
+
+        if (line && PyBytes_GET_SIZE(line) == 0) {
+            Py_DECREF(line);
+            break;
+        }
+        if (!line || PyList_Append(lines, line) < 0)
+            Py_CLEAR(lines);
+        else
+            total += PyBytes_GET_SIZE(line);
+        Py_XDECREF(line);
+    }
+    return lines;
+}
+
+static PyObject *input_next(input *self)
+{
+    PyObject *line = check_active(self) < 0 ? NULL : read_line(self, SIZE_MAX);
+
+    if (line && PyBytes_GET_SIZE(line) == 0)
+        Py_CLEAR(line);
+    return line;
+}
+
+static PyObject *input_iter(input *self)
+{
+    if (!self->rq)
+        return check_active(self), NULL;
+    return Py_NewRef((PyObject *)self);
+}
+
+static PyObject *input_close(input *self, PyObject *unused)
+{
+    (void)unused;
+    if (!self->rq)
+        return check_active(self), NULL;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef input_methods[] = {
+    {"read", (PyCFunction)(void (*)(void))input_read, METH_FASTCALL, NULL},
+    {"readline", (PyCFunction)(void (*)(void))input_readline, METH_FASTCALL, NULL},
+    {"readlines", (PyCFunction)(void (*)(void))input_readlines, METH_FASTCALL, NULL},
+    {"close", (PyCFunction)input_close, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject *rt_input_type_new(PyObject *module)
+{
+    static PyType_Slot slots[] = {
+        {Py_tp_dealloc, input_dealloc},
+        {Py_tp_methods, input_methods},
+        {Py_tp_iter, input_iter},
+        {Py_tp_iternext, input_next},
+        {0, NULL},
+    };
+    static PyType_Spec spec = {
+        .name = "mod_wsgi.Input",
+        .basicsize = sizeof(input),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+        .slots = slots,
+    };
+
+    return (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
+}

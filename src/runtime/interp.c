@@ -1,0 +1,323 @@
+/* interp.c - the table of interpreters, and this thread's way into them.
+ *
+ * The table is only ever added to. table_lock guards it and is never held while waiting for the GIL; creating holds
+ * create_lock, taken before the GIL, so that two first requests of a group do not both create its interpreter. */
+#include "runtime.h"
+
+#include <dlfcn.h>
+#include <string.h>
+
+rt_process rt_the_process;
+
+typedef struct group_name {
+    char *name;
+    struct group_name *next;
+} group_name;
+
+/* This thread's thread state in one interpreter; kept for the thread's life, as threading.local data lives in it. */
+typedef struct attachment {
+    rt_interp *in;
+    PyThreadState *tstate;
+    struct attachment *next;
+} attachment;
+
+static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t create_lock = PTHREAD_MUTEX_INITIALIZER;
+static rt_interp main_interp;
+static rt_interp *sub_interps;      /* under table_lock */
+static group_name *main_groups;     /* groups that mean the main interpreter; under table_lock */
+static __thread attachment *attachments;
+static __thread int thread_number;
+
+int rt_thread_number(void)
+{
+    static atomic_int last;
+
+    if (!thread_number)
+        thread_number = atomic_fetch_add(&last, 1) + 1;
+    return thread_number;
+}
+
+static void add_main_group(const char *name, size_t len)
+{
+    group_name *g = calloc(1, sizeof(*g));
+
+    if (!g)
+        return;
+    g->name = strndup(name, len);
+    g->next = main_groups;
+    main_groups = g;
+}
+
+static int is_main_group(const char *name, size_t len)
+{
+    if (len == 0)
+        return 1;
+    for (group_name *g = main_groups; g; g = g->next)
+        if (g->name && strlen(g->name) == len && memcmp(g->name, name, len) == 0)
+            return 1;
+    return 0;
+}
+
+/* Imports httpd_wsgi.interpreter in the running interpreter, sets it up and fills st with its functions. */
+static int set_up(rt_state *st, const char *group, PyObject *settings)
+{
+    PyObject *module = PyImport_ImportModule("httpd_wsgi.interpreter"), *done;
+    int ok;
+
+    if (!module)
+        return -1;
+    st->load = PyObject_GetAttrString(module, "load");
+    st->format_exception = PyObject_GetAttrString(module, "format_exception");
+    st->describe_callables = PyObject_GetAttrString(module, "describe_callables");
+    st->stale = PyObject_GetAttrString(module, "Stale");
+    ok = st->load && st->format_exception && st->describe_callables && st->stale;
+    done = ok ? PyObject_CallMethod(module, "setup", "sO", group, settings) : NULL;
+    Py_DECREF(module);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
+int rt_interp_init_main(PyObject *module, PyObject *settings)
+{
+    PyObject *groups = PyDict_GetItemString(settings, "main_groups"); /* borrowed */
+
+    main_interp.name = strdup("");
+    main_interp.pis = PyInterpreterState_Get();
+    main_interp.st = rt_module_state(module);
+    for (Py_ssize_t i = 0; groups && PyList_Check(groups) && i < PyList_GET_SIZE(groups); i++) {
+        Py_ssize_t len;
+        const char *name = PyUnicode_AsUTF8AndSize(PyList_GET_ITEM(groups, i), &len);
+
+        if (!name)
+            return -1;
+        add_main_group(name, (size_t)len);
+    }
+    Py_XSETREF(rt_the_process.settings, Py_NewRef(settings));
+    return set_up(main_interp.st, "", settings);
+}
+
+static rt_interp *find(const char *group, size_t len)
+{
+    rt_interp *found = NULL;
+
+    pthread_mutex_lock(&table_lock);
+    if (!is_main_group(group, len) && rt_the_process.main_is_first && !sub_interps) {
+        add_main_group(group, len);
+        rt_the_process.main_is_first = 0;
+    }
+    if (is_main_group(group, len)) {
+        found = &main_interp;
+    } else {
+        for (rt_interp *in = sub_interps; in; in = in->next)
+            if (strlen(in->name) == len && memcmp(in->name, group, len) == 0)
+                found = in;
+    }
+    pthread_mutex_unlock(&table_lock);
+    return found;
+}
+
+static void attach_remember(rt_interp *in, PyThreadState *tstate)
+{
+    attachment *a = malloc(sizeof(*a));
+
+    if (!a)
+        Py_FatalError("httpd-wsgi: out of memory");
+    a->in = in;
+    a->tstate = tstate;
+    a->next = attachments;
+    attachments = a;
+}
+
+/* The package lies beside this library; nothing is added to sys.path for it, so it cannot shadow the application's modules. */
+static int import_package(void)
+{
+    static const char code[] =
+        "import importlib.util, os, sys\n"
+        "def boot(directory):\n"
+        "    if 'httpd_wsgi' not in sys.modules:\n"
+        "        spec = importlib.util.spec_from_file_location(\n"
+        "            'httpd_wsgi', os.path.join(directory, '__init__.py'), submodule_search_locations=[directory])\n"
+        "        module = importlib.util.module_from_spec(spec)\n"
+        "        sys.modules['httpd_wsgi'] = module\n"
+        "        spec.loader.exec_module(module)\n";
+    Dl_info info;
+    const char *slash;
+    PyObject *globals, *result = NULL, *directory = NULL;
+
+    if (!dladdr((void *)import_package, &info) || !(slash = strrchr(info.dli_fname, '/'))) {
+        PyErr_SetString(PyExc_ImportError, "the directory of the runtime is not known");
+        return -1;
+    }
+    globals = PyDict_New();
+    if (globals && PyDict_SetItemString(globals, "__builtins__", PyEval_GetBuiltins()) == 0)
+        result = PyRun_String(code, Py_file_input, globals, globals);
+    if (result) {
+        Py_DECREF(result);
+        directory = PyUnicode_DecodeFSDefaultAndSize(info.dli_fname, slash - info.dli_fname);
+        result = directory ? PyObject_CallOneArg(PyDict_GetItemString(globals, "boot"), directory) : NULL;
+    }
+    Py_XDECREF(directory);
+    Py_XDECREF(globals);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
+}
+
+rt_state *rt_import_runtime(PyObject **module)
+{
+    if (import_package() < 0)
+        return NULL;
+    *module = PyImport_ImportModule("httpd_wsgi._runtime");
+    return *module ? rt_module_state(*module) : NULL;
+}
+
+/* Settings cross interpreters as plain strings and numbers, rebuilt in the new one. */
+static PyObject *settings_text(void)
+{
+    PyObject *text = PyObject_Repr(rt_the_process.settings), *bytes = NULL;
+
+    if (text)
+        bytes = PyUnicode_AsEncodedString(text, "utf-8", "surrogatepass");
+    Py_XDECREF(text);
+    return bytes;
+}
+
+static PyObject *settings_from(const char *text, size_t len)
+{
+    PyObject *ast = PyImport_ImportModule("ast"), *str, *dict = NULL;
+
+    str = PyUnicode_Decode(text, (Py_ssize_t)len, "utf-8", "surrogatepass");
+    if (ast && str)
+        dict = PyObject_CallMethod(ast, "literal_eval", "O", str);
+    Py_XDECREF(ast);
+    Py_XDECREF(str);
+    return dict;
+}
+
+/* With create_lock, without the GIL. */
+static rt_interp *create(const char *group, size_t len)
+{
+    rt_interp *in = calloc(1, sizeof(*in));
+    rt_held held = rt_enter(&main_interp);
+    PyObject *bytes = settings_text(), *module = NULL, *settings;
+    char *text = bytes ? strdup(PyBytes_AS_STRING(bytes)) : NULL;
+    PyThreadState *tstate = NULL;
+
+    Py_XDECREF(bytes);
+    if (in && text)
+        in->name = strndup(group, len);
+    if (in && in->name)
+        tstate = Py_NewInterpreter(); /* now attached to it; one GIL for all */
+    if (!tstate) {
+        PyThreadState_Swap(held.tstate);
+        rt_logf(WIRE_CRIT, "WSGI0410: no interpreter could be created for application group %.*s", (int)len, group);
+        free(in);
+        free(text);
+        rt_leave(&held);
+        return NULL;
+    }
+    /* This first thread state only keeps the interpreter alive: CPython 3.11 aborts when an interpreter that has lost its
+     * last thread state gets another one. Threads that come and go make their own. */
+    in->pis = PyInterpreterState_Get();
+    in->st = rt_import_runtime(&module);
+    settings = settings_from(text, strlen(text));
+    free(text);
+    if (!in->st || !settings || set_up(in->st, in->name, settings) < 0) {
+        rt_logf(WIRE_CRIT, "WSGI0411: the interpreter of application group %s could not be set up", in->name);
+        PyErr_Print();
+        in->st = NULL;
+    }
+    Py_XDECREF(settings);
+    PyThreadState_Swap(held.tstate);
+    rt_leave(&held);
+
+    pthread_mutex_lock(&table_lock);
+    in->next = sub_interps;
+    sub_interps = in;
+    pthread_mutex_unlock(&table_lock);
+    return in;
+}
+
+rt_interp *rt_interp_get(const char *group, size_t len)
+{
+    rt_interp *in = find(group, len);
+
+    if (!in) {
+        pthread_mutex_lock(&create_lock);
+        in = find(group, len);
+        if (!in)
+            in = create(group, len);
+        pthread_mutex_unlock(&create_lock);
+    }
+    return in && in->st ? in : NULL;
+}
+
+rt_held rt_enter(rt_interp *in)
+{
+    rt_held held;
+
+    for (attachment *a = attachments; a; a = a->next)
+        if (a->in == in) {
+            PyEval_RestoreThread(a->tstate);
+            held.tstate = a->tstate;
+            return held;
+        }
+    if (in == &main_interp) {
+        /* Never released: extensions that use PyGILState find the same thread state at every request of this thread. */
+        PyGILState_Ensure();
+        held.tstate = PyThreadState_Get();
+    } else {
+        held.tstate = PyThreadState_New(in->pis);
+        PyEval_RestoreThread(held.tstate);
+    }
+    attach_remember(in, held.tstate);
+    return held;
+}
+
+void rt_leave(rt_held *held)
+{
+    rt_assert_held(held);
+    PyEval_SaveThread();
+    held->tstate = NULL;
+}
+
+void rt_thread_done(void)
+{
+    while (attachments) {
+        attachment *a = attachments;
+
+        attachments = a->next;
+        if (a->in != &main_interp) {
+            PyEval_RestoreThread(a->tstate);
+            PyThreadState_Clear(a->tstate);
+            PyThreadState_DeleteCurrent();
+        }
+        free(a);
+    }
+}
+
+static void shut_down(rt_interp *in)
+{
+    rt_held held = rt_enter(in);
+    PyObject *module = PyImport_ImportModule("httpd_wsgi.interpreter"), *done = NULL;
+
+    if (module)
+        done = PyObject_CallMethod(module, "shutdown", NULL);
+    if (!done)
+        PyErr_Print();
+    Py_XDECREF(module);
+    Py_XDECREF(done);
+    rt_leave(&held);
+}
+
+int rt_interp_shutdown_all(int main_too)
+{
+    int count = 0;
+
+    for (rt_interp *in = sub_interps; in; in = in->next, count++)
+        if (in->st)
+            shut_down(in);
+    if (main_too)
+        shut_down(&main_interp);
+    return count;
+}

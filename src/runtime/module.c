@@ -1,0 +1,209 @@
+/* module.c - httpd_wsgi._runtime: module state and the functions that the Python package calls. */
+#include "runtime.h"
+
+#include <string.h>
+
+static struct PyModuleDef module_def;
+
+rt_state *rt_module_state(PyObject *module)
+{
+    return PyModule_GetState(module);
+}
+
+/* ---- functions ---- */
+
+static int setting_int(PyObject *settings, const char *name)
+{
+    PyObject *value = PyDict_GetItemString(settings, name); /* borrowed */
+
+    return value ? (int)PyLong_AsLong(value) : 0;
+}
+
+static PyObject *configure(PyObject *module, PyObject *settings)
+{
+    if (!PyDict_Check(settings)) {
+        PyErr_SetString(PyExc_TypeError, "configure() takes a dict");
+        return NULL;
+    }
+    rt_the_process.embedded = setting_int(settings, "embedded");
+    rt_the_process.threads = setting_int(settings, "threads");
+    rt_the_process.processes = setting_int(settings, "processes");
+    rt_the_process.main_is_first = setting_int(settings, "main_is_first");
+    if (PyErr_Occurred() || rt_interp_init_main(module, settings) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *preload(PyObject *module, PyObject *args)
+{
+    PyObject *group_bytes = NULL, *script_bytes = NULL;
+    const char *callable;
+    int loaded;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O&O&s", PyUnicode_FSConverter, &group_bytes, PyUnicode_FSConverter, &script_bytes, &callable))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    loaded = rt_preload(PyBytes_AS_STRING(group_bytes), PyBytes_AS_STRING(script_bytes), callable);
+    Py_END_ALLOW_THREADS
+    Py_DECREF(group_bytes);
+    Py_DECREF(script_bytes);
+    return PyBool_FromLong(loaded);
+}
+
+/* Called by a request thread without the GIL; on_stale lives in the main interpreter. */
+static void call_on_stale(void *ctx, const char *script, size_t len)
+{
+    rt_interp *main_in = rt_interp_get("", 0);
+    PyObject *path, *done = NULL;
+    rt_held held;
+
+    if (!main_in)
+        return;
+    held = rt_enter(main_in);
+    path = PyUnicode_DecodeFSDefaultAndSize(script, (Py_ssize_t)len);
+    if (path)
+        done = PyObject_CallOneArg(ctx, path);
+    if (!done)
+        PyErr_WriteUnraisable(ctx);
+    Py_XDECREF(path);
+    Py_XDECREF(done);
+    rt_leave(&held);
+}
+
+static PyObject *serve(PyObject *module, PyObject *args)
+{
+    PyObject *on_stale;
+    int listen_fd, stop_fd, rc;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "iiO", &listen_fd, &stop_fd, &on_stale))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    rc = rt_serve(listen_fd, stop_fd, call_on_stale, on_stale);
+    Py_END_ALLOW_THREADS
+    if (rc) {
+        errno = rc;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *active(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return PyLong_FromLong(rt_active());
+}
+
+static PyObject *end_interpreters(PyObject *module, PyObject *unused)
+{
+    int count;
+
+    (void)module;
+    (void)unused;
+    Py_BEGIN_ALLOW_THREADS
+    count = rt_interp_shutdown_all(0);
+    Py_END_ALLOW_THREADS
+    return PyLong_FromLong(count);
+}
+
+static PyObject *set_process_title(PyObject *module, PyObject *title)
+{
+    (void)module;
+    if (!PyBytes_Check(title)) {
+        PyErr_SetString(PyExc_TypeError, "set_process_title() takes bytes");
+        return NULL;
+    }
+    rt_set_process_title(PyBytes_AS_STRING(title), (size_t)PyBytes_GET_SIZE(title));
+    Py_RETURN_NONE;
+}
+
+static PyObject *log_text(PyObject *module, PyObject *args)
+{
+    const char *text;
+    Py_ssize_t len;
+    int level;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "is#", &level, &text, &len))
+        return NULL;
+    rt_log(level, text, (size_t)len);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"configure", configure, METH_O, NULL},
+    {"preload", preload, METH_VARARGS, NULL},
+    {"serve", serve, METH_VARARGS, NULL},
+    {"active", active, METH_NOARGS, NULL},
+    {"end_interpreters", end_interpreters, METH_NOARGS, NULL},
+    {"set_process_title", set_process_title, METH_O, NULL},
+    {"log", log_text, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+/* ---- state ---- */
+
+static int make_strings(rt_state *st)
+{
+    const struct {
+        PyObject **slot;
+        const char *text;
+    } strings[] = {
+        {&st->str_input, "wsgi.input"},
+        {&st->str_errors, "wsgi.errors"},
+        {&st->str_url_scheme, "wsgi.url_scheme"},
+        {&st->str_multithread, "wsgi.multithread"},
+        {&st->str_multiprocess, "wsgi.multiprocess"},
+        {&st->str_run_once, "wsgi.run_once"},
+        {&st->str_http, "http"},
+        {&st->str_https, "https"},
+        {&st->str_close, "close"},
+        {&st->str_fileno, "fileno"},
+        {&st->str_tell, "tell"},
+        {&st->str_thread_id, "mod_wsgi.thread_id"},
+        {&st->str_request_start, "mod_wsgi.request_start"},
+        {&st->str_queue_start, "mod_wsgi.queue_start"},
+        {&st->str_daemon_start, "mod_wsgi.daemon_start"},
+        {&st->str_application_start, "mod_wsgi.application_start"},
+    };
+
+    for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
+        if (!(*strings[i].slot = PyUnicode_InternFromString(strings[i].text)))
+            return -1;
+    return 0;
+}
+
+static int exec_module(PyObject *module)
+{
+    rt_state *st = rt_module_state(module);
+
+    if (!(st->adapter_type = rt_adapter_type_new(module)) || !(st->input_type = rt_input_type_new(module)) ||
+        !(st->stream_type = rt_stream_type_new(module)) || !(st->file_wrapper_type = rt_file_wrapper_type_new(module)) ||
+        !(st->request_timeout = PyErr_NewException("mod_wsgi.RequestTimeout", PyExc_BaseException, NULL)) ||
+        !(st->scripts = PyDict_New()) || make_strings(st) < 0 || rt_environ_init(st) < 0)
+        return -1;
+    if (PyModule_AddIntConstant(module, "WIRE_VERSION", (long)WIRE_BLOCK_MAGIC) < 0 ||
+        PyModule_AddObjectRef(module, "Stream", (PyObject *)st->stream_type) < 0 ||
+        PyModule_AddObjectRef(module, "FileWrapper", (PyObject *)st->file_wrapper_type) < 0 ||
+        PyModule_AddObjectRef(module, "RequestTimeout", st->request_timeout) < 0)
+        return -1;
+    return 0;
+}
+
+/* The state lives as long as its interpreter; request threads use it without a reference to the module. */
+static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, exec_module}, {0, NULL}};
+
+static struct PyModuleDef module_def = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "httpd_wsgi._runtime",
+    .m_size = sizeof(rt_state),
+    .m_methods = functions,
+    .m_slots = module_slots,
+};
+
+PyMODINIT_FUNC PyInit__runtime(void)
+{
+    return PyModuleDef_Init(&module_def);
+}

@@ -1,0 +1,356 @@
+/* request.c - one request from its block to the last byte of its response, in the order of PEP 3333. */
+#include "runtime.h"
+
+#include <string.h>
+
+/* ---- which application ---- */
+
+/* Loads the script when it is not loaded, or changed on disk. New reference; NULL with an exception set. */
+static PyObject *script_module(rt_request *rq, PyObject *script)
+{
+    rt_state *st = rq->st;
+    PyObject *entry = PyDict_GetItemWithError(st->scripts, script), *path, *module; /* entry borrowed */
+    int reloading = (rq->head.flags & WIRE_RQ_RELOADING) != 0;
+
+    if (entry && (!reloading || PyLong_AsLongLong(PyTuple_GET_ITEM(entry, 1)) == rq->head.script_mtime_us))
+        return Py_NewRef(PyTuple_GET_ITEM(entry, 0));
+    if (PyErr_Occurred())
+        return NULL;
+    path = PyUnicode_DecodeFSDefaultAndSize(PyBytes_AS_STRING(script), PyBytes_GET_SIZE(script));
+    if (!path)
+        return NULL;
+    module = PyObject_CallFunction(st->load, "OLO", path, (long long)rq->head.script_mtime_us,
+                                   reloading ? Py_True : Py_False);
+    Py_DECREF(path);
+    if (module) {
+        entry = Py_BuildValue("(OL)", module, (long long)rq->head.script_mtime_us);
+        if (!entry || PyDict_SetItem(st->scripts, script, entry) < 0)
+            Py_CLEAR(module);
+        Py_XDECREF(entry);
+    }
+    return module;
+}
+
+static void log_no_callable(rt_request *rq, PyObject *module)
+{
+    rt_slice script = RT_META(rq, WIRE_M_SCRIPT), callable = RT_META(rq, WIRE_M_CALLABLE);
+    PyObject *described = PyObject_CallOneArg(rq->st->describe_callables, module);
+    const char *text = described && PyUnicode_Check(described) ? PyUnicode_AsUTF8(described) : NULL;
+
+    PyErr_Clear();
+    rt_logf(WIRE_ERR, "WSGI0403: %.*s has no callable named '%.*s'; %s; name one of them with WSGICallableObject or rename it",
+            (int)script.len, script.at, (int)callable.len, callable.at, text ? text : "it defines none");
+    Py_XDECREF(described);
+}
+
+/* New reference to the application. NULL: *outcome says what to answer; the reason is logged. */
+static PyObject *find_application(rt_request *rq, enum wire_outcome *outcome)
+{
+    rt_slice script = RT_META(rq, WIRE_M_SCRIPT), callable = RT_META(rq, WIRE_M_CALLABLE);
+    PyObject *key = PyBytes_FromStringAndSize(script.at, (Py_ssize_t)script.len), *module, *name, *app = NULL;
+
+    *outcome = WIRE_ERROR_500;
+    module = key ? script_module(rq, key) : NULL;
+    Py_XDECREF(key);
+    if (!module) {
+        char what[512];
+
+        if (PyErr_ExceptionMatches(rq->st->stale)) {
+            PyErr_Clear();
+            *outcome = WIRE_STALE;
+            return NULL;
+        }
+        snprintf(what, sizeof(what), "%.*s could not be loaded", (int)script.len, script.at);
+        rt_log_exception(rq->st, WIRE_ERR, "WSGI0404", what);
+        return NULL;
+    }
+    name = PyUnicode_DecodeUTF8(callable.at, (Py_ssize_t)callable.len, "replace");
+    if (name)
+        app = PyDict_GetItemWithError(PyModule_GetDict(module), name); /* borrowed */
+    Py_XINCREF(app);
+    Py_XDECREF(name);
+    if (!app) {
+        PyErr_Clear();
+        log_no_callable(rq, module);
+        *outcome = WIRE_ERROR_404;
+    }
+    Py_DECREF(module);
+    return app;
+}
+
+/* ---- the result ---- */
+
+/* 0, -1 with an exception set, 1: the client has gone. */
+static int send_item(rt_request *rq, PyObject *item, int flags)
+{
+    if (!PyBytes_Check(item)) {
+        PyErr_Format(PyExc_TypeError, "the application's result must yield bytes, not %.200s", Py_TYPE(item)->tp_name);
+        return -1;
+    }
+    if (PyBytes_GET_SIZE(item) == 0)
+        return 0;
+    return rt_send(rq, PyBytes_AS_STRING(item), (size_t)PyBytes_GET_SIZE(item), flags);
+}
+
+static int send_iterable(rt_request *rq, PyObject *result)
+{
+    /* The items of a list or tuple all exist already: no need to flush in between. */
+    int flags = PyList_CheckExact(result) || PyTuple_CheckExact(result) ? 0 : WIRE_SEND_FLUSH;
+    PyObject *it = PyObject_GetIter(result), *item;
+    int rc = 0;
+
+    if (!it)
+        return -1;
+    while (rc == 0 && (item = PyIter_Next(it))) {
+        rc = send_item(rq, item, flags);
+        Py_DECREF(item);
+    }
+    Py_DECREF(it);
+    return PyErr_Occurred() ? -1 : rc;
+}
+
+/* A list of one item is the whole body, so its length is known (PEP 3333, "Handling the Content-Length Header"). */
+static PyObject *only_item(PyObject *result)
+{
+    if (PyList_CheckExact(result) && PyList_GET_SIZE(result) == 1)
+        return PyList_GET_ITEM(result, 0);
+    if (PyTuple_CheckExact(result) && PyTuple_GET_SIZE(result) == 1)
+        return PyTuple_GET_ITEM(result, 0);
+    return NULL;
+}
+
+static int is_bodyless(const rt_request *rq)
+{
+    return rq->status_code == 204 || rq->status_code == 304;
+}
+
+static int send_result(rt_request *rq, PyObject *result)
+{
+    PyObject *only = only_item(result);
+    int rc;
+
+    if (PyObject_TypeCheck(result, rq->st->file_wrapper_type) && rq->sent == 0) {
+        rc = rt_file_wrapper_send(rq, result);
+        if (rc != 0)
+            return rc == 1 ? 0 : rc == 2 ? 1 : -1;
+    }
+    if (only && PyBytes_Check(only) && PyBytes_GET_SIZE(only) > 0 && rq->status && !rq->committed) {
+        if (rq->content_length < 0 && !is_bodyless(rq))
+            rq->content_length = (int64_t)PyBytes_GET_SIZE(only);
+        return send_item(rq, only, WIRE_SEND_LAST);
+    }
+    return send_iterable(rq, result);
+}
+
+/* The end of a response that raised nothing. */
+static int finish(rt_request *rq)
+{
+    if (!rq->committed) {
+        if (!rq->status) {
+            PyErr_SetString(PyExc_RuntimeError, "the application returned without calling start_response");
+            return -1;
+        }
+        if (rq->content_length < 0 && !is_bodyless(rq) && !(rq->head.flags & WIRE_RQ_HEAD))
+            rq->content_length = 0;
+        return rt_send(rq, "", 0, WIRE_SEND_LAST);
+    }
+    return 0;
+}
+
+static int is_short(const rt_request *rq)
+{
+    return rq->content_length > rq->sent && !is_bodyless(rq) && !(rq->head.flags & WIRE_RQ_HEAD);
+}
+
+/* PEP 3333: close() is called whatever happened, with the pending exception kept. */
+static void close_result(rt_request *rq, PyObject *result)
+{
+    PyObject *type, *value, *traceback, *method, *done;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    method = PyObject_GetAttr(result, rq->st->str_close);
+    if (method) {
+        done = PyObject_CallNoArgs(method);
+        if (!done)
+            rt_log_exception(rq->st, WIRE_ERR, "WSGI0405", "close() of the application's result raised");
+        Py_XDECREF(done);
+        Py_DECREF(method);
+    } else if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+    } else {
+        rt_log_exception(rq->st, WIRE_ERR, "WSGI0406", "close of the application's result could not be looked up");
+    }
+    PyErr_Restore(type, value, traceback);
+}
+
+/* ---- the outcome ---- */
+
+static enum wire_outcome outcome_of_exception(rt_request *rq)
+{
+    rt_slice script = RT_META(rq, WIRE_M_SCRIPT);
+    char what[512];
+
+    if (rq->client_gone) {
+        PyErr_Clear();
+        rt_logf(WIRE_DEBUG, "WSGI0407: the client closed the connection; the application's exception is ignored");
+        return WIRE_CLIENT_GONE;
+    }
+    if (PyErr_ExceptionMatches(rq->st->request_timeout)) {
+        PyErr_Clear();
+        rt_logf(WIRE_INFO, "WSGI0408: the request was interrupted because it ran longer than request-timeout");
+        return rq->head_sent ? WIRE_ABORTED : WIRE_ERROR_504;
+    }
+    snprintf(what, sizeof(what), "the application in %.*s raised an exception%s", (int)script.len, script.at,
+             rq->head_sent ? " after the response had begun; the response is cut off" : "");
+    rt_log_exception(rq->st, WIRE_ERR, "WSGI0401", what);
+    return rq->head_sent ? WIRE_ABORTED : WIRE_ERROR_500;
+}
+
+static enum wire_outcome outcome_of(rt_request *rq, int rc)
+{
+    if (rc < 0)
+        return outcome_of_exception(rq);
+    if (rc > 0) {
+        rt_logf(WIRE_DEBUG, "WSGI0409: the client closed the connection before the response was complete");
+        return WIRE_CLIENT_GONE;
+    }
+    if (is_short(rq)) {
+        rt_logf(WIRE_ERR, "WSGI0412: the application sent %lld of the %lld bytes its Content-Length promised; the "
+                "connection is closed so that the client notices", (long long)rq->sent, (long long)rq->content_length);
+        return WIRE_ABORTED;
+    }
+    return WIRE_DONE;
+}
+
+static enum wire_outcome call_application(const rt_held *held, rt_request *rq, PyObject *app)
+{
+    PyObject *environ = rt_environ_build(held, rq), *start = NULL, *result = NULL;
+    enum wire_outcome outcome;
+    int rc = -1;
+
+    if (environ)
+        start = rt_adapter_start_response(rq->adapter);
+    if (start) {
+        PyObject *args[2] = {environ, start};
+
+        result = PyObject_Vectorcall(app, args, 2, NULL);
+    }
+    Py_XDECREF(start);
+    if (result) {
+        rc = send_result(rq, result);
+        if (rc == 0)
+            rc = finish(rq);
+        close_result(rq, result);
+    }
+    outcome = outcome_of(rq, rc);
+    Py_XDECREF(result);
+    Py_XDECREF(environ);
+    return outcome;
+}
+
+/* ---- one request ---- */
+
+static int open_objects(rt_request *rq)
+{
+    rq->adapter = rt_adapter_new(rq->st, rq);
+    rq->input = rt_input_new(rq->st, rq);
+    rq->errors = rt_errors_new(rq->st, rq);
+    return rq->adapter && rq->input && rq->errors ? 0 : -1;
+}
+
+/* Cuts the objects off, then waits for helper threads that are still inside an operation. */
+static void close_objects(rt_request *rq)
+{
+    rt_stream_flush_request(rq);
+    rt_set_current(NULL);
+    if (rq->adapter)
+        rt_adapter_cut(rq->adapter);
+    if (rq->input)
+        rt_input_cut(rq->input);
+    if (rq->errors)
+        rt_errors_cut(rq->errors);
+    while (rq->inside > 0) {
+        Py_BEGIN_ALLOW_THREADS
+        sched_yield();
+        Py_END_ALLOW_THREADS
+    }
+    Py_CLEAR(rq->adapter);
+    Py_CLEAR(rq->input);
+    Py_CLEAR(rq->errors);
+    Py_CLEAR(rq->status);
+    Py_CLEAR(rq->headers);
+}
+
+/* Reads the head and the meta pairs. 0, or -1 when the block is malformed. */
+static int read_block(rt_request *rq)
+{
+    wire_reader rd;
+    wire_pair pair;
+    int more;
+
+    if (wire_block_open(&rd, &rq->head, rq->block, rq->block_len) < 0)
+        return -1;
+    while ((more = wire_block_next(&rd, &pair)) > 0)
+        if (pair.code >= WIRE_META)
+            RT_META(rq, pair.code) = (rt_slice){pair.value, pair.value_len};
+    return more;
+}
+
+/* For failures before there is an interpreter: the transport's log is all there is. */
+static enum wire_outcome refuse(rt_request *rq, const char *text)
+{
+    rq->ops->log(rq->ctx, WIRE_CRIT, text, strlen(text));
+    return WIRE_ERROR_500;
+}
+
+enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *ops, void *ctx)
+{
+    rt_request rq = {.block = block, .block_len = len, .ops = ops, .ctx = ctx, .content_length = -1};
+    enum wire_outcome outcome = WIRE_ERROR_500;
+    rt_interp *in;
+    rt_held held;
+    PyObject *app;
+
+    if (read_block(&rq) < 0)
+        return refuse(&rq, "WSGI0413: malformed request block; are Apache module and Python package of one version?");
+    in = rt_interp_get(RT_META(&rq, WIRE_M_APPLICATION_GROUP).at, RT_META(&rq, WIRE_M_APPLICATION_GROUP).len);
+    if (!in)
+        return refuse(&rq, "WSGI0414: the application group has no interpreter; the reason is in the server's error log");
+    pthread_mutex_init(&rq.io, NULL);
+    held = rt_enter(in);
+    rq.st = in->st;
+    rt_set_current(&rq);
+    if (open_objects(&rq) == 0 && (app = find_application(&rq, &outcome))) {
+        outcome = call_application(&held, &rq, app);
+        Py_DECREF(app);
+    }
+    PyErr_Clear();
+    close_objects(&rq);
+    rt_leave(&held);
+    pthread_mutex_destroy(&rq.io);
+    return outcome;
+}
+
+int rt_preload(const char *group, const char *script, const char *callable)
+{
+    rt_interp *in = rt_interp_get(group, strlen(group));
+    PyObject *path, *module = NULL;
+    rt_held held;
+
+    if (!in)
+        return 0;
+    held = rt_enter(in);
+    path = PyUnicode_DecodeFSDefault(script);
+    if (path)
+        module = PyObject_CallFunction(in->st->load, "OLO", path, (long long)0, Py_False);
+    Py_XDECREF(path);
+    if (!module) {
+        char what[512];
+
+        snprintf(what, sizeof(what), "%s could not be loaded before the first request (callable %s)", script, callable);
+        rt_log_exception(in->st, WIRE_ERR, "WSGI0415", what);
+    }
+    Py_XDECREF(module);
+    rt_leave(&held);
+    return module != NULL;
+}

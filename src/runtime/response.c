@@ -1,0 +1,374 @@
+/* response.c - start_response(), write() and everything between them and the transport (PEP 3333, "The start_response()
+ * Callable"; RFC 9110 sections 5.1 and 5.5 for what a field may contain). */
+#include "runtime.h"
+
+#include <string.h>
+
+typedef struct adapter {
+    PyObject_HEAD
+    rt_request *rq; /* NULL once the request is over */
+} adapter;
+
+PyObject *rt_adapter_new(rt_state *st, rt_request *rq)
+{
+    adapter *self = PyObject_New(adapter, st->adapter_type);
+
+    if (self)
+        self->rq = rq;
+    return (PyObject *)self;
+}
+
+void rt_adapter_cut(PyObject *obj)
+{
+    ((adapter *)obj)->rq = NULL;
+}
+
+static void adapter_dealloc(adapter *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+/* ---- validation ---- */
+
+/* The ISO-8859-1 bytes of a str, borrowed from it; NULL with TypeError or UnicodeEncodeError set. */
+static const char *latin1(PyObject *str, const char *what, size_t *len)
+{
+    if (!PyUnicode_Check(str)) {
+        PyErr_Format(PyExc_TypeError, "%s must be str, not %.200s", what, Py_TYPE(str)->tp_name);
+        return NULL;
+    }
+#if PY_VERSION_HEX < 0x030c0000
+    if (PyUnicode_READY(str) < 0)
+        return NULL;
+#endif
+    if (PyUnicode_KIND(str) != PyUnicode_1BYTE_KIND) {
+        PyObject *encoded = PyUnicode_AsLatin1String(str); /* sets the exception with the position */
+
+        Py_XDECREF(encoded);
+        return NULL;
+    }
+    *len = (size_t)PyUnicode_GET_LENGTH(str);
+    return (const char *)PyUnicode_1BYTE_DATA(str);
+}
+
+static int is_token(const char *s, size_t len)
+{
+    static const char other[] = "!#$%&'*+-.^_`|~";
+
+    for (size_t i = 0; i < len; i++) {
+        char c = s[i];
+
+        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c && strchr(other, c))))
+            return 0;
+    }
+    return len > 0;
+}
+
+static int has_control(const char *s, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (((unsigned char)s[i] < 0x20 && s[i] != '\t') || s[i] == 0x7f)
+            return 1;
+    return 0;
+}
+
+static int is_named(const char *name, size_t len, const char *wanted)
+{
+    return strlen(wanted) == len && strncasecmp(name, wanted, len) == 0;
+}
+
+/* The status code, or -1 with an exception set. */
+static int check_status(PyObject *status)
+{
+    size_t len;
+    const char *s = latin1(status, "status", &len);
+    int code;
+
+    if (!s)
+        return -1;
+    if (len < 3 || s[0] < '1' || s[0] > '9' || s[1] < '0' || s[1] > '9' || s[2] < '0' || s[2] > '9' ||
+        (len > 3 && s[3] != ' ') || has_control(s, len)) {
+        PyErr_Format(PyExc_ValueError, "status %R: expected three digits and a reason, for example '200 OK'", status);
+        return -1;
+    }
+    code = (s[0] - '0') * 100 + (s[1] - '0') * 10 + (s[2] - '0');
+    if (code < 200) {
+        PyErr_Format(PyExc_ValueError, "status %R is interim and cannot be a final response", status);
+        return -1;
+    }
+    return code;
+}
+
+/* Content-Length or -1 when it is not that header; -2 with an exception set. */
+static int64_t parse_length(const char *s, size_t len)
+{
+    int64_t value = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        if (s[i] < '0' || s[i] > '9' || value > (INT64_MAX - 9) / 10)
+            len = 0;
+        else
+            value = value * 10 + (s[i] - '0');
+    }
+    if (len == 0) {
+        PyErr_SetString(PyExc_ValueError, "Content-Length must be a non-negative decimal number");
+        return -2;
+    }
+    return value;
+}
+
+static int check_header(PyObject *header, int64_t *content_length)
+{
+    const char *name, *value;
+    size_t name_len, value_len;
+
+    if (!PyTuple_Check(header)) {
+        PyErr_Format(PyExc_TypeError, "each header must be a tuple (name, value), not %.200s", Py_TYPE(header)->tp_name);
+        return -1;
+    }
+    if (PyTuple_GET_SIZE(header) != 2) {
+        PyErr_Format(PyExc_ValueError, "each header must be a tuple (name, value), not of length %zd",
+                     PyTuple_GET_SIZE(header));
+        return -1;
+    }
+    name = latin1(PyTuple_GET_ITEM(header, 0), "header name", &name_len);
+    value = name ? latin1(PyTuple_GET_ITEM(header, 1), "header value", &value_len) : NULL;
+    if (!value)
+        return -1;
+    if (!is_token(name, name_len)) {
+        PyErr_Format(PyExc_ValueError, "header name %R is not a token", PyTuple_GET_ITEM(header, 0));
+        return -1;
+    }
+    if (has_control(value, value_len)) {
+        PyErr_Format(PyExc_ValueError, "value of header %U contains a control character: %R", PyTuple_GET_ITEM(header, 0),
+                     PyTuple_GET_ITEM(header, 1));
+        return -1;
+    }
+    if (is_named(name, name_len, "Transfer-Encoding")) {
+        PyErr_SetString(PyExc_ValueError, "Transfer-Encoding is the server's to set (PEP 3333, hop-by-hop headers)");
+        return -1;
+    }
+    if (is_named(name, name_len, "Content-Length") && (*content_length = parse_length(value, value_len)) < 0)
+        return -1;
+    return 0;
+}
+
+/* ---- start_response ---- */
+
+static PyMethodDef write_def;
+
+/* Re-raises the application's exception; always NULL. */
+static PyObject *reraise(PyObject *exc_info)
+{
+    PyObject *type, *value, *traceback;
+
+    if (!PyArg_ParseTuple(exc_info, "OOO;exc_info must be a tuple (type, value, traceback)", &type, &value, &traceback))
+        return NULL;
+    PyErr_Restore(Py_NewRef(type), Py_NewRef(value), traceback == Py_None ? NULL : Py_NewRef(traceback));
+    return NULL;
+}
+
+static PyObject *start_response(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
+{
+    rt_request *rq = ((adapter *)obj)->rq;
+    PyObject *exc_info = nargs == 3 ? args[2] : Py_None, *headers;
+    int64_t content_length = -1;
+    int code;
+
+    if (!rq) {
+        PyErr_SetString(PyExc_RuntimeError, "start_response: the request is over");
+        return NULL;
+    }
+    if (nargs < 2 || nargs > 3) {
+        PyErr_Format(PyExc_TypeError, "start_response() takes 2 or 3 positional arguments (%zd given)", nargs);
+        return NULL;
+    }
+    if (!PyList_Check(args[1])) {
+        PyErr_Format(PyExc_TypeError, "response headers must be a list, not %.200s", Py_TYPE(args[1])->tp_name);
+        return NULL;
+    }
+    if (exc_info != Py_None && !PyTuple_Check(exc_info)) {
+        PyErr_SetString(PyExc_RuntimeError, "exc_info must be None or a tuple");
+        return NULL;
+    }
+    if (rq->committed && exc_info != Py_None)
+        return reraise(exc_info);
+    if (rq->status && exc_info == Py_None) {
+        PyErr_SetString(PyExc_RuntimeError, "start_response was already called; a second call needs exc_info (PEP 3333)");
+        return NULL;
+    }
+    code = check_status(args[0]);
+    headers = code < 0 ? NULL : PyList_AsTuple(args[1]); /* the list stays the application's */
+    if (!headers)
+        return NULL;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(headers); i++)
+        if (check_header(PyTuple_GET_ITEM(headers, i), &content_length) < 0) {
+            Py_DECREF(headers);
+            return NULL;
+        }
+    Py_XSETREF(rq->status, Py_NewRef(args[0]));
+    Py_XSETREF(rq->headers, headers);
+    rq->status_code = code;
+    rq->content_length = content_length;
+    return PyCFunction_New(&write_def, obj);
+}
+
+static PyMethodDef start_response_def = {
+    "start_response", (PyCFunction)(void (*)(void))start_response, METH_FASTCALL, NULL};
+
+PyObject *rt_adapter_start_response(PyObject *obj)
+{
+    return PyCFunction_New(&start_response_def, obj);
+}
+
+/* ---- sending ---- */
+
+/* 204 and 304 have no content, nor has the answer to HEAD (RFC 9110 section 6.4.1). */
+static int has_body(const rt_request *rq)
+{
+    return !(rq->head.flags & WIRE_RQ_HEAD) && rq->status_code != 204 && rq->status_code != 304;
+}
+
+int rt_commit(rt_request *rq)
+{
+    if (rq->committed)
+        return 0;
+    if (!rq->status) {
+        PyErr_SetString(PyExc_RuntimeError, "start_response was not called before the first data");
+        return -1;
+    }
+    rq->committed = 1;
+    return 0;
+}
+
+/* Without the GIL, with rq->io. The strings are owned by rq->status and rq->headers, which no longer change. */
+static int send_head_locked(rt_request *rq)
+{
+    Py_ssize_t n = PyTuple_GET_SIZE(rq->headers);
+    wire_header few[32], *all = n <= 32 ? few : malloc((size_t)n * sizeof(*all));
+    wire_response response = {.status = rq->status_code, .content_length = rq->content_length, .headers = all};
+    size_t status_len = (size_t)PyUnicode_GET_LENGTH(rq->status);
+    int rc;
+
+    if (!all)
+        return WIRE_IO_FAILED;
+    if (status_len > 4) {
+        response.reason = (const char *)PyUnicode_1BYTE_DATA(rq->status) + 4;
+        response.reason_len = status_len - 4;
+    } else {
+        response.reason = "";
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *pair = PyTuple_GET_ITEM(rq->headers, i), *name = PyTuple_GET_ITEM(pair, 0),
+                 *value = PyTuple_GET_ITEM(pair, 1);
+        wire_header *h = &all[response.nheaders];
+
+        h->name = (const char *)PyUnicode_1BYTE_DATA(name);
+        h->name_len = (size_t)PyUnicode_GET_LENGTH(name);
+        h->value = (const char *)PyUnicode_1BYTE_DATA(value);
+        h->value_len = (size_t)PyUnicode_GET_LENGTH(value);
+        response.nheaders += !is_named(h->name, h->name_len, "Content-Length");
+    }
+    rc = rq->ops->send_head(rq->ctx, &response);
+    rq->head_sent = 1;
+    if (all != few)
+        free(all);
+    return rc;
+}
+
+static int finish_io(rt_request *rq, int rc)
+{
+    if (rc == WIRE_IO_OK)
+        return 0;
+    rq->client_gone = 1;
+    return 1;
+}
+
+int rt_send(rt_request *rq, const char *data, size_t len, int flags)
+{
+    size_t take = len;
+    int rc = WIRE_IO_OK;
+
+    if (rt_commit(rq) < 0)
+        return -1;
+    if (rq->client_gone)
+        return 1;
+    if (rq->content_length >= 0 && (int64_t)len > rq->content_length - rq->sent)
+        take = rq->sent < rq->content_length ? (size_t)(rq->content_length - rq->sent) : 0;
+    if (take < len && !rq->excess_logged && has_body(rq)) {
+        rq->excess_logged = 1;
+        rt_logf(WIRE_WARNING, "WSGI0402: the application sends more than its Content-Length of %lld; the excess is dropped",
+                (long long)rq->content_length);
+    }
+    rq->sent += (int64_t)len;
+    rq->inside++;
+    Py_BEGIN_ALLOW_THREADS
+    pthread_mutex_lock(&rq->io);
+    if (!rq->head_sent)
+        rc = send_head_locked(rq);
+    if (rc == WIRE_IO_OK && (take > 0 || flags))
+        rc = rq->ops->send_data(rq->ctx, data, has_body(rq) ? take : 0, flags);
+    pthread_mutex_unlock(&rq->io);
+    Py_END_ALLOW_THREADS
+    rq->inside--;
+    return finish_io(rq, rc);
+}
+
+int rt_send_file(rt_request *rq, int fd, int64_t offset, int64_t len)
+{
+    int rc = WIRE_IO_OK;
+
+    if (rt_commit(rq) < 0)
+        return -1;
+    rq->sent += len;
+    rq->inside++;
+    Py_BEGIN_ALLOW_THREADS
+    pthread_mutex_lock(&rq->io);
+    if (!rq->head_sent)
+        rc = send_head_locked(rq);
+    if (rc == WIRE_IO_OK && len > 0 && has_body(rq))
+        rc = rq->ops->send_file(rq->ctx, fd, offset, len);
+    pthread_mutex_unlock(&rq->io);
+    Py_END_ALLOW_THREADS
+    rq->inside--;
+    return finish_io(rq, rc);
+}
+
+static PyObject *adapter_write(PyObject *obj, PyObject *data)
+{
+    rt_request *rq = ((adapter *)obj)->rq;
+    int rc;
+
+    if (!rq) {
+        PyErr_SetString(PyExc_RuntimeError, "write: the request is over");
+        return NULL;
+    }
+    if (!PyBytes_Check(data)) {
+        PyErr_Format(PyExc_TypeError, "write() takes bytes, not %.200s", Py_TYPE(data)->tp_name);
+        return NULL;
+    }
+    if (PyBytes_GET_SIZE(data) == 0)
+        Py_RETURN_NONE;
+    rc = rt_send(rq, PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data), WIRE_SEND_FLUSH);
+    if (rc == 1)
+        PyErr_SetString(PyExc_ConnectionAbortedError, "the client closed the connection");
+    return rc == 0 ? Py_NewRef(Py_None) : NULL;
+}
+
+static PyMethodDef write_def = {"write", adapter_write, METH_O, NULL};
+
+PyTypeObject *rt_adapter_type_new(PyObject *module)
+{
+    static PyType_Slot slots[] = {{Py_tp_dealloc, adapter_dealloc}, {0, NULL}};
+    static PyType_Spec spec = {
+        .name = "mod_wsgi.Adapter",
+        .basicsize = sizeof(adapter),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+        .slots = slots,
+    };
+
+    return (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
+}

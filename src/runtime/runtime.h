@@ -1,0 +1,185 @@
+/* runtime.h - the WSGI runtime: what its files share.
+ *
+ * One process has one runtime and any number of interpreters; each interpreter imports this extension again and has its own
+ * rt_state. A request lives on the stack of the thread that runs it (rt_request); the Python objects an application may keep
+ * point to it and are cut off when it ends. Everything that touches a PyObject needs the GIL; wire_ops are only ever called
+ * without it. */
+#ifndef RT_RUNTIME_H
+#define RT_RUNTIME_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "wire/block.h"
+#include "wire/contract.h"
+#include "wire/frames.h"
+
+typedef struct rt_slice {
+    const char *at;
+    size_t len;
+} rt_slice;
+
+/* Per interpreter; the state of its _runtime module. All references owned. */
+typedef struct rt_state {
+    PyTypeObject *adapter_type;
+    PyTypeObject *input_type;
+    PyTypeObject *stream_type;
+    PyTypeObject *file_wrapper_type;
+    PyObject *request_timeout;                /* exception class */
+    PyObject *names[WIRE_NAME_COUNT];         /* interned environ keys */
+    PyObject *meta_names[WIRE_M_END];         /* interned, NULL where a meta pair is not an environ key */
+    PyObject *environ_template;               /* what is the same in every environ */
+    PyObject *scripts;                        /* {script bytes: (module, mtime_us)} */
+    PyObject *load;                           /* functions of httpd_wsgi.interpreter */
+    PyObject *format_exception;
+    PyObject *describe_callables;
+    PyObject *stale;                          /* exception class */
+    PyObject *str_input, *str_errors, *str_url_scheme, *str_multithread, *str_multiprocess, *str_run_once;
+    PyObject *str_http, *str_https, *str_close, *str_fileno, *str_tell, *str_thread_id;
+    PyObject *str_request_start, *str_queue_start, *str_daemon_start, *str_application_start;
+} rt_state;
+
+typedef struct rt_interp {
+    char *name;
+    PyInterpreterState *pis;
+    rt_state *st;
+    struct rt_interp *next;
+} rt_interp;
+
+/* Proof that this thread is attached to an interpreter. Only rt_enter() makes one. */
+typedef struct rt_held {
+    PyThreadState *tstate;
+} rt_held;
+
+#define rt_assert_held(h) ((void)(h), assert((h)->tstate == PyThreadState_Get()))
+
+typedef struct rt_request {
+    wire_block_head head;
+    rt_slice meta[WIRE_M_END - WIRE_META];
+    const char *block;
+    size_t block_len;
+    rt_state *st;
+    const wire_ops *ops;
+    void *ctx;
+
+    /* Objects handed to the application; each points back here until the request ends. Owned. */
+    PyObject *adapter, *input, *errors;
+
+    /* The response. Under the GIL. */
+    PyObject *status;         /* str as given, NULL before start_response() */
+    PyObject *headers;        /* tuple of (str, str) tuples, validated */
+    int committed;            /* status and headers can no longer change */
+    int head_sent;
+    int client_gone;
+    int status_code;
+    int64_t content_length;   /* -1: none given */
+    int64_t sent;             /* body bytes accepted so far, including those beyond content_length */
+    int excess_logged;
+
+    char *line;               /* unfinished line of wsgi.errors, sys.stdout and sys.stderr */
+    size_t line_len, line_room;
+
+    /* An application's helper threads may write while the request's own thread finishes: the request ends only when none of
+     * them is inside an operation. Counter under the GIL, io serialises the operations themselves. */
+    int inside;
+    pthread_mutex_t io;
+} rt_request;
+
+#define RT_META(rq, code) ((rq)->meta[(code) - WIRE_META])
+
+/* ---- interp.c: which interpreters exist, and how a thread gets into one ---- */
+
+typedef struct rt_process {
+    int embedded;
+    int threads, processes;
+    int main_is_first;        /* the first application group seen gets the main interpreter */
+    PyObject *settings;       /* dict of the main interpreter, as given to configure(); owned */
+    void (*embed_log)(int level, const char *text, size_t len);
+} rt_process;
+
+extern rt_process rt_the_process;
+
+/* Registers the interpreter that is running now as the main one. 0, or -1 with an exception set. */
+int rt_interp_init_main(PyObject *module, PyObject *settings);
+
+/* The interpreter of an application group, created when it does not exist yet. NULL: creation failed, the reason is logged.
+ * Must be called without the GIL. */
+rt_interp *rt_interp_get(const char *group, size_t len);
+
+/* Imports the package and this extension in the running interpreter. NULL with an exception set; *module is a new reference. */
+rt_state *rt_import_runtime(PyObject **module);
+
+/* Attaches this thread; may block. */
+rt_held rt_enter(rt_interp *in);
+void rt_leave(rt_held *held);
+
+/* Forgets this thread's thread states in sub-interpreters; called without the GIL when a request thread ends. */
+void rt_thread_done(void);
+
+/* Runs interpreter.shutdown() in every sub-interpreter (and in main when asked); returns how many sub-interpreters exist.
+ * Called without the GIL. */
+int rt_interp_shutdown_all(int main_too);
+
+/* 1-based number of this thread among those that ever ran a request. */
+int rt_thread_number(void);
+
+/* ---- request.c ---- */
+enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *ops, void *ctx);
+
+/* Loads a script in its interpreter before any request. 1 loaded, 0 failed and logged. Without the GIL. */
+int rt_preload(const char *group, const char *script, const char *callable);
+
+/* ---- environ.c ---- */
+/* New reference, or NULL with an exception set. */
+PyObject *rt_environ_build(const rt_held *held, rt_request *rq);
+int rt_environ_init(rt_state *st); /* fills names and template */
+
+/* ---- response.c: start_response(), write() and the way out ---- */
+PyObject *rt_adapter_new(rt_state *st, rt_request *rq);
+PyObject *rt_adapter_start_response(PyObject *adapter); /* new reference to the callable */
+void rt_adapter_cut(PyObject *adapter);
+int rt_commit(rt_request *rq);                      /* 0, or -1 with an exception set */
+/* Commits when needed and sends. 0; -1 with an exception set; 1: the client has gone. */
+int rt_send(rt_request *rq, const char *data, size_t len, int flags);
+/* As rt_send(), from a file. */
+int rt_send_file(rt_request *rq, int fd, int64_t offset, int64_t len);
+PyTypeObject *rt_adapter_type_new(PyObject *module);
+
+/* ---- input.c ---- */
+PyObject *rt_input_new(rt_state *st, rt_request *rq);
+void rt_input_cut(PyObject *input);
+PyTypeObject *rt_input_type_new(PyObject *module);
+
+/* ---- stream.c: wsgi.errors, sys.stdout, sys.stderr ---- */
+PyObject *rt_errors_new(rt_state *st, rt_request *rq);
+void rt_errors_cut(PyObject *errors);
+void rt_stream_flush_request(rt_request *rq);
+PyTypeObject *rt_stream_type_new(PyObject *module);
+/* One record to the request this thread serves, else to the process's log. With the GIL. */
+void rt_log(int level, const char *text, size_t len);
+void rt_logf(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The pending exception with its traceback, one record per line, headed by code and what. Clears it. */
+void rt_log_exception(rt_state *st, int level, const char *code, const char *what);
+void rt_set_current(rt_request *rq);
+rt_request *rt_current(void);
+
+/* ---- file_wrapper.c ---- */
+PyTypeObject *rt_file_wrapper_type_new(PyObject *module);
+/* 1: sent by descriptor; 0: not possible, iterate instead; -1 with an exception set; 2: the client has gone. */
+int rt_file_wrapper_send(rt_request *rq, PyObject *wrapper);
+
+/* ---- socket.c: the worker's transport ---- */
+/* Serves requests from listen_fd until stop_fd becomes readable. Without the GIL. 0, or an errno. */
+int rt_serve(int listen_fd, int stop_fd, void (*on_stale)(void *ctx, const char *script, size_t len), void *ctx);
+int rt_active(void);
+
+/* ---- title.c ---- */
+void rt_set_process_title(const char *title, size_t len);
+
+rt_state *rt_module_state(PyObject *module);
+
+#endif

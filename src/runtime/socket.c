@@ -1,0 +1,430 @@
+/* socket.c - a worker's request threads and their transport, the AF_UNIX stream of wire/frames.h.
+ *
+ * Each thread has one epoll instance watching the listening socket (EPOLLEXCLUSIVE: a new connection wakes one thread) and the
+ * stop descriptor. A connection belongs to the thread that accepted it. */
+#include "runtime.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define IN_ROOM  (64u << 10)
+#define OUT_ROOM (32u << 10)
+
+/* Small things are collected in out and leave with the next large thing, flush or end. */
+typedef struct connection {
+    int fd;
+    int broken;               /* sticky: Apache closed the connection */
+    uint32_t body_kind;
+    int body_ended;
+    size_t body_left;         /* bytes of the current BODY frame still in the socket or in in[] */
+    char *in;                 /* received, not yet used: in[at..have) */
+    size_t at, have, room;
+    char out[OUT_ROOM];
+    size_t used;
+} connection;
+
+static atomic_int active;
+
+int rt_active(void)
+{
+    return atomic_load(&active);
+}
+
+/* ---- receiving ---- */
+
+static int recv_more(connection *c)
+{
+    ssize_t n;
+
+    do
+        n = recv(c->fd, c->in + c->have, c->room - c->have, 0);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0) {
+        c->broken = 1;
+        return -1;
+    }
+    c->have += (size_t)n;
+    return 0;
+}
+
+/* Makes sure that need bytes are there from c->at on, moving and growing the buffer as needed. */
+static int need(connection *c, size_t need_len)
+{
+    if (c->at > 0 && c->at + need_len > c->room) {
+        memmove(c->in, c->in + c->at, c->have - c->at);
+        c->have -= c->at;
+        c->at = 0;
+    }
+    if (c->at + need_len > c->room) {
+        char *grown = realloc(c->in, need_len);
+
+        if (!grown)
+            return -1;
+        c->in = grown;
+        c->room = need_len;
+    }
+    while (c->have - c->at < need_len)
+        if (recv_more(c) < 0)
+            return -1;
+    return 0;
+}
+
+static int next_frame(connection *c, wire_frame *frame)
+{
+    if (need(c, sizeof(*frame)) < 0)
+        return -1;
+    memcpy(frame, c->in + c->at, sizeof(*frame));
+    c->at += sizeof(*frame);
+    return 0;
+}
+
+/* ---- sending ---- */
+
+static int write_all(connection *c, struct iovec *iov, int n)
+{
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
+
+    while (msg.msg_iovlen > 0 && !c->broken) {
+        ssize_t done = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0) {
+            c->broken = 1;
+            break;
+        }
+        while (msg.msg_iovlen > 0 && (size_t)done >= msg.msg_iov->iov_len) {
+            done -= (ssize_t)msg.msg_iov->iov_len;
+            msg.msg_iov++;
+            msg.msg_iovlen--;
+        }
+        if (msg.msg_iovlen > 0) {
+            msg.msg_iov->iov_base = (char *)msg.msg_iov->iov_base + done;
+            msg.msg_iov->iov_len -= (size_t)done;
+        }
+    }
+    return c->broken ? WIRE_IO_GONE : WIRE_IO_OK;
+}
+
+static int flush_out(connection *c)
+{
+    struct iovec iov = {c->out, c->used};
+
+    c->used = 0;
+    return iov.iov_len ? write_all(c, &iov, 1) : WIRE_IO_OK;
+}
+
+/* Appends a frame; a payload that does not fit goes straight to the socket, together with what was collected. */
+static int put_frame(connection *c, int type, uint16_t arg, const char *payload, size_t len)
+{
+    wire_frame frame = {.len = (uint32_t)len, .type = (uint8_t)type, .arg = arg};
+
+    if (c->used + sizeof(frame) > OUT_ROOM && flush_out(c) < 0)
+        return WIRE_IO_GONE;
+    memcpy(c->out + c->used, &frame, sizeof(frame));
+    c->used += sizeof(frame);
+    if (len <= OUT_ROOM - c->used) {
+        if (len)
+            memcpy(c->out + c->used, payload, len);
+        c->used += len;
+        return WIRE_IO_OK;
+    } else {
+        struct iovec iov[2] = {{c->out, c->used}, {(void *)payload, len}};
+
+        c->used = 0;
+        return write_all(c, iov, 2);
+    }
+}
+
+/* ---- wire_ops ---- */
+
+/* Asks Apache for body bytes; sets body_left, or says why there are none. */
+static int want(connection *c, size_t len)
+{
+    uint32_t most = len < WIRE_WANT_MAX ? (uint32_t)len : WIRE_WANT_MAX;
+    wire_frame frame;
+
+    if (put_frame(c, WIRE_WANT, 0, (const char *)&most, sizeof(most)) < 0 || flush_out(c) < 0 || next_frame(c, &frame) < 0)
+        return WIRE_IO_GONE;
+    if (frame.type == WIRE_BODY) {
+        c->body_left = frame.len;
+        c->body_ended = frame.len == 0;
+        return WIRE_IO_OK;
+    }
+    c->body_ended = 1;
+    if (frame.type != WIRE_BODY_ERROR || need(c, frame.len) < 0)
+        return WIRE_IO_FAILED;
+    c->at += frame.len;
+    switch (frame.arg) {
+    case WIRE_BODY_ABORTED:
+        return WIRE_IO_GONE;
+    case WIRE_BODY_TIMEOUT:
+        return WIRE_IO_TIMEOUT;
+    case WIRE_BODY_TOO_LARGE:
+        return WIRE_IO_TOO_LARGE;
+    case WIRE_BODY_MALFORMED:
+        return WIRE_IO_MALFORMED;
+    default:
+        return WIRE_IO_FAILED;
+    }
+}
+
+static int64_t sock_read_body(void *ctx, char *buf, size_t len)
+{
+    connection *c = ctx;
+    size_t have;
+    int rc;
+
+    if (c->broken)
+        return WIRE_IO_GONE;
+    if (c->body_left == 0 && c->body_kind == WIRE_BODY_PULL && !c->body_ended && (rc = want(c, len)) < 0)
+        return rc;
+    if (c->body_left == 0)
+        return 0;
+    if (c->at == c->have) {
+        c->at = c->have = 0;
+        if (recv_more(c) < 0)
+            return WIRE_IO_GONE;
+    }
+    have = c->have - c->at;
+    if (have > c->body_left)
+        have = c->body_left;
+    if (have > len)
+        have = len;
+    memcpy(buf, c->in + c->at, have);
+    c->at += have;
+    c->body_left -= have;
+    return (int64_t)have;
+}
+
+static char *put_bytes(char *to, const void *from, size_t len)
+{
+    memcpy(to, from, len);
+    return to + len;
+}
+
+static int sock_send_head(void *ctx, const wire_response *r)
+{
+    connection *c = ctx;
+    wire_head_fixed fixed = {.content_length = r->content_length, .status = (uint16_t)r->status,
+                             .reason_len = (uint16_t)r->reason_len, .nheaders = (uint32_t)r->nheaders};
+    size_t len = sizeof(fixed) + r->reason_len;
+    char *payload, *at;
+    int rc;
+
+    if (r->reason_len > UINT16_MAX)
+        return WIRE_IO_FAILED;
+    for (size_t i = 0; i < r->nheaders; i++)
+        len += 8 + r->headers[i].name_len + r->headers[i].value_len;
+    payload = len <= WIRE_HEAD_MAX ? malloc(len) : NULL;
+    if (!payload)
+        return WIRE_IO_FAILED;
+    at = put_bytes(payload, &fixed, sizeof(fixed));
+    at = put_bytes(at, r->reason, r->reason_len);
+    for (size_t i = 0; i < r->nheaders; i++) {
+        uint32_t lengths[2] = {(uint32_t)r->headers[i].name_len, (uint32_t)r->headers[i].value_len};
+
+        at = put_bytes(at, lengths, sizeof(lengths));
+        at = put_bytes(at, r->headers[i].name, lengths[0]);
+        at = put_bytes(at, r->headers[i].value, lengths[1]);
+    }
+    rc = put_frame(c, WIRE_HEAD, 0, payload, len);
+    free(payload);
+    return rc;
+}
+
+static int sock_send_data(void *ctx, const char *data, size_t len, int flags)
+{
+    connection *c = ctx;
+
+    while (len > 0) {
+        size_t part = len < (1u << 30) ? len : (1u << 30);
+
+        if (put_frame(c, WIRE_DATA, 0, data, part) < 0)
+            return WIRE_IO_GONE;
+        data += part;
+        len -= part;
+    }
+    return flags & WIRE_SEND_FLUSH ? flush_out(c) : WIRE_IO_OK;
+}
+
+static int sock_send_file(void *ctx, int fd, int64_t offset, int64_t length)
+{
+    connection *c = ctx;
+    wire_file file = {offset, length};
+    wire_frame frame = {.len = sizeof(file), .type = WIRE_FILE};
+    char bytes[sizeof(frame) + sizeof(file)];
+    union {
+        char space[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {{0}};
+    struct iovec iov = {bytes, sizeof(bytes)};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control.space)};
+    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+    ssize_t n;
+
+    if (flush_out(c) < 0)
+        return WIRE_IO_GONE;
+    memcpy(bytes, &frame, sizeof(frame));
+    memcpy(bytes + sizeof(frame), &file, sizeof(file));
+    cmsg->cmsg_level = SOL_SOCKET;
+    cmsg->cmsg_type = SCM_RIGHTS;
+    cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+    do
+        n = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0) {
+        c->broken = 1;
+        return WIRE_IO_GONE;
+    }
+    iov = (struct iovec){bytes + n, sizeof(bytes) - (size_t)n};
+    return iov.iov_len ? write_all(c, &iov, 1) : WIRE_IO_OK;
+}
+
+static void sock_log(void *ctx, int level, const char *text, size_t len)
+{
+    connection *c = ctx;
+
+    put_frame(c, WIRE_LOG, (uint16_t)level, text, len < WIRE_LOG_MAX ? len : WIRE_LOG_MAX);
+    flush_out(c); /* a long request's output is wanted while it runs */
+}
+
+static const wire_ops sock_ops = {sock_read_body, sock_send_head, sock_send_data, sock_send_file, sock_log};
+
+/* ---- a connection ---- */
+
+static void send_outcome(connection *c, enum wire_outcome outcome)
+{
+    switch (outcome) {
+    case WIRE_DONE:
+        put_frame(c, WIRE_END, 0, NULL, 0);
+        break;
+    case WIRE_STALE:
+        put_frame(c, WIRE_RETRY, 0, NULL, 0);
+        break;
+    case WIRE_ERROR_404:
+        put_frame(c, WIRE_FAILURE, 404, NULL, 0);
+        break;
+    case WIRE_ERROR_504:
+        put_frame(c, WIRE_FAILURE, 504, NULL, 0);
+        break;
+    default:
+        put_frame(c, WIRE_FAILURE, 500, NULL, 0);
+    }
+    flush_out(c);
+}
+
+typedef struct stale_report {
+    void (*call)(void *ctx, const char *script, size_t len);
+    void *ctx;
+} stale_report;
+
+static void report_stale(const stale_report *report, const char *block, size_t len)
+{
+    wire_block_head head;
+    wire_reader rd;
+    wire_pair pair;
+
+    if (wire_block_open(&rd, &head, block, len) < 0)
+        return;
+    while (wire_block_next(&rd, &pair) > 0)
+        if (pair.code == WIRE_M_SCRIPT)
+            report->call(report->ctx, pair.value, pair.value_len);
+}
+
+static void serve_connection(connection *c, const stale_report *report)
+{
+    enum wire_outcome outcome;
+    wire_block_head head;
+    wire_reader rd;
+    wire_frame frame;
+    char *block;
+
+    if (next_frame(c, &frame) < 0 || frame.type != WIRE_REQUEST || frame.len > WIRE_BLOCK_MAX || need(c, frame.len) < 0)
+        return;
+    block = malloc(frame.len); /* its own memory: body data goes through in[] while the block is in use */
+    if (!block)
+        return;
+    memcpy(block, c->in + c->at, frame.len);
+    c->at += frame.len;
+    if (wire_block_open(&rd, &head, block, frame.len) == 0)
+        c->body_kind = head.body_kind;
+    if (c->body_kind == WIRE_BODY_INLINE) {
+        wire_frame body;
+
+        if (next_frame(c, &body) < 0 || body.type != WIRE_BODY) {
+            free(block);
+            return;
+        }
+        c->body_left = body.len;
+    }
+    outcome = rt_request_run(block, frame.len, &sock_ops, c);
+    send_outcome(c, outcome);
+    if (outcome == WIRE_STALE)
+        report_stale(report, block, frame.len);
+    free(block);
+}
+
+static void serve_one(int fd, const stale_report *report, connection *c)
+{
+    char *in = c->in;
+    size_t room = c->room;
+
+    memset(c, 0, offsetof(connection, out));
+    c->used = 0;
+    c->fd = fd;
+    c->in = in;
+    c->room = room;
+    atomic_fetch_add(&active, 1);
+    serve_connection(c, report);
+    close(fd);
+    atomic_fetch_sub(&active, 1);
+}
+
+static int watch(int epoll, int fd, uint32_t events)
+{
+    struct epoll_event ev = {.events = events, .data.fd = fd};
+
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev);
+}
+
+int rt_serve(int listen_fd, int stop_fd, void (*on_stale)(void *, const char *, size_t), void *ctx)
+{
+    stale_report report = {on_stale, ctx};
+    connection *c = calloc(1, sizeof(*c));
+    int epoll = epoll_create1(EPOLL_CLOEXEC), rc = 0, stop = 0;
+
+    if (c) {
+        c->room = IN_ROOM;
+        c->in = malloc(c->room);
+    }
+    if (!c || !c->in || epoll < 0 || watch(epoll, listen_fd, EPOLLIN | EPOLLEXCLUSIVE) < 0 ||
+        watch(epoll, stop_fd, EPOLLIN) < 0)
+        rc = errno ? errno : ENOMEM;
+    while (rc == 0 && !stop) {
+        struct epoll_event events[2];
+        int n = epoll_wait(epoll, events, 2, -1), fd;
+
+        if (n < 0 && errno != EINTR)
+            rc = errno;
+        for (int i = 0; i < n; i++)
+            stop |= events[i].data.fd == stop_fd;
+        if (stop || n <= 0)
+            continue;
+        fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+        if (fd >= 0)
+            serve_one(fd, &report, c);
+    }
+    if (epoll >= 0)
+        close(epoll);
+    if (c)
+        free(c->in);
+    free(c);
+    rt_thread_done();
+    return rc;
+}

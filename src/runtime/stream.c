@@ -1,0 +1,414 @@
+/* stream.c - text streams whose lines become log records: wsgi.errors, sys.stdout and sys.stderr.
+ *
+ * A stream bound to a request (wsgi.errors) is cut off when the request ends. An unbound one (sys.stderr) belongs to whatever
+ * request its thread is serving, else to the process's own log. Within a request all streams share one line buffer. */
+#include "runtime.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#define RECORD_MAX 8000 /* httpd cuts records at 8 KiB; longer lines are split into several */
+
+typedef struct stream {
+    PyObject_HEAD
+    rt_request *rq; /* of wsgi.errors */
+    int bound;
+    PyObject *name;
+    char *line; /* unfinished line outside requests */
+    size_t line_len, line_room;
+} stream;
+
+static __thread rt_request *current;
+
+void rt_set_current(rt_request *rq)
+{
+    current = rq;
+}
+
+rt_request *rt_current(void)
+{
+    return current;
+}
+
+/* A daemon's process log is its stderr: the virtual host's error log, in that log's own format. */
+static void log_stderr(int level, const char *text, size_t len)
+{
+    static const char *const names[] = {"emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"};
+    char record[RECORD_MAX * 4 + 256], stamp[32];
+    struct timeval tv;
+    struct tm tm;
+    size_t used;
+    ssize_t ignored;
+
+    gettimeofday(&tv, NULL);
+    localtime_r(&tv.tv_sec, &tm);
+    strftime(stamp, sizeof(stamp), "%a %b %d %H:%M:%S", &tm);
+    used = (size_t)snprintf(record, 256, "[%s.%06ld %d] [wsgi:%s] [pid %d:tid %ld] ", stamp, (long)tv.tv_usec,
+                            tm.tm_year + 1900, names[level & 7], (int)getpid(), (long)syscall(SYS_gettid));
+    for (size_t i = 0; i < len && used < sizeof(record) - 8; i++) {
+        unsigned char c = (unsigned char)text[i];
+
+        if (c < 0x20 || c == 0x7f)
+            used += (size_t)snprintf(record + used, 8, c == '\t' ? "\\t" : "\\x%02x", c);
+        else
+            record[used++] = (char)c;
+    }
+    record[used++] = '\n';
+    ignored = write(STDERR_FILENO, record, used); /* one write per record; nowhere to report a failure */
+    (void)ignored;
+}
+
+static void log_record(rt_request *rq, int level, const char *text, size_t len)
+{
+    if (rq)
+        rq->inside++;
+    Py_BEGIN_ALLOW_THREADS
+    if (rq) {
+        pthread_mutex_lock(&rq->io);
+        rq->ops->log(rq->ctx, level, text, len);
+        pthread_mutex_unlock(&rq->io);
+    } else if (rt_the_process.embed_log) {
+        rt_the_process.embed_log(level, text, len);
+    } else {
+        log_stderr(level, text, len);
+    }
+    Py_END_ALLOW_THREADS
+    if (rq)
+        rq->inside--;
+}
+
+static void log_split(rt_request *rq, int level, const char *text, size_t len)
+{
+    do {
+        size_t part = len < RECORD_MAX ? len : RECORD_MAX;
+
+        log_record(rq, level, text, part);
+        text += part;
+        len -= part;
+    } while (len > 0);
+}
+
+void rt_log(int level, const char *text, size_t len)
+{
+    log_split(current, level, text, len);
+}
+
+void rt_logf(int level, const char *format, ...)
+{
+    char text[2048];
+    va_list args;
+    int len;
+
+    va_start(args, format);
+    len = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if (len > 0)
+        rt_log(level, text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1);
+}
+
+void rt_log_exception(rt_state *st, int level, const char *code, const char *what)
+{
+    PyObject *type, *value, *traceback, *lines;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (value && traceback)
+        PyException_SetTraceback(value, traceback);
+    rt_logf(level, "%s: %s: %s", code, what, type ? ((PyTypeObject *)type)->tp_name : "unknown error");
+    lines = value ? PyObject_CallOneArg(st->format_exception, value) : NULL;
+    for (Py_ssize_t i = 0; lines && PyList_Check(lines) && i < PyList_GET_SIZE(lines); i++) {
+        PyObject *bytes = PyUnicode_AsEncodedString(PyList_GET_ITEM(lines, i), "utf-8", "backslashreplace");
+
+        if (bytes)
+            rt_log(level, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+        Py_XDECREF(bytes);
+    }
+    if (!lines)
+        PyErr_Print();
+    PyErr_Clear();
+    Py_XDECREF(lines);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+}
+
+/* ---- the Python type ---- */
+
+static PyObject *stream_make(PyTypeObject *type, rt_request *rq, int bound, PyObject *name)
+{
+    stream *self = PyObject_New(stream, type);
+
+    if (!self)
+        return NULL;
+    self->rq = rq;
+    self->bound = bound;
+    self->name = Py_NewRef(name);
+    self->line = NULL;
+    self->line_len = self->line_room = 0;
+    return (PyObject *)self;
+}
+
+PyObject *rt_errors_new(rt_state *st, rt_request *rq)
+{
+    return stream_make(st->stream_type, rq, 1, st->str_errors);
+}
+
+void rt_errors_cut(PyObject *errors)
+{
+    ((stream *)errors)->rq = NULL;
+}
+
+static PyObject *stream_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    PyObject *name;
+
+    if (!PyArg_ParseTuple(args, "U", &name))
+        return NULL;
+    (void)kwargs;
+    return stream_make(type, NULL, 0, name);
+}
+
+static void stream_dealloc(stream *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+
+    if (self->line_len)
+        log_split(NULL, WIRE_ERR, self->line, self->line_len);
+    PyMem_Free(self->line);
+    Py_DECREF(self->name);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+/* The line buffer this stream writes to now; NULL with RuntimeError set when its request is over. */
+static int target(stream *self, rt_request **rq, char ***line, size_t **len, size_t **room)
+{
+    *rq = self->bound ? self->rq : current;
+    if (self->bound && !*rq) {
+        PyErr_SetString(PyExc_RuntimeError, "wsgi.errors: the request is over");
+        return -1;
+    }
+    *line = *rq ? &(*rq)->line : &self->line;
+    *len = *rq ? &(*rq)->line_len : &self->line_len;
+    *room = *rq ? &(*rq)->line_room : &self->line_room;
+    return 0;
+}
+
+static int keep(char **line, size_t *len, size_t *room, const char *text, size_t more)
+{
+    if (*len + more > *room) {
+        size_t want = (*len + more) * 2;
+        char *grown = PyMem_Realloc(*line, want);
+
+        if (!grown) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        *line = grown;
+        *room = want;
+    }
+    memcpy(*line + *len, text, more);
+    *len += more;
+    return 0;
+}
+
+/* Takes the unfinished line out of the buffer before logging it, as logging releases the GIL and others may write on. */
+static void emit(rt_request *rq, char **line, size_t *len, size_t *room)
+{
+    char *text = *line;
+    size_t n = *len;
+
+    *line = NULL;
+    *len = *room = 0;
+    log_split(rq, WIRE_ERR, text ? text : "", n);
+    PyMem_Free(text);
+}
+
+static int write_text(stream *self, const char *text, size_t len)
+{
+    rt_request *rq;
+    char **line;
+    size_t *line_len, *line_room;
+
+    if (target(self, &rq, &line, &line_len, &line_room) < 0)
+        return -1;
+    while (len > 0) {
+        const char *newline = memchr(text, '\n', len);
+        size_t part = newline ? (size_t)(newline - text) : len;
+
+        if (!newline) {
+            if (keep(line, line_len, line_room, text, part) < 0)
+                return -1;
+            if (*line_len > RECORD_MAX)
+                emit(rq, line, line_len, line_room);
+            return 0;
+        }
+        if (*line_len) {
+            if (keep(line, line_len, line_room, text, part) < 0)
+                return -1;
+            emit(rq, line, line_len, line_room);
+        } else {
+            log_split(rq, WIRE_ERR, text, part);
+        }
+        text += part + 1;
+        len -= part + 1;
+    }
+    return 0;
+}
+
+void rt_stream_flush_request(rt_request *rq)
+{
+    if (rq->line_len)
+        emit(rq, &rq->line, &rq->line_len, &rq->line_room);
+    PyMem_Free(rq->line);
+    rq->line = NULL;
+}
+
+static PyObject *stream_write(stream *self, PyObject *text)
+{
+    PyObject *bytes;
+    int rc;
+
+    if (PyBytes_Check(text))
+        return write_text(self, PyBytes_AS_STRING(text), (size_t)PyBytes_GET_SIZE(text)) < 0
+                   ? NULL
+                   : PyLong_FromSsize_t(PyBytes_GET_SIZE(text));
+    if (!PyUnicode_Check(text)) {
+        PyErr_Format(PyExc_TypeError, "write() argument must be str, not %.200s", Py_TYPE(text)->tp_name);
+        return NULL;
+    }
+    bytes = PyUnicode_AsEncodedString(text, "utf-8", "replace");
+    if (!bytes)
+        return NULL;
+    rc = write_text(self, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+    Py_DECREF(bytes);
+    return rc < 0 ? NULL : PyLong_FromSsize_t(PyUnicode_GET_LENGTH(text));
+}
+
+static PyObject *stream_writelines(stream *self, PyObject *lines)
+{
+    PyObject *it = PyObject_GetIter(lines), *line;
+
+    if (!it)
+        return NULL;
+    while ((line = PyIter_Next(it))) {
+        PyObject *done = stream_write(self, line);
+
+        Py_DECREF(line);
+        if (!done)
+            break;
+        Py_DECREF(done);
+    }
+    Py_DECREF(it);
+    if (PyErr_Occurred())
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *stream_flush(stream *self, PyObject *unused)
+{
+    rt_request *rq;
+    char **line;
+    size_t *line_len, *line_room;
+
+    (void)unused;
+    if (target(self, &rq, &line, &line_len, &line_room) < 0)
+        return NULL;
+    if (*line_len)
+        emit(rq, line, line_len, line_room);
+    Py_RETURN_NONE;
+}
+
+static PyObject *return_false(PyObject *self, PyObject *unused)
+{
+    (void)self;
+    (void)unused;
+    Py_RETURN_FALSE;
+}
+
+static PyObject *return_true(PyObject *self, PyObject *unused)
+{
+    (void)self;
+    (void)unused;
+    Py_RETURN_TRUE;
+}
+
+static PyObject *stream_fileno(PyObject *self, PyObject *unused)
+{
+    (void)self;
+    (void)unused;
+    PyErr_SetString(PyExc_OSError, "this stream is a log and has no file descriptor");
+    return NULL;
+}
+
+static PyObject *get_name(stream *self, void *unused)
+{
+    (void)unused;
+    return Py_NewRef(self->name);
+}
+
+static PyObject *get_text(PyObject *self, void *text)
+{
+    (void)self;
+    return PyUnicode_FromString(text);
+}
+
+static PyObject *get_closed(PyObject *self, void *unused)
+{
+    (void)self;
+    (void)unused;
+    Py_RETURN_FALSE;
+}
+
+/* Bytes written to .buffer take the same way: write() accepts both. */
+static PyObject *get_buffer(PyObject *self, void *unused)
+{
+    (void)unused;
+    return Py_NewRef(self);
+}
+
+static PyMethodDef stream_methods[] = {
+    {"write", (PyCFunction)stream_write, METH_O, NULL},
+    {"writelines", (PyCFunction)stream_writelines, METH_O, NULL},
+    {"flush", (PyCFunction)stream_flush, METH_NOARGS, NULL},
+    {"close", (PyCFunction)stream_flush, METH_NOARGS, NULL},
+    {"fileno", stream_fileno, METH_NOARGS, NULL},
+    {"isatty", return_false, METH_NOARGS, NULL},
+    {"readable", return_false, METH_NOARGS, NULL},
+    {"seekable", return_false, METH_NOARGS, NULL},
+    {"writable", return_true, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef stream_getset[] = {
+    {"name", (getter)get_name, NULL, NULL, NULL},
+    {"closed", get_closed, NULL, NULL, NULL},
+    {"encoding", get_text, NULL, NULL, (char *)"utf-8"},
+    {"errors", get_text, NULL, NULL, (char *)"replace"},
+    {"buffer", get_buffer, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+PyTypeObject *rt_stream_type_new(PyObject *module)
+{
+    static PyType_Slot slots[] = {
+        {Py_tp_new, stream_new},
+        {Py_tp_dealloc, stream_dealloc},
+        {Py_tp_methods, stream_methods},
+        {Py_tp_getset, stream_getset},
+        {0, NULL},
+    };
+    static PyType_Spec spec = {
+        .name = "mod_wsgi.Log",
+        .basicsize = sizeof(stream),
+        .flags = Py_TPFLAGS_DEFAULT,
+        .slots = slots,
+    };
+
+    return (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
+}

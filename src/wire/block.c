@@ -1,0 +1,164 @@
+#include "block.h"
+
+#include <string.h>
+
+typedef struct pair_head {
+    uint8_t code;
+    uint8_t reserved;
+    uint16_t name_len;
+    uint32_t value_len;
+} pair_head;
+
+static const char *const names[] = {
+    "",
+#define X(n) #n,
+    WIRE_NAMES(X)
+#undef X
+};
+
+const char *wire_name_string(int code)
+{
+    return code > 0 && code < WIRE_NAME_COUNT ? names[code] : NULL;
+}
+
+int wire_name_code(const char *name, size_t len)
+{
+    for (int code = 1; code < WIRE_NAME_COUNT; code++)
+        if (names[code][0] == name[0] && strlen(names[code]) == len && memcmp(names[code], name, len) == 0)
+            return code;
+    return WIRE_NAMED;
+}
+
+int wire_block_open(wire_reader *rd, wire_block_head *head, const char *bytes, size_t len)
+{
+    if (len < sizeof(*head) || len > WIRE_BLOCK_MAX)
+        return -1;
+    memcpy(head, bytes, sizeof(*head));
+    if (head->magic != WIRE_BLOCK_MAGIC || head->size != len || head->body_kind > WIRE_BODY_PULL)
+        return -1;
+    rd->at = bytes + sizeof(*head);
+    rd->end = bytes + len;
+    rd->left = head->npairs;
+    return 0;
+}
+
+int wire_block_next(wire_reader *rd, wire_pair *pair)
+{
+    pair_head ph;
+    size_t room = (size_t)(rd->end - rd->at);
+
+    if (rd->left == 0)
+        return room == 0 ? 0 : -1;
+    if (room < sizeof(ph))
+        return -1;
+    memcpy(&ph, rd->at, sizeof(ph));
+    room -= sizeof(ph);
+    if (ph.name_len > room || ph.value_len > room - ph.name_len)
+        return -1;
+    if ((ph.code == WIRE_NAMED) != (ph.name_len > 0))
+        return -1;
+    if (ph.code != WIRE_NAMED && !(ph.code < WIRE_NAME_COUNT || (ph.code >= WIRE_META && ph.code < WIRE_M_END)))
+        return -1;
+    rd->at += sizeof(ph);
+    pair->code = ph.code;
+    pair->name = rd->at;
+    pair->name_len = ph.name_len;
+    pair->value = rd->at + ph.name_len;
+    pair->value_len = ph.value_len;
+    rd->at += ph.name_len + ph.value_len;
+    rd->left--;
+    return 1;
+}
+
+static char *reserve(wire_writer *w, size_t more)
+{
+    if (w->failed)
+        return NULL;
+    if (more > WIRE_BLOCK_MAX - w->used) {
+        w->failed = 1;
+        return NULL;
+    }
+    if (w->used + more > w->room) {
+        size_t room = w->room * 2 > w->used + more ? w->room * 2 : w->used + more;
+        char *grown = w->grow(w->ctx, w->bytes, w->room, room);
+
+        if (!grown) {
+            w->failed = 1;
+            return NULL;
+        }
+        w->bytes = grown;
+        w->room = room;
+    }
+    w->used += more;
+    return w->bytes + w->used - more;
+}
+
+/* The pair count lives in the head's place until wire_block_finish() writes the real head. */
+static void count_pair(wire_writer *w)
+{
+    wire_block_head head;
+
+    memcpy(&head, w->bytes, sizeof(head));
+    head.npairs++;
+    memcpy(w->bytes, &head, sizeof(head));
+}
+
+void wire_block_begin(wire_writer *w, void *(*grow)(void *, void *, size_t, size_t), void *ctx)
+{
+    char *at;
+
+    memset(w, 0, sizeof(*w));
+    w->grow = grow;
+    w->ctx = ctx;
+    w->room = 1024; /* first growth doubles it: a browser's request fits into 2 KiB */
+    w->bytes = grow(ctx, NULL, 0, w->room);
+    w->failed = w->bytes == NULL;
+    at = reserve(w, sizeof(wire_block_head));
+    if (at)
+        memset(at, 0, sizeof(wire_block_head));
+}
+
+static void add(wire_writer *w, int code, const char *name, size_t name_len, const char *value, size_t value_len)
+{
+    pair_head ph = {(uint8_t)code, 0, (uint16_t)name_len, (uint32_t)value_len};
+    char *at;
+
+    if (name_len > UINT16_MAX || value_len > WIRE_BLOCK_MAX) {
+        w->failed = 1;
+        return;
+    }
+    at = reserve(w, sizeof(ph) + name_len + value_len);
+    if (!at)
+        return;
+    memcpy(at, &ph, sizeof(ph));
+    if (name_len)
+        memcpy(at + sizeof(ph), name, name_len);
+    if (value_len)
+        memcpy(at + sizeof(ph) + name_len, value, value_len);
+    count_pair(w);
+}
+
+void wire_block_add(wire_writer *w, int code, const char *value, size_t value_len)
+{
+    add(w, code, NULL, 0, value, value_len);
+}
+
+void wire_block_add_named(wire_writer *w, const char *name, size_t name_len, const char *value, size_t value_len)
+{
+    if (name_len > 0)
+        add(w, WIRE_NAMED, name, name_len, value, value_len);
+}
+
+int wire_block_finish(wire_writer *w, wire_block_head *head)
+{
+    wire_block_head counted;
+
+    if (w->failed)
+        return -1;
+    memcpy(&counted, w->bytes, sizeof(counted));
+    head->magic = WIRE_BLOCK_MAGIC;
+    head->size = (uint32_t)w->used;
+    head->npairs = counted.npairs;
+    memcpy(w->bytes, head, sizeof(*head));
+    return 0;
+}

@@ -1,0 +1,130 @@
+/* block.h - the request block: one request as flat bytes, written once by the Apache side, read once by the runtime.
+ *
+ * Layout: a wire_block_head, then npairs pairs back to back. A pair is a wire_pair_head, then name_len bytes of name
+ * (only when code is WIRE_NAMED), then value_len bytes of value. Nothing is NUL-terminated or aligned; numbers are in host order
+ * because both sides run on one machine. A later pair of the same name overrides an earlier one.
+ *
+ * Plain C, no dependency. A builder belongs to one thread; a finished block is read-only and may be read by any. */
+#ifndef WIRE_BLOCK_H
+#define WIRE_BLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define WIRE_BLOCK_MAGIC 0x31425748u /* "HWB1"; changes with every incompatible change of block or frames */
+#define WIRE_BLOCK_MAX   (16u << 20) /* bytes; a request that needs more is refused with 431 */
+
+/* Well-known names travel as one byte. WIRE_NAMED: the name is spelled out. Codes from WIRE_META on describe the request
+ * to the runtime and are not environ keys of their own. */
+#define WIRE_NAMES(X)                                                                                                  \
+    X(REQUEST_METHOD) X(SCRIPT_NAME) X(PATH_INFO) X(QUERY_STRING) X(REQUEST_URI) X(SERVER_PROTOCOL) X(SERVER_NAME)      \
+    X(SERVER_PORT) X(SERVER_ADDR) X(SERVER_SOFTWARE) X(SERVER_ADMIN) X(REMOTE_ADDR) X(REMOTE_PORT) X(REMOTE_USER)       \
+    X(REDIRECT_REMOTE_USER) X(AUTH_TYPE) X(DOCUMENT_ROOT) X(CONTEXT_PREFIX) X(CONTEXT_DOCUMENT_ROOT) X(REQUEST_SCHEME)  \
+    X(SCRIPT_FILENAME) X(REDIRECT_URL) X(REDIRECT_QUERY_STRING) X(CONTENT_TYPE) X(CONTENT_LENGTH)                       \
+    X(HTTP_HOST) X(HTTP_USER_AGENT) X(HTTP_ACCEPT) X(HTTP_ACCEPT_ENCODING) X(HTTP_ACCEPT_LANGUAGE) X(HTTP_CONNECTION)   \
+    X(HTTP_COOKIE) X(HTTP_REFERER) X(HTTP_CACHE_CONTROL) X(HTTP_IF_NONE_MATCH) X(HTTP_IF_MODIFIED_SINCE) X(HTTP_ORIGIN) \
+    X(HTTP_AUTHORIZATION) X(HTTP_X_FORWARDED_FOR) X(HTTP_X_FORWARDED_PROTO) X(HTTP_X_REQUESTED_WITH)                    \
+    X(HTTP_TRANSFER_ENCODING) X(HTTP_EXPECT) X(HTTP_UPGRADE_INSECURE_REQUESTS)
+
+enum wire_name {
+    WIRE_NAMED = 0,
+#define X(n) WIRE_##n,
+    WIRE_NAMES(X)
+#undef X
+    WIRE_NAME_COUNT,
+
+    WIRE_META = 200,
+    WIRE_M_SCRIPT = WIRE_META, /* file to load, or "module:callable" when WIRE_RQ_MODULE is set */
+    WIRE_M_CALLABLE,           /* top-level name in it */
+    WIRE_M_PROCESS_GROUP,      /* "" when embedded */
+    WIRE_M_APPLICATION_GROUP,  /* "" for the main interpreter */
+    WIRE_M_HANDLER,            /* Apache handler name that led here */
+    WIRE_M_LISTENER_HOST,
+    WIRE_M_LISTENER_PORT,
+    WIRE_M_SERVER_PID,
+    WIRE_M_REQUEST_ID,
+    WIRE_M_CONNECTION_ID,
+    WIRE_M_SCRIPT_NAME,        /* mod_wsgi.script_name: before trusted-proxy rewriting */
+    WIRE_M_PATH_INFO,          /* mod_wsgi.path_info */
+    WIRE_M_HANDLER_SCRIPT,
+    WIRE_M_APACHE_VERSION,     /* "2.4.57" */
+    WIRE_M_END
+};
+
+enum wire_block_flag {
+    WIRE_RQ_HTTPS = 1u << 0,       /* wsgi.url_scheme is https */
+    WIRE_RQ_MULTITHREAD = 1u << 1,
+    WIRE_RQ_MULTIPROCESS = 1u << 2,
+    WIRE_RQ_RUN_ONCE = 1u << 3,
+    WIRE_RQ_RELOADING = 1u << 4,   /* WSGIScriptReloading On: compare script_mtime_us */
+    WIRE_RQ_HEAD = 1u << 5,        /* the client asked with HEAD, whatever REQUEST_METHOD says */
+    WIRE_RQ_MODULE = 1u << 6,
+    WIRE_RQ_HTTP10 = 1u << 7       /* no chunked answer possible */
+};
+
+enum wire_body_kind {
+    WIRE_BODY_NONE,   /* no request body */
+    WIRE_BODY_INLINE, /* one WIRE_BODY frame with the whole body follows the request frame */
+    WIRE_BODY_PULL    /* the worker asks with WIRE_WANT, Apache reads from the client only then */
+};
+
+typedef struct wire_block_head {
+    uint32_t magic;
+    uint32_t size;             /* bytes of the whole block, this head included */
+    uint32_t npairs;
+    uint32_t flags;            /* enum wire_block_flag */
+    int64_t request_start_us;  /* since the epoch */
+    int64_t queue_start_us;    /* 0 when embedded */
+    int64_t script_mtime_us;   /* 0: unknown */
+    int64_t body_len;          /* declared length, -1 unknown */
+    uint32_t body_kind;        /* enum wire_body_kind */
+    uint32_t reserved;
+} wire_block_head;
+
+typedef struct wire_pair {
+    int code;
+    const char *name; /* only for WIRE_NAMED; not NUL-terminated */
+    size_t name_len;
+    const char *value;
+    size_t value_len;
+} wire_pair;
+
+/* ---- reading ---- */
+
+typedef struct wire_reader {
+    const char *at;
+    const char *end;
+    uint32_t left;
+} wire_reader;
+
+/* Checks magic, size and pair count; copies the head. 0, or -1 when these bytes are not a block of this version. */
+int wire_block_open(wire_reader *rd, wire_block_head *head, const char *bytes, size_t len);
+
+/* 1: *pair points into the block. 0: no more. -1: malformed; the block must be refused. */
+int wire_block_next(wire_reader *rd, wire_pair *pair);
+
+/* "REQUEST_METHOD" for WIRE_REQUEST_METHOD; NULL outside 1..WIRE_NAME_COUNT-1. */
+const char *wire_name_string(int code);
+
+/* The code of a well-known environ key, or WIRE_NAMED. */
+int wire_name_code(const char *name, size_t len);
+
+/* ---- writing ---- */
+
+typedef struct wire_writer {
+    char *bytes;
+    size_t used;
+    size_t room;
+    int failed; /* sticky: no memory, or over WIRE_BLOCK_MAX */
+    void *(*grow)(void *ctx, void *old, size_t old_size, size_t new_size); /* NULL: no memory */
+    void *ctx;
+} wire_writer;
+
+void wire_block_begin(wire_writer *w, void *(*grow)(void *, void *, size_t, size_t), void *ctx);
+void wire_block_add(wire_writer *w, int code, const char *value, size_t value_len);
+void wire_block_add_named(wire_writer *w, const char *name, size_t name_len, const char *value, size_t value_len);
+
+/* Fills in magic, size and npairs of *head and stores it. 0, or -1 when the writer failed. */
+int wire_block_finish(wire_writer *w, wire_block_head *head);
+
+#endif

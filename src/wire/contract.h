@@ -1,0 +1,104 @@
+/* contract.h - what the Apache side and the Python runtime promise each other.
+ *
+ * The runtime reaches the world only through wire_ops. There are two implementations: Apache's filters (apache/embed.c)
+ * and the worker's socket (src/runtime/socket.c). In embedded mode Apache loads the runtime extension with dlopen() and finds
+ * everything through the one symbol WIRE_RUNTIME_SYMBOL.
+ *
+ * Plain C, no dependency on httpd or Python. */
+#ifndef WIRE_CONTRACT_H
+#define WIRE_CONTRACT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "block.h"
+
+#define WIRE_CONTRACT_VERSION 1
+#define WIRE_RUNTIME_SYMBOL   "httpd_wsgi_runtime"
+
+/* Levels of log(): the numbers of APLOG_*, which are syslog's. */
+enum wire_level { WIRE_CRIT = 2, WIRE_ERR = 3, WIRE_WARNING = 4, WIRE_NOTICE = 5, WIRE_INFO = 6, WIRE_DEBUG = 7 };
+
+/* Results of the operations; reading returns a byte count instead of WIRE_IO_OK. */
+enum wire_io {
+    WIRE_IO_OK = 0,
+    WIRE_IO_GONE = -1,      /* the client (or Apache) has gone */
+    WIRE_IO_TIMEOUT = -2,
+    WIRE_IO_TOO_LARGE = -3, /* LimitRequestBody */
+    WIRE_IO_MALFORMED = -4, /* broken chunked encoding */
+    WIRE_IO_FAILED = -5     /* anything else; the reason is already logged */
+};
+
+typedef struct wire_header {
+    const char *name;
+    size_t name_len;
+    const char *value;
+    size_t value_len;
+} wire_header;
+
+/* Borrowed for the duration of send_head(). Already validated by the runtime: names are tokens, values hold no CR, LF or NUL. */
+typedef struct wire_response {
+    int status;
+    const char *reason;     /* may be "" */
+    size_t reason_len;
+    int64_t content_length; /* -1: the application gave none and it is not known */
+    const wire_header *headers;
+    size_t nheaders;
+} wire_response;
+
+enum wire_send_flag {
+    WIRE_SEND_FLUSH = 1, /* the client must get everything sent so far before this returns or soon after */
+    WIRE_SEND_LAST = 2   /* nothing follows but the end of the request: may be delivered together with it */
+};
+
+/* Called by the runtime in the thread that runs the request, never with the GIL held, never two at a time. */
+typedef struct wire_ops {
+    /* > 0 bytes read, 0 end of body, or a negative enum wire_io. Blocks until at least one byte is there. */
+    int64_t (*read_body)(void *ctx, char *buf, size_t len);
+    int (*send_head)(void *ctx, const wire_response *response);
+    int (*send_data)(void *ctx, const char *data, size_t len, int flags);
+    /* fd stays the caller's and may be closed right after. */
+    int (*send_file)(void *ctx, int fd, int64_t offset, int64_t len);
+    /* One record, no newline. Never fails. */
+    void (*log)(void *ctx, int level, const char *text, size_t len);
+} wire_ops;
+
+enum wire_outcome {
+    WIRE_DONE,      /* complete response sent */
+    WIRE_ERROR_500, /* nothing sent, reason logged: Apache answers 500 */
+    WIRE_ERROR_404, /* as above, 404: the callable does not exist (embedded mode's answer) */
+    WIRE_ERROR_504, /* as above, 504: RequestTimeout before the head */
+    WIRE_ABORTED,   /* the response is incomplete: the connection must be closed without a proper end */
+    WIRE_CLIENT_GONE,
+    WIRE_STALE      /* daemon only: the script on disk is newer than the one loaded; nothing was run */
+};
+
+/* ---- embedded mode ---- */
+
+/* All strings are copied. NULL: not configured. */
+typedef struct wire_embed_config {
+    const char *package_dir;  /* directory of the Python package httpd_wsgi */
+    const char *python_exe;   /* <home>/bin/python: decides prefix, venv and sys.path, as if it had been started */
+    const char *python_path;  /* WSGIPythonPath, ':'-separated */
+    int threads;              /* MPM threads per child */
+    int processes;
+    void (*log)(int level, const char *text, size_t len); /* server error log, for everything outside a request; any thread */
+} wire_embed_config;
+
+typedef struct wire_runtime {
+    int contract_version;     /* WIRE_CONTRACT_VERSION */
+    uint32_t block_magic;     /* WIRE_BLOCK_MAGIC */
+    const char *python_version; /* "3.11.2" */
+
+    /* Once per process, before run(). 0, or -1 with a sentence in err. Starts the interpreter; returns without the GIL. */
+    int (*start)(const wire_embed_config *config, char *err, size_t err_len);
+
+    /* Runs one request; any thread. block must stay valid until it returns. */
+    enum wire_outcome (*run)(const char *block, size_t len, const wire_ops *ops, void *ctx);
+
+    /* Once, when the process ends: shutdown callbacks, atexit, non-daemon threads. The interpreter itself is left standing, because
+     * other Apache threads may still be inside it. */
+    void (*stop)(void);
+} wire_runtime;
+
+#endif

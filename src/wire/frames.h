@@ -1,0 +1,65 @@
+/* frames.h - what travels over the AF_UNIX stream between an Apache child and a daemon worker.
+ *
+ * A frame is a wire_frame head, then head.len bytes. One connection carries one request: REQUEST (and BODY when the body is
+ * inline) towards the worker, then the worker speaks and Apache obeys until END, RETRY or FAILURE. The worker pulls body data with WANT,
+ * so neither side ever has to read and write at the same time and nothing can deadlock; `100 Continue` goes to the client
+ * on the first WANT. A connection that ends before END, RETRY or FAILURE is a worker that died: the response is incomplete.
+ *
+ * Host byte order: both sides run on one machine. The version is in the request block's magic. */
+#ifndef WIRE_FRAMES_H
+#define WIRE_FRAMES_H
+
+#include <stdint.h>
+
+#include "block.h"
+
+typedef struct wire_frame {
+    uint32_t len;  /* bytes that follow this head */
+    uint8_t type;  /* enum wire_frame_type */
+    uint8_t flags; /* reserved, 0 */
+    uint16_t arg;
+} wire_frame;
+
+enum wire_frame_type {
+    /* Apache to worker */
+    WIRE_REQUEST = 'Q', /* payload: request block */
+    WIRE_BODY = 'B',    /* payload: body bytes; len 0: end of the body */
+    WIRE_BODY_ERROR = 'X', /* the body could not be read; arg: enum wire_body_error; payload: reason text */
+
+    /* worker to Apache */
+    WIRE_WANT = 'W',    /* payload: uint32_t, at most so many body bytes; answered by one BODY or BODY_ERROR */
+    WIRE_HEAD = 'H',    /* payload: wire_head_fixed, reason, then header pairs, see below */
+    WIRE_DATA = 'D',    /* payload: response body bytes */
+    WIRE_FILE = 'F',    /* payload: wire_file; one descriptor travels with the first byte (SCM_RIGHTS) */
+    WIRE_LOG = 'L',     /* arg: level as in APLOG_*; payload: one record, no newline */
+    WIRE_END = 'E',     /* response complete */
+    WIRE_RETRY = 'R',   /* not run, no application code reached: ask another worker; only ever the first frame */
+    WIRE_FAILURE = 'N'  /* arg: HTTP status to answer when no HEAD was sent; payload: text for the error log, may be empty */
+};
+
+enum wire_body_error {
+    WIRE_BODY_ABORTED = 1, /* client went away or sent less than it declared */
+    WIRE_BODY_TIMEOUT,
+    WIRE_BODY_TOO_LARGE,
+    WIRE_BODY_MALFORMED
+};
+
+/* HEAD payload: this, reason_len bytes of reason, then nheaders times { uint32_t name_len, uint32_t value_len, name, value }. */
+typedef struct wire_head_fixed {
+    int64_t content_length; /* -1: not known */
+    uint16_t status;
+    uint16_t reason_len;
+    uint32_t nheaders;
+} wire_head_fixed;
+
+typedef struct wire_file {
+    int64_t offset;
+    int64_t length;
+} wire_file;
+
+#define WIRE_HEAD_MAX  (1u << 20)  /* bytes of a HEAD payload */
+#define WIRE_LOG_MAX   (64u << 10) /* bytes of a LOG payload; longer records are split by the worker */
+#define WIRE_WANT_MAX  (64u << 10) /* bytes one WANT may ask for */
+#define WIRE_INLINE_MAX (64u << 10) /* largest body sent inline */
+
+#endif

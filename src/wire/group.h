@@ -1,0 +1,38 @@
+/* group.h - what the Apache parent hands to a daemon group's supervisor, and the memory both share.
+ *
+ * The parent forks, drops privileges and executes `PYTHON _boot.py supervisor`. These descriptors are then open (everything else is
+ * close-on-exec): */
+#ifndef WIRE_GROUP_H
+#define WIRE_GROUP_H
+
+#include <stdint.h>
+
+enum wire_group_fd {
+    WIRE_FD_LISTEN = 3,   /* listening AF_UNIX socket, non-blocking; belongs to the parent, survives generations */
+    WIRE_FD_LIFELINE = 4, /* read end of a pipe: end-of-file means that no Apache process of this generation is left */
+    WIRE_FD_SETTINGS = 5, /* settings, see below; read to end-of-file, then close */
+    WIRE_FD_BOARD = 6     /* memfd with one wire_board, shared with all Apache children of this generation */
+};
+
+/* Settings are "name=value" records, each ended by NUL, as in environ. Names are those of the WSGIDaemonProcess options with '-'
+ * as '_', and besides: group, where ("shop.conf:14"), server (ServerName), generation, multiprocess, script_reloading, log_level
+ * (APLOG number), package_dir, and repeated: preload ("application_group\nscript\ncallable"), main_group (an application
+ * group that runs in the main interpreter). Options at their default may be absent. */
+
+enum wire_board_state {
+    WIRE_BOARD_STARTING = 0, /* no worker was ready yet: requests wait in the socket's backlog */
+    WIRE_BOARD_SERVING = 1,
+    WIRE_BOARD_FAILED = 2    /* workers cannot start: Apache answers 503 at once */
+};
+
+#define WIRE_BOARD_SIZE 4096
+
+/* One writer per field; every field is a naturally aligned 32-bit word, so a reader sees old or new, never half. */
+typedef struct wire_board {
+    uint32_t state;         /* enum wire_board_state; written by the supervisor, and by the parent when the supervisor died */
+    uint32_t retry_after_s; /* while FAILED: seconds until the next attempt */
+    uint32_t ready_workers;
+    uint32_t generation;
+} wire_board;
+
+#endif
