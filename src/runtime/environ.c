@@ -52,6 +52,21 @@ int rt_environ_init(rt_state *st)
     return 0;
 }
 
+/* (2, 4, 57) from "2.4.57"; made once per interpreter, as it never changes. Borrowed. */
+static PyObject *apache_version(rt_state *st, const wire_pair *pair)
+{
+    int major = 0, minor = 0, patch = 0;
+    char text[32];
+
+    if (!st->apache_version && pair->value_len < sizeof(text)) {
+        memcpy(text, pair->value, pair->value_len);
+        text[pair->value_len] = '\0';
+        sscanf(text, "%d.%d.%d", &major, &minor, &patch);
+        st->apache_version = Py_BuildValue("(iii)", major, minor, patch);
+    }
+    return st->apache_version;
+}
+
 /* Native strings are bytes seen as ISO-8859-1, except paths, which follow the file system's encoding. */
 static PyObject *value_of(const wire_pair *pair)
 {
@@ -68,11 +83,15 @@ static PyObject *key_of(const rt_state *st, const wire_pair *pair, PyObject **ow
     return pair->code < WIRE_NAME_COUNT ? st->names[pair->code] : st->meta_names[pair->code];
 }
 
-static int put_pair(PyObject *environ, const rt_state *st, const wire_pair *pair)
+static int put_pair(PyObject *environ, rt_state *st, const wire_pair *pair)
 {
     PyObject *owned = NULL, *key = key_of(st, pair, &owned), *value;
     int rc = 0;
 
+    if (pair->code == WIRE_M_APACHE_VERSION) {
+        value = apache_version(st, pair);
+        return value ? PyDict_SetItemString(environ, "apache.version", value) : -1;
+    }
     if (!key)
         return pair->code == WIRE_NAMED ? -1 : 0; /* meta that is not an environ key */
     value = value_of(pair);

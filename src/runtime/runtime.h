@@ -32,6 +32,7 @@ typedef struct rt_state {
     PyObject *request_timeout;                /* exception class */
     PyObject *names[WIRE_NAME_COUNT];         /* interned environ keys */
     PyObject *meta_names[WIRE_M_END];         /* interned, NULL where a meta pair is not an environ key */
+    PyObject *apache_version;                 /* tuple; NULL before the first request */
     PyObject *environ_template;               /* what is the same in every environ */
     PyObject *scripts;                        /* {script bytes: (module, mtime_us)} */
     PyObject *load;                           /* functions of httpd_wsgi.interpreter */

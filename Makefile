@@ -1,0 +1,94 @@
+# Everything a newcomer needs: `make serve` and `make test`. `make help` lists the rest.
+
+SHELL := /bin/bash
+PORT ?= 8000
+PYTHON ?= /usr/bin/python3
+
+# Root's clone is often unreadable for the Apache user, so root builds where that user can read.
+ifeq ($(shell id -u),0)
+STATE ?= /var/cache/httpd-wsgi/$(shell echo '$(CURDIR)' | sha1sum | cut -c1-12)
+else
+STATE ?= $(CURDIR)/build/state
+endif
+
+VENV := $(STATE)/venv
+BIN := $(VENV)/bin
+SOURCES := $(wildcard apache/*.[ch] src/*/*.[ch] src/httpd_wsgi/*.py src/httpd_wsgi/*/*.py) setup.py pyproject.toml
+PACKAGES := apache2 apache2-dev python3-dev python3-venv build-essential curl
+TEST_PACKAGES := patchelf
+LINT_PACKAGES := cppcheck
+BENCH_PACKAGES := wrk
+
+.PHONY: help serve test check lint asan bench fuzz deb clean install
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+# $(call need,packages): installs what is missing as root, else says how.
+define need
+	@missing=""; for package in $(1); do dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ]; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $$missing; \
+	  else echo "missing packages; run: sudo apt-get install$$missing" >&2; exit 1; fi; \
+	fi
+endef
+
+$(VENV)/ready:
+	$(call need,$(PACKAGES))
+	@mkdir -p $(STATE)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --upgrade pip "setuptools>=64" wheel
+	@touch $@
+
+$(STATE)/installed: $(VENV)/ready $(SOURCES)
+	@rm -rf $(STATE)/source && mkdir -p $(STATE)/source
+	@cp -r apache src setup.py pyproject.toml MANIFEST.in README.md CHANGELOG.md LICENSE $(STATE)/source
+	@find $(STATE)/source -name '*.so' -delete
+	HTTPD_WSGI_PYTHON=$(BIN)/python $(BIN)/pip install -q --no-build-isolation --no-deps --force-reinstall $(STATE)/source
+	@touch $@
+
+install: $(STATE)/installed
+
+serve: $(STATE)/installed ## build and serve the demonstration on http://127.0.0.1:8000/
+	$(BIN)/httpd-wsgi serve --demo --port $(PORT)
+
+$(STATE)/test-ready: $(STATE)/installed tests/requirements.txt
+	$(call need,$(TEST_PACKAGES))
+	$(BIN)/pip install -q -r tests/requirements.txt
+	@touch $@
+
+test: $(STATE)/test-ready ## build and run all tests
+	HTTPD_WSGI_STATE=$(STATE) PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider tests
+
+check: lint test ## what CI runs, nothing else
+
+$(STATE)/lint-ready: $(VENV)/ready
+	$(call need,$(LINT_PACKAGES))
+	$(BIN)/pip install -q ruff==0.8.4 mypy==1.14.0
+	@touch $@
+
+lint: $(STATE)/lint-ready $(STATE)/installed ## ruff, mypy, -Werror build (by installing), cppcheck, include check
+	$(BIN)/ruff check --no-cache .
+	$(BIN)/mypy --cache-dir=$(STATE)/mypy
+	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability --suppress=unknownMacro \
+	  --suppress=missingIncludeSystem -Isrc -DAPLOG_USE_MODULE\(x\)= apache src/runtime src/wire
+	@! grep -nE 'Python\.h' apache/*.[ch] || { echo 'a Python header in apache/' >&2; exit 1; }
+	@! grep -nE '[<"](httpd|http_[a-z]+|ap_[a-z]+|apr[a-z_]*|util_[a-z]+)\.h[>"]' src/*/*.[ch] || { echo 'an httpd header in src/' >&2; exit 1; }
+
+bench: $(STATE)/installed ## compare with a C handler and with mod_wsgi
+	$(call need,$(BENCH_PACKAGES))
+	$(BIN)/python bench/run.py --state $(STATE) $(ARGS)
+
+asan: ## the suite under AddressSanitizer and UBSan
+	@echo "asan: not there yet; it comes with the complete request path" >&2; exit 1
+
+fuzz: ## libFuzzer targets for frames and block
+	@echo "fuzz: not there yet; it comes with the complete request path" >&2; exit 1
+
+deb: ## Debian packages
+	@echo "deb: not there yet; it comes with packaging" >&2; exit 1
+
+clean: ## remove everything that was built
+	rm -rf $(STATE) build dist src/*.egg-info
+	find src -name '*.so' -delete -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The application that `httpd-wsgi serve --demo` shows."""
