@@ -46,7 +46,7 @@ typedef struct wsgi_dir_config {
 
 enum wsgi_map_head { WSGI_HEAD_OFF, WSGI_HEAD_ON, WSGI_HEAD_AUTO };
 
-extern module AP_MODULE_DECLARE_DATA wsgi_module;
+__attribute__((visibility("default"))) extern module AP_MODULE_DECLARE_DATA wsgi_module;
 extern const command_rec wsgi_commands[];
 
 void *wsgi_server_create(apr_pool_t *p, server_rec *s);

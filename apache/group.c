@@ -178,6 +178,7 @@ static int settings_file(const wsgi_group *g, apr_pool_t *p)
     put(out, "shutdown_timeout", apr_itoa(p, g->shutdown_timeout));
     put(out, "startup_timeout", apr_itoa(p, g->startup_timeout));
     put(out, "graceful_timeout", apr_itoa(p, g->graceful_timeout));
+    put(out, "log_level", apr_itoa(p, ap_get_server_module_loglevel(g->server, APLOG_MODULE_INDEX)));
     for (int i = 0; i < g->main_groups->nelts; i++)
         put(out, "main_group", APR_ARRAY_IDX(g->main_groups, i, const char *));
     for (int i = 0; i < g->preloads->nelts; i++)

@@ -32,8 +32,8 @@ _locks_guard = threading.Lock()
 
 def setup(application_group: str, settings: dict[str, Any]) -> None:
     _settings.update(settings)
-    sys.stdout = _runtime.Stream("<stdout>")  # type: ignore[assignment]
-    sys.stderr = _runtime.Stream("<stderr>")  # type: ignore[assignment]
+    sys.stdout = _runtime.Stream("<stdout>")
+    sys.stderr = _runtime.Stream("<stderr>")
     for name, module in api.modules(application_group, settings).items():
         sys.modules[name] = module
     add_paths(settings.get("python_path") or "", settings.get("home") or "")

@@ -12,6 +12,15 @@ NOTICE = "notice"
 INFO = "info"
 DEBUG = "debug"
 
+_NUMBERS = {ERROR: 3, WARNING: 4, NOTICE: 5, INFO: 6, DEBUG: 7}  # APLOG_*
+_threshold = 6
+
+
+def set_level(number: int) -> None:
+    """What `LogLevel wsgi:…` says for the group's server, as an APLOG number."""
+    global _threshold
+    _threshold = number
+
 
 def record(level: str, text: str, now: float | None = None) -> str:
     when = time.time() if now is None else now
@@ -25,6 +34,8 @@ def record(level: str, text: str, now: float | None = None) -> str:
 
 def log(level: str, text: str) -> None:
     """Standard error is the error log; one write per record keeps records of different processes apart."""
+    if _NUMBERS[level] > _threshold:
+        return
     try:
         os.write(2, record(level, text).encode("utf-8", "surrogateescape"))
     except OSError:

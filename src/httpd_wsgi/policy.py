@@ -116,9 +116,9 @@ class Policy:
             if worker.kill_at is not None and now >= worker.kill_at:
                 worker.kill_at = None
                 todo.append(Kill(worker.number))
-            if worker.state in (State.STARTING, State.SERVING, State.STALE) and self.stopping:
-                todo.append(Drain(worker.number))
-            elif worker.state is State.STALE and self.counted(State.SERVING) > 0:
+            unfinished = worker.state in (State.STARTING, State.SERVING, State.STALE)
+            replaced = worker.state is State.STALE and self.counted(State.SERVING) > 0
+            if replaced or (unfinished and self.stopping):
                 todo.append(Drain(worker.number))
         missing = self.processes - self.counted(State.STARTING, State.SERVING)
         if not self.stopping and now >= self.next_start:

@@ -18,7 +18,7 @@ from pathlib import Path
 APACHE_USERS = ("www-data", "apache", "httpd", "http", "nobody")
 HTTPD_NAMES = ("apache2", "httpd", "/usr/sbin/apache2", "/usr/sbin/httpd", "/usr/local/apache2/bin/httpd")
 MODULE_DIRECTORIES = ("/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/local/apache2/modules")
-WANTED_MODULES = ("mpm_event", "authz_core", "alias", "dir", "mime", "log_config", "unixd")
+WANTED_MODULES = ("mpm_event", "authz_core", "alias", "dir", "log_config", "unixd")
 COPY_LIMIT = 50 * 2**20
 
 EXIT_USAGE = 2

@@ -22,6 +22,7 @@ class GroupSettings:
     package_dir: str = ""
     processes: int = 1
     threads: int = 15
+    log_level: int = 6
     multiprocess: bool = False
     home: str = ""
     python_path: str = ""
@@ -35,7 +36,7 @@ class GroupSettings:
     raw: bytes = field(default=b"", repr=False)
 
 
-_INTEGERS = {"processes", "threads"}
+_INTEGERS = {"processes", "threads", "log_level"}
 _SECONDS = {"shutdown_timeout", "startup_timeout", "graceful_timeout"}
 _TEXTS = {"group", "where", "package_dir", "home", "python_path", "display_name", "umask"}
 

@@ -210,6 +210,7 @@ class Supervisor:
 
 def main() -> int:
     config = settings.read(FD_SETTINGS)
+    logs.set_level(config.log_level)
     for fd in (FD_LISTEN, FD_LIFELINE, FD_BOARD):
         os.set_inheritable(fd, False)
     try:

@@ -58,6 +58,7 @@ def finish(config: settings.GroupSettings, threads: list[threading.Thread]) -> N
 
 def main() -> int:
     config = settings.read(FD_SETTINGS)
+    logs.set_level(config.log_level)
     for fd in (FD_LISTEN, FD_CONTROL):
         os.set_inheritable(fd, False)
     faulthandler.enable(file=2)

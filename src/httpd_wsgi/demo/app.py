@@ -1,7 +1,11 @@
 """A page about the server it runs in: plain WSGI, no dependency."""
 
+from __future__ import annotations
+
 import html
 import sys
+from collections.abc import Callable
+from typing import Any
 
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>httpd-wsgi works</title>
@@ -18,7 +22,7 @@ td:first-child {{ white-space: nowrap; font-family: monospace; }}
 """
 
 
-def application(environ, start_response):
+def application(environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
     group = environ["mod_wsgi.process_group"]
     rows = "".join(
         f"<tr><td>{html.escape(key)}</td><td>{html.escape(repr(value))}</td></tr>" for key, value in sorted(environ.items())

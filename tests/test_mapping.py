@@ -1,0 +1,199 @@
+"""Which URL leads to which script, and what happens when it must not run."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+from conftest import conf_for
+from harness import Httpd
+
+DAEMON = "WSGIDaemonProcess d processes=1 threads=2\n"
+
+
+def get(server: Httpd, path: str, host: str = "localhost") -> requests.Response:
+    return requests.get(server.url(path), headers={"Host": host}, timeout=10)
+
+
+def test_hello_world_in_a_virtual_host(httpd: Httpd, mode: str) -> None:
+    group = "WSGIProcessGroup d" if mode == "daemon" else ""
+    httpd.start(f"""{DAEMON}
+    <VirtualHost *:{{port}}>
+        ServerName www.example.com
+        WSGIScriptAlias /hello {{app}}/hello.py
+        {group}
+    </VirtualHost>""")
+    response = get(httpd, "/hello?name=world", "www.example.com")
+    assert (response.status_code, response.text) == (200, "Hello World!")
+    assert get(httpd, "/hellothere", "www.example.com").status_code == 404
+    assert get(httpd, "/hello/deeper", "www.example.com").status_code == 200
+
+
+def test_directory_alias(httpd: Httpd) -> None:
+    httpd.start("WSGIScriptAlias /d/ {app}/")
+    assert get(httpd, "/d/hello.py").text == "Hello World!"
+    environ = get(httpd, "/d/kitchen.py/environ").json()
+    assert (environ["SCRIPT_NAME"][1], environ["PATH_INFO"][1]) == ("/d/kitchen.py", "/environ")
+    assert get(httpd, "/d/").status_code == 403
+    httpd.expect("WSGI0204")
+    assert get(httpd, "/d/nothing.py").status_code == 404
+    httpd.expect("WSGI0203")
+
+
+def test_alias_match(httpd: Httpd) -> None:
+    httpd.start("WSGIScriptAliasMatch ^/m/([a-z]+) {app}/$1.py")
+    assert get(httpd, "/m/hello").text == "Hello World!"
+    environ = get(httpd, "/m/kitchen/environ").json()
+    assert (environ["SCRIPT_NAME"][1], environ["PATH_INFO"][1]) == ("/m/kitchen", "/environ")
+
+
+def test_the_first_alias_that_matches_wins(httpd: Httpd) -> None:
+    httpd.start("WSGIScriptAlias /a {app}/hello.py callable-object=other\nWSGIScriptAlias / {app}/hello.py")
+    assert get(httpd, "/a/x").text == "other"
+    assert get(httpd, "/b").text == "Hello World!"
+
+
+def test_set_handler_needs_exec_cgi(httpd: Httpd) -> None:
+    httpd.start("""
+    Alias /yes {app}/
+    Alias /no {root}/no/
+    <Directory {app}>
+        Options +ExecCGI
+        <Files hello.py>
+            SetHandler wsgi-script
+        </Files>
+        AddHandler wsgi-script .wsgi
+    </Directory>
+    <Directory {root}/no>
+        Require all granted
+        AddHandler wsgi-script .py
+    </Directory>""")
+    (httpd.app / "added.wsgi").write_text((httpd.app / "hello.py").read_text())
+    (httpd.root / "no").mkdir(mode=0o755)
+    (httpd.root / "no" / "hello.py").write_text((httpd.app / "hello.py").read_text())
+    assert get(httpd, "/yes/hello.py").text == "Hello World!"
+    assert get(httpd, "/yes/added.wsgi/info").text == "Hello World!"
+    assert get(httpd, "/no/hello.py").status_code == 403
+    assert "ExecCGI" in httpd.expect("WSGI0202")
+
+
+@pytest.mark.parametrize("where", ["server", "directory", "htaccess", "option"])
+def test_callable_object(httpd: Httpd, mode: str, where: str) -> None:
+    directive = "WSGICallableObject instance"
+    conf = conf_for(mode, "hello.py") + (" callable-object=instance" if where == "option" else "")
+    if where == "server":
+        conf += "\n" + directive
+    if where == "directory":
+        conf += f"\n<Directory {{app}}>\n{directive}\n</Directory>"
+    if where == "htaccess":
+        (httpd.app / ".htaccess").write_text(directive + "\n")
+        conf += "\n<Directory {app}>\nAllowOverride FileInfo\n</Directory>"
+    httpd.start(conf)
+    assert get(httpd, "/").text == "object"
+
+
+def test_python_path(httpd: Httpd, mode: str) -> None:
+    library = httpd.root / "library"
+    library.mkdir(mode=0o755)
+    (library / "shop_module.py").write_text("GREETING = b'from the library'\n")
+    (library / "more.pth").write_text(str(httpd.root / "more") + "\n")
+    (httpd.root / "more").mkdir(mode=0o755)
+    (httpd.root / "more" / "shop_more.py").write_text("")
+    (httpd.app / "uses.py").write_text(
+        "import shop_module, shop_more\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [shop_module.GREETING]\n"
+    )
+    conf = conf_for(mode, "uses.py").replace("threads=4", "threads=4 python-path={root}/library")
+    httpd.start(conf if mode == "daemon" else conf + "\nWSGIPythonPath {root}/library")
+    assert get(httpd, "/").text == "from the library"
+
+
+def test_authorization_is_passed_only_when_told(httpd: Httpd, mode: str) -> None:
+    httpd.start(conf_for(mode, "kitchen.py") + "\n<Location /environ>\nWSGIPassAuthorization On\n</Location>")
+    environ = requests.get(httpd.url("/environ"), auth=("a", "b"), timeout=10).json()
+    assert environ["HTTP_AUTHORIZATION"][1].startswith("Basic ")
+
+
+def test_a_missing_callable_is_explained(httpd: Httpd, mode: str) -> None:
+    httpd.start(conf_for(mode, "hello.py") + "\nWSGICallableObject app")
+    assert get(httpd, "/").status_code == 404
+    record = httpd.expect("WSGI0403")
+    assert "'app'" in record and "application" in record and "instance" not in record.split("defines")[0]
+
+
+def test_a_syntax_error_gives_500_and_its_traceback_and_hurts_nothing_else(httpd: Httpd, mode: str) -> None:
+    (httpd.app / "broken.py").write_text("def application(:\n")
+    conf = conf_for(mode, "hello.py", "/good") + "\n" + conf_for(mode, "broken.py", "/bad").splitlines()[-1]
+    httpd.start(conf)
+    assert get(httpd, "/bad").status_code == 500
+    httpd.expect("WSGI0404")
+    httpd.expect("SyntaxError")
+    if mode == "daemon":
+        httpd.expect("WSGI0415")
+    assert get(httpd, "/good").text == "Hello World!"
+
+
+def test_a_directory_without_require_is_explained(httpd: Httpd, mode: str) -> None:
+    closed = httpd.root / "closed"
+    closed.mkdir(mode=0o755)
+    (closed / "hello.py").write_text((httpd.app / "hello.py").read_text())
+    httpd.start(conf_for(mode, "hello.py").replace("{app}", "{root}/closed") + "\n<Directory {root}/closed>\nRequire all denied\n</Directory>")
+    assert get(httpd, "/").status_code == 403
+    record = httpd.expect("WSGI0201")
+    assert str(closed) in record and "Require all granted" in record
+
+
+def test_restrict_embedded(httpd: Httpd) -> None:
+    httpd.start("WSGIRestrictEmbedded On\nWSGIScriptAlias / {app}/hello.py")
+    assert get(httpd, "/").status_code == 500
+    httpd.expect("WSGI0206")
+
+
+def test_an_unknown_group_is_explained(httpd: Httpd) -> None:
+    httpd.start("WSGIScriptAlias / {app}/hello.py process-group=nobody")
+    assert get(httpd, "/").status_code == 500
+    assert "WSGIDaemonProcess nobody" in httpd.expect("WSGI0207")
+
+
+def test_a_group_of_another_virtual_host_is_refused(httpd: Httpd) -> None:
+    httpd.start("""
+    <VirtualHost *:{port}>
+        ServerName one.example.com
+        WSGIDaemonProcess one threads=1
+    </VirtualHost>
+    <VirtualHost *:{port}>
+        ServerName two.example.com
+        WSGIScriptAlias / {app}/hello.py process-group=one
+    </VirtualHost>""")
+    assert get(httpd, "/", "two.example.com").status_code == 500
+    httpd.expect("WSGI0208")
+
+
+@pytest.mark.parametrize(
+    ("conf", "parts"),
+    [
+        ("WSGIDaemonProcess d thread=5", ["unknown option 'thread'", "did you mean threads"]),
+        ("WSGIDaemonProcess d threads=abc", ["threads=abc is not a number from 1 to 10000"]),
+        ("WSGIDaemonProcess d threads=5s", ["threads=5s is not a number"]),
+        ("WSGIDaemonProcess d threads = 5", ["no space around the ="]),
+        ("WSGIDaemonProcess d processes=0", ["processes=0", "processes=1"]),
+        ("WSGIDaemonProcess d user=root", ["must not run as root"]),
+        ("WSGIDaemonProcess d home=relative", ["absolute path"]),
+        ("WSGIDaemonProcess d umask=99", ["octal"]),
+        ("WSGIDaemonProcess", ["name"]),
+        ("WSGIDaemonProcess d\nWSGIDaemonProcess d", ["already defined in"]),
+        ("WSGIScriptAlias /a {app}/hello.py proces-group=x", ["did you mean process-group="]),
+        ("WSGIScriptAlias /a", ["needs a URL path and a file"]),
+        ("WSGIScriptAliasMatch ( {app}/hello.py", ["not a valid regular expression"]),
+        ("WSGIPassAuthorization maybe", ["On or Off"]),
+        ("WSGIMapHEADToGET maybe", ["expected On, Off or Auto"]),
+        ("<VirtualHost *:80>\nWSGIPythonHome /usr\n</VirtualHost>", ["WSGIPythonHome", "VirtualHost"]),
+        ("<Directory /tmp>\nWSGIScriptAlias /a {app}/hello.py\n</Directory>", ["WSGIScriptAlias not allowed"]),
+    ],
+)
+def test_a_wrong_directive_fails_configtest(httpd: Httpd, conf: str, parts: list[str]) -> None:
+    code, output = httpd.configtest(conf)
+    assert code != 0 and f"{httpd.root}/httpd.conf" in output
+    for part in parts:
+        assert part in output
