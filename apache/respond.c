@@ -140,7 +140,8 @@ int wsgi_respond_abort(wsgi_respond *out)
     request_rec *r = out->r;
 
     r->connection->keepalive = AP_CONN_CLOSE;
-    if (!out->gone) {
+    /* What was sent goes out first: an error bucket behind unsent headers would become an error page instead. */
+    if (wsgi_respond_flush(out) == 0 && !out->gone) {
         APR_BRIGADE_INSERT_TAIL(out->bb, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool, out->bb->bucket_alloc));
         APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_eos_create(out->bb->bucket_alloc));
         ap_pass_brigade(r->output_filters, out->bb);

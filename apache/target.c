@@ -90,7 +90,7 @@ static int log_denied(request_rec *r)
 {
     const wsgi_alias *alias = ap_get_module_config(r->request_config, &wsgi_module);
 
-    if (alias && r->status == HTTP_FORBIDDEN && r->filename && !r->prev && !ap_some_auth_required(r) &&
+    if (alias && r->status == HTTP_FORBIDDEN && r->filename && !ap_auth_type(r) &&
         !apr_table_get(r->notes, "httpd-wsgi-refused") && !apr_table_get(r->notes, "httpd-wsgi-run")) {
         const char *dir = ap_make_dirstr_parent(r->pool, alias->target);
 

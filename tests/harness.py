@@ -50,7 +50,8 @@ def processes_marked(mark: str) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             with contextlib.suppress(OSError):
-                if needle in (entry / "environ").read_bytes().split(b"\0") and b"State:\tZ" not in (entry / "status").read_bytes():
+                is_zombie = b"State:\tZ" in (entry / "status").read_bytes()
+                if not is_zombie and needle in (entry / "environ").read_bytes().split(b"\0"):
                     found.append(int(entry.name))
     return found
 

@@ -138,7 +138,8 @@ def test_a_directory_without_require_is_explained(httpd: Httpd, mode: str) -> No
     closed = httpd.root / "closed"
     closed.mkdir(mode=0o755)
     (closed / "hello.py").write_text((httpd.app / "hello.py").read_text())
-    httpd.start(conf_for(mode, "hello.py").replace("{app}", "{root}/closed") + "\n<Directory {root}/closed>\nRequire all denied\n</Directory>")
+    conf = conf_for(mode, "hello.py").replace("{app}", "{root}/closed")
+    httpd.start(conf + "\n<Directory {root}/closed>\nRequire all denied\n</Directory>")
     assert get(httpd, "/").status_code == 403
     record = httpd.expect("WSGI0201")
     assert str(closed) in record and "Require all granted" in record

@@ -109,6 +109,8 @@ class Supervisor:
         elif state is State.STARTING:
             wait = self.policy.next_start - now
             self.say(logs.ERROR, "WSGI0704", f"{what}, before it was ready; the next attempt is in {wait:.0f} s")
+        elif status == 0:
+            self.say(logs.NOTICE, "WSGI0712", f"{what}, as it was told to; a new one is being started")
         else:
             self.say(logs.ERROR, "WSGI0702", f"{what}; a new one is being started")
 
