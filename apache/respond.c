@@ -27,7 +27,7 @@ static int is_hop_by_hop(request_rec *r, const wire_header *h)
 {
     if (is_named(h, "Connection")) {
         if (h->value_len == 5 && !strncasecmp(h->value, "close", 5))
-            r->connection->keepalive = AP_CONN_CLOSE;
+            apr_table_setn(r->headers_out, "Connection", "close");
         return 1;
     }
     return is_named(h, "Transfer-Encoding") || is_named(h, "Upgrade") || is_named(h, "Keep-Alive") ||
@@ -139,9 +139,12 @@ int wsgi_respond_abort(wsgi_respond *out)
 {
     request_rec *r = out->r;
 
+    /* What was sent goes out first: an error bucket behind unsent headers would become an error page. Only then may the connection be
+     * marked: httpd does not use chunks on a connection that it will close, and without them the end of the connection would look
+     * like the end of the body. */
+    wsgi_respond_flush(out);
     r->connection->keepalive = AP_CONN_CLOSE;
-    /* What was sent goes out first: an error bucket behind unsent headers would become an error page instead. */
-    if (wsgi_respond_flush(out) == 0 && !out->gone) {
+    if (!out->gone) {
         APR_BRIGADE_INSERT_TAIL(out->bb, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool, out->bb->bucket_alloc));
         APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_eos_create(out->bb->bucket_alloc));
         ap_pass_brigade(r->output_filters, out->bb);
