@@ -94,8 +94,9 @@ def test_zope(httpd: Httpd) -> None:
     subprocess.run(make, check=True, stdout=subprocess.DEVNULL)
     for path in (instance, *instance.rglob("*")):
         path.chmod(0o777 if path.is_dir() else 0o666)
+    configuration = str(instance / "etc" / "zope.conf")
     (httpd.app / "zserver.py").write_text(
-        f"from Zope2.Startup.run import make_wsgi_app\napplication = make_wsgi_app({{}}, {str(instance / 'etc' / 'zope.conf')!r})\n"
+        "from Zope2.Startup.run import make_wsgi_app\n" f"application = make_wsgi_app({{}}, {configuration!r})\n"
     )
     httpd.start(conf("daemon", "zserver.py"))
     assert "Zope" in requests.get(httpd.url("/"), timeout=60).text
