@@ -26,7 +26,9 @@ def find_pythons() -> dict[str, Path]:
         found["system"] = system
     roots = [Path(os.environ.get("PYENV_ROOT", "/nowhere")), Path.home() / ".pyenv", Path("/opt/pyenv"), Path("/usr/local/pyenv")]
     for root in roots:
-        for version in sorted((root / "versions").glob("3.*")) if (root / "versions").is_dir() else []:
+        if not os.access(root / "versions", os.R_OK | os.X_OK):
+            continue
+        for version in sorted((root / "versions").glob("3.*")):
             if version.name.startswith(tuple(v + "." for v in VERSIONS)) and (version / "bin" / "python").exists():
                 found[f"pyenv-{version.name}"] = version / "bin" / "python"
     return found

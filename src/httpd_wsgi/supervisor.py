@@ -92,8 +92,8 @@ class Supervisor:
         if pid == 0:
             return
         now = time.monotonic()
+        self.receive(process)  # its last words may change what its end means
         state = self.policy.workers[process.pid].state
-        self.receive(process)
         self.policy.happened(process.pid, Event.EXITED, now)
         self.selector.unregister(process.pidfd)
         self.forget_control(process)

@@ -95,9 +95,9 @@ def main() -> int:
         for number in range(1, config.threads + 1)
     ]
     control.ready = True
+    control.tell("ready")  # before the first request, which may end this process
     for thread in threads:
         thread.start()
-    control.tell("ready")
     control.draining.wait()
     logs.log(logs.DEBUG, f"WSGI0711: group {config.group}: draining")
     finish(config, threads)
