@@ -146,7 +146,8 @@ def _strip(formatted: traceback.TracebackException, here: str, seen: set[int]) -
     seen.add(id(formatted))
     kept = [frame for frame in formatted.stack if not frame.filename.startswith(here)]
     formatted.stack[:] = kept
-    for other in (formatted.__cause__, formatted.__context__):
+    members = getattr(formatted, "exceptions", None) or []  # of an exception group, Python 3.11
+    for other in (formatted.__cause__, formatted.__context__, *members):
         if other is not None:
             _strip(other, here, seen)
 

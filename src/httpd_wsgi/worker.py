@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 from httpd_wsgi import _runtime, interpreter, logs, settings
@@ -16,10 +17,13 @@ FD_LISTEN, FD_CONTROL, FD_SETTINGS = 3, 4, 5
 
 
 class Control:
-    """The socket to the supervisor. Its end-of-file means that the supervisor has gone, which counts as `drain`."""
+    """The socket to the supervisor. Its end-of-file means that the supervisor has gone, which counts as `drain`; then the worker
+    itself keeps to `patience`, in seconds.
+    """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, patience: float) -> None:
         self.socket = socket.socket(fileno=fd)
+        self.patience = patience
         self.draining = threading.Event()
         self.ready = False
 
@@ -40,6 +44,9 @@ class Control:
         if not self.ready:
             os._exit(0)  # still importing the application: nothing to finish
         on_drain()
+        if not data:
+            time.sleep(self.patience)  # nobody is left who would end a worker that does not end by itself
+            os._exit(1)
 
 
 def process_title(config: settings.GroupSettings) -> str:
@@ -67,7 +74,7 @@ def main() -> int:
     stop_write = stop_fd
     if stop_fd < 0:
         stop_fd, stop_write = os.pipe()
-    control = Control(FD_CONTROL)
+    control = Control(FD_CONTROL, config.shutdown_timeout)
 
     def stop_accepting() -> None:
         os.write(stop_write, (1).to_bytes(8, sys.byteorder))

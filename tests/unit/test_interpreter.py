@@ -1,0 +1,142 @@
+"""Script modules, sys.path and tracebacks as each interpreter sees them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from httpd_wsgi import api, interpreter
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(interpreter, "_settings", {"process_group": ""})
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "shop.wsgi"
+    path.write_text("VALUE = 1\n\ndef application(environ, start_response):\n    raise ValueError('boom')\n")
+    return path
+
+
+def rewrite(script: Path, text: str) -> None:
+    """With a modification time of its own, however fast the test is."""
+    later = script.stat().st_mtime_ns + 1_000_000
+    script.write_text(text)
+    os.utime(script, ns=(later, later))
+
+
+def test_a_script_becomes_a_module_with_the_documented_attributes(script: Path) -> None:
+    module = interpreter.load(str(script), 0, True)
+    assert module.__name__ == interpreter.module_name(str(script)) and sys.modules[module.__name__] is module
+    assert module.__file__ == str(script) and module.__package__ is None and module.__spec__
+    assert module.__dict__["__cached__"] is None
+    assert module.__dict__["__mtime__"] == script.stat().st_mtime_ns // 1000
+    assert str(script.parent) not in sys.path
+
+
+def test_the_name_is_the_md5_of_the_path() -> None:
+    assert interpreter.module_name("/srv/app.wsgi") == "_mod_wsgi_295f8766fc4bd953ab4cd252da58a6a3"
+
+
+def test_an_unchanged_script_is_loaded_once(script: Path) -> None:
+    assert interpreter.load(str(script), 0, True) is interpreter.load(str(script), 0, True)
+
+
+def test_a_changed_script_is_executed_again_when_embedded(script: Path) -> None:
+    old = interpreter.load(str(script), 0, True)
+    rewrite(script, "VALUE = 2\n")
+    new = interpreter.load(str(script), 0, True)
+    assert new is not old and (old.VALUE, new.VALUE) == (1, 2)
+
+
+def test_a_changed_script_makes_a_daemon_stale(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interpreter, "_settings", {"process_group": "shop"})
+    old = interpreter.load(str(script), 0, True)
+    rewrite(script, "VALUE = 2\n")
+    with pytest.raises(interpreter.Stale):
+        interpreter.load(str(script), 0, True)
+    assert interpreter.load(str(script), 0, False) is old
+
+
+def test_a_removed_mtime_forces_a_reload(script: Path) -> None:
+    old = interpreter.load(str(script), 0, True)
+    del old.__dict__["__mtime__"]
+    assert interpreter.load(str(script), 0, True) is not old
+
+
+@pytest.mark.parametrize("text, error", [("1 +\n", SyntaxError), ("1 / 0\n", ZeroDivisionError), ("raise SystemExit\n", SystemExit)])
+def test_a_script_that_fails_leaves_no_module(script: Path, text: str, error: type[BaseException]) -> None:
+    script.write_text(text)
+    with pytest.raises(error):
+        interpreter.load(str(script), 0, True)
+    assert interpreter.module_name(str(script)) not in sys.modules
+
+
+def test_a_traceback_shows_the_script_and_not_this_package(script: Path) -> None:
+    rewrite(script, "1 / 0\n")
+    with pytest.raises(ZeroDivisionError) as caught:
+        interpreter.load(str(script), 0, True)
+    caught.value.__traceback__ = caught.tb.tb_next  # without the frame of this test
+    lines = interpreter.format_exception(caught.value)
+    assert lines[0] == "Traceback (most recent call last):" and lines[-1] == "ZeroDivisionError: division by zero"
+    assert f'  File "{script}", line 1, in <module>' in lines and "    1 / 0" in lines
+    assert not any("httpd_wsgi/interpreter.py" in line for line in lines)
+
+
+def test_a_cause_is_stripped_and_shown_too(script: Path) -> None:
+    try:
+        try:
+            interpreter.load(str(script.parent / "missing.wsgi"), 0, True)
+        except OSError as exc:
+            raise RuntimeError("no shop") from exc
+    except RuntimeError as exc:
+        lines = interpreter.format_exception(exc)
+    assert any(line.startswith("FileNotFoundError") for line in lines) and lines[-1] == "RuntimeError: no shop"
+    assert not any("httpd_wsgi/interpreter.py" in line for line in lines)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups came with Python 3.11")
+def test_the_members_of_an_exception_group_are_stripped_too(script: Path) -> None:
+    try:
+        interpreter.load(str(script.parent / "missing.wsgi"), 0, True)
+    except OSError as exc:
+        group = BaseExceptionGroup("several", [exc])  # noqa: F821
+    lines = interpreter.format_exception(group)
+    assert any("FileNotFoundError" in line for line in lines)
+    assert not any("httpd_wsgi/interpreter.py" in line for line in lines)
+
+
+def test_the_callables_a_script_defines_itself_are_named(script: Path) -> None:
+    script.write_text("from os import getcwd\nclass App: pass\ndef main(): pass\ndef _private(): pass\nVALUE = 1\n")
+    assert interpreter.describe_callables(interpreter.load(str(script), 0, True)) == "it defines App, main"
+    rewrite(script, "VALUE = 1\n")
+    assert interpreter.describe_callables(interpreter.load(str(script), 0, True)) == "it defines no callable"
+
+
+def test_the_python_path_goes_to_the_front_with_its_pth_files_and_home_before_it(tmp_path: Path) -> None:
+    first, second, extra, home = (tmp_path / name for name in ("first", "second", "extra", "home"))
+    for directory in (first, second, extra, home):
+        directory.mkdir()
+    (first / "more.pth").write_text(f"{extra}\n")
+    before = list(sys.path)
+    interpreter.add_paths(f"{first}:{second}", str(home))
+    assert sys.path == [str(home), str(first), str(extra), str(second), *before]
+
+
+def test_the_modules_for_applications_know_their_place() -> None:
+    settings = {"process_group": "shop", "processes": 2, "threads": 5}
+    mod_wsgi = api.modules("a|/x", settings)["mod_wsgi"]
+    assert mod_wsgi.version == (6, 1, 1) and mod_wsgi.process_group == "shop" and mod_wsgi.application_group == "a|/x"
+    assert (mod_wsgi.maximum_processes, mod_wsgi.threads_per_process) == (2, 5)
+    assert issubclass(mod_wsgi.RequestTimeout, BaseException) and not issubclass(mod_wsgi.RequestTimeout, Exception)
