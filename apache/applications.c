@@ -37,7 +37,7 @@ static void add_application(apr_pool_t *p, apr_hash_t *by_group, server_rec *s, 
         return;
     if (alias->target[strlen(alias->target) - 1] == '/')
         return; /* a directory: its scripts are not known yet */
-    mount = wsgi_collapse(p, alias->location, strlen(alias->location));
+    mount = wsgi_resource_path(p, alias->location, strlen(alias->location));
     group = wsgi_expand(p, group, s, mount);
     if (!wsgi_group_find(group))
         return;

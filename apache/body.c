@@ -1,6 +1,10 @@
 #include "body.h"
 
+#include <apr_strings.h>
+#include <http_log.h>
 #include <http_protocol.h>
+
+APLOG_USE_MODULE(wsgi);
 
 void wsgi_body_reader_init(wsgi_body_reader *in, request_rec *r)
 {
@@ -43,6 +47,11 @@ apr_int64_t wsgi_body_read(wsgi_body_reader *in, char *buf, size_t len)
     return (apr_int64_t)got;
 }
 
+int wsgi_body_status(const wsgi_body_reader *in, int otherwise)
+{
+    return in->failed == APR_SUCCESS ? otherwise : ap_map_http_request_error(in->failed, HTTP_BAD_REQUEST);
+}
+
 int wsgi_body_error(apr_int64_t io)
 {
     switch (io) {
@@ -55,4 +64,83 @@ int wsgi_body_error(apr_int64_t io)
     default:
         return WIRE_BODY_ABORTED;
     }
+}
+
+/* ---- before a worker is taken ---- */
+
+void wsgi_body_of(wsgi_body *body, request_rec *r)
+{
+    memset(body, 0, sizeof(*body));
+    if (r->read_chunked)
+        body->len = -1;
+    else if (r->remaining > 0)
+        body->len = r->remaining;
+    body->more = body->len != 0;
+}
+
+static int failure(wsgi_body_reader *in)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, in->failed, in->r, "WSGI0313: the request body could not be read");
+    return wsgi_body_status(in, HTTP_BAD_REQUEST);
+}
+
+/* What fits into memory. OK and *used == room: there may be more. */
+static int collect_in_memory(wsgi_body_reader *in, char *buf, apr_size_t room, apr_size_t *used)
+{
+    while (*used < room) {
+        apr_int64_t got = wsgi_body_read(in, buf + *used, room - *used);
+
+        if (got < 0)
+            return failure(in);
+        if (got == 0)
+            break;
+        *used += (apr_size_t)got;
+    }
+    return OK;
+}
+
+/* Writes used bytes of buf, then what follows, with buf as the buffer. */
+static int collect_in_file(wsgi_body *body, wsgi_body_reader *in, char *buf, apr_size_t room, apr_size_t used, apr_off_t limit)
+{
+    apr_int64_t got = (apr_int64_t)used;
+
+    do {
+        if (wsgi_spool_write(&body->spool, in->r, buf, (apr_size_t)got) < 0)
+            return HTTP_INSUFFICIENT_STORAGE;
+        if (body->spool.size >= limit)
+            return OK;
+        got = wsgi_body_read(in, buf, room);
+    } while (got > 0);
+    return got < 0 ? failure(in) : OK;
+}
+
+int wsgi_body_collect(wsgi_body *body, wsgi_body_reader *in, const wsgi_group *g)
+{
+    apr_size_t room = (apr_size_t)g->request_buffer_size, used = 0;
+    apr_off_t limit = g->request_spool_size > g->request_buffer_size ? g->request_spool_size : g->request_buffer_size;
+    char *buf;
+    int rc;
+
+    if (!body->more || body->len > limit || in->r->expecting_100 || wsgi_dir_of(in->r)->request_buffering == 0)
+        return OK;
+    /* One more than declared: then the end of a body that fits shows, and one that a filter made longer, too. */
+    if (body->len >= 0 && (apr_size_t)body->len < room)
+        room = (apr_size_t)body->len + 1;
+    buf = apr_palloc(in->r->pool, room);
+    if ((rc = collect_in_memory(in, buf, room, &used)) != OK)
+        return rc;
+    if (used < room || in->ended) {
+        body->kind = WIRE_BODY_INLINE;
+        body->bytes = buf;
+        body->size = used;
+    } else {
+        if ((rc = collect_in_file(body, in, buf, room, used, limit)) != OK)
+            return rc;
+        body->kind = WIRE_BODY_FILE;
+        body->size = (apr_size_t)body->spool.size;
+    }
+    body->more = !in->ended;
+    if (in->ended)
+        body->len = (apr_int64_t)body->size;
+    return OK;
 }

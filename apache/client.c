@@ -1,7 +1,8 @@
 /* client.c - Apache's end of the socket to a worker (wire/frames.h).
  *
- * A small body is read from the client before a worker is bothered; a larger one is passed on when the worker asks. Until the first
- * answer nothing has reached the application for certain, so RETRY is answered by asking another worker. */
+ * The body is read from the client before a worker is bothered, and the response is read off the worker as fast as it comes: what
+ * the client does not take meanwhile goes to a temporary file, so that slow clients hold no worker. Until the first answer
+ * nothing has reached the application for certain, so RETRY is answered by asking another worker. */
 #include "client.h"
 
 #include "body.h"
@@ -9,8 +10,10 @@
 #include "vars.h"
 #include "wire/frames.h"
 
+#include <apr_portable.h>
 #include <apr_strings.h>
 #include <errno.h>
+#include <http_core.h>
 #include <http_log.h>
 #include <http_protocol.h>
 #include <http_request.h>
@@ -22,6 +25,8 @@
 APLOG_USE_MODULE(wsgi);
 
 #define ROOM     (64u << 10)
+#define PART     (32u << 10) /* what a client that lags behind is given at a time: little enough to fit into its socket's buffer */
+#define PATIENCE_MS 5        /* where it cannot be asked: so long the worker may pause before the client gets a part */
 #define MAX_FDS  4
 
 /* What an exchange with a worker came to; other values are what the handler returns. */
@@ -35,9 +40,10 @@ typedef struct exchange {
     wsgi_body_reader body;
     const char *block;
     size_t block_len;
-    const char *inline_body; /* NULL: none, or to be asked for */
-    size_t inline_len;
-    apr_time_t deadline;     /* for retries */
+    wsgi_body upload;
+    apr_time_t deadline; /* for retries */
+    int client_fd;       /* -1: a stream of HTTP/2, which has no socket of its own */
+    apr_off_t keep_most; /* bytes of the response that may wait for the client */
 
     int fd;
     char *in;                /* received and not yet used: in[at..have) */
@@ -145,24 +151,68 @@ static int wait_readable(exchange *x)
     }
 }
 
-/* Makes room, hands collected data on, and receives at least one byte. NOT_YET, or the handler's result. */
+/* ---- two speeds: the worker's and the client's ---- */
+
+/* Can the client take more now? */
+static int is_client_ready(const exchange *x)
+{
+    struct pollfd p = {.fd = x->client_fd, .events = POLLOUT};
+
+    return x->client_fd >= 0 && poll(&p, 1, 0) > 0;
+}
+
+/* What was collected points into in[]. Before that is used again, it goes to the client, or into a file when the client lags behind. */
+static int make_room(exchange *x)
+{
+    apr_off_t kept = wsgi_respond_kept(&x->out);
+
+    if (wsgi_respond_pending(&x->out)) {
+        int keep = kept < x->keep_most && (kept > 0 || !is_client_ready(x));
+
+        if (!(keep && wsgi_respond_keep(&x->out) == 0) && wsgi_respond_send(&x->out) < 0)
+            return OK;
+    }
+    memmove(x->in, x->in + x->at, x->have - x->at);
+    x->have -= x->at;
+    x->at = 0;
+    return NOT_YET;
+}
+
+/* Waits until the worker has sent something; meanwhile the client gets what there is for it, whenever it is ready. */
+static int wait_for_both(exchange *x)
+{
+    struct pollfd p[2] = {{.fd = x->fd, .events = POLLIN}, {.fd = x->client_fd, .events = POLLOUT}};
+    int wait = x->client_fd < 0 ? PATIENCE_MS : (int)(x->r->server->timeout / 1000), n;
+
+    do
+        n = poll(p, x->client_fd < 0 ? 1 : 2, wait);
+    while (n < 0 && errno == EINTR);
+    if (n > 0 && p[0].revents)
+        return NOT_YET;
+    if (n == 0 && x->client_fd >= 0) {
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r, "WSGI0316: the client has taken nothing for %d s (Timeout)", wait / 1000);
+        x->r->connection->aborted = 1;
+        return OK;
+    }
+    return wsgi_respond_part(&x->out, PART) < 0 ? OK : NOT_YET;
+}
+
+/* Receives at least one byte. NOT_YET, or the handler's result. */
 static int receive(exchange *x)
 {
-    if (wsgi_respond_send(&x->out) < 0)
-        return OK;
-    if (x->at == x->have)
-        x->at = x->have = 0;
     for (;;) {
-        ssize_t n = receive_now(x);
+        ssize_t n;
         int rc;
 
+        if (x->have == x->room && (rc = make_room(x)) != NOT_YET)
+            return rc;
+        n = receive_now(x);
         if (n > 0)
             return NOT_YET;
         if (n == 0)
             return worker_gone(x);
-        if (wsgi_respond_flush(&x->out) < 0)
-            return OK;
-        if ((rc = wait_readable(x)) != NOT_YET)
+        rc = wsgi_respond_pending(&x->out) ? wait_for_both(x) : wait_readable(x);
+        if (rc != NOT_YET)
             return rc;
     }
 }
@@ -170,34 +220,40 @@ static int receive(exchange *x)
 /* Makes len bytes available in one piece at in + at. */
 static int need(exchange *x, size_t len)
 {
-    if (x->have - x->at >= len)
-        return NOT_YET;
-    if (wsgi_respond_send(&x->out) < 0) /* collected data points into in[] */
-        return OK;
-    if (x->at + len > x->room) {
-        char *to = len > x->room ? apr_palloc(x->r->pool, len) : x->in;
+    int rc;
 
-        memmove(to, x->in + x->at, x->have - x->at);
-        x->room = len > x->room ? len : x->room;
-        x->in = to;
-        x->have -= x->at;
-        x->at = 0;
+    if (x->at + len > x->room && (rc = make_room(x)) != NOT_YET)
+        return rc;
+    if (len > x->room) {
+        char *larger = apr_palloc(x->r->pool, len);
+
+        memcpy(larger, x->in, x->have);
+        x->in = larger;
+        x->room = len;
     }
-    while (x->have - x->at < len) {
-        int rc = receive(x);
-
-        if (rc != NOT_YET)
+    while (x->have - x->at < len)
+        if ((rc = receive(x)) != NOT_YET)
             return rc;
-    }
     return NOT_YET;
 }
 
 /* ---- sending ---- */
 
-static int send_all(exchange *x, struct iovec *iov, int n)
+/* pass_fd: a descriptor to travel with the first byte, or -1. */
+static int send_all(exchange *x, struct iovec *iov, int n, int pass_fd)
 {
+    union {
+        char space[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {{0}};
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
 
+    if (pass_fd >= 0) {
+        msg.msg_control = &control;
+        msg.msg_controllen = sizeof(control.space);
+        *CMSG_FIRSTHDR(&msg) = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &pass_fd, sizeof(int));
+    }
     while (msg.msg_iovlen > 0) {
         ssize_t done = sendmsg(x->fd, &msg, MSG_NOSIGNAL);
 
@@ -205,6 +261,8 @@ static int send_all(exchange *x, struct iovec *iov, int n)
             continue;
         if (done < 0)
             return -1;
+        msg.msg_control = NULL;
+        msg.msg_controllen = 0;
         while (msg.msg_iovlen > 0 && (size_t)done >= msg.msg_iov->iov_len) {
             done -= (ssize_t)msg.msg_iov->iov_len;
             msg.msg_iov++;
@@ -220,12 +278,20 @@ static int send_all(exchange *x, struct iovec *iov, int n)
 
 static int send_request(exchange *x)
 {
-    wire_frame request = {.len = (uint32_t)x->block_len, .type = WIRE_REQUEST};
-    wire_frame body = {.len = (uint32_t)x->inline_len, .type = WIRE_BODY};
-    struct iovec iov[4] = {{&request, sizeof(request)}, {(void *)x->block, x->block_len}, {&body, sizeof(body)},
-                           {(void *)x->inline_body, x->inline_len}};
+    wire_frame request = {.len = (uint32_t)x->block_len, .type = WIRE_REQUEST}, body = {.type = WIRE_BODY};
+    wire_file file = {0, (int64_t)x->upload.size};
+    struct iovec iov[4] = {{&request, sizeof(request)}, {(void *)x->block, x->block_len}, {&body, sizeof(body)}};
 
-    return send_all(x, iov, x->inline_body ? 4 : 2);
+    if (x->upload.kind == WIRE_BODY_NONE)
+        return send_all(x, iov, 2, -1);
+    if (x->upload.kind == WIRE_BODY_FILE) {
+        body = (wire_frame){.len = sizeof(file), .type = WIRE_BODY_AT};
+        iov[3] = (struct iovec){&file, sizeof(file)};
+        return send_all(x, iov, 4, wsgi_spool_fd(&x->upload.spool));
+    }
+    body.len = (uint32_t)x->upload.size;
+    iov[3] = (struct iovec){(void *)x->upload.bytes, x->upload.size};
+    return send_all(x, iov, 4, -1);
 }
 
 /* ---- frames ---- */
@@ -241,6 +307,8 @@ static int on_want(exchange *x, const wire_frame *f)
     if (f->len != sizeof(most))
         return bad_frame(x, "WANT");
     memcpy(&most, x->in + x->at, sizeof(most));
+    if (wsgi_respond_flush(&x->out) < 0) /* the client may wait for it before it sends more */
+        return OK;
     got = wsgi_body_read(&x->body, buf, most < sizeof(buf) ? most : sizeof(buf));
     if (got < 0) {
         answer.type = WIRE_BODY_ERROR;
@@ -250,7 +318,22 @@ static int on_want(exchange *x, const wire_frame *f)
         answer.len = (uint32_t)got;
         iov[1].iov_len = (size_t)got;
     }
-    return send_all(x, iov, 2) < 0 ? worker_gone(x) : NOT_YET;
+    return send_all(x, iov, 2, -1) < 0 ? worker_gone(x) : NOT_YET;
+}
+
+static int on_lookup(exchange *x, const wire_frame *f)
+{
+    const char *value;
+    wire_frame answer = {.type = WIRE_ANSWER};
+    struct iovec iov[2] = {{&answer, sizeof(answer)}};
+
+    if (f->len > WIRE_LOOKUP_MAX)
+        return bad_frame(x, "LOOKUP");
+    value = wsgi_tls_variable(x->r, apr_pstrmemdup(x->r->pool, x->in + x->at, f->len));
+    answer.arg = value != NULL;
+    answer.len = value ? (uint32_t)strlen(value) : 0;
+    iov[1] = (struct iovec){(void *)value, answer.len};
+    return send_all(x, iov, 2, -1) < 0 ? worker_gone(x) : NOT_YET;
 }
 
 /* Reads len bytes at *at; 0, or -1 past the end. */
@@ -263,6 +346,7 @@ static int take(const char **at, const char *end, void *to, size_t len)
     return 0;
 }
 
+/* HEAD and HINTS. */
 static int on_head(exchange *x, const wire_frame *f)
 {
     const char *at = x->in + x->at, *end = at + f->len;
@@ -286,7 +370,11 @@ static int on_head(exchange *x, const wire_frame *f)
         at += (size_t)lens[0] + lens[1];
     }
     head.headers = headers;
+    if (f->type == WIRE_HINTS)
+        return wsgi_respond_hints(&x->out, &head) < 0 ? OK : NOT_YET;
     wsgi_respond_head(&x->out, &head);
+    if (x->out.streaming)
+        x->keep_most = 0;
     return NOT_YET;
 }
 
@@ -329,7 +417,7 @@ static int on_file(exchange *x, const wire_frame *f)
 
 static int on_log(exchange *x, const wire_frame *f)
 {
-    ap_log_rerror(APLOG_MARK, f->arg & APLOG_LEVELMASK, 0, x->r, "%.*s", (int)f->len, x->in + x->at);
+    wsgi_respond_log(x->r, f->arg, x->in + x->at, f->len);
     return NOT_YET;
 }
 
@@ -337,7 +425,7 @@ static int on_failure(exchange *x, const wire_frame *f)
 {
     if (x->out.head_done)
         return wsgi_respond_abort(&x->out);
-    return f->arg >= 400 && f->arg < 600 ? f->arg : HTTP_INTERNAL_SERVER_ERROR;
+    return wsgi_body_status(&x->body, f->arg >= 400 && f->arg < 600 ? f->arg : HTTP_INTERNAL_SERVER_ERROR);
 }
 
 static int on_frame(exchange *x)
@@ -359,6 +447,10 @@ static int on_frame(exchange *x)
     case WIRE_WANT:
         rc = on_want(x, &f);
         break;
+    case WIRE_LOOKUP:
+        rc = on_lookup(x, &f);
+        break;
+    case WIRE_HINTS:
     case WIRE_HEAD:
         rc = on_head(x, &f);
         break;
@@ -369,6 +461,7 @@ static int on_frame(exchange *x)
         rc = on_log(x, &f);
         break;
     case WIRE_END:
+        x->out.body_unread = x->upload.more && !x->body.ended;
         return x->out.head_done ? wsgi_respond_end(&x->out) : bad_frame(x, "END");
     case WIRE_RETRY:
         return RETRY;
@@ -410,42 +503,30 @@ static int try_worker(exchange *x)
     return rc;
 }
 
-/* A body that fits is read before a worker is taken, so that a slow client holds none. OK, or an HTTP status. */
-static int read_inline_body(exchange *x, wsgi_body *body)
+static int socket_of(conn_rec *c)
 {
-    char *bytes;
-    size_t used = 0;
+    apr_socket_t *socket = c->master ? NULL : ap_get_conn_socket(c);
+    apr_os_sock_t fd = -1;
 
-    if (body->kind == WIRE_BODY_NONE || body->len < 0 || body->len > WIRE_INLINE_MAX || x->r->expecting_100)
-        return OK;
-    bytes = apr_palloc(x->r->pool, (apr_size_t)body->len + 1);
-    for (;;) {
-        /* An input filter may deliver more than was declared: then the rest is asked for by nobody, as with any handler. */
-        apr_int64_t got = wsgi_body_read(&x->body, bytes + used, (size_t)body->len + 1 - used);
-
-        if (got < 0)
-            return ap_map_http_request_error(x->body.failed, HTTP_BAD_REQUEST);
-        used += (size_t)got;
-        if (got == 0 || used > (size_t)body->len)
-            break;
-    }
-    body->kind = WIRE_BODY_INLINE;
-    x->inline_body = bytes;
-    x->inline_len = used;
-    return OK;
+    if (socket)
+        apr_os_sock_get(&fd, socket);
+    return fd;
 }
 
 int wsgi_client_run(request_rec *r, const wsgi_target *t)
 {
-    exchange x = {.r = r, .t = t, .room = ROOM};
-    wsgi_body body = wsgi_body_of(r);
+    exchange x = {.r = r, .t = t, .room = ROOM, .client_fd = socket_of(r->connection)};
     apr_interval_time_t pause = 2000;
     int rc;
 
     wsgi_respond_init(&x.out, r);
     wsgi_body_reader_init(&x.body, r);
-    if ((rc = read_inline_body(&x, &body)) != OK || (rc = wsgi_vars_build(&x.block, &x.block_len, r, t, &body)) != OK)
+    wsgi_body_of(&x.upload, r);
+    if ((rc = wsgi_body_collect(&x.upload, &x.body, t->group)) != OK ||
+        (rc = wsgi_vars_build(&x.block, &x.block_len, r, t, &x.upload)) != OK)
         return rc;
+    if (wsgi_dir_of(r)->response_buffering != 0)
+        x.keep_most = t->group->response_buffer_size;
     x.in = apr_palloc(r->pool, ROOM);
     x.deadline = apr_time_now() + wsgi_group_socket_timeout(t->group, r->server);
     while ((rc = try_worker(&x)) == RETRY) {

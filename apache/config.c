@@ -154,6 +154,7 @@ void *wsgi_dir_create(apr_pool_t *p, char *dir)
 
     (void)dir;
     c->pass_authorization = c->script_reloading = c->chunked_request = WSGI_UNSET;
+    c->request_buffering = c->response_buffering = WSGI_UNSET;
     c->error_override = c->enable_sendfile = c->map_head = WSGI_UNSET;
     return c;
 }
@@ -171,6 +172,8 @@ void *wsgi_dir_merge(apr_pool_t *p, void *base_, void *add_)
     MERGE_FLAG(pass_authorization);
     MERGE_FLAG(script_reloading);
     MERGE_FLAG(chunked_request);
+    MERGE_FLAG(request_buffering);
+    MERGE_FLAG(response_buffering);
     MERGE_FLAG(error_override);
     MERGE_FLAG(enable_sendfile);
     MERGE_FLAG(map_head);
@@ -328,6 +331,10 @@ const command_rec wsgi_commands[] = {
                  "Off to ignore changes of script files"),
     AP_INIT_FLAG("WSGIChunkedRequest", ap_set_flag_slot, IN_DIR(chunked_request), CTX_FILEINFO,
                  "Off to refuse request bodies of unknown length"),
+    AP_INIT_FLAG("WSGIRequestBuffering", ap_set_flag_slot, IN_DIR(request_buffering), CTX_FILEINFO,
+                 "Off to let a daemon's application read the request body while it arrives"),
+    AP_INIT_FLAG("WSGIResponseBuffering", ap_set_flag_slot, IN_DIR(response_buffering), CTX_FILEINFO,
+                 "Off to let a daemon's application wait for slow clients"),
     AP_INIT_FLAG("WSGIErrorOverride", ap_set_flag_slot, IN_DIR(error_override), CTX_FILEINFO,
                  "On to replace the application's error pages by Apache's"),
     AP_INIT_FLAG("WSGIEnableSendfile", ap_set_flag_slot, IN_DIR(enable_sendfile), CTX_FILEINFO,

@@ -39,6 +39,8 @@ typedef struct wsgi_dir_config {
     int pass_authorization;
     int script_reloading;
     int chunked_request;
+    int request_buffering;
+    int response_buffering;
     int error_override;
     int enable_sendfile;
     int map_head;                  /* enum wsgi_map_head or WSGI_UNSET */

@@ -192,6 +192,8 @@ static int64_t op_read_body(void *ctx, char *buf, size_t len)
 {
     embedded *e = ctx;
 
+    if (wsgi_respond_flush(&e->out) < 0) /* the client may wait for it before it sends more */
+        return WIRE_IO_GONE;
     return wsgi_body_read(&e->body, buf, len);
 }
 
@@ -224,17 +226,43 @@ static int op_send_file(void *ctx, int fd, int64_t offset, int64_t len)
     return wsgi_respond_send(&e->out) < 0 ? WIRE_IO_GONE : WIRE_IO_OK;
 }
 
+static int op_send_hints(void *ctx, const wire_response *hints)
+{
+    embedded *e = ctx;
+
+    return wsgi_respond_hints(&e->out, hints) < 0 ? WIRE_IO_GONE : WIRE_IO_OK;
+}
+
+static int64_t op_lookup_tls(void *ctx, const char *name, size_t name_len, char *buf, size_t len)
+{
+    embedded *e = ctx;
+    const char *value = wsgi_tls_variable(e->r, apr_pstrmemdup(e->r->pool, name, name_len));
+    size_t value_len = value ? strlen(value) : 0;
+
+    memcpy(buf, value ? value : "", value_len < len ? value_len : len);
+    return value ? (int64_t)value_len : -1;
+}
+
 static void op_log(void *ctx, int level, const char *text, size_t len)
 {
     embedded *e = ctx;
 
-    ap_log_rerror(APLOG_MARK, level & APLOG_LEVELMASK, 0, e->r, "%.*s", (int)len, text);
+    wsgi_respond_log(e->r, level, text, len);
 }
 
-static const wire_ops ops = {op_read_body, op_send_head, op_send_data, op_send_file, op_log};
+static const wire_ops ops = {
+    .read_body = op_read_body,
+    .send_head = op_send_head,
+    .send_data = op_send_data,
+    .send_file = op_send_file,
+    .send_hints = op_send_hints,
+    .lookup_tls = op_lookup_tls,
+    .log = op_log,
+};
 
 static int result_of(embedded *e, enum wire_outcome outcome)
 {
+    e->out.body_unread = !e->body.ended;
     switch (outcome) {
     case WIRE_DONE:
         return wsgi_respond_end(&e->out);
@@ -247,24 +275,26 @@ static int result_of(embedded *e, enum wire_outcome outcome)
     case WIRE_ABORTED:
         return wsgi_respond_abort(&e->out);
     default:
-        return HTTP_INTERNAL_SERVER_ERROR;
+        return wsgi_body_status(&e->body, HTTP_INTERNAL_SERVER_ERROR);
     }
 }
 
 int wsgi_embed_run(request_rec *r, const wsgi_target *t)
 {
     embedded e = {.r = r};
-    wsgi_body body = wsgi_body_of(r);
+    wsgi_body body;
     const char *block;
     size_t len;
     int rc;
 
     if (!is_loaded())
         return HTTP_INTERNAL_SERVER_ERROR; /* logged once, when loading failed */
+    wsgi_body_of(&body, r);
     if ((rc = wsgi_vars_build(&block, &len, r, t, &body)) != OK)
         return rc;
     wsgi_respond_init(&e.out, r);
     wsgi_body_reader_init(&e.body, r);
+    e.body.ended = !body.more;
     return result_of(&e, runtime->run(block, len, &ops, &e));
 }
 

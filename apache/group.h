@@ -21,6 +21,7 @@ struct wsgi_group {
     const char *user, *group, *supplementary_groups, *umask, *home, *lang, *locale;
     const char *python_home, *python_path, *display_name;
     int shutdown_timeout, startup_timeout, graceful_timeout, connect_timeout, socket_timeout, listen_backlog;
+    int request_buffer_size, request_spool_size, response_buffer_size; /* bytes */
 
     apr_array_header_t *preloads;    /* of const char *: settings records, made by applications.c */
     apr_array_header_t *main_groups; /* of const char * */

@@ -6,6 +6,7 @@
 #include <http_core.h>
 #include <http_log.h>
 #include <mpm_common.h>
+#include <limits.h>
 #include <stdlib.h>
 
 APLOG_USE_MODULE(wsgi);
@@ -22,6 +23,7 @@ typedef struct option {
 
 #define AT(f) APR_OFFSETOF(wsgi_group, f)
 #define DAY   86400
+#define MIB   (1 << 20)
 
 static const option options[] = {
     {"processes", OPT_INT, 1, 10000, 1, AT(processes)},
@@ -42,6 +44,9 @@ static const option options[] = {
     {"connect-timeout", OPT_INT, 0, DAY, 15, AT(connect_timeout)},
     {"socket-timeout", OPT_INT, 0, DAY, 0, AT(socket_timeout)},
     {"listen-backlog", OPT_INT, 0, 65535, 100, AT(listen_backlog)},
+    {"request-buffer-size", OPT_INT, 1024, 16 * MIB, 64 * 1024, AT(request_buffer_size)},
+    {"request-spool-size", OPT_INT, 0, INT_MAX, 1024 * MIB, AT(request_spool_size)},
+    {"response-buffer-size", OPT_INT, 0, INT_MAX, 64 * MIB, AT(response_buffer_size)},
     {NULL, OPT_INT, 0, 0, 0, 0},
 };
 

@@ -34,6 +34,55 @@ static int is_hop_by_hop(request_rec *r, const wire_header *h)
            is_named(h, "TE") || is_named(h, "Trailer");
 }
 
+/* NUL would cut the record; httpd itself escapes the other control characters. */
+void wsgi_respond_log(request_rec *r, int level, const char *text, size_t len)
+{
+    if (memchr(text, '\0', len)) {
+        char *copy = apr_pstrmemdup(r->pool, text, len);
+
+        for (size_t i = 0; i < len; i++)
+            copy[i] = copy[i] ? copy[i] : 0x1a; /* SUB stands for what cannot be shown */
+        text = copy;
+    }
+    ap_log_rerror(APLOG_MARK, level & APLOG_LEVELMASK, 0, r, "%.*s", (int)len, text);
+}
+
+/* RFC 8297. The final response's headers are httpd's and the application's, not these. */
+int wsgi_respond_hints(wsgi_respond *out, const wire_response *hints)
+{
+    request_rec *r = out->r;
+    apr_table_t *final = r->headers_out;
+    int status = r->status;
+    const char *line = r->status_line;
+
+    if (out->head_done || out->gone)
+        return out->gone ? -1 : 0;
+    r->headers_out = apr_table_make(r->pool, (int)hints->nheaders);
+    for (size_t i = 0; i < hints->nheaders; i++) {
+        const wire_header *h = &hints->headers[i];
+
+        apr_table_addn(r->headers_out, apr_pstrmemdup(r->pool, h->name, h->name_len),
+                       apr_pstrmemdup(r->pool, h->value, h->value_len));
+    }
+    r->status = hints->status;
+    r->status_line = ap_get_status_line(hints->status);
+    ap_send_interim_response(r, 1);
+    r->headers_out = final;
+    r->status = status;
+    r->status_line = line;
+    out->gone = r->connection->aborted;
+    return out->gone ? -1 : 0;
+}
+
+static int asks_for_streaming(const wire_header *h)
+{
+    static const char events[] = "text/event-stream";
+
+    if (is_named(h, "Content-Type"))
+        return h->value_len >= sizeof(events) - 1 && !strncasecmp(h->value, events, sizeof(events) - 1);
+    return is_named(h, "X-Accel-Buffering") && h->value_len == 2 && !strncasecmp(h->value, "no", 2);
+}
+
 void wsgi_respond_head(wsgi_respond *out, const wire_response *head)
 {
     request_rec *r = out->r;
@@ -48,6 +97,7 @@ void wsgi_respond_head(wsgi_respond *out, const wire_response *head)
 
         if (is_hop_by_hop(r, h))
             continue;
+        out->streaming |= asks_for_streaming(h);
         name = apr_pstrmemdup(r->pool, h->name, h->name_len);
         value = apr_pstrmemdup(r->pool, h->value, h->value_len);
         if (is_named(h, "Content-Type"))
@@ -60,6 +110,44 @@ void wsgi_respond_head(wsgi_respond *out, const wire_response *head)
     if (head->content_length >= 0)
         ap_set_content_length(r, head->content_length);
     out->replaced = head->status >= 400 && wsgi_dir_of(r)->error_override == 1;
+}
+
+apr_off_t wsgi_respond_kept(const wsgi_respond *out)
+{
+    return out->spool.size - out->spool_sent;
+}
+
+int wsgi_respond_pending(const wsgi_respond *out)
+{
+    return !APR_BRIGADE_EMPTY(out->bb) || wsgi_respond_kept(out) > 0;
+}
+
+int wsgi_respond_keep(wsgi_respond *out)
+{
+    while (!APR_BRIGADE_EMPTY(out->bb)) {
+        apr_bucket *first = APR_BRIGADE_FIRST(out->bb);
+        const char *data;
+        apr_size_t len;
+
+        if (!APR_BUCKET_IS_TRANSIENT(first) || apr_bucket_read(first, &data, &len, APR_BLOCK_READ) != APR_SUCCESS ||
+            wsgi_spool_write(&out->spool, out->r, data, len) < 0)
+            return -1;
+        apr_bucket_delete(first);
+    }
+    return 0;
+}
+
+/* Up to len bytes of the kept data to the front of the brigade. */
+static void take_kept(wsgi_respond *out, apr_off_t len)
+{
+    apr_off_t left = wsgi_respond_kept(out);
+
+    if (len > left)
+        len = left;
+    if (len > 0)
+        APR_BRIGADE_INSERT_HEAD(out->bb, apr_bucket_file_create(out->spool.file, out->spool_sent, (apr_size_t)len, out->r->pool,
+                                                                out->bb->bucket_alloc));
+    out->spool_sent += len;
 }
 
 static int pass(wsgi_respond *out)
@@ -77,17 +165,31 @@ static int pass(wsgi_respond *out)
 
 int wsgi_respond_send(wsgi_respond *out)
 {
-    if (out->gone || APR_BRIGADE_EMPTY(out->bb))
+    if (out->gone || !wsgi_respond_pending(out))
         return out->gone ? -1 : 0;
     out->unflushed = 1;
+    take_kept(out, wsgi_respond_kept(out));
     return pass(out);
 }
 
 int wsgi_respond_flush(wsgi_respond *out)
 {
-    if (out->gone || (!out->unflushed && APR_BRIGADE_EMPTY(out->bb)))
+    if (out->gone || (!out->unflushed && !wsgi_respond_pending(out)))
         return out->gone ? -1 : 0;
     out->unflushed = 0;
+    take_kept(out, wsgi_respond_kept(out));
+    APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_flush_create(out->bb->bucket_alloc));
+    return pass(out);
+}
+
+int wsgi_respond_part(wsgi_respond *out, apr_off_t len)
+{
+    if (wsgi_respond_kept(out) <= len)
+        return wsgi_respond_flush(out);
+    if (out->gone || wsgi_respond_keep(out) < 0) /* in order: what was collected comes after what was kept */
+        return out->gone ? -1 : wsgi_respond_flush(out);
+    out->unflushed = 0;
+    take_kept(out, len);
     APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_flush_create(out->bb->bucket_alloc));
     return pass(out);
 }
@@ -128,6 +230,10 @@ int wsgi_respond_end(wsgi_respond *out)
     }
     if (!out->gone && !out->ended) {
         out->ended = 1;
+        take_kept(out, wsgi_respond_kept(out));
+        /* Else httpd would read and drop an upload that nobody read before the client hears that it is unwanted. */
+        if (out->body_unread)
+            APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_flush_create(out->bb->bucket_alloc));
         APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_eos_create(out->bb->bucket_alloc));
         pass(out);
     }

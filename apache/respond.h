@@ -4,6 +4,7 @@
 #ifndef WSGI_RESPOND_H
 #define WSGI_RESPOND_H
 
+#include "spool.h"
 #include "wire/contract.h"
 
 #include <httpd.h>
@@ -14,27 +15,49 @@ typedef struct wsgi_respond {
     apr_bucket_brigade *bb;
     int head_done;
     int replaced;  /* WSGIErrorOverride: the application's body is dropped, httpd makes its own */
+    int streaming; /* the response asks not to be kept back: an event stream, or `X-Accel-Buffering: no` */
     int unflushed; /* httpd may keep something back */
+    int body_unread; /* set by the caller: the client may still be sending a request body */
     int ended;
     int gone;      /* the client has gone */
+    wsgi_spool spool;
+    apr_off_t spool_sent; /* of its bytes, so many were handed to httpd */
 } wsgi_respond;
 
 void wsgi_respond_init(wsgi_respond *out, request_rec *r);
 
+/* An interim response (103), sent at once; nothing for HTTP/1.0 clients. Before wsgi_respond_head(). 0, or -1: the client has gone. */
+int wsgi_respond_hints(wsgi_respond *out, const wire_response *hints);
+
+/* A record of the application for the request's error log. */
+void wsgi_respond_log(request_rec *r, int level, const char *text, size_t len);
+
 /* Status and headers into r. */
 void wsgi_respond_head(wsgi_respond *out, const wire_response *head);
 
-/* Collects without copying: data must stay valid until the next send, flush, end or abort. */
+/* Collects without copying: data must stay valid until the next keep, send, flush, end or abort. */
 void wsgi_respond_data(wsgi_respond *out, const char *data, size_t len);
 
 /* Collects. Takes fd over. */
 void wsgi_respond_file(wsgi_respond *out, int fd, apr_off_t offset, apr_off_t len);
 
-/* Hands to httpd what was collected, which may keep small pieces back. 0, or -1 when the client has gone. */
+/* Bytes that wsgi_respond_keep() took and httpd has not got yet. */
+apr_off_t wsgi_respond_kept(const wsgi_respond *out);
+
+/* Is there anything that httpd has not got yet? */
+int wsgi_respond_pending(const wsgi_respond *out);
+
+/* Puts what was collected into a temporary file, behind what is there. 0, or -1: not possible, it is still collected. */
+int wsgi_respond_keep(wsgi_respond *out);
+
+/* Hands to httpd what was kept and collected, which may keep small pieces back. 0, or -1 when the client has gone. */
 int wsgi_respond_send(wsgi_respond *out);
 
 /* As send, and the client gets everything now. */
 int wsgi_respond_flush(wsgi_respond *out);
+
+/* As flush, but at most len bytes of what was kept. */
+int wsgi_respond_part(wsgi_respond *out, apr_off_t len);
 
 /* The response is complete. What the handler returns. */
 int wsgi_respond_end(wsgi_respond *out);

@@ -111,10 +111,15 @@ const char *wsgi_collapse(apr_pool_t *p, const char *path, size_t len)
     for (size_t i = 0; i < len; i++)
         if (!(path[i] == '/' && at > out && at[-1] == '/'))
             *at++ = path[i];
-    while (at > out && at[-1] == '/')
-        at--;
     *at = '\0';
     return out;
+}
+
+const char *wsgi_resource_path(apr_pool_t *p, const char *path, size_t len)
+{
+    while (len > 0 && path[len - 1] == '/')
+        len--;
+    return wsgi_collapse(p, path, len);
 }
 
 const char *wsgi_expand(apr_pool_t *p, const char *value, const server_rec *s, const char *script_name)
@@ -150,7 +155,7 @@ static const char *script_name_of(request_rec *r)
 {
     size_t len = strlen(r->uri), info = r->path_info ? strlen(r->path_info) : 0;
 
-    return wsgi_collapse(r->pool, r->uri, len > info ? len - info : 0);
+    return wsgi_resource_path(r->pool, r->uri, len > info ? len - info : 0);
 }
 
 /* ---- may it run ---- */

@@ -28,7 +28,10 @@ void wsgi_target_register_hooks(apr_pool_t *p);
  * client cannot make up names. */
 const char *wsgi_expand(apr_pool_t *p, const char *value, const server_rec *s, const char *script_name);
 
-/* A path as %{RESOURCE} shows it: without trailing slash, runs of slashes as one. */
+/* len bytes of path with runs of slashes as one. */
 const char *wsgi_collapse(apr_pool_t *p, const char *path, size_t len);
+
+/* As %{RESOURCE} shows it: the same, without trailing slashes. */
+const char *wsgi_resource_path(apr_pool_t *p, const char *path, size_t len);
 
 #endif

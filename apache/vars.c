@@ -15,12 +15,14 @@
 APLOG_USE_MODULE(wsgi);
 
 APR_DECLARE_OPTIONAL_FN(int, ssl_is_https, (conn_rec *));
+APR_DECLARE_OPTIONAL_FN(char *, ssl_var_lookup, (apr_pool_t *, server_rec *, conn_rec *, request_rec *, char *));
 
 typedef struct builder {
     wire_writer w;
     request_rec *r;
     const wsgi_target *t;
-    int is_https;
+    int is_https; /* what the application is told */
+    int tls;      /* what this connection is */
 } builder;
 
 static void *grow(void *pool, void *old, size_t old_size, size_t new_size)
@@ -118,17 +120,6 @@ static void put_headers(builder *b)
 
 /* ---- CGI ---- */
 
-static const char *collapse(apr_pool_t *p, const char *path, size_t len)
-{
-    char *out = apr_palloc(p, len + 1), *at = out;
-
-    for (size_t i = 0; i < len; i++)
-        if (!(path[i] == '/' && at > out && at[-1] == '/'))
-            *at++ = path[i];
-    *at = '\0';
-    return out;
-}
-
 /* The target as on the request line, not decoded. */
 static const char *original_uri(const request_rec *r)
 {
@@ -150,8 +141,8 @@ static void put_paths(builder *b)
 
     if (info > len || strcmp(r->uri + len - info, r->path_info ? r->path_info : "") != 0)
         info = 0; /* the path info is not the URI's tail after a rewrite: the whole URI is the script's name */
-    script_name = collapse(r->pool, r->uri, len - info);
-    path_info = r->path_info ? collapse(r->pool, r->path_info, strlen(r->path_info)) : "";
+    script_name = wsgi_collapse(r->pool, r->uri, len - info);
+    path_info = r->path_info ? wsgi_collapse(r->pool, r->path_info, strlen(r->path_info)) : "";
     put(b, WIRE_SCRIPT_NAME, script_name);
     put(b, WIRE_PATH_INFO, path_info);
     put(b, WIRE_M_SCRIPT_NAME, script_name);
@@ -257,6 +248,7 @@ static uint32_t flags_of(const builder *b)
     flags |= threads != 1 ? WIRE_RQ_MULTITHREAD : 0;
     flags |= processes != 1 ? WIRE_RQ_MULTIPROCESS : 0;
     flags |= b->t->script_reloading ? WIRE_RQ_RELOADING : 0;
+    flags |= b->tls ? WIRE_RQ_TLS : 0;
     flags |= r->header_only ? WIRE_RQ_HEAD : 0;
     flags |= r->proto_num < HTTP_VERSION(1, 1) ? WIRE_RQ_HTTP10 : 0;
     return flags;
@@ -271,23 +263,20 @@ static int is_tls(conn_rec *c)
     return is_https && is_https(c);
 }
 
-wsgi_body wsgi_body_of(request_rec *r)
+const char *wsgi_tls_variable(request_rec *r, const char *name)
 {
-    wsgi_body body = {WIRE_BODY_NONE, 0};
+    static APR_OPTIONAL_FN_TYPE(ssl_var_lookup) *lookup;
+    const char *value;
 
-    if (r->read_chunked) {
-        body.kind = WIRE_BODY_PULL;
-        body.len = -1;
-    } else if (r->remaining > 0) {
-        body.kind = WIRE_BODY_PULL;
-        body.len = r->remaining;
-    }
-    return body;
+    if (!lookup)
+        lookup = APR_RETRIEVE_OPTIONAL_FN(ssl_var_lookup);
+    value = lookup ? lookup(r->pool, r->server, r->connection, r, (char *)name) : NULL;
+    return value && *value ? value : NULL;
 }
 
 int wsgi_vars_build(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_body *body)
 {
-    builder b = {.r = r, .t = t, .is_https = 0};
+    builder b = {.r = r, .t = t};
     wire_block_head head;
 
     memset(&head, 0, sizeof(head));
@@ -295,14 +284,18 @@ int wsgi_vars_build(const char **block, size_t *len, request_rec *r, const wsgi_
     put_environment(&b);
     put_headers(&b);
     put_cgi(&b);
+    if (body->kind != WIRE_BODY_NONE && !body->more) /* counted: known for chunked bodies too, and right behind filters */
+        put(&b, WIRE_CONTENT_LENGTH, apr_psprintf(r->pool, "%" APR_INT64_T_FMT, body->len));
     put_meta(&b);
-    b.is_https |= is_tls(r->connection);
+    b.tls = is_tls(r->connection);
+    b.is_https |= b.tls;
     head.flags = flags_of(&b);
     head.request_start_us = r->request_time;
     head.queue_start_us = t->group ? apr_time_now() : 0;
     head.script_mtime_us = r->finfo.mtime;
     head.body_len = body->len;
     head.body_kind = body->kind;
+    head.body_more = (uint32_t)body->more;
     if (wire_block_finish(&b.w, &head) < 0) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0303: the request's headers and environment exceed %u bytes",
                       WIRE_BLOCK_MAX);

@@ -2,16 +2,12 @@
 #ifndef WSGI_VARS_H
 #define WSGI_VARS_H
 
+#include "body.h"
 #include "target.h"
 #include "wire/block.h"
 
-typedef struct wsgi_body {
-    enum wire_body_kind kind;
-    apr_int64_t len; /* declared, -1 unknown */
-} wsgi_body;
-
-/* What the request says about its body. */
-wsgi_body wsgi_body_of(request_rec *r);
+/* A variable of mod_ssl for this request's connection, in r->pool; NULL: none, or no TLS. */
+const char *wsgi_tls_variable(request_rec *r, const char *name);
 
 /* OK and the block in r->pool, or an HTTP status with the reason logged. */
 int wsgi_vars_build(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_body *body);

@@ -127,11 +127,12 @@ static int put_wsgi_keys(PyObject *environ, rt_request *rq)
 {
     const rt_state *st = rq->st;
     uint32_t flags = rq->head.flags;
-    PyObject *number = PyLong_FromLong(rt_thread_number());
+    PyObject *number = PyLong_FromLong(rt_thread_number()), *hints = rt_adapter_early_hints(rq->adapter);
     int64_t now = now_us();
     int rc = -1;
 
-    if (number && PyDict_SetItem(environ, st->str_thread_id, number) == 0 &&
+    if (number && hints && PyDict_SetItem(environ, st->str_thread_id, number) == 0 &&
+        PyDict_SetItem(environ, st->str_early_hints, hints) == 0 &&
         PyDict_SetItem(environ, st->str_url_scheme, flags & WIRE_RQ_HTTPS ? st->str_https : st->str_http) == 0 &&
         put_flag(environ, st->str_multithread, flags & WIRE_RQ_MULTITHREAD) == 0 &&
         put_flag(environ, st->str_multiprocess, flags & WIRE_RQ_MULTIPROCESS) == 0 &&
@@ -144,6 +145,7 @@ static int put_wsgi_keys(PyObject *environ, rt_request *rq)
         put_seconds(environ, st->str_application_start, now) == 0)
         rc = 0;
     Py_XDECREF(number);
+    Py_XDECREF(hints);
     return rc;
 }
 

@@ -26,7 +26,7 @@ PyObject *rt_input_new(rt_state *st, rt_request *rq)
     self->rq = rq;
     self->buf = NULL;
     self->at = self->have = 0;
-    self->ended = rq->head.body_kind == WIRE_BODY_NONE;
+    self->ended = rq->head.body_kind == WIRE_BODY_NONE && !rq->head.body_more;
     self->failed = 0;
     return (PyObject *)self;
 }
@@ -96,6 +96,7 @@ static Py_ssize_t pull(input *self, char *dst, size_t len)
     if (got < 0) {
         self->failed = 1;
         rq->client_gone |= got == WIRE_IO_GONE;
+        rq->input_failed = 1;
         raise_read_error(got);
         return -1;
     }

@@ -195,6 +195,11 @@ static enum wire_outcome outcome_of_exception(rt_request *rq)
         rt_logf(WIRE_DEBUG, "WSGI0407: the client closed the connection; the application's exception is ignored");
         return WIRE_CLIENT_GONE;
     }
+    if (rq->input_failed && PyErr_ExceptionMatches(PyExc_OSError)) {
+        PyErr_Clear();
+        rt_logf(WIRE_INFO, "WSGI0416: the request body could not be read and the application did not handle that");
+        return rq->head_sent ? WIRE_ABORTED : WIRE_ERROR_500;
+    }
     if (PyErr_ExceptionMatches(rq->st->request_timeout)) {
         PyErr_Clear();
         rt_logf(WIRE_INFO, "WSGI0408: the request was interrupted because it ran longer than request-timeout");

@@ -156,6 +156,15 @@ static int check_header(PyObject *header, int64_t *content_length)
     return 0;
 }
 
+/* 0, or -1 with an exception set. */
+static int check_headers(PyObject *headers, int64_t *content_length)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(headers); i++)
+        if (check_header(PyTuple_GET_ITEM(headers, i), content_length) < 0)
+            return -1;
+    return 0;
+}
+
 /* ---- start_response ---- */
 
 static PyMethodDef write_def;
@@ -204,11 +213,10 @@ static PyObject *start_response(PyObject *obj, PyObject *const *args, Py_ssize_t
     headers = code < 0 ? NULL : PyList_AsTuple(args[1]); /* the list stays the application's */
     if (!headers)
         return NULL;
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(headers); i++)
-        if (check_header(PyTuple_GET_ITEM(headers, i), &content_length) < 0) {
-            Py_DECREF(headers);
-            return NULL;
-        }
+    if (check_headers(headers, &content_length) < 0) {
+        Py_DECREF(headers);
+        return NULL;
+    }
     Py_XSETREF(rq->status, Py_NewRef(args[0]));
     Py_XSETREF(rq->headers, headers);
     rq->status_code = code;
@@ -222,6 +230,80 @@ static PyMethodDef start_response_def = {
 PyObject *rt_adapter_start_response(PyObject *obj)
 {
     return PyCFunction_New(&start_response_def, obj);
+}
+
+/* ---- early hints ---- */
+
+/* The tuple's headers as the transport takes them, without Content-Length. Their strings are borrowed. Bytes: the number. */
+static size_t fill_headers(wire_header *out, PyObject *headers)
+{
+    size_t n = 0;
+
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(headers); i++) {
+        PyObject *pair = PyTuple_GET_ITEM(headers, i), *name = PyTuple_GET_ITEM(pair, 0), *value = PyTuple_GET_ITEM(pair, 1);
+        wire_header *h = &out[n];
+
+        h->name = (const char *)PyUnicode_1BYTE_DATA(name);
+        h->name_len = (size_t)PyUnicode_GET_LENGTH(name);
+        h->value = (const char *)PyUnicode_1BYTE_DATA(value);
+        h->value_len = (size_t)PyUnicode_GET_LENGTH(value);
+        n += !is_named(h->name, h->name_len, "Content-Length");
+    }
+    return n;
+}
+
+/* wsgi.early_hints(headers): an interim response 103 (RFC 8297), once or more before the response begins. */
+static PyObject *early_hints(PyObject *obj, PyObject *arg)
+{
+    rt_request *rq = ((adapter *)obj)->rq;
+    wire_response hints = {.status = 103, .reason = "", .content_length = -1};
+    int64_t ignored;
+    int rc = WIRE_IO_OK;
+    PyObject *headers;
+    wire_header *all;
+
+    if (!rq || rq->committed) {
+        PyErr_Format(PyExc_RuntimeError, "wsgi.early_hints: the %s", rq ? "response has already begun" : "request is over");
+        return NULL;
+    }
+    if (!PyList_Check(arg) && !PyTuple_Check(arg)) {
+        PyErr_Format(PyExc_TypeError, "wsgi.early_hints takes a list of headers, not %.200s", Py_TYPE(arg)->tp_name);
+        return NULL;
+    }
+    headers = PySequence_Tuple(arg);
+    if (!headers)
+        return NULL;
+    all = PyMem_Malloc(((size_t)PyTuple_GET_SIZE(headers) + 1) * sizeof(*all));
+    if (!all || check_headers(headers, &ignored) < 0) {
+        if (!all)
+            PyErr_NoMemory();
+        PyMem_Free(all);
+        Py_DECREF(headers);
+        return NULL;
+    }
+    hints.nheaders = fill_headers(all, headers);
+    hints.headers = all;
+    if (!(rq->head.flags & WIRE_RQ_HTTP10) && hints.nheaders > 0 && !rq->client_gone) {
+        rq->inside++;
+        Py_BEGIN_ALLOW_THREADS
+        pthread_mutex_lock(&rq->io);
+        if (!rq->head_sent)
+            rc = rq->ops->send_hints(rq->ctx, &hints);
+        pthread_mutex_unlock(&rq->io);
+        Py_END_ALLOW_THREADS
+        rq->inside--;
+    }
+    rq->client_gone |= rc == WIRE_IO_GONE; /* the response itself will find out; a hint is no reason to fail */
+    PyMem_Free(all);
+    Py_DECREF(headers);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef early_hints_def = {"early_hints", early_hints, METH_O, NULL};
+
+PyObject *rt_adapter_early_hints(PyObject *obj)
+{
+    return PyCFunction_New(&early_hints_def, obj);
 }
 
 /* ---- sending ---- */
@@ -261,17 +343,7 @@ static int send_head_locked(rt_request *rq)
     } else {
         response.reason = "";
     }
-    for (Py_ssize_t i = 0; i < n; i++) {
-        PyObject *pair = PyTuple_GET_ITEM(rq->headers, i), *name = PyTuple_GET_ITEM(pair, 0),
-                 *value = PyTuple_GET_ITEM(pair, 1);
-        wire_header *h = &all[response.nheaders];
-
-        h->name = (const char *)PyUnicode_1BYTE_DATA(name);
-        h->name_len = (size_t)PyUnicode_GET_LENGTH(name);
-        h->value = (const char *)PyUnicode_1BYTE_DATA(value);
-        h->value_len = (size_t)PyUnicode_GET_LENGTH(value);
-        response.nheaders += !is_named(h->name, h->name_len, "Content-Length");
-    }
+    response.nheaders = fill_headers(all, rq->headers);
     rc = rq->ops->send_head(rq->ctx, &response);
     rq->head_sent = 1;
     if (all != few)
@@ -360,9 +432,58 @@ static PyObject *adapter_write(PyObject *obj, PyObject *data)
 
 static PyMethodDef write_def = {"write", adapter_write, METH_O, NULL};
 
+/* ---- what start_response is bound to ---- */
+
+static PyObject *ssl_is_https(PyObject *obj, PyObject *unused)
+{
+    rt_request *rq = ((adapter *)obj)->rq;
+
+    (void)unused;
+    if (!rq) {
+        PyErr_SetString(PyExc_RuntimeError, "ssl_is_https: the request is over");
+        return NULL;
+    }
+    return PyLong_FromLong((rq->head.flags & WIRE_RQ_TLS) != 0);
+}
+
+static PyObject *ssl_var_lookup(PyObject *obj, PyObject *arg)
+{
+    rt_request *rq = ((adapter *)obj)->rq;
+    char value[8192]; /* certificates are the longest */
+    const char *name;
+    size_t name_len;
+    int64_t got = -1;
+
+    if (!rq) {
+        PyErr_SetString(PyExc_RuntimeError, "ssl_var_lookup: the request is over");
+        return NULL;
+    }
+    name = latin1(arg, "name of a TLS variable", &name_len);
+    if (!name)
+        return NULL;
+    if (rq->head.flags & WIRE_RQ_TLS) {
+        rq->inside++;
+        Py_BEGIN_ALLOW_THREADS
+        pthread_mutex_lock(&rq->io);
+        got = rq->ops->lookup_tls(rq->ctx, name, name_len, value, sizeof(value));
+        pthread_mutex_unlock(&rq->io);
+        Py_END_ALLOW_THREADS
+        rq->inside--;
+    }
+    if (got < 0)
+        Py_RETURN_NONE;
+    return PyUnicode_DecodeLatin1(value, (Py_ssize_t)(got < (int64_t)sizeof(value) ? got : (int64_t)sizeof(value)), NULL);
+}
+
+static PyMethodDef adapter_methods[] = {
+    {"ssl_is_https", ssl_is_https, METH_NOARGS, NULL},
+    {"ssl_var_lookup", ssl_var_lookup, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
 PyTypeObject *rt_adapter_type_new(PyObject *module)
 {
-    static PyType_Slot slots[] = {{Py_tp_dealloc, adapter_dealloc}, {0, NULL}};
+    static PyType_Slot slots[] = {{Py_tp_dealloc, adapter_dealloc}, {Py_tp_methods, adapter_methods}, {0, NULL}};
     static PyType_Spec spec = {
         .name = "mod_wsgi.Adapter",
         .basicsize = sizeof(adapter),

@@ -39,7 +39,7 @@ typedef struct rt_state {
     PyObject *format_exception;
     PyObject *describe_callables;
     PyObject *stale;                          /* exception class */
-    PyObject *str_input, *str_errors, *str_url_scheme, *str_multithread, *str_multiprocess, *str_run_once;
+    PyObject *str_input, *str_errors, *str_early_hints, *str_url_scheme, *str_multithread, *str_multiprocess, *str_run_once;
     PyObject *str_http, *str_https, *str_close, *str_fileno, *str_tell, *str_thread_id;
     PyObject *str_request_start, *str_queue_start, *str_daemon_start, *str_application_start;
 } rt_state;
@@ -76,6 +76,7 @@ typedef struct rt_request {
     int committed;            /* status and headers can no longer change */
     int head_sent;
     int client_gone;
+    int input_failed;         /* the request body could not be read, which the application was told */
     int status_code;
     int64_t content_length;   /* -1: none given */
     int64_t sent;             /* body bytes accepted so far, including those beyond content_length */
@@ -142,6 +143,7 @@ int rt_environ_init(rt_state *st); /* fills names and template */
 /* ---- response.c: start_response(), write() and the way out ---- */
 PyObject *rt_adapter_new(rt_state *st, rt_request *rq);
 PyObject *rt_adapter_start_response(PyObject *adapter); /* new reference to the callable */
+PyObject *rt_adapter_early_hints(PyObject *adapter);  /* new reference to wsgi.early_hints */
 void rt_adapter_cut(PyObject *adapter);
 int rt_commit(rt_request *rq);                      /* 0, or -1 with an exception set */
 /* Commits when needed and sends. 0; -1 with an exception set; 1: the client has gone. */

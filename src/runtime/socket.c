@@ -18,9 +18,10 @@
 typedef struct connection {
     int fd;
     int broken;               /* sticky: Apache closed the connection */
-    uint32_t body_kind;
-    int body_ended;
-    size_t body_left;         /* bytes of the current BODY frame still in the socket or in in[] */
+    int body_fd;              /* spooled body, -1: none; read at body_at */
+    int64_t body_at;
+    int body_more;            /* more can be asked for */
+    size_t body_left;         /* bytes of the current BODY frame still in the socket or in in[], or of the file */
     char *in;                 /* received, not yet used: in[at..have) */
     size_t at, have, room;
     char out[OUT_ROOM];
@@ -36,13 +37,30 @@ int rt_active(void)
 
 /* ---- receiving ---- */
 
+static void take_fd(connection *c, const struct cmsghdr *cmsg)
+{
+    if (!cmsg || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+        return;
+    if (c->body_fd >= 0)
+        close(c->body_fd);
+    memcpy(&c->body_fd, CMSG_DATA(cmsg), sizeof(int));
+}
+
 static int recv_more(connection *c)
 {
+    union {
+        char space[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {c->in + c->have, c->room - c->have};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control.space)};
     ssize_t n;
 
     do
-        n = recv(c->fd, c->in + c->have, c->room - c->have, 0);
+        n = recvmsg(c->fd, &msg, MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
+    if (n > 0 && msg.msg_controllen > 0)
+        take_fd(c, CMSG_FIRSTHDR(&msg));
     if (n <= 0) {
         c->broken = 1;
         return -1;
@@ -152,10 +170,10 @@ static int want(connection *c, size_t len)
         return WIRE_IO_GONE;
     if (frame.type == WIRE_BODY) {
         c->body_left = frame.len;
-        c->body_ended = frame.len == 0;
+        c->body_more = frame.len > 0;
         return WIRE_IO_OK;
     }
-    c->body_ended = 1;
+    c->body_more = 0;
     if (frame.type != WIRE_BODY_ERROR || need(c, frame.len) < 0)
         return WIRE_IO_FAILED;
     c->at += frame.len;
@@ -173,6 +191,24 @@ static int want(connection *c, size_t len)
     }
 }
 
+static int64_t read_spooled(connection *c, char *buf, size_t len)
+{
+    ssize_t n;
+
+    do
+        n = pread(c->body_fd, buf, len, c->body_at);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return WIRE_IO_FAILED; /* shorter than Apache said */
+    c->body_at += n;
+    c->body_left -= (size_t)n;
+    if (c->body_left == 0) {
+        close(c->body_fd);
+        c->body_fd = -1;
+    }
+    return n;
+}
+
 static int64_t sock_read_body(void *ctx, char *buf, size_t len)
 {
     connection *c = ctx;
@@ -181,10 +217,12 @@ static int64_t sock_read_body(void *ctx, char *buf, size_t len)
 
     if (c->broken)
         return WIRE_IO_GONE;
-    if (c->body_left == 0 && c->body_kind == WIRE_BODY_PULL && !c->body_ended && (rc = want(c, len)) < 0)
+    if (c->body_left == 0 && c->body_more && (rc = want(c, len)) < 0)
         return rc;
     if (c->body_left == 0)
         return 0;
+    if (c->body_fd >= 0)
+        return read_spooled(c, buf, len < c->body_left ? len : c->body_left);
     if (c->at == c->have) {
         c->at = c->have = 0;
         if (recv_more(c) < 0)
@@ -207,9 +245,8 @@ static char *put_bytes(char *to, const void *from, size_t len)
     return to + len;
 }
 
-static int sock_send_head(void *ctx, const wire_response *r)
+static int put_head(connection *c, int type, const wire_response *r)
 {
-    connection *c = ctx;
     wire_head_fixed fixed = {.content_length = r->content_length, .status = (uint16_t)r->status,
                              .reason_len = (uint16_t)r->reason_len, .nheaders = (uint32_t)r->nheaders};
     size_t len = sizeof(fixed) + r->reason_len;
@@ -232,9 +269,36 @@ static int sock_send_head(void *ctx, const wire_response *r)
         at = put_bytes(at, r->headers[i].name, lengths[0]);
         at = put_bytes(at, r->headers[i].value, lengths[1]);
     }
-    rc = put_frame(c, WIRE_HEAD, 0, payload, len);
+    rc = put_frame(c, type, 0, payload, len);
     free(payload);
     return rc;
+}
+
+static int sock_send_head(void *ctx, const wire_response *response)
+{
+    return put_head(ctx, WIRE_HEAD, response);
+}
+
+static int sock_send_hints(void *ctx, const wire_response *hints)
+{
+    return put_head(ctx, WIRE_HINTS, hints) < 0 ? WIRE_IO_GONE : flush_out(ctx);
+}
+
+static int64_t sock_lookup_tls(void *ctx, const char *name, size_t name_len, char *buf, size_t len)
+{
+    connection *c = ctx;
+    size_t unread = c->body_fd >= 0 ? 0 : c->body_left; /* body bytes that come before the answer; they stay */
+    wire_frame frame;
+
+    if (c->broken || name_len > WIRE_LOOKUP_MAX || put_frame(c, WIRE_LOOKUP, 0, name, name_len) < 0 || flush_out(c) < 0 ||
+        need(c, unread + sizeof(frame)) < 0)
+        return -1;
+    memcpy(&frame, c->in + c->at + unread, sizeof(frame));
+    if (frame.type != WIRE_ANSWER || need(c, unread + sizeof(frame) + frame.len) < 0)
+        return -1;
+    memcpy(buf, c->in + c->at + unread + sizeof(frame), frame.len < len ? frame.len : len);
+    c->have -= sizeof(frame) + frame.len;
+    return frame.arg ? (int64_t)frame.len : -1;
 }
 
 static int sock_send_data(void *ctx, const char *data, size_t len, int flags)
@@ -294,7 +358,15 @@ static void sock_log(void *ctx, int level, const char *text, size_t len)
     flush_out(c); /* a long request's output is wanted while it runs */
 }
 
-static const wire_ops sock_ops = {sock_read_body, sock_send_head, sock_send_data, sock_send_file, sock_log};
+static const wire_ops sock_ops = {
+    .read_body = sock_read_body,
+    .send_head = sock_send_head,
+    .send_data = sock_send_data,
+    .send_file = sock_send_file,
+    .send_hints = sock_send_hints,
+    .lookup_tls = sock_lookup_tls,
+    .log = sock_log,
+};
 
 /* ---- a connection ---- */
 
@@ -337,6 +409,29 @@ static void report_stale(const stale_report *report, const char *block, size_t l
             report->call(report->ctx, pair.value, pair.value_len);
 }
 
+/* What of the body came with the request. 0, or -1: not as head says. */
+static int open_body(connection *c, const wire_block_head *head)
+{
+    wire_frame frame;
+    wire_file file;
+
+    c->body_more = head->body_more != 0;
+    if (head->body_kind == WIRE_BODY_NONE)
+        return 0;
+    if (next_frame(c, &frame) < 0)
+        return -1;
+    c->body_left = frame.len;
+    if (head->body_kind == WIRE_BODY_INLINE)
+        return frame.type == WIRE_BODY ? 0 : -1;
+    if (frame.type != WIRE_BODY_AT || frame.len != sizeof(file) || need(c, sizeof(file)) < 0 || c->body_fd < 0)
+        return -1;
+    memcpy(&file, c->in + c->at, sizeof(file));
+    c->at += sizeof(file);
+    c->body_at = file.offset;
+    c->body_left = (size_t)file.length;
+    return 0;
+}
+
 static void serve_connection(connection *c, const stale_report *report)
 {
     enum wire_outcome outcome;
@@ -352,16 +447,9 @@ static void serve_connection(connection *c, const stale_report *report)
         return;
     memcpy(block, c->in + c->at, frame.len);
     c->at += frame.len;
-    if (wire_block_open(&rd, &head, block, frame.len) == 0)
-        c->body_kind = head.body_kind;
-    if (c->body_kind == WIRE_BODY_INLINE) {
-        wire_frame body;
-
-        if (next_frame(c, &body) < 0 || body.type != WIRE_BODY) {
-            free(block);
-            return;
-        }
-        c->body_left = body.len;
+    if (wire_block_open(&rd, &head, block, frame.len) == 0 && open_body(c, &head) < 0) {
+        free(block);
+        return;
     }
     outcome = rt_request_run(block, frame.len, &sock_ops, c);
     send_outcome(c, outcome);
@@ -378,11 +466,21 @@ static void serve_one(int fd, const stale_report *report, connection *c)
     memset(c, 0, offsetof(connection, out));
     c->used = 0;
     c->fd = fd;
+    c->body_fd = -1;
     c->in = in;
     c->room = room;
     atomic_fetch_add(&active, 1);
     serve_connection(c, report);
+    if (c->body_fd >= 0)
+        close(c->body_fd);
     close(fd);
+    if (c->room > IN_ROOM) { /* one huge request must not cost this thread memory for ever */
+        char *smaller = realloc(c->in, IN_ROOM);
+
+        if (smaller)
+            c->in = smaller;
+        c->room = IN_ROOM;
+    }
     atomic_fetch_sub(&active, 1);
 }
 

@@ -34,7 +34,7 @@ int wire_block_open(wire_reader *rd, wire_block_head *head, const char *bytes, s
     if (len < sizeof(*head) || len > WIRE_BLOCK_MAX)
         return -1;
     memcpy(head, bytes, sizeof(*head));
-    if (head->magic != WIRE_BLOCK_MAGIC || head->size != len || head->body_kind > WIRE_BODY_PULL)
+    if (head->magic != WIRE_BLOCK_MAGIC || head->size != len || head->body_kind > WIRE_BODY_FILE)
         return -1;
     rd->at = bytes + sizeof(*head);
     rd->end = bytes + len;

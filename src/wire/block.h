@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_BLOCK_MAGIC 0x31425748u /* "HWB1"; changes with every incompatible change of block or frames */
+#define WIRE_BLOCK_MAGIC 0x32425748u /* "HWB2"; changes with every incompatible change of block or frames */
 #define WIRE_BLOCK_MAX   (16u << 20) /* bytes; a request that needs more is refused with 431 */
 
 /* Well-known names travel as one byte. WIRE_NAMED: the name is spelled out. Codes from WIRE_META on describe the request
@@ -59,13 +59,15 @@ enum wire_block_flag {
     WIRE_RQ_RELOADING = 1u << 4,   /* WSGIScriptReloading On: compare script_mtime_us */
     WIRE_RQ_HEAD = 1u << 5,        /* the client asked with HEAD, whatever REQUEST_METHOD says */
     WIRE_RQ_MODULE = 1u << 6,
-    WIRE_RQ_HTTP10 = 1u << 7       /* no chunked answer possible */
+    WIRE_RQ_HTTP10 = 1u << 7,      /* no chunked and no interim answer possible */
+    WIRE_RQ_TLS = 1u << 8          /* the connection to Apache is TLS, whatever environ says */
 };
 
+/* What of the request body is there already when the request starts; body_more says whether the rest must be asked for. */
 enum wire_body_kind {
-    WIRE_BODY_NONE,   /* no request body */
-    WIRE_BODY_INLINE, /* one WIRE_BODY frame with the whole body follows the request frame */
-    WIRE_BODY_PULL    /* the worker asks with WIRE_WANT, Apache reads from the client only then */
+    WIRE_BODY_NONE,
+    WIRE_BODY_INLINE, /* one WIRE_BODY frame follows the request frame */
+    WIRE_BODY_FILE    /* one WIRE_BODY_AT frame follows the request frame, with a descriptor of a file */
 };
 
 typedef struct wire_block_head {
@@ -78,7 +80,7 @@ typedef struct wire_block_head {
     int64_t script_mtime_us;   /* 0: unknown */
     int64_t body_len;          /* declared length, -1 unknown */
     uint32_t body_kind;        /* enum wire_body_kind */
-    uint32_t reserved;
+    uint32_t body_more;        /* 1: (more) body data is asked for with WIRE_WANT, and Apache reads from the client only then */
 } wire_block_head;
 
 typedef struct wire_pair {

@@ -13,7 +13,7 @@
 
 #include "block.h"
 
-#define WIRE_CONTRACT_VERSION 1
+#define WIRE_CONTRACT_VERSION 2
 #define WIRE_RUNTIME_SYMBOL   "httpd_wsgi_runtime"
 
 /* Levels of log(): the numbers of APLOG_*, which are syslog's. */
@@ -59,6 +59,10 @@ typedef struct wire_ops {
     int (*send_data)(void *ctx, const char *data, size_t len, int flags);
     /* fd stays the caller's and may be closed right after. */
     int (*send_file)(void *ctx, int fd, int64_t offset, int64_t len);
+    /* An interim response (103): status and headers as in send_head(), any number of times before it. */
+    int (*send_hints)(void *ctx, const wire_response *response);
+    /* A variable of mod_ssl, like SSL_CLIENT_S_DN. Bytes of the value, of which at most len are stored in buf; -1: not known. */
+    int64_t (*lookup_tls)(void *ctx, const char *name, size_t name_len, char *buf, size_t len);
     /* One record, no newline. Never fails. */
     void (*log)(void *ctx, int level, const char *text, size_t len);
 } wire_ops;

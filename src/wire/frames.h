@@ -1,9 +1,9 @@
 /* frames.h - what travels over the AF_UNIX stream between an Apache child and a daemon worker.
  *
- * A frame is a wire_frame head, then head.len bytes. One connection carries one request: REQUEST (and BODY when the body is
- * inline) towards the worker, then the worker speaks and Apache obeys until END, RETRY or FAILURE. The worker pulls body data with WANT,
- * so neither side ever has to read and write at the same time and nothing can deadlock; `100 Continue` goes to the client
- * on the first WANT. A connection that ends before END, RETRY or FAILURE is a worker that died: the response is incomplete.
+ * A frame is a wire_frame head, then head.len bytes. One connection carries one request: REQUEST (and BODY or BODY_AT with what of
+ * the body Apache has read) towards the worker, then the worker speaks and Apache obeys until END, RETRY or FAILURE. The worker pulls further
+ * body data with WANT, so neither side ever has to read and write at the same time and nothing can deadlock; `100 Continue`
+ * goes to the client on the first WANT. A connection that ends before END, RETRY or FAILURE is a worker that died: the response is incomplete.
  *
  * Host byte order: both sides run on one machine. The version is in the request block's magic. */
 #ifndef WIRE_FRAMES_H
@@ -24,10 +24,14 @@ enum wire_frame_type {
     /* Apache to worker */
     WIRE_REQUEST = 'Q', /* payload: request block */
     WIRE_BODY = 'B',    /* payload: body bytes; len 0: end of the body */
+    WIRE_BODY_AT = 'P', /* payload: wire_file; the descriptor travels with the first byte of the REQUEST (SCM_RIGHTS) */
     WIRE_BODY_ERROR = 'X', /* the body could not be read; arg: enum wire_body_error; payload: reason text */
+    WIRE_ANSWER = 'A',  /* to LOOKUP; arg: 1 when the variable is known; payload: its value */
 
     /* worker to Apache */
     WIRE_WANT = 'W',    /* payload: uint32_t, at most so many body bytes; answered by one BODY or BODY_ERROR */
+    WIRE_HINTS = 'I',   /* payload as HEAD: an interim response, any number of them before HEAD */
+    WIRE_LOOKUP = 'S',  /* payload: name of a TLS variable; answered by ANSWER */
     WIRE_HEAD = 'H',    /* payload: wire_head_fixed, reason, then header pairs, see below */
     WIRE_DATA = 'D',    /* payload: response body bytes */
     WIRE_FILE = 'F',    /* payload: wire_file; one descriptor travels with the first byte (SCM_RIGHTS) */
@@ -60,6 +64,6 @@ typedef struct wire_file {
 #define WIRE_HEAD_MAX  (1u << 20)  /* bytes of a HEAD payload */
 #define WIRE_LOG_MAX   (64u << 10) /* bytes of a LOG payload; longer records are split by the worker */
 #define WIRE_WANT_MAX  (64u << 10) /* bytes one WANT may ask for */
-#define WIRE_INLINE_MAX (64u << 10) /* largest body sent inline */
+#define WIRE_LOOKUP_MAX 4096       /* bytes of a LOOKUP payload */
 
 #endif

@@ -75,7 +75,9 @@ def test_a_removed_mtime_forces_a_reload(script: Path) -> None:
     assert interpreter.load(str(script), 0, True) is not old
 
 
-@pytest.mark.parametrize("text, error", [("1 +\n", SyntaxError), ("1 / 0\n", ZeroDivisionError), ("raise SystemExit\n", SystemExit)])
+@pytest.mark.parametrize(
+    ("text", "error"), [("1 +\n", SyntaxError), ("1 / 0\n", ZeroDivisionError), ("raise SystemExit\n", SystemExit)]
+)
 def test_a_script_that_fails_leaves_no_module(script: Path, text: str, error: type[BaseException]) -> None:
     script.write_text(text)
     with pytest.raises(error):
