@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "group.h"
+#include "proxies.h"
 
 #include <ap_regex.h>
 #include <apr_strings.h>
@@ -169,6 +170,8 @@ void *wsgi_dir_merge(apr_pool_t *p, void *base_, void *add_)
     MERGE_PTR(process_group);
     MERGE_PTR(application_group);
     MERGE_PTR(callable);
+    MERGE_PTR(trusted_headers);
+    MERGE_PTR(trusted_proxies);
     MERGE_FLAG(pass_authorization);
     MERGE_FLAG(script_reloading);
     MERGE_FLAG(chunked_request);
@@ -307,6 +310,16 @@ static const char *set_map_head(cmd_parms *cmd, void *dir, const char *value)
     return NULL;
 }
 
+static const char *add_trusted_header(cmd_parms *cmd, void *dir, const char *name)
+{
+    return wsgi_proxies_add_header(cmd, &((wsgi_dir_config *)dir)->trusted_headers, name);
+}
+
+static const char *add_trusted_proxy(cmd_parms *cmd, void *dir, const char *network)
+{
+    return wsgi_proxies_add_network(cmd, &((wsgi_dir_config *)dir)->trusted_proxies, network);
+}
+
 #define IN_SERVER(f) ((void *)APR_OFFSETOF(wsgi_server_config, f))
 #define IN_DIR(f)    ((void *)APR_OFFSETOF(wsgi_dir_config, f))
 #define CTX_G        RSRC_CONF               /* main server only, checked by the setter */
@@ -340,6 +353,9 @@ const command_rec wsgi_commands[] = {
     AP_INIT_FLAG("WSGIEnableSendfile", ap_set_flag_slot, IN_DIR(enable_sendfile), CTX_FILEINFO,
                  "On to let the kernel send the files of wsgi.file_wrapper"),
     AP_INIT_TAKE1("WSGIMapHEADToGET", set_map_head, NULL, CTX_FILEINFO, "On, Off or Auto"),
+    AP_INIT_ITERATE("WSGITrustedProxyHeaders", add_trusted_header, NULL, CTX_FILEINFO,
+                    "names of request headers that trusted proxies set"),
+    AP_INIT_ITERATE("WSGITrustedProxies", add_trusted_proxy, NULL, CTX_FILEINFO, "addresses and networks of trusted proxies"),
     AP_INIT_TAKE1("WSGIPythonHome", set_global_path, IN_SERVER(python_home), CTX_G,
                   "prefix of a Python installation or virtual environment"),
     AP_INIT_TAKE1("WSGIPythonPath", set_global_string, IN_SERVER(python_path), CTX_G,

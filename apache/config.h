@@ -44,6 +44,8 @@ typedef struct wsgi_dir_config {
     int error_override;
     int enable_sendfile;
     int map_head;                  /* enum wsgi_map_head or WSGI_UNSET */
+    apr_array_header_t *trusted_headers; /* of int, see proxies.c; NULL: none */
+    apr_array_header_t *trusted_proxies; /* of apr_ipsubnet_t *; NULL: everybody */
 } wsgi_dir_config;
 
 enum wsgi_map_head { WSGI_HEAD_OFF, WSGI_HEAD_ON, WSGI_HEAD_AUTO };

@@ -2,6 +2,8 @@
  * environment, the request headers, the CGI variables (RFC 3875 section 4.1), then what describes the request to the runtime. */
 #include "vars.h"
 
+#include "proxies.h"
+
 #include <ap_mpm.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
@@ -21,6 +23,7 @@ typedef struct builder {
     wire_writer w;
     request_rec *r;
     const wsgi_target *t;
+    wsgi_forwarded forwarded;
     int is_https; /* what the application is told */
     int tls;      /* what this connection is */
 } builder;
@@ -107,7 +110,7 @@ static void put_headers(builder *b)
     for (int i = 0; i < table->nelts; i++) {
         size_t len;
 
-        if (!e[i].key)
+        if (!e[i].key || wsgi_proxies_hide(&b->forwarded, e[i].key))
             continue;
         if (!strcasecmp(e[i].key, "Content-Type"))
             put(b, WIRE_CONTENT_TYPE, e[i].val);
@@ -210,6 +213,21 @@ static void put_cgi(builder *b)
     put_paths(b);
 }
 
+/* Over what Apache itself thinks of the client. */
+static void put_forwarded(builder *b)
+{
+    const wsgi_forwarded *f = &b->forwarded;
+
+    put(b, WIRE_REMOTE_ADDR, f->remote_addr);
+    put(b, WIRE_HTTP_HOST, f->host);
+    put(b, WIRE_SERVER_NAME, f->server_name);
+    put(b, WIRE_SERVER_PORT, f->server_port);
+    put(b, WIRE_HTTP_X_FORWARDED_FOR, f->forwarded_for);
+    put(b, WIRE_SCRIPT_NAME, f->script_name);
+    if (f->script_name)
+        put_named(b, "mod_wsgi.mount_point", sizeof("mod_wsgi.mount_point") - 1, f->script_name);
+}
+
 /* ---- meta ---- */
 
 static void put_meta(builder *b)
@@ -281,14 +299,16 @@ int wsgi_vars_build(const char **block, size_t *len, request_rec *r, const wsgi_
 
     memset(&head, 0, sizeof(head));
     wire_block_begin(&b.w, grow, r->pool);
+    wsgi_proxies_read(&b.forwarded, r);
     put_environment(&b);
     put_headers(&b);
     put_cgi(&b);
+    put_forwarded(&b);
     if (body->kind != WIRE_BODY_NONE && !body->more) /* counted: known for chunked bodies too, and right behind filters */
         put(&b, WIRE_CONTENT_LENGTH, apr_psprintf(r->pool, "%" APR_INT64_T_FMT, body->len));
     put_meta(&b);
     b.tls = is_tls(r->connection);
-    b.is_https |= b.tls;
+    b.is_https = b.forwarded.https >= 0 ? b.forwarded.https : b.is_https || b.tls;
     head.flags = flags_of(&b);
     head.request_start_us = r->request_time;
     head.queue_start_us = t->group ? apr_time_now() : 0;
