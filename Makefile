@@ -15,7 +15,7 @@ VENV := $(STATE)/venv
 BIN := $(VENV)/bin
 SOURCES := $(wildcard apache/*.[ch] src/*/*.[ch] src/httpd_wsgi/*.py src/httpd_wsgi/*/*.py) setup.py pyproject.toml
 PACKAGES := apache2 apache2-dev python3-dev python3-venv build-essential curl
-TEST_PACKAGES := patchelf
+TEST_PACKAGES := patchelf openssl
 LINT_PACKAGES := cppcheck
 BENCH_PACKAGES := wrk
 

@@ -211,6 +211,11 @@ static int op_send_data(void *ctx, const char *data, size_t len, int flags)
     int rc;
 
     wsgi_respond_data(&e->out, data, len);
+    if (flags & WIRE_SEND_LAST && !e->out.replaced) { /* in one brigade: filters like byteranges want to see all of it */
+        e->out.body_unread = !e->body.ended;
+        wsgi_respond_end(&e->out);
+        return e->out.gone ? WIRE_IO_GONE : WIRE_IO_OK;
+    }
     rc = flags & WIRE_SEND_FLUSH ? wsgi_respond_flush(&e->out) : wsgi_respond_send(&e->out);
     return rc < 0 ? WIRE_IO_GONE : WIRE_IO_OK;
 }
@@ -222,8 +227,8 @@ static int op_send_file(void *ctx, int fd, int64_t offset, int64_t len)
 
     if (own < 0)
         return WIRE_IO_FAILED;
-    wsgi_respond_file(&e->out, own, offset, len);
-    return wsgi_respond_send(&e->out) < 0 ? WIRE_IO_GONE : WIRE_IO_OK;
+    wsgi_respond_file(&e->out, own, offset, len); /* goes out with what follows, usually the end */
+    return WIRE_IO_OK;
 }
 
 static int op_send_hints(void *ctx, const wire_response *hints)

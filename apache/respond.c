@@ -10,6 +10,8 @@
 
 APLOG_USE_MODULE(wsgi);
 
+static const char aborted_note[] = "httpd-wsgi-aborted";
+
 void wsgi_respond_init(wsgi_respond *out, request_rec *r)
 {
     memset(out, 0, sizeof(*out));
@@ -250,10 +252,38 @@ int wsgi_respond_abort(wsgi_respond *out)
      * like the end of the body. */
     wsgi_respond_flush(out);
     r->connection->keepalive = AP_CONN_CLOSE;
+    apr_table_setn(r->notes, aborted_note, "1");
     if (!out->gone) {
         APR_BRIGADE_INSERT_TAIL(out->bb, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool, out->bb->bucket_alloc));
         APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_eos_create(out->bb->bucket_alloc));
         ap_pass_brigade(r->output_filters, out->bb);
     }
     return AP_FILTER_ERROR;
+}
+
+/* %X of a log format is X for a response that was cut off. The mark holds only while the request is logged: what is still in the
+ * connection's buffers must reach the client. */
+static int before_log(request_rec *r)
+{
+    if (apr_table_get(r->notes, aborted_note) && !r->connection->aborted) {
+        r->connection->aborted = 1;
+        apr_table_setn(r->notes, aborted_note, "marked");
+    }
+    return DECLINED;
+}
+
+static int after_log(request_rec *r)
+{
+    const char *mark = apr_table_get(r->notes, aborted_note);
+
+    if (mark && !strcmp(mark, "marked"))
+        r->connection->aborted = 0;
+    return DECLINED;
+}
+
+void wsgi_respond_register_hooks(apr_pool_t *p)
+{
+    (void)p;
+    ap_hook_log_transaction(before_log, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_log_transaction(after_log, NULL, NULL, APR_HOOK_REALLY_LAST);
 }

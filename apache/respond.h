@@ -65,4 +65,6 @@ int wsgi_respond_end(wsgi_respond *out);
 /* The response cannot be completed: nothing that looks like a proper end may reach the client. What the handler returns. */
 int wsgi_respond_abort(wsgi_respond *out);
 
+void wsgi_respond_register_hooks(apr_pool_t *p);
+
 #endif

@@ -77,6 +77,23 @@ static int translate_name(request_rec *r)
     return DECLINED;
 }
 
+/* The alias that led here; NULL: none. After a fast internal redirect (DirectoryIndex) it is found again by the file. */
+static const wsgi_alias *alias_of(request_rec *r)
+{
+    const wsgi_alias *alias = ap_get_module_config(r->request_config, &wsgi_module);
+    apr_array_header_t *aliases = wsgi_server_of(r->server)->aliases;
+
+    for (int i = 0; !alias && r->filename && i < aliases->nelts; i++) {
+        const wsgi_alias *candidate = &APR_ARRAY_IDX(aliases, i, wsgi_alias);
+        const char *file = alias_file(r, candidate);
+        size_t len = strlen(r->filename);
+
+        if (file && !strncmp(file, r->filename, len) && (!file[len] || file[len] == '/'))
+            alias = candidate;
+    }
+    return alias;
+}
+
 /* mod_mime may have set a handler for the file's suffix; an alias decides. */
 static int fixups(request_rec *r)
 {
@@ -230,14 +247,15 @@ static int find_group(request_rec *r, wsgi_target *t)
 
 int wsgi_target_resolve(const wsgi_target **out, request_rec *r)
 {
-    const wsgi_alias *alias = ap_get_module_config(r->request_config, &wsgi_module);
     const wsgi_dir_config *dir = wsgi_dir_of(r);
+    const wsgi_alias *alias;
     const char *script_name;
     wsgi_target *t;
     int rc;
 
     if (!r->handler || (strcmp(r->handler, handler_name) && strcmp(r->handler, mime_name)))
         return DECLINED;
+    alias = alias_of(r);
     rc = check_file(r, alias != NULL);
     if (rc != OK)
         return rc;

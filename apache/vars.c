@@ -123,11 +123,15 @@ static void put_headers(builder *b)
 
 /* ---- CGI ---- */
 
-/* The target as on the request line, not decoded. */
-static const char *original_uri(const request_rec *r)
+/* The target as on the request line, not decoded, unless CGIVar says otherwise. */
+static const char *request_uri(request_rec *r)
 {
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    const char *rule = core->cgi_var_rules ? apr_hash_get(core->cgi_var_rules, "REQUEST_URI", APR_HASH_KEY_STRING) : NULL;
     const char *at = r->the_request ? strchr(r->the_request, ' ') : NULL, *end;
 
+    if (rule && !strcmp(rule, "current-uri"))
+        return r->uri;
     if (!at)
         return r->unparsed_uri;
     while (*at == ' ')
@@ -142,7 +146,9 @@ static void put_paths(builder *b)
     size_t len = strlen(r->uri), info = r->path_info ? strlen(r->path_info) : 0;
     const char *script_name, *path_info;
 
-    if (info > len || strcmp(r->uri + len - info, r->path_info ? r->path_info : "") != 0)
+    if (!strcmp(r->protocol, "INCLUDED"))
+        info = 0; /* as CGI has it: the path of an included part is all script name */
+    else if (info > len || strcmp(r->uri + len - info, r->path_info ? r->path_info : "") != 0)
         info = 0; /* the path info is not the URI's tail after a rewrite: the whole URI is the script's name */
     script_name = wsgi_collapse(r->pool, r->uri, len - info);
     path_info = r->path_info ? wsgi_collapse(r->pool, r->path_info, strlen(r->path_info)) : "";
@@ -182,13 +188,15 @@ static void put_connection(builder *b)
 
 static void put_redirect(builder *b)
 {
-    const request_rec *prev = b->r->prev;
+    const core_dir_config *core = ap_get_core_module_config(b->r->per_dir_config);
+    request_rec *prev = b->r->prev;
 
     if (!prev)
         return;
     if (!b->r->user && prev->user)
         put(b, WIRE_REDIRECT_REMOTE_USER, prev->user);
-    put(b, WIRE_REDIRECT_URL, prev->uri);
+    put(b, WIRE_REDIRECT_URL,
+        core->qualify_redirect_url == AP_CORE_CONFIG_ON ? ap_construct_url(b->r->pool, prev->uri, prev) : prev->uri);
     put(b, WIRE_REDIRECT_QUERY_STRING, prev->args);
 }
 
@@ -198,7 +206,7 @@ static void put_cgi(builder *b)
 
     put(b, WIRE_REQUEST_METHOD, method_of(r));
     put(b, WIRE_QUERY_STRING, r->args ? r->args : "");
-    put(b, WIRE_REQUEST_URI, original_uri(r));
+    put(b, WIRE_REQUEST_URI, request_uri(r));
     put(b, WIRE_SERVER_PROTOCOL, r->protocol);
     put_connection(b);
     put(b, WIRE_REMOTE_USER, r->user);

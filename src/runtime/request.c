@@ -137,9 +137,14 @@ static int send_result(rt_request *rq, PyObject *result)
     if (only && PyBytes_Check(only) && PyBytes_GET_SIZE(only) > 0 && rq->status && !rq->committed) {
         if (rq->content_length < 0 && !is_bodyless(rq))
             rq->content_length = (int64_t)PyBytes_GET_SIZE(only);
-        return send_item(rq, only, WIRE_SEND_LAST);
+        return send_item(rq, only, rq->content_length <= (int64_t)PyBytes_GET_SIZE(only) ? WIRE_SEND_LAST : 0);
     }
     return send_iterable(rq, result);
+}
+
+static int is_short(const rt_request *rq)
+{
+    return rq->content_length > rq->sent && !is_bodyless(rq) && !(rq->head.flags & WIRE_RQ_HEAD);
 }
 
 /* The end of a response that raised nothing. */
@@ -152,14 +157,9 @@ static int finish(rt_request *rq)
         }
         if (rq->content_length < 0 && !is_bodyless(rq) && !(rq->head.flags & WIRE_RQ_HEAD))
             rq->content_length = 0;
-        return rt_send(rq, "", 0, WIRE_SEND_LAST);
+        return rt_send(rq, "", 0, is_short(rq) ? 0 : WIRE_SEND_LAST);
     }
     return 0;
-}
-
-static int is_short(const rt_request *rq)
-{
-    return rq->content_length > rq->sent && !is_bodyless(rq) && !(rq->head.flags & WIRE_RQ_HEAD);
 }
 
 /* PEP 3333: close() is called whatever happened, with the pending exception kept. */

@@ -48,7 +48,7 @@ typedef struct wire_response {
 
 enum wire_send_flag {
     WIRE_SEND_FLUSH = 1, /* the client must get everything sent so far before this returns or soon after */
-    WIRE_SEND_LAST = 2   /* nothing follows but the end of the request: may be delivered together with it */
+    WIRE_SEND_LAST = 2   /* this completes the response: it may be delivered together with its end */
 };
 
 /* Called by the runtime in the thread that runs the request, never with the GIL held, never two at a time. */
