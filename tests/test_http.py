@@ -15,10 +15,7 @@ import requests
 from conftest import MODES, conf_for
 from harness import Httpd, free_port, wait_until
 
-MODULES = (
-    ("deflate", "filter", "headers", "ratelimit", "rewrite", "include", "dir", "ssl", "http2", "reqtimeout", "log_config")
-    + ("setenvif", "socache_shmcb", "authn_core", "authn_file", "authz_user", "auth_basic", "remoteip")
-)
+MODULES = ("deflate", "dir", "filter", "headers", "http2", "include", "log_config", "ratelimit", "rewrite", "setenvif", "ssl")
 PAGES = """
 Listen 127.0.0.1:{tls}
 H2EarlyHints on
@@ -116,7 +113,8 @@ def server(request: pytest.FixtureRequest) -> Iterator[Httpd]:
     subprocess.run([*command, "-subj", "/CN=localhost"], cwd=httpd.root, check=True, capture_output=True)
     pages = PAGES.replace("{tls}", str(httpd.tls))  # type: ignore[attr-defined]
     alias = conf_for(request.param, "reply.py", "/r").replace("processes=2", "processes=1")
-    httpd.start(f"ServerLimit 1\nTraceEnable Off\n{alias}\nWSGIScriptAlias /flow {{app}}/flow.py {alias.partition('.py')[2]}\n{pages}")
+    other = f"WSGIScriptAlias /flow {{app}}/flow.py {alias.partition('.py')[2]}"
+    httpd.start(f"ServerLimit 1\nTraceEnable Off\n{alias}\n{other}\n{pages}")
     httpd.mode = request.param  # type: ignore[attr-defined]
     yield httpd
     httpd.finish()
@@ -126,7 +124,10 @@ def query(**told: object) -> str:
     return "?" + quote(json.dumps(told))
 
 
-def get(server: Httpd, path: str, method: str = "GET", told: dict[str, object] | None = None, **options: object) -> requests.Response:
+Told = dict[str, object]
+
+
+def get(server: Httpd, path: str, method: str = "GET", told: Told | None = None, **options: object) -> requests.Response:
     url = server.url(path) + (query(**told) if told is not None else "")
     options.setdefault("allow_redirects", False)
     return requests.request(method, url, timeout=15, **options)  # type: ignore[arg-type]
@@ -220,7 +221,8 @@ def test_headers_of_the_connection_are_apaches(server: Httpd, name: str) -> None
 
 
 def test_connection_close_closes(server: Httpd) -> None:
-    data = raw(server, f"GET /r/x{query(headers=[['Connection', 'close']], items=['b'])} HTTP/1.1\r\nHost: x\r\n\r\n")
+    close = query(headers=[["Connection", "close"]], items=["b"])
+    data = raw(server, f"GET /r/x{close} HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b"\r\nConnection: close\r\n" in data
 
 
@@ -243,7 +245,7 @@ def test_many_and_long_headers_pass(server: Httpd, size: int) -> None:
         ({"items": ["fo", "ur"], "headers": [["Content-Length", "9"], ["Content-Length", "4"]]}, "4"),
     ],
 )
-def test_content_length_is_given_where_it_is_known(server: Httpd, told: dict[str, object], length: str | None) -> None:
+def test_content_length_is_given_where_it_is_known(server: Httpd, told: Told, length: str | None) -> None:
     head = raw(server, f"GET /r/x{query(**told)} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").split(b"\r\n\r\n")[0].decode()
     found = re.findall(r"(?i)^content-length: (\d*)\s*$", head, re.M)
     if length and length.endswith("?"):  # httpd may count what arrives all at once
@@ -282,7 +284,7 @@ def test_head_is_mapped_to_get_as_configured(server: Httpd, path: str, seen: str
 
 
 def test_the_applications_error_page_is_its_own_unless_overridden(server: Httpd) -> None:
-    told: dict[str, object] = {"status": "404 Not Found", "items": ["mine"], "headers": [["X-Mine", "1"], ["WWW-Authenticate", "X"]]}
+    told: Told = {"status": "404 Not Found", "items": ["mine"], "headers": [["X-Mine", "1"], ["WWW-Authenticate", "X"]]}
     own = get(server, "/r/x", told=told)
     assert (own.status_code, own.text, own.headers["X-Mine"]) == (404, "mine", "1")
     other = get(server, "/r/override", told=told)
@@ -410,7 +412,7 @@ def test_filters_work_on_every_kind_of_response(server: Httpd) -> None:
 
 
 def test_ranges_are_cut_by_httpd(server: Httpd) -> None:
-    told: dict[str, object] = {"items": ["0123456789"], "list": 1, "headers": [["Accept-Ranges", "bytes"]]}
+    told: Told = {"items": ["0123456789"], "list": 1, "headers": [["Accept-Ranges", "bytes"]]}
     response = get(server, "/r/x", told=told, headers={"Range": "bytes=2-5"})
     assert (response.status_code, response.text, response.headers["Content-Range"]) == (206, "2345", "bytes 2-5/10")
 
@@ -452,7 +454,7 @@ def test_http2_carries_bodies_both_ways(server: Httpd, secure: bool) -> None:
 
 
 @pytest.mark.parametrize("told", [{"items": ["part"], "fail": 1}, {"items": ["part"], "headers": [["Content-Length", "9"]]}])
-def test_http2_resets_the_stream_of_a_truncated_response(server: Httpd, told: dict[str, object]) -> None:
+def test_http2_resets_the_stream_of_a_truncated_response(server: Httpd, told: Told) -> None:
     option, base = http2(server, False)
     done = curl(server, option, base + "/r/x" + query(**told), check=False)
     assert done.returncode in (18, 92), done  # 92: stream not closed cleanly

@@ -80,7 +80,8 @@ def test_the_client_is_the_last_that_is_no_trusted_proxy(server: Httpd, sent: st
 
 
 @pytest.mark.parametrize(
-    ("sent", "address"), [("203.0.113.6, 192.0.2.1", "203.0.113.6"), ("[2001:db8::5]:1, bogus", "2001:db8::5"), ("x, y", "127.0.0.1")]
+    ("sent", "address"),
+    [("203.0.113.6, 192.0.2.1", "203.0.113.6"), ("[2001:db8::5]:1, bogus", "2001:db8::5"), ("x, y", "127.0.0.1")],
 )
 def test_without_a_list_of_proxies_the_first_element_counts(server: Httpd, sent: str, address: str) -> None:
     assert ask(server, "anyone", X_Forwarded_For=sent)["REMOTE_ADDR"] == address
