@@ -18,6 +18,7 @@ PACKAGES := apache2 apache2-dev python3-dev python3-venv build-essential curl
 TEST_PACKAGES := patchelf openssl
 LINT_PACKAGES := cppcheck
 BENCH_PACKAGES := wrk
+FUZZ_PACKAGES := clang libclang-rt-14-dev
 
 .PHONY: help serve test check lint asan bench fuzz deb clean install
 
@@ -80,11 +81,31 @@ bench: $(STATE)/installed ## compare with a C handler and with mod_wsgi
 	$(call need,$(BENCH_PACKAGES))
 	$(BIN)/python bench/run.py --state $(STATE) $(ARGS)
 
+# httpd and Python themselves are not instrumented, so the sanitizers must be loaded before them. test_pythons.py builds the runtime for
+# other Pythons itself, without sanitizers.
 asan: ## the suite under AddressSanitizer and UBSan
-	@echo "asan: not there yet; it comes with the complete request path" >&2; exit 1
+	HTTPD_WSGI_SANITIZE=1 $(MAKE) STATE=$(STATE)/asan $(STATE)/asan/test-ready
+	HTTPD_WSGI_SANITIZE=1 HTTPD_WSGI_STATE=$(STATE)/asan PYTHONDONTWRITEBYTECODE=1 PYTHONMALLOC=malloc \
+	  ASAN_OPTIONS=detect_leaks=0:handle_segv=0:handle_abort=0:abort_on_error=1:allocator_may_return_null=1 \
+	  LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	  $(STATE)/asan/venv/bin/python -m pytest -p no:cacheprovider --ignore tests/test_pythons.py $(or $(ARGS),tests)
 
-fuzz: ## libFuzzer targets for frames and block
-	@echo "fuzz: not there yet; it comes with the complete request path" >&2; exit 1
+FUZZ_SECONDS ?= 60
+FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/*.c))
+
+$(STATE)/fuzz/%: tests/fuzz/fuzz_%.c $(wildcard src/wire/*.[ch])
+	@command -v clang >/dev/null || $(MAKE) fuzz-packages
+	@mkdir -p $(STATE)/fuzz
+	clang -g -O1 -Wall -Wextra -Werror -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Isrc $< src/wire/*.c -o $@
+
+.PHONY: fuzz-packages
+fuzz-packages:
+	$(call need,$(FUZZ_PACKAGES))
+
+fuzz: $(addprefix $(STATE)/fuzz/,$(FUZZ)) ## libFuzzer on frames, blocks and heads, FUZZ_SECONDS each
+	@cd $(STATE)/fuzz && for target in $(FUZZ); do mkdir -p corpus-$$target && \
+	  ./$$target -max_total_time=$(FUZZ_SECONDS) -timeout=5 -print_final_stats=1 corpus-$$target $(CURDIR)/tests/fuzz/seeds/$$target \
+	  2>&1 | tail -n 12 && test $${PIPESTATUS[0]} = 0 || exit 1; done
 
 deb: ## Debian packages
 	@echo "deb: not there yet; it comes with packaging" >&2; exit 1

@@ -12,7 +12,9 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
-SANITIZE = ["-fsanitize=address,undefined", "-g", "-O1"] if os.environ.get("HTTPD_WSGI_SANITIZE") else []
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g", "-O1"]
+if not os.environ.get("HTTPD_WSGI_SANITIZE"):
+    SANITIZE = []
 
 
 def sources(directory: str) -> list[str]:
@@ -60,7 +62,7 @@ class BuildExt(build_ext):
             "-Isrc",
             f'-DWSGI_DEFAULT_PYTHON="{os.environ.get("HTTPD_WSGI_PYTHON", sys.executable)}"',
             *sources("apache"),
-            "src/wire/block.c",
+            *sources("src/wire"),
             *("-o", str(target)),
         ]
         subprocess.run(command, check=True, cwd=ROOT)
@@ -70,7 +72,7 @@ setup(
     ext_modules=[
         Extension(
             "httpd_wsgi._runtime",
-            sources=[*sources("src/runtime"), "src/wire/block.c"],
+            sources=[*sources("src/runtime"), *sources("src/wire")],
             include_dirs=["src"],
             depends=[str(path) for path in ROOT.glob("src/*/*.h")],
             extra_compile_args=["-std=gnu11", "-O3", "-fvisibility=hidden", *WARNINGS, *SANITIZE],

@@ -9,6 +9,7 @@
 #include "respond.h"
 #include "vars.h"
 #include "wire/frames.h"
+#include "wire/head.h"
 
 #include <apr_portable.h>
 #include <apr_strings.h>
@@ -296,7 +297,7 @@ static int send_request(exchange *x)
 
 /* ---- frames ---- */
 
-static int on_want(exchange *x, const wire_frame *f)
+static int on_want(exchange *x)
 {
     char buf[WIRE_WANT_MAX];
     wire_frame answer = {.type = WIRE_BODY};
@@ -304,8 +305,6 @@ static int on_want(exchange *x, const wire_frame *f)
     apr_int64_t got;
     uint32_t most;
 
-    if (f->len != sizeof(most))
-        return bad_frame(x, "WANT");
     memcpy(&most, x->in + x->at, sizeof(most));
     if (wsgi_respond_flush(&x->out) < 0) /* the client may wait for it before it sends more */
         return OK;
@@ -327,8 +326,6 @@ static int on_lookup(exchange *x, const wire_frame *f)
     wire_frame answer = {.type = WIRE_ANSWER};
     struct iovec iov[2] = {{&answer, sizeof(answer)}};
 
-    if (f->len > WIRE_LOOKUP_MAX)
-        return bad_frame(x, "LOOKUP");
     value = wsgi_tls_variable(x->r, apr_pstrmemdup(x->r->pool, x->in + x->at, f->len));
     answer.arg = value != NULL;
     answer.len = value ? (uint32_t)strlen(value) : 0;
@@ -336,40 +333,15 @@ static int on_lookup(exchange *x, const wire_frame *f)
     return send_all(x, iov, 2, -1) < 0 ? worker_gone(x) : NOT_YET;
 }
 
-/* Reads len bytes at *at; 0, or -1 past the end. */
-static int take(const char **at, const char *end, void *to, size_t len)
-{
-    if ((size_t)(end - *at) < len)
-        return -1;
-    memcpy(to, *at, len);
-    *at += len;
-    return 0;
-}
-
 /* HEAD and HINTS. */
 static int on_head(exchange *x, const wire_frame *f)
 {
-    const char *at = x->in + x->at, *end = at + f->len;
-    wire_head_fixed fixed;
+    const char *payload = x->in + x->at;
     wire_response head;
-    wire_header *headers;
 
-    if (x->out.head_done || take(&at, end, &fixed, sizeof(fixed)) < 0 || (size_t)(end - at) < fixed.reason_len ||
-        fixed.nheaders > f->len / 8)
+    if (x->out.head_done || wire_head_open(&head, payload, f->len) < 0 ||
+        wire_head_read(&head, apr_palloc(x->r->pool, (head.nheaders + 1) * sizeof(wire_header)), payload, f->len) < 0)
         return bad_frame(x, "HEAD");
-    head = (wire_response){.status = fixed.status, .reason = at, .reason_len = fixed.reason_len,
-                           .content_length = fixed.content_length, .nheaders = fixed.nheaders};
-    at += fixed.reason_len;
-    headers = apr_palloc(x->r->pool, (fixed.nheaders + 1) * sizeof(*headers));
-    for (uint32_t i = 0; i < fixed.nheaders; i++) {
-        uint32_t lens[2];
-
-        if (take(&at, end, lens, sizeof(lens)) < 0 || (size_t)(end - at) < (size_t)lens[0] + lens[1])
-            return bad_frame(x, "HEAD");
-        headers[i] = (wire_header){at, lens[0], at + lens[0], lens[1]};
-        at += (size_t)lens[0] + lens[1];
-    }
-    head.headers = headers;
     if (f->type == WIRE_HINTS)
         return wsgi_respond_hints(&x->out, &head) < 0 ? OK : NOT_YET;
     wsgi_respond_head(&x->out, &head);
@@ -400,12 +372,12 @@ static int on_data(exchange *x, const wire_frame *f)
     return NOT_YET;
 }
 
-static int on_file(exchange *x, const wire_frame *f)
+static int on_file(exchange *x)
 {
     wire_file file;
     int fd;
 
-    if (f->len != sizeof(file) || x->nfds == 0)
+    if (x->nfds == 0)
         return bad_frame(x, "FILE");
     memcpy(&file, x->in + x->at, sizeof(file));
     fd = x->fds[0];
@@ -437,15 +409,15 @@ static int on_frame(exchange *x)
         return rc;
     memcpy(&f, x->in + x->at, sizeof(f));
     x->at += sizeof(f);
+    if (!wire_frame_fits(&f))
+        return bad_frame(x, "frame");
     if (f.type == WIRE_DATA)
         return on_data(x, &f);
-    if (f.len > WIRE_HEAD_MAX)
-        return bad_frame(x, "frame");
     if ((rc = need(x, f.len)) != NOT_YET)
         return rc;
     switch (f.type) {
     case WIRE_WANT:
-        rc = on_want(x, &f);
+        rc = on_want(x);
         break;
     case WIRE_LOOKUP:
         rc = on_lookup(x, &f);
@@ -455,7 +427,7 @@ static int on_frame(exchange *x)
         rc = on_head(x, &f);
         break;
     case WIRE_FILE:
-        rc = on_file(x, &f);
+        rc = on_file(x);
         break;
     case WIRE_LOG:
         rc = on_log(x, &f);

@@ -1,6 +1,7 @@
 #include "respond.h"
 
 #include "config.h"
+#include "wire/head.h"
 
 #include <apr_strings.h>
 #include <http_core.h>
@@ -21,7 +22,7 @@ void wsgi_respond_init(wsgi_respond *out, request_rec *r)
 
 static int is_named(const wire_header *h, const char *name)
 {
-    return strlen(name) == h->name_len && strncasecmp(h->name, name, h->name_len) == 0;
+    return wire_is_named(h->name, h->name_len, name);
 }
 
 /* RFC 9110 section 7.6.1: these describe a connection, which is Apache's. `Connection: close` asks it to close. */

@@ -21,6 +21,7 @@ APPS = Path(__file__).parent / "apps"
 MODULE = Path(httpd_wsgi.__file__).parent / "mod_wsgi.so"
 HTTPD = shutil.which("apache2") or shutil.which("httpd") or "/usr/sbin/apache2"
 MARK = "HTTPD_WSGI_TEST"
+SANITIZED = "HTTPD_WSGI_SANITIZE" in os.environ
 AS_ROOT = os.geteuid() == 0
 APACHE_USER = "www-data"
 
@@ -70,6 +71,7 @@ class Httpd:
         self.mpm = mpm
         self.extra_modules = extra_modules
         self.log = self.root / "error_log"
+        self.reports = self.root / "sanitizer"
         self.mark = uuid.uuid4().hex
         self.expected: set[str] = set()
         self.process: subprocess.Popen[bytes] | None = None
@@ -115,7 +117,13 @@ class Httpd:
         return [HTTPD, "-f", str(self.root / "httpd.conf"), *arguments]
 
     def environment(self) -> dict[str, str]:
-        return {**os.environ, MARK: self.mark}
+        environment = {**os.environ, MARK: self.mark}
+        if SANITIZED:
+            self.reports.mkdir(exist_ok=True)
+            self.reports.chmod(0o777)
+            for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
+                environment[name] = f"{os.environ.get(name, '')}:log_path={self.reports}/report"
+        return environment
 
     def configtest(self, conf: str) -> tuple[int, str]:
         self.write_conf(conf)
@@ -195,6 +203,8 @@ class Httpd:
                 wait_until(lambda: not processes_marked(self.mark), "all processes gone")
             left = processes_marked(self.mark)
             assert not left, f"processes left behind: {[Path('/proc', str(p), 'cmdline').read_bytes() for p in left]}"
+            for report in self.reports.glob("*"):
+                raise AssertionError(report.read_text(errors="replace"))
             text = self.log_text()
             assert "exit signal" not in text, text
             codes = set(re.findall(r"\[wsgi:(?:error|crit|alert|emerg)\][^\n]*?(WSGI\d{4})", text))

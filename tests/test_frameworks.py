@@ -9,7 +9,7 @@ import sys
 
 import pytest
 import requests
-from harness import Httpd
+from harness import SANITIZED, Httpd
 
 HOME = f"python-home={sys.prefix}"
 SITE = f"WSGIPythonHome {sys.prefix}\nWSGIDaemonProcess d threads=4 {HOME} python-path={{app}}\n"
@@ -87,6 +87,7 @@ def test_webapp2(httpd: Httpd, mode: str) -> None:
     assert requests.get(httpd.url("/?name=you"), timeout=20).text == "Hello you"
 
 
+@pytest.mark.skipif(SANITIZED, reason="Zope's own extensions crash under AddressSanitizer, without this server")
 @needs("Zope2")
 def test_zope(httpd: Httpd) -> None:
     instance = httpd.root / "instance"

@@ -2,6 +2,8 @@
  * Callable"; RFC 9110 sections 5.1 and 5.5 for what a field may contain). */
 #include "runtime.h"
 
+#include "wire/head.h"
+
 #include <string.h>
 
 typedef struct adapter {
@@ -54,32 +56,6 @@ static const char *latin1(PyObject *str, const char *what, size_t *len)
     return (const char *)PyUnicode_1BYTE_DATA(str);
 }
 
-static int is_token(const char *s, size_t len)
-{
-    static const char other[] = "!#$%&'*+-.^_`|~";
-
-    for (size_t i = 0; i < len; i++) {
-        char c = s[i];
-
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c && strchr(other, c))))
-            return 0;
-    }
-    return len > 0;
-}
-
-static int has_control(const char *s, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if (((unsigned char)s[i] < 0x20 && s[i] != '\t') || s[i] == 0x7f)
-            return 1;
-    return 0;
-}
-
-static int is_named(const char *name, size_t len, const char *wanted)
-{
-    return strlen(wanted) == len && strncasecmp(name, wanted, len) == 0;
-}
-
 /* The status code, or -1 with an exception set. */
 static int check_status(PyObject *status)
 {
@@ -89,35 +65,16 @@ static int check_status(PyObject *status)
 
     if (!s)
         return -1;
-    if (len < 3 || s[0] < '1' || s[0] > '9' || s[1] < '0' || s[1] > '9' || s[2] < '0' || s[2] > '9' ||
-        (len > 3 && s[3] != ' ') || has_control(s, len)) {
+    code = wire_parse_status(s, len);
+    if (code < 0) {
         PyErr_Format(PyExc_ValueError, "status %R: expected three digits and a reason, for example '200 OK'", status);
         return -1;
     }
-    code = (s[0] - '0') * 100 + (s[1] - '0') * 10 + (s[2] - '0');
     if (code < 200) {
         PyErr_Format(PyExc_ValueError, "status %R is interim and cannot be a final response", status);
         return -1;
     }
     return code;
-}
-
-/* Content-Length or -1 when it is not that header; -2 with an exception set. */
-static int64_t parse_length(const char *s, size_t len)
-{
-    int64_t value = 0;
-
-    for (size_t i = 0; i < len; i++) {
-        if (s[i] < '0' || s[i] > '9' || value > (INT64_MAX - 9) / 10)
-            len = 0;
-        else
-            value = value * 10 + (s[i] - '0');
-    }
-    if (len == 0) {
-        PyErr_SetString(PyExc_ValueError, "Content-Length must be a non-negative decimal number");
-        return -2;
-    }
-    return value;
 }
 
 static int check_header(PyObject *header, int64_t *content_length)
@@ -138,21 +95,23 @@ static int check_header(PyObject *header, int64_t *content_length)
     value = name ? latin1(PyTuple_GET_ITEM(header, 1), "header value", &value_len) : NULL;
     if (!value)
         return -1;
-    if (!is_token(name, name_len)) {
+    if (!wire_is_token(name, name_len)) {
         PyErr_Format(PyExc_ValueError, "header name %R is not a token", PyTuple_GET_ITEM(header, 0));
         return -1;
     }
-    if (has_control(value, value_len)) {
+    if (wire_has_control(value, value_len)) {
         PyErr_Format(PyExc_ValueError, "value of header %U contains a control character: %R", PyTuple_GET_ITEM(header, 0),
                      PyTuple_GET_ITEM(header, 1));
         return -1;
     }
-    if (is_named(name, name_len, "Transfer-Encoding")) {
+    if (wire_is_named(name, name_len, "Transfer-Encoding")) {
         PyErr_SetString(PyExc_ValueError, "Transfer-Encoding is the server's to set (PEP 3333, hop-by-hop headers)");
         return -1;
     }
-    if (is_named(name, name_len, "Content-Length") && (*content_length = parse_length(value, value_len)) < 0)
+    if (wire_is_named(name, name_len, "Content-Length") && (*content_length = wire_parse_length(value, value_len)) < 0) {
+        PyErr_SetString(PyExc_ValueError, "Content-Length must be a non-negative decimal number");
         return -1;
+    }
     return 0;
 }
 
@@ -247,7 +206,7 @@ static size_t fill_headers(wire_header *out, PyObject *headers)
         h->name_len = (size_t)PyUnicode_GET_LENGTH(name);
         h->value = (const char *)PyUnicode_1BYTE_DATA(value);
         h->value_len = (size_t)PyUnicode_GET_LENGTH(value);
-        n += !is_named(h->name, h->name_len, "Content-Length");
+        n += !wire_is_named(h->name, h->name_len, "Content-Length");
     }
     return n;
 }

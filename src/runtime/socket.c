@@ -4,6 +4,8 @@
  * stop descriptor. A connection belongs to the thread that accepted it. */
 #include "runtime.h"
 
+#include "wire/head.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -97,7 +99,7 @@ static int next_frame(connection *c, wire_frame *frame)
         return -1;
     memcpy(frame, c->in + c->at, sizeof(*frame));
     c->at += sizeof(*frame);
-    return 0;
+    return wire_frame_fits(frame) ? 0 : -1;
 }
 
 /* ---- sending ---- */
@@ -239,38 +241,18 @@ static int64_t sock_read_body(void *ctx, char *buf, size_t len)
     return (int64_t)have;
 }
 
-static char *put_bytes(char *to, const void *from, size_t len)
-{
-    memcpy(to, from, len);
-    return to + len;
-}
-
 static int put_head(connection *c, int type, const wire_response *r)
 {
-    wire_head_fixed fixed = {.content_length = r->content_length, .status = (uint16_t)r->status,
-                             .reason_len = (uint16_t)r->reason_len, .nheaders = (uint32_t)r->nheaders};
-    size_t len = sizeof(fixed) + r->reason_len;
-    char *payload, *at;
-    int rc;
+    size_t len = wire_head_size(r);
+    char few[2048], *payload = len <= sizeof(few) ? few : malloc(len);
+    int rc = WIRE_IO_FAILED;
 
-    if (r->reason_len > UINT16_MAX)
-        return WIRE_IO_FAILED;
-    for (size_t i = 0; i < r->nheaders; i++)
-        len += 8 + r->headers[i].name_len + r->headers[i].value_len;
-    payload = len <= WIRE_HEAD_MAX ? malloc(len) : NULL;
-    if (!payload)
-        return WIRE_IO_FAILED;
-    at = put_bytes(payload, &fixed, sizeof(fixed));
-    at = put_bytes(at, r->reason, r->reason_len);
-    for (size_t i = 0; i < r->nheaders; i++) {
-        uint32_t lengths[2] = {(uint32_t)r->headers[i].name_len, (uint32_t)r->headers[i].value_len};
-
-        at = put_bytes(at, lengths, sizeof(lengths));
-        at = put_bytes(at, r->headers[i].name, lengths[0]);
-        at = put_bytes(at, r->headers[i].value, lengths[1]);
+    if (payload && len > 0) {
+        wire_head_write(payload, r);
+        rc = put_frame(c, type, 0, payload, len);
     }
-    rc = put_frame(c, type, 0, payload, len);
-    free(payload);
+    if (payload != few)
+        free(payload);
     return rc;
 }
 
@@ -294,7 +276,7 @@ static int64_t sock_lookup_tls(void *ctx, const char *name, size_t name_len, cha
         need(c, unread + sizeof(frame)) < 0)
         return -1;
     memcpy(&frame, c->in + c->at + unread, sizeof(frame));
-    if (frame.type != WIRE_ANSWER || need(c, unread + sizeof(frame) + frame.len) < 0)
+    if (frame.type != WIRE_ANSWER || !wire_frame_fits(&frame) || need(c, unread + sizeof(frame) + frame.len) < 0)
         return -1;
     memcpy(buf, c->in + c->at + unread + sizeof(frame), frame.len < len ? frame.len : len);
     c->have -= sizeof(frame) + frame.len;
@@ -423,7 +405,7 @@ static int open_body(connection *c, const wire_block_head *head)
     c->body_left = frame.len;
     if (head->body_kind == WIRE_BODY_INLINE)
         return frame.type == WIRE_BODY ? 0 : -1;
-    if (frame.type != WIRE_BODY_AT || frame.len != sizeof(file) || need(c, sizeof(file)) < 0 || c->body_fd < 0)
+    if (frame.type != WIRE_BODY_AT || need(c, sizeof(file)) < 0 || c->body_fd < 0)
         return -1;
     memcpy(&file, c->in + c->at, sizeof(file));
     c->at += sizeof(file);
@@ -440,7 +422,7 @@ static void serve_connection(connection *c, const stale_report *report)
     wire_frame frame;
     char *block;
 
-    if (next_frame(c, &frame) < 0 || frame.type != WIRE_REQUEST || frame.len > WIRE_BLOCK_MAX || need(c, frame.len) < 0)
+    if (next_frame(c, &frame) < 0 || frame.type != WIRE_REQUEST || need(c, frame.len) < 0)
         return;
     block = malloc(frame.len); /* its own memory: body data goes through in[] while the block is in use */
     if (!block)

@@ -66,4 +66,7 @@ typedef struct wire_file {
 #define WIRE_WANT_MAX  (64u << 10) /* bytes one WANT may ask for */
 #define WIRE_LOOKUP_MAX 4096       /* bytes of a LOOKUP payload */
 
+/* Is this a frame of this version with a length its type can have? */
+int wire_frame_fits(const wire_frame *frame);
+
 #endif
