@@ -6,6 +6,7 @@
 #include "client.h"
 
 #include "body.h"
+#include "log.h"
 #include "respond.h"
 #include "vars.h"
 #include "wire/frames.h"
@@ -389,7 +390,7 @@ static int on_file(exchange *x)
 
 static int on_log(exchange *x, const wire_frame *f)
 {
-    wsgi_respond_log(x->r, f->arg, x->in + x->at, f->len);
+    wsgi_log_request(x->r, f->arg, x->in + x->at, f->len);
     return NOT_YET;
 }
 

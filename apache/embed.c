@@ -3,6 +3,7 @@
 #include "embed.h"
 
 #include "body.h"
+#include "log.h"
 #include "respond.h"
 #include "vars.h"
 #include "wire/contract.h"
@@ -109,16 +110,10 @@ static const char *probe(apr_pool_t *p, const char *python, facts *f)
     return NULL;
 }
 
-/* Everything Python prints outside a request. */
-static void log_process(int level, const char *text, size_t len)
-{
-    ap_log_error(APLOG_MARK, level & APLOG_LEVELMASK, 0, ap_server_conf, "%.*s", (int)len, text);
-}
-
 static const char *start_runtime(apr_pool_t *p, const char *python, const facts *f)
 {
     wire_embed_config config = {.package_dir = f->package, .python_exe = python,
-                                .python_path = wsgi_main_config()->python_path, .log = log_process};
+                                .python_path = wsgi_main_config()->python_path, .log = wsgi_log_server};
     char *err = apr_pcalloc(p, 1024);
     void *library;
 
@@ -252,7 +247,7 @@ static void op_log(void *ctx, int level, const char *text, size_t len)
 {
     embedded *e = ctx;
 
-    wsgi_respond_log(e->r, level, text, len);
+    wsgi_log_request(e->r, level, text, len);
 }
 
 static const wire_ops ops = {

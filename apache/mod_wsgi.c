@@ -3,6 +3,7 @@
 #include "embed.h"
 #include "group.h"
 #include "handler.h"
+#include "log.h"
 #include "respond.h"
 #include "target.h"
 
@@ -10,6 +11,7 @@ static void register_hooks(apr_pool_t *p)
 {
     wsgi_target_register_hooks(p);
     wsgi_group_register_hooks(p);
+    wsgi_log_register_hooks(p);
     wsgi_embed_register_hooks(p);
     wsgi_respond_register_hooks(p);
     ap_hook_handler(wsgi_handler, NULL, NULL, APR_HOOK_MIDDLE);

@@ -37,19 +37,6 @@ static int is_hop_by_hop(request_rec *r, const wire_header *h)
            is_named(h, "TE") || is_named(h, "Trailer");
 }
 
-/* NUL would cut the record; httpd itself escapes the other control characters. */
-void wsgi_respond_log(request_rec *r, int level, const char *text, size_t len)
-{
-    if (memchr(text, '\0', len)) {
-        char *copy = apr_pstrmemdup(r->pool, text, len);
-
-        for (size_t i = 0; i < len; i++)
-            copy[i] = copy[i] ? copy[i] : 0x1a; /* SUB stands for what cannot be shown */
-        text = copy;
-    }
-    ap_log_rerror(APLOG_MARK, level & APLOG_LEVELMASK, 0, r, "%.*s", (int)len, text);
-}
-
 /* RFC 8297. The final response's headers are httpd's and the application's, not these. */
 int wsgi_respond_hints(wsgi_respond *out, const wire_response *hints)
 {

@@ -29,9 +29,6 @@ void wsgi_respond_init(wsgi_respond *out, request_rec *r);
 /* An interim response (103), sent at once; nothing for HTTP/1.0 clients. Before wsgi_respond_head(). 0, or -1: the client has gone. */
 int wsgi_respond_hints(wsgi_respond *out, const wire_response *hints);
 
-/* A record of the application for the request's error log. */
-void wsgi_respond_log(request_rec *r, int level, const char *text, size_t len);
-
 /* Status and headers into r. */
 void wsgi_respond_head(wsgi_respond *out, const wire_response *head);
 

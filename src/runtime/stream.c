@@ -2,6 +2,7 @@
  *
  * A stream bound to a request (wsgi.errors) is cut off when the request ends. An unbound one (sys.stderr) belongs to whatever
  * request its thread is serving, else to the process's own log. Within a request all streams share one line buffer. */
+#define _GNU_SOURCE /* memrchr() */
 #include "runtime.h"
 
 #include <stdarg.h>
@@ -12,7 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RECORD_MAX 8000 /* httpd cuts records at 8 KiB; longer lines are split into several */
+#define TEXT_MAX (48u << 10) /* bytes logged at a time */
+#define LINE_MAX_KEPT 8000   /* an unfinished line this long is logged as it is */
 
 typedef struct stream {
     PyObject_HEAD
@@ -35,32 +37,60 @@ rt_request *rt_current(void)
     return current;
 }
 
-/* A daemon's process log is its stderr: the virtual host's error log, in that log's own format. */
+/* One line in the error log's format. Bytes. */
+static size_t format_line(char *to, size_t room, const char *prefix, size_t prefix_len, const char *line, size_t len)
+{
+    size_t used = prefix_len;
+
+    memcpy(to, prefix, prefix_len);
+    for (size_t i = 0; i < len && used + 8 < room; i++) {
+        unsigned char c = (unsigned char)line[i];
+
+        if (c == '\t')
+            used += (size_t)snprintf(to + used, 8, "\\t");
+        else if (c < 0x20 || c == 0x7f)
+            used += (size_t)snprintf(to + used, 8, "\\x%02x", c);
+        else
+            to[used++] = (char)c;
+    }
+    to[used++] = '\n';
+    return used;
+}
+
+/* A daemon's process log is its stderr: the virtual host's error log, in that log's own format. One write, so that the lines stay
+ * together. */
 static void log_stderr(int level, const char *text, size_t len)
 {
     static const char *const names[] = {"emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"};
-    char record[RECORD_MAX * 4 + 256], stamp[32];
+    const char *end = text + len;
+    char prefix[128], stamp[32], *out;
+    size_t used = 0, lines = 1, prefix_len, room;
     struct timeval tv;
     struct tm tm;
-    size_t used;
     ssize_t ignored;
 
     gettimeofday(&tv, NULL);
     localtime_r(&tv.tv_sec, &tm);
     strftime(stamp, sizeof(stamp), "%a %b %d %H:%M:%S", &tm);
-    used = (size_t)snprintf(record, 256, "[%s.%06ld %d] [wsgi:%s] [pid %d:tid %ld] ", stamp, (long)tv.tv_usec,
-                            tm.tm_year + 1900, names[level & 7], (int)getpid(), (long)syscall(SYS_gettid));
-    for (size_t i = 0; i < len && used < sizeof(record) - 8; i++) {
-        unsigned char c = (unsigned char)text[i];
+    prefix_len = (size_t)snprintf(prefix, sizeof(prefix), "[%s.%06ld %d] [wsgi:%s] [pid %d:tid %ld] ", stamp, (long)tv.tv_usec,
+                                  tm.tm_year + 1900, names[level & 7], (int)getpid(), (long)syscall(SYS_gettid));
+    for (size_t i = 0; i < len; i++)
+        lines += text[i] == '\n';
+    room = len * 4 + lines * (prefix_len + 16);
+    out = malloc(room);
+    if (!out)
+        return;
+    for (;;) {
+        const char *newline = memchr(text, '\n', (size_t)(end - text)), *line_end = newline ? newline : end;
 
-        if (c < 0x20 || c == 0x7f)
-            used += (size_t)snprintf(record + used, 8, c == '\t' ? "\\t" : "\\x%02x", c);
-        else
-            record[used++] = (char)c;
+        used += format_line(out + used, room - used, prefix, prefix_len, text, (size_t)(line_end - text));
+        if (!newline)
+            break;
+        text = newline + 1;
     }
-    record[used++] = '\n';
-    ignored = write(STDERR_FILENO, record, used); /* one write per record; nowhere to report a failure */
+    ignored = write(STDERR_FILENO, out, used); /* nowhere to report a failure */
     (void)ignored;
+    free(out);
 }
 
 static void log_record(rt_request *rq, int level, const char *text, size_t len)
@@ -82,15 +112,19 @@ static void log_record(rt_request *rq, int level, const char *text, size_t len)
         rq->inside--;
 }
 
+/* In pieces that end at a line's end where there is one. */
 static void log_split(rt_request *rq, int level, const char *text, size_t len)
 {
-    do {
-        size_t part = len < RECORD_MAX ? len : RECORD_MAX;
+    while (len > TEXT_MAX) {
+        const char *newline = memrchr(text, '\n', TEXT_MAX);
+        size_t part = newline && newline > text ? (size_t)(newline - text) : TEXT_MAX;
 
         log_record(rq, level, text, part);
+        part += newline && newline > text;
         text += part;
         len -= part;
-    } while (len > 0);
+    }
+    log_record(rq, level, text, len);
 }
 
 void rt_log(int level, const char *text, size_t len)
@@ -119,14 +153,22 @@ void rt_log_exception(rt_state *st, int level, const char *code, const char *wha
     PyErr_NormalizeException(&type, &value, &traceback);
     if (value && traceback)
         PyException_SetTraceback(value, traceback);
-    rt_logf(level, "%s: %s: %s", code, what, type ? ((PyTypeObject *)type)->tp_name : "unknown error");
     lines = value ? PyObject_CallOneArg(st->format_exception, value) : NULL;
-    for (Py_ssize_t i = 0; lines && PyList_Check(lines) && i < PyList_GET_SIZE(lines); i++) {
-        PyObject *bytes = PyUnicode_AsEncodedString(PyList_GET_ITEM(lines, i), "utf-8", "backslashreplace");
+    if (lines) {
+        PyObject *head = PyUnicode_FromFormat("%s: %s: %s\n", code, what, ((PyTypeObject *)type)->tp_name),
+                 *newline = PyUnicode_FromString("\n"), *text = newline ? PyUnicode_Join(newline, lines) : NULL, *bytes = NULL;
 
+        if (head && text)
+            PyUnicode_AppendAndDel(&head, text);
+        if (head)
+            bytes = PyUnicode_AsEncodedString(head, "utf-8", "backslashreplace");
         if (bytes)
             rt_log(level, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
         Py_XDECREF(bytes);
+        Py_XDECREF(head);
+        Py_XDECREF(newline);
+    } else {
+        rt_logf(level, "%s: %s: %s", code, what, type ? ((PyTypeObject *)type)->tp_name : "unknown error");
     }
     if (!lines)
         PyErr_Print();
@@ -229,35 +271,31 @@ static void emit(rt_request *rq, char **line, size_t *len, size_t *room)
     PyMem_Free(text);
 }
 
+/* Complete lines are logged together; what follows the last newline waits for its own. */
 static int write_text(stream *self, const char *text, size_t len)
 {
+    const char *newline = memrchr(text, '\n', len);
+    size_t whole = newline ? (size_t)(newline - text) : 0, *line_len, *line_room;
     rt_request *rq;
     char **line;
-    size_t *line_len, *line_room;
 
     if (target(self, &rq, &line, &line_len, &line_room) < 0)
         return -1;
-    while (len > 0) {
-        const char *newline = memchr(text, '\n', len);
-        size_t part = newline ? (size_t)(newline - text) : len;
-
-        if (!newline) {
-            if (keep(line, line_len, line_room, text, part) < 0)
-                return -1;
-            if (*line_len > RECORD_MAX)
-                emit(rq, line, line_len, line_room);
-            return 0;
-        }
-        if (*line_len) {
-            if (keep(line, line_len, line_room, text, part) < 0)
-                return -1;
-            emit(rq, line, line_len, line_room);
-        } else {
-            log_split(rq, WIRE_ERR, text, part);
-        }
-        text += part + 1;
-        len -= part + 1;
+    if (newline && *line_len) {
+        if (keep(line, line_len, line_room, text, whole) < 0)
+            return -1;
+        emit(rq, line, line_len, line_room);
+    } else if (newline) {
+        log_split(rq, WIRE_ERR, text, whole);
     }
+    if (newline) {
+        text += whole + 1;
+        len -= whole + 1;
+    }
+    if (len > 0 && keep(line, line_len, line_room, text, len) < 0)
+        return -1;
+    if (*line_len > LINE_MAX_KEPT)
+        emit(rq, line, line_len, line_room);
     return 0;
 }
 

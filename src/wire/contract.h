@@ -63,7 +63,7 @@ typedef struct wire_ops {
     int (*send_hints)(void *ctx, const wire_response *response);
     /* A variable of mod_ssl, like SSL_CLIENT_S_DN. Bytes of the value, of which at most len are stored in buf; -1: not known. */
     int64_t (*lookup_tls)(void *ctx, const char *name, size_t name_len, char *buf, size_t len);
-    /* One record, no newline. Never fails. */
+    /* One record per line; lines of one call stay together. No newline at the end. Never fails. */
     void (*log)(void *ctx, int level, const char *text, size_t len);
 } wire_ops;
 
@@ -86,7 +86,7 @@ typedef struct wire_embed_config {
     const char *python_path;  /* WSGIPythonPath, ':'-separated */
     int threads;              /* MPM threads per child */
     int processes;
-    void (*log)(int level, const char *text, size_t len); /* server error log, for everything outside a request; any thread */
+    void (*log)(int level, const char *text, size_t len); /* as wire_ops.log(), to the server's error log; any thread */
 } wire_embed_config;
 
 typedef struct wire_runtime {

@@ -35,7 +35,7 @@ enum wire_frame_type {
     WIRE_HEAD = 'H',    /* payload: wire_head_fixed, reason, then header pairs, see below */
     WIRE_DATA = 'D',    /* payload: response body bytes */
     WIRE_FILE = 'F',    /* payload: wire_file; one descriptor travels with the first byte (SCM_RIGHTS) */
-    WIRE_LOG = 'L',     /* arg: level as in APLOG_*; payload: one record, no newline */
+    WIRE_LOG = 'L',     /* arg: level as in APLOG_*; payload: lines that stay together, no newline at the end */
     WIRE_END = 'E',     /* response complete */
     WIRE_RETRY = 'R',   /* not run, no application code reached: ask another worker; only ever the first frame */
     WIRE_FAILURE = 'N'  /* arg: HTTP status to answer when no HEAD was sent; payload: text for the error log, may be empty */
@@ -62,7 +62,7 @@ typedef struct wire_file {
 } wire_file;
 
 #define WIRE_HEAD_MAX  (1u << 20)  /* bytes of a HEAD payload */
-#define WIRE_LOG_MAX   (64u << 10) /* bytes of a LOG payload; longer records are split by the worker */
+#define WIRE_LOG_MAX   (64u << 10) /* bytes of a LOG payload; the worker splits longer ones */
 #define WIRE_WANT_MAX  (64u << 10) /* bytes one WANT may ask for */
 #define WIRE_LOOKUP_MAX 4096       /* bytes of a LOOKUP payload */
 

@@ -1,0 +1,108 @@
+/* log.c - several lines are logged under a mutex that all Apache children share; a single line needs none, as httpd writes a record with
+ * one system call. */
+#include "log.h"
+
+#include "config.h"
+
+#include <apr_global_mutex.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_main.h>
+#include <util_mutex.h>
+
+APLOG_USE_MODULE(wsgi);
+
+#define RECORD_MAX 8000 /* httpd cuts records at 8 KiB */
+
+static const char mutex_type[] = "wsgi-log";
+static apr_global_mutex_t *mutex; /* created by the parent, opened by each child */
+
+/* NUL would end the record; httpd itself escapes the other control characters. */
+static void log_line(request_rec *r, int level, const char *line, size_t len)
+{
+    char copy[RECORD_MAX];
+
+    if (memchr(line, '\0', len)) {
+        for (size_t i = 0; i < len; i++)
+            copy[i] = line[i] ? line[i] : 0x1a; /* SUB stands for what cannot be shown */
+        line = copy;
+    }
+    if (r)
+        ap_log_rerror(APLOG_MARK, level, 0, r, "%.*s", (int)len, line);
+    else
+        ap_log_error(APLOG_MARK, level, 0, ap_server_conf, "%.*s", (int)len, line);
+}
+
+static void log_lines(request_rec *r, int level, const char *text, size_t len)
+{
+    const char *end = text + len;
+
+    for (;;) {
+        const char *newline = memchr(text, '\n', (size_t)(end - text)), *line_end = newline ? newline : end;
+
+        do {
+            size_t part = (size_t)(line_end - text) < RECORD_MAX ? (size_t)(line_end - text) : RECORD_MAX;
+
+            log_line(r, level, text, part);
+            text += part;
+        } while (text < line_end);
+        if (!newline)
+            return;
+        text = newline + 1;
+    }
+}
+
+static void log_together(request_rec *r, int level, const char *text, size_t len)
+{
+    int locked = memchr(text, '\n', len) && mutex && apr_global_mutex_lock(mutex) == APR_SUCCESS;
+
+    log_lines(r, level & APLOG_LEVELMASK, text, len);
+    if (locked)
+        apr_global_mutex_unlock(mutex);
+}
+
+void wsgi_log_request(request_rec *r, int level, const char *text, size_t len)
+{
+    if (APLOG_R_IS_LEVEL(r, level & APLOG_LEVELMASK))
+        log_together(r, level, text, len);
+}
+
+void wsgi_log_server(int level, const char *text, size_t len)
+{
+    log_together(NULL, level, text, len);
+}
+
+/* ---- hooks ---- */
+
+static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
+{
+    (void)plog;
+    (void)ptemp;
+    return ap_mutex_register(pconf, mutex_type, NULL, APR_LOCK_DEFAULT, 0) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
+}
+
+static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    (void)plog;
+    (void)ptemp;
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG)
+        return OK;
+    return ap_global_mutex_create(&mutex, NULL, mutex_type, NULL, s, pconf, 0) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
+}
+
+static void child_init(apr_pool_t *p, server_rec *s)
+{
+    if (mutex && apr_global_mutex_child_init(&mutex, apr_global_mutex_lockfile(mutex), p) != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "WSGI0317: the mutex %s cannot be opened; lines of different requests may mix "
+                     "in this log (see the directive Mutex)", mutex_type);
+        mutex = NULL;
+    }
+}
+
+void wsgi_log_register_hooks(apr_pool_t *p)
+{
+    (void)p;
+    ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
+}
