@@ -29,6 +29,7 @@ APLOG_USE_MODULE(wsgi);
 #define ROOM     (64u << 10)
 #define PART     (32u << 10) /* what a client that lags behind is given at a time: little enough to fit into its socket's buffer */
 #define PATIENCE_MS 5        /* where it cannot be asked: so long the worker may pause before the client gets a part */
+#define FILE_PATIENCE_MS 50  /* so long close() of the application's file may take */
 #define MAX_FDS  4
 
 /* What an exchange with a worker came to; other values are what the handler returns. */
@@ -51,6 +52,7 @@ typedef struct exchange {
     char *in;                /* received and not yet used: in[at..have) */
     size_t at, have, room;
     int fds[MAX_FDS], nfds;
+    int got_file; /* the last frame was a FILE */
 } exchange;
 
 /* ---- failures ---- */
@@ -186,6 +188,11 @@ static int wait_for_both(exchange *x)
     struct pollfd p[2] = {{.fd = x->fd, .events = POLLIN}, {.fd = x->client_fd, .events = POLLOUT}};
     int wait = x->client_fd < 0 ? PATIENCE_MS : (int)(x->r->server->timeout / 1000), n;
 
+    if (x->got_file) { /* nothing but the end should follow, and filters like byteranges want to see both at once */
+        x->got_file = 0;
+        if (poll(p, 1, FILE_PATIENCE_MS) > 0)
+            return NOT_YET;
+    }
     do
         n = poll(p, x->client_fd < 0 ? 1 : 2, wait);
     while (n < 0 && errno == EINTR);
@@ -385,6 +392,7 @@ static int on_file(exchange *x)
     x->nfds--;
     memmove(x->fds, x->fds + 1, (size_t)x->nfds * sizeof(int));
     wsgi_respond_file(&x->out, fd, file.offset, file.length);
+    x->got_file = 1;
     return NOT_YET;
 }
 

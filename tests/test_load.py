@@ -98,7 +98,7 @@ def test_clients_that_go_away_leave_nothing_behind(server: Httpd) -> None:
         mine = random.Random(seed)
         size = mine.choice([0, 10, 70_000, 300_000])
         head = f"POST /mixed?{mine.choice([0, 100, 200_000])} HTTP/1.1\r\nHost: x\r\n"
-        kind = mine.choice(["Content-Length: %d\r\n\r\n" % size, "Transfer-Encoding: chunked\r\n\r\n%x\r\n" % max(size, 1)])
+        kind = mine.choice([f"Content-Length: {size}\r\n\r\n", f"Transfer-Encoding: chunked\r\n\r\n{max(size, 1):x}\r\n"])
         request = (head + kind).encode() + b"z" * size
         with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
             try:

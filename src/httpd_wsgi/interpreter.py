@@ -10,6 +10,7 @@ import builtins
 import hashlib
 import importlib.machinery
 import importlib.util
+import io
 import os
 import site
 import sys
@@ -32,6 +33,7 @@ _locks_guard = threading.Lock()
 
 def setup(application_group: str, settings: dict[str, Any]) -> None:
     _settings.update(settings)
+    io.TextIOBase.register(_runtime.Stream)
     sys.stdout = _runtime.Stream("<stdout>")
     sys.stderr = _runtime.Stream("<stderr>")
     for name, module in api.modules(application_group, settings).items():

@@ -153,6 +153,7 @@ static int make_strings(rt_state *st)
     } strings[] = {
         {&st->str_input, "wsgi.input"},
         {&st->str_errors, "wsgi.errors"},
+        {&st->str_errors_name, "<wsgi.errors>"},
         {&st->str_early_hints, "wsgi.early_hints"},
         {&st->str_url_scheme, "wsgi.url_scheme"},
         {&st->str_multithread, "wsgi.multithread"},

@@ -39,7 +39,7 @@ typedef struct rt_state {
     PyObject *format_exception;
     PyObject *describe_callables;
     PyObject *stale;                          /* exception class */
-    PyObject *str_input, *str_errors, *str_early_hints, *str_url_scheme, *str_multithread, *str_multiprocess, *str_run_once;
+    PyObject *str_input, *str_errors, *str_errors_name, *str_early_hints, *str_url_scheme, *str_multithread, *str_multiprocess, *str_run_once;
     PyObject *str_http, *str_https, *str_close, *str_fileno, *str_tell, *str_thread_id;
     PyObject *str_request_start, *str_queue_start, *str_daemon_start, *str_application_start;
 } rt_state;

@@ -197,7 +197,7 @@ static PyObject *stream_make(PyTypeObject *type, rt_request *rq, int bound, PyOb
 
 PyObject *rt_errors_new(rt_state *st, rt_request *rq)
 {
-    return stream_make(st->stream_type, rq, 1, st->str_errors);
+    return stream_make(st->stream_type, rq, 1, st->str_errors_name);
 }
 
 void rt_errors_cut(PyObject *errors)
@@ -403,11 +403,27 @@ static PyObject *get_closed(PyObject *self, void *unused)
     Py_RETURN_FALSE;
 }
 
+static PyObject *get_true(PyObject *self, void *unused)
+{
+    (void)self;
+    (void)unused;
+    Py_RETURN_TRUE;
+}
+
 /* Bytes written to .buffer take the same way: write() accepts both. */
 static PyObject *get_buffer(PyObject *self, void *unused)
 {
     (void)unused;
     return Py_NewRef(self);
+}
+
+/* Of TextIOWrapper: these streams always are what it could be made to be. */
+static PyObject *stream_reconfigure(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    (void)self;
+    (void)args;
+    (void)kwargs;
+    Py_RETURN_NONE;
 }
 
 static PyMethodDef stream_methods[] = {
@@ -416,6 +432,7 @@ static PyMethodDef stream_methods[] = {
     {"flush", (PyCFunction)stream_flush, METH_NOARGS, NULL},
     {"close", (PyCFunction)stream_flush, METH_NOARGS, NULL},
     {"fileno", stream_fileno, METH_NOARGS, NULL},
+    {"reconfigure", (PyCFunction)(void (*)(void))stream_reconfigure, METH_VARARGS | METH_KEYWORDS, NULL},
     {"isatty", return_false, METH_NOARGS, NULL},
     {"readable", return_false, METH_NOARGS, NULL},
     {"seekable", return_false, METH_NOARGS, NULL},
@@ -429,6 +446,8 @@ static PyGetSetDef stream_getset[] = {
     {"encoding", get_text, NULL, NULL, (char *)"utf-8"},
     {"errors", get_text, NULL, NULL, (char *)"replace"},
     {"buffer", get_buffer, NULL, NULL, NULL},
+    {"line_buffering", get_true, NULL, NULL, NULL},
+    {"write_through", get_true, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
