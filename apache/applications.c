@@ -7,10 +7,15 @@
 
 #include <apr_hash.h>
 #include <apr_strings.h>
+#include <http_config.h>
 #include <http_core.h>
+#include <http_log.h>
+
+APLOG_USE_MODULE(wsgi);
 
 typedef struct application {
     const char *script, *callable, *application_group;
+    int is_named; /* the configuration spells its application group out */
 } application;
 
 static int is_static(const char *name)
@@ -50,17 +55,23 @@ static void add_application(apr_pool_t *p, apr_hash_t *by_group, server_rec *s, 
     app->script = alias->target;
     app->callable = callable ? callable : "application";
     app->application_group = wsgi_expand(p, app_group, s, mount);
+    app->is_named = app_group && *app_group != '%';
 }
 
+/* The same callable of the same script, unless the configuration names different interpreters for it. */
 static int is_one_application(const apr_array_header_t *known)
 {
-    const application *first = &APR_ARRAY_IDX(known, 0, application);
+    const application *first = &APR_ARRAY_IDX(known, 0, application), *named = NULL;
 
-    for (int i = 1; i < known->nelts; i++) {
+    for (int i = 0; i < known->nelts; i++) {
         const application *other = &APR_ARRAY_IDX(known, i, application);
 
         if (strcmp(first->script, other->script) || strcmp(first->callable, other->callable))
             return 0;
+        if (other->is_named && named && strcmp(named->application_group, other->application_group))
+            return 0;
+        if (other->is_named)
+            named = other;
     }
     return 1;
 }
@@ -89,6 +100,62 @@ static void store(apr_pool_t *p, wsgi_group *g, const apr_array_header_t *known)
     }
 }
 
+/* WSGIImportScript, behind the applications. */
+static void add_imports(apr_pool_t *p, server_rec *s)
+{
+    const apr_array_header_t *imports = wsgi_server_of(s)->imports;
+
+    for (int i = 0; i < imports->nelts; i++) {
+        const wsgi_import *import = &APR_ARRAY_IDX(imports, i, wsgi_import);
+        wsgi_group *g = *import->process_group ? wsgi_group_find(import->process_group) : NULL;
+        const char *record = apr_psprintf(p, "%s\n%s\n", import->application_group, import->script);
+
+        if (g && !has_preload(g, record))
+            APR_ARRAY_PUSH(g->preloads, const char *) = record;
+    }
+}
+
+/* Groups that imports name must exist and be usable there. OK, or not, with the reason logged. */
+static int check_imports(server_rec *s, apr_array_header_t *groups)
+{
+    const apr_array_header_t *imports = wsgi_server_of(s)->imports;
+
+    for (int i = 0; i < imports->nelts; i++) {
+        const wsgi_import *import = &APR_ARRAY_IDX(imports, i, wsgi_import);
+        const wsgi_group *g = NULL;
+
+        for (int n = 0; n < groups->nelts && !g; n++)
+            if (!strcmp(APR_ARRAY_IDX(groups, n, wsgi_group *)->name, import->process_group))
+                g = APR_ARRAY_IDX(groups, n, wsgi_group *);
+        if (*import->process_group && (!g || !wsgi_group_is_visible(g, s))) {
+            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "WSGI0222: %s: %s is to be loaded in the daemon group '%s', which %s",
+                         import->where, import->script, import->process_group,
+                         g ? "belongs to another virtual host; define it outside of <VirtualHost> to share it"
+                           : "does not exist; define it with WSGIDaemonProcess");
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+    return OK;
+}
+
+static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    apr_array_header_t *groups = wsgi_groups_defined(pconf);
+    int rc = OK;
+
+    (void)plog;
+    (void)ptemp;
+    for (; s && rc == OK; s = s->next)
+        rc = check_imports(s, groups);
+    return rc;
+}
+
+void wsgi_applications_register_hooks(apr_pool_t *p)
+{
+    (void)p;
+    ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
+}
+
 void wsgi_applications_collect(apr_pool_t *p, server_rec *main_server)
 {
     apr_hash_t *by_group = apr_hash_make(p);
@@ -106,4 +173,6 @@ void wsgi_applications_collect(apr_pool_t *p, server_rec *main_server)
         apr_hash_this(hi, &name, NULL, &known);
         store(p, wsgi_group_find(name), known);
     }
+    for (server_rec *s = main_server; s; s = s->next)
+        add_imports(p, s);
 }

@@ -469,7 +469,7 @@ static int try_worker(exchange *x)
     rv = wsgi_child_connect(x->t->group, &x->fd);
     if (rv != APR_SUCCESS)
         return unavailable(x, apr_psprintf(x->r->pool, "no worker accepts within connect-timeout=%d (%s)",
-                                           x->t->group->connect_timeout, strerror(rv)));
+                                           (int)apr_time_sec(x->t->group->connect_timeout), strerror(rv)));
     limit.tv_sec = apr_time_sec(timeout);
     limit.tv_usec = apr_time_usec(timeout);
     setsockopt(x->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));

@@ -1,9 +1,9 @@
 #include "config.h"
 
 #include "group.h"
-#include "proxies.h"
 
 #include <ap_regex.h>
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <dlfcn.h>
 #include <sys/param.h>
@@ -88,6 +88,29 @@ const char *wsgi_package_dir(void)
     return directory;
 }
 
+const char *wsgi_global_name(const char *value)
+{
+    return strcmp(value, "%{GLOBAL}") == 0 ? "" : value;
+}
+
+/* The value of an option may be quoted: option="a b". ap_getword_conf() knows quotes only around the whole word. */
+const char *wsgi_next_word(apr_pool_t *p, const char **args)
+{
+    const char *at = *args, *equals, *value;
+    char *name;
+
+    while (apr_isspace(*at))
+        at++;
+    for (equals = at; *equals && !apr_isspace(*equals) && *equals != '='; equals++)
+        ;
+    if (*equals != '=' || (equals[1] != '"' && equals[1] != '\''))
+        return *args = at, ap_getword_conf(p, args);
+    name = apr_pstrmemdup(p, at, (apr_size_t)(equals + 1 - at));
+    *args = equals + 1;
+    value = ap_getword_conf(p, args);
+    return apr_pstrcat(p, name, value, NULL);
+}
+
 /* Levenshtein distance, the words are short. */
 static int distance(const char *a, const char *b)
 {
@@ -130,14 +153,24 @@ const char *wsgi_nearest(apr_pool_t *p, const char *word, const char *const *nam
 
 /* ---- create and merge ---- */
 
+void wsgi_interpreter_options_init(wsgi_interpreter_options *o)
+{
+    memset(o, 0, sizeof(*o));
+    o->restrict_stdin = o->restrict_stdout = o->restrict_signal = o->own_gil = o->free_threading = WSGI_UNSET;
+}
+
 void *wsgi_server_create(apr_pool_t *p, server_rec *s)
 {
     wsgi_server_config *c = apr_pcalloc(p, sizeof(*c));
 
     (void)s;
     c->aliases = apr_array_make(p, 4, sizeof(wsgi_alias));
+    c->imports = apr_array_make(p, 2, sizeof(wsgi_import));
     c->groups = apr_array_make(p, 2, sizeof(wsgi_group *));
-    c->restrict_embedded = WSGI_UNSET;
+    c->warnings = apr_array_make(p, 2, sizeof(const char *));
+    c->interpreter_options = apr_array_make(p, 2, sizeof(wsgi_interpreter_options));
+    c->case_sensitive = c->destroy_interpreter = 1;
+    wsgi_interpreter_options_init(&c->base);
     return c;
 }
 
@@ -146,6 +179,7 @@ void *wsgi_server_merge(apr_pool_t *p, void *base_, void *add_)
     wsgi_server_config *base = base_, *add = add_, *c = apr_pmemdup(p, base, sizeof(*c));
 
     c->aliases = apr_array_append(p, add->aliases, base->aliases);
+    c->imports = add->imports;
     return c;
 }
 
@@ -157,6 +191,7 @@ void *wsgi_dir_create(apr_pool_t *p, char *dir)
     c->pass_authorization = c->script_reloading = c->chunked_request = WSGI_UNSET;
     c->request_buffering = c->response_buffering = WSGI_UNSET;
     c->error_override = c->enable_sendfile = c->map_head = WSGI_UNSET;
+    c->ignore_activity = c->pass_apache_request = WSGI_UNSET;
     return c;
 }
 
@@ -180,189 +215,8 @@ void *wsgi_dir_merge(apr_pool_t *p, void *base_, void *add_)
     MERGE_FLAG(error_override);
     MERGE_FLAG(enable_sendfile);
     MERGE_FLAG(map_head);
+    MERGE_FLAG(ignore_activity);
+    MERGE_FLAG(pass_apache_request);
+    MERGE_PTR(restrict_process);
     return c;
 }
-
-/* ---- directives ---- */
-
-static const char *const alias_options[] = {"process-group", "application-group", "callable-object", "pass-authorization",
-                                            NULL};
-
-static const char *global_name(const char *value)
-{
-    return strcmp(value, "%{GLOBAL}") == 0 ? "" : value;
-}
-
-/* Splits "name=value" and stores it in the alias. */
-static const char *set_alias_option(cmd_parms *cmd, wsgi_alias *alias, const char *word)
-{
-    const char *equals = strchr(word, '='), *name, *value, *near;
-
-    name = equals ? apr_pstrmemdup(cmd->pool, word, (apr_size_t)(equals - word)) : word;
-    near = wsgi_nearest(cmd->pool, name, alias_options);
-    value = equals ? equals + 1 : "";
-    if (equals && *value) {
-        if (!strcmp(name, "process-group"))
-            return alias->process_group = global_name(value), NULL;
-        if (!strcmp(name, "application-group"))
-            return alias->application_group = global_name(value), NULL;
-        if (!strcmp(name, "callable-object"))
-            return alias->callable = value, NULL;
-        if (!strcmp(name, "pass-authorization")) {
-            if (strcasecmp(value, "On") && strcasecmp(value, "Off"))
-                return apr_psprintf(cmd->pool, "%s: pass-authorization=%s: expected On or Off", cmd->cmd->name, value);
-            return alias->pass_authorization = !strcasecmp(value, "On"), NULL;
-        }
-    }
-    return apr_psprintf(cmd->pool, "%s: option '%s' is not valid%s%s%s; valid are process-group=, application-group=, "
-                        "callable-object= and pass-authorization=, each with a value", cmd->cmd->name, word,
-                        near ? ", did you mean " : "", near ? near : "", near ? "=" : "");
-}
-
-static const char *add_alias(cmd_parms *cmd, const char *args, int is_match)
-{
-    wsgi_alias *alias = apr_array_push(wsgi_server_of(cmd->server)->aliases);
-    const char *location = ap_getword_conf(cmd->pool, &args), *target = ap_getword_conf(cmd->pool, &args), *error = NULL;
-
-    if (!*location || !*target)
-        return apr_psprintf(cmd->pool, "%s needs a %s and a file or directory", cmd->cmd->name,
-                            is_match ? "regular expression" : "URL path");
-    alias->target = is_match ? target : ap_server_root_relative(cmd->pool, target);
-    alias->pass_authorization = WSGI_UNSET;
-    alias->where = wsgi_where(cmd);
-    if (is_match) {
-        alias->regex = ap_pregcomp(cmd->pool, location, AP_REG_EXTENDED);
-        if (!alias->regex)
-            return apr_psprintf(cmd->pool, "%s: '%s' is not a valid regular expression", cmd->cmd->name, location);
-    } else {
-        alias->location = location;
-        if (*location != '/')
-            return apr_psprintf(cmd->pool, "%s: the URL path '%s' must begin with /", cmd->cmd->name, location);
-    }
-    while (!error && *args)
-        error = set_alias_option(cmd, alias, ap_getword_conf(cmd->pool, &args));
-    return error;
-}
-
-static const char *set_script_alias(cmd_parms *cmd, void *unused, const char *args)
-{
-    (void)unused;
-    return add_alias(cmd, args, 0);
-}
-
-static const char *set_script_alias_match(cmd_parms *cmd, void *unused, const char *args)
-{
-    (void)unused;
-    return add_alias(cmd, args, 1);
-}
-
-static const char *set_daemon_process(cmd_parms *cmd, void *unused, const char *args)
-{
-    (void)unused;
-    return wsgi_group_define(cmd, args);
-}
-
-/* A string of the main server; info is the offset. */
-static const char *set_global_string(cmd_parms *cmd, void *unused, const char *value)
-{
-    const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
-
-    (void)unused;
-    if (!error)
-        *(const char **)((char *)wsgi_server_of(cmd->server) + (apr_size_t)cmd->info) = value;
-    return error;
-}
-
-static const char *set_global_path(cmd_parms *cmd, void *unused, const char *value)
-{
-    return set_global_string(cmd, unused, ap_server_root_relative(cmd->pool, value));
-}
-
-static const char *set_restrict_embedded(cmd_parms *cmd, void *unused, int on)
-{
-    const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
-
-    (void)unused;
-    if (!error)
-        wsgi_server_of(cmd->server)->restrict_embedded = on;
-    return error;
-}
-
-/* A string per directory; info is the offset. */
-static const char *set_dir_string(cmd_parms *cmd, void *dir, const char *value)
-{
-    *(const char **)((char *)dir + (apr_size_t)cmd->info) = value;
-    return NULL;
-}
-
-static const char *set_map_head(cmd_parms *cmd, void *dir, const char *value)
-{
-    wsgi_dir_config *c = dir;
-
-    if (!strcasecmp(value, "On"))
-        c->map_head = WSGI_HEAD_ON;
-    else if (!strcasecmp(value, "Off"))
-        c->map_head = WSGI_HEAD_OFF;
-    else if (!strcasecmp(value, "Auto"))
-        c->map_head = WSGI_HEAD_AUTO;
-    else
-        return apr_psprintf(cmd->pool, "%s %s: expected On, Off or Auto", cmd->cmd->name, value);
-    return NULL;
-}
-
-static const char *add_trusted_header(cmd_parms *cmd, void *dir, const char *name)
-{
-    return wsgi_proxies_add_header(cmd, &((wsgi_dir_config *)dir)->trusted_headers, name);
-}
-
-static const char *add_trusted_proxy(cmd_parms *cmd, void *dir, const char *network)
-{
-    return wsgi_proxies_add_network(cmd, &((wsgi_dir_config *)dir)->trusted_proxies, network);
-}
-
-#define IN_SERVER(f) ((void *)APR_OFFSETOF(wsgi_server_config, f))
-#define IN_DIR(f)    ((void *)APR_OFFSETOF(wsgi_dir_config, f))
-#define CTX_G        RSRC_CONF               /* main server only, checked by the setter */
-#define CTX_S        RSRC_CONF               /* main server and virtual hosts */
-#define CTX_D        (RSRC_CONF | ACCESS_CONF)
-#define CTX_FILEINFO OR_FILEINFO
-
-const command_rec wsgi_commands[] = {
-    AP_INIT_RAW_ARGS("WSGIScriptAlias", set_script_alias, NULL, CTX_S,
-                     "URL path, script file or directory, and options"),
-    AP_INIT_RAW_ARGS("WSGIScriptAliasMatch", set_script_alias_match, NULL, CTX_S,
-                     "regular expression for the URL path, script file or directory, and options"),
-    AP_INIT_RAW_ARGS("WSGIDaemonProcess", set_daemon_process, NULL, CTX_S, "name of the daemon group, and options"),
-    AP_INIT_TAKE1("WSGIProcessGroup", set_dir_string, IN_DIR(process_group), CTX_D, "name of a daemon group, or %{GLOBAL}"),
-    AP_INIT_TAKE1("WSGIApplicationGroup", set_dir_string, IN_DIR(application_group), CTX_D,
-                  "name of an interpreter, or %{GLOBAL}"),
-    AP_INIT_TAKE1("WSGICallableObject", set_dir_string, IN_DIR(callable), CTX_FILEINFO,
-                  "name of the application object in the script"),
-    AP_INIT_FLAG("WSGIPassAuthorization", ap_set_flag_slot, IN_DIR(pass_authorization), CTX_FILEINFO,
-                 "On to pass the Authorization header to the application"),
-    AP_INIT_FLAG("WSGIScriptReloading", ap_set_flag_slot, IN_DIR(script_reloading), CTX_FILEINFO,
-                 "Off to ignore changes of script files"),
-    AP_INIT_FLAG("WSGIChunkedRequest", ap_set_flag_slot, IN_DIR(chunked_request), CTX_FILEINFO,
-                 "Off to refuse request bodies of unknown length"),
-    AP_INIT_FLAG("WSGIRequestBuffering", ap_set_flag_slot, IN_DIR(request_buffering), CTX_FILEINFO,
-                 "Off to let a daemon's application read the request body while it arrives"),
-    AP_INIT_FLAG("WSGIResponseBuffering", ap_set_flag_slot, IN_DIR(response_buffering), CTX_FILEINFO,
-                 "Off to let a daemon's application wait for slow clients"),
-    AP_INIT_FLAG("WSGIErrorOverride", ap_set_flag_slot, IN_DIR(error_override), CTX_FILEINFO,
-                 "On to replace the application's error pages by Apache's"),
-    AP_INIT_FLAG("WSGIEnableSendfile", ap_set_flag_slot, IN_DIR(enable_sendfile), CTX_FILEINFO,
-                 "On to let the kernel send the files of wsgi.file_wrapper"),
-    AP_INIT_TAKE1("WSGIMapHEADToGET", set_map_head, NULL, CTX_FILEINFO, "On, Off or Auto"),
-    AP_INIT_ITERATE("WSGITrustedProxyHeaders", add_trusted_header, NULL, CTX_FILEINFO,
-                    "names of request headers that trusted proxies set"),
-    AP_INIT_ITERATE("WSGITrustedProxies", add_trusted_proxy, NULL, CTX_FILEINFO, "addresses and networks of trusted proxies"),
-    AP_INIT_TAKE1("WSGIPythonHome", set_global_path, IN_SERVER(python_home), CTX_G,
-                  "prefix of a Python installation or virtual environment"),
-    AP_INIT_TAKE1("WSGIPythonPath", set_global_string, IN_SERVER(python_path), CTX_G,
-                  "directories for sys.path, separated by ':'"),
-    AP_INIT_TAKE1("WSGISocketPrefix", set_global_string, IN_SERVER(socket_prefix), CTX_G,
-                  "path prefix under which sockets are created"),
-    AP_INIT_FLAG("WSGIRestrictEmbedded", set_restrict_embedded, NULL, CTX_G,
-                 "On to refuse requests that would run in Apache's own processes"),
-    {NULL, {NULL}, NULL, 0, 0, NULL},
-};

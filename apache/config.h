@@ -23,13 +23,35 @@ typedef struct wsgi_alias {
     const char *where;             /* "site.conf:14" */
 } wsgi_alias;
 
+/* What may be set for single interpreters: at the top level, and in <WSGIInterpreterOptions>. */
+typedef struct wsgi_interpreter_options {
+    const char *process_group;     /* "" embedded; NULL: any */
+    const char *application_group; /* "" main interpreter; NULL: any */
+    const char *python_path;
+    const char *switch_interval;   /* seconds, as written */
+    int restrict_stdin, restrict_stdout, restrict_signal, own_gil, free_threading; /* or WSGI_UNSET */
+} wsgi_interpreter_options;
+
+/* One WSGIImportScript, or an alias whose groups are both spelled out. */
+typedef struct wsgi_import {
+    const char *script, *process_group, *application_group;
+    const char *where;
+    server_rec *server;
+} wsgi_import;
+
+/* All but aliases and imports only matters in the main server. */
 typedef struct wsgi_server_config {
     apr_array_header_t *aliases;   /* of wsgi_alias; after merging a virtual host's own come first */
+    apr_array_header_t *imports;   /* of wsgi_import; of this server only */
     apr_array_header_t *groups;    /* of wsgi_group *, in the main server's config only */
     const char *python_home;
-    const char *python_path;
     const char *socket_prefix;
-    int restrict_embedded;
+    const char *hash_seed;         /* a number or "random" */
+    apr_array_header_t *warnings;  /* of const char *: filters as for python -W */
+    wsgi_interpreter_options base; /* top level */
+    apr_array_header_t *interpreter_options; /* of wsgi_interpreter_options: the sections, in order */
+    int optimize;                  /* 0, 1, 2 */
+    int restrict_embedded, case_sensitive, dont_write_bytecode, destroy_interpreter, server_metrics;
 } wsgi_server_config;
 
 typedef struct wsgi_dir_config {
@@ -43,6 +65,9 @@ typedef struct wsgi_dir_config {
     int response_buffering;
     int error_override;
     int enable_sendfile;
+    int ignore_activity;
+    int pass_apache_request;
+    apr_array_header_t *restrict_process; /* of const char *; NULL: any group */
     int map_head;                  /* enum wsgi_map_head or WSGI_UNSET */
     apr_array_header_t *trusted_headers; /* of int, see proxies.c; NULL: none */
     apr_array_header_t *trusted_proxies; /* of apr_ipsubnet_t *; NULL: everybody */
@@ -51,8 +76,9 @@ typedef struct wsgi_dir_config {
 enum wsgi_map_head { WSGI_HEAD_OFF, WSGI_HEAD_ON, WSGI_HEAD_AUTO };
 
 __attribute__((visibility("default"))) extern module AP_MODULE_DECLARE_DATA wsgi_module;
-extern const command_rec wsgi_commands[];
+extern const command_rec wsgi_commands[]; /* directives.c */
 
+void wsgi_interpreter_options_init(wsgi_interpreter_options *o); /* nothing set */
 void *wsgi_server_create(apr_pool_t *p, server_rec *s);
 void *wsgi_server_merge(apr_pool_t *p, void *base, void *add);
 void *wsgi_dir_create(apr_pool_t *p, char *dir);
@@ -76,6 +102,12 @@ const char *wsgi_where(cmd_parms *cmd);
 
 /* ServerName[:port unless 80 or 443], from the configuration alone. */
 const char *wsgi_server_name(apr_pool_t *p, const server_rec *s);
+
+/* "%{GLOBAL}" is the embedded group or main interpreter, whose name is "". */
+const char *wsgi_global_name(const char *value);
+
+/* The next argument; the value of name="a value" may be quoted. "" at the end. */
+const char *wsgi_next_word(apr_pool_t *p, const char **args);
 
 /* The nearest of the NULL-terminated names, or NULL when none is near. */
 const char *wsgi_nearest(apr_pool_t *p, const char *word, const char *const *names);

@@ -5,6 +5,7 @@
 #include "body.h"
 #include "log.h"
 #include "respond.h"
+#include "settings.h"
 #include "vars.h"
 #include "wire/contract.h"
 
@@ -112,11 +113,21 @@ static const char *probe(apr_pool_t *p, const char *python, facts *f)
 
 static const char *start_runtime(apr_pool_t *p, const char *python, const facts *f)
 {
-    wire_embed_config config = {.package_dir = f->package, .python_exe = python,
-                                .python_path = wsgi_main_config()->python_path, .log = wsgi_log_server};
+    const wsgi_server_config *c = wsgi_main_config();
+    wire_embed_config config = {
+        .package_dir = f->package,
+        .python_exe = python,
+        .hash_seed = c->hash_seed,
+        .warnings = (const char *const *)c->warnings->elts,
+        .nwarnings = c->warnings->nelts,
+        .optimize = c->optimize,
+        .dont_write_bytecode = c->dont_write_bytecode,
+        .log = wsgi_log_server,
+    };
     char *err = apr_pcalloc(p, 1024);
     void *library;
 
+    config.settings = wsgi_settings_build(p, NULL, &config.settings_len);
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &config.threads);
     ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &config.processes);
     if (config.threads == 0)
@@ -243,6 +254,11 @@ static int64_t op_lookup_tls(void *ctx, const char *name, size_t name_len, char 
     return value ? (int64_t)value_len : -1;
 }
 
+static void *op_apache_request(void *ctx)
+{
+    return ((embedded *)ctx)->r;
+}
+
 static void op_log(void *ctx, int level, const char *text, size_t len)
 {
     embedded *e = ctx;
@@ -257,6 +273,7 @@ static const wire_ops ops = {
     .send_file = op_send_file,
     .send_hints = op_send_hints,
     .lookup_tls = op_lookup_tls,
+    .apache_request = op_apache_request,
     .log = op_log,
 };
 
@@ -298,12 +315,27 @@ int wsgi_embed_run(request_rec *r, const wsgi_target *t)
     return result_of(&e, runtime->run(block, len, &ops, &e));
 }
 
+/* Scripts that the configuration wants in Apache's own processes; only then is Python loaded before the first request. */
+static void run_imports(server_rec *s)
+{
+    for (; s; s = s->next) {
+        const apr_array_header_t *imports = wsgi_server_of(s)->imports;
+
+        for (int i = 0; i < imports->nelts; i++) {
+            const wsgi_import *import = &APR_ARRAY_IDX(imports, i, wsgi_import);
+
+            if (!*import->process_group && is_loaded())
+                runtime->preload(import->application_group, import->script);
+        }
+    }
+}
+
 static void child_init(apr_pool_t *p, server_rec *s)
 {
-    (void)s;
     child_pool = p;
     state = NOT_LOADED;
     apr_thread_mutex_create(&load_lock, APR_THREAD_MUTEX_DEFAULT, p);
+    run_imports(s);
 }
 
 void wsgi_embed_register_hooks(apr_pool_t *p)

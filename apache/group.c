@@ -3,6 +3,7 @@
  * Parent: a listening socket per group that survives graceful restarts, one lifeline pipe per generation, and a supervisor per group
  * and generation. All of it happens in post_config and in the parent's maintenance callbacks, one thread. Children only connect. */
 #include "group.h"
+#include "settings.h"
 #include "target.h"
 
 #include <apr_hash.h>
@@ -148,42 +149,14 @@ static void close_unused_sockets(kept *all, apr_pool_t *p)
 
 /* ---- supervisors ---- */
 
-static void put(apr_array_header_t *out, const char *name, const char *value)
-{
-    if (!value)
-        return;
-    for (const char *part = name; *part; part++)
-        APR_ARRAY_PUSH(out, char) = *part;
-    APR_ARRAY_PUSH(out, char) = '=';
-    for (const char *part = value; *part; part++)
-        APR_ARRAY_PUSH(out, char) = *part;
-    APR_ARRAY_PUSH(out, char) = '\0';
-}
-
 /* The settings as wire/group.h describes them, in a memory file. */
 static int settings_file(const wsgi_group *g, apr_pool_t *p)
 {
-    apr_array_header_t *out = apr_array_make(p, 1024, 1);
+    apr_size_t len;
+    const char *settings = wsgi_settings_build(p, g, &len);
     int fd = memfd_create("wsgi-settings", MFD_CLOEXEC);
 
-    put(out, "group", g->name);
-    put(out, "where", g->where);
-    put(out, "package_dir", wsgi_package_dir());
-    put(out, "processes", apr_itoa(p, g->processes));
-    put(out, "threads", apr_itoa(p, g->threads));
-    put(out, "multiprocess", g->processes_given ? "1" : "0");
-    put(out, "home", g->home);
-    put(out, "python_path", g->python_path);
-    put(out, "display_name", g->display_name);
-    put(out, "shutdown_timeout", apr_itoa(p, g->shutdown_timeout));
-    put(out, "startup_timeout", apr_itoa(p, g->startup_timeout));
-    put(out, "graceful_timeout", apr_itoa(p, g->graceful_timeout));
-    put(out, "log_level", apr_itoa(p, ap_get_server_module_loglevel(g->server, APLOG_MODULE_INDEX)));
-    for (int i = 0; i < g->main_groups->nelts; i++)
-        put(out, "main_group", APR_ARRAY_IDX(g->main_groups, i, const char *));
-    for (int i = 0; i < g->preloads->nelts; i++)
-        put(out, "preload", APR_ARRAY_IDX(g->preloads, i, const char *));
-    if (fd >= 0 && write(fd, out->elts, (size_t)out->nelts) != out->nelts) {
+    if (fd >= 0 && write(fd, settings, len) != (ssize_t)len) {
         close(fd);
         fd = -1;
     }
@@ -352,15 +325,12 @@ static int start_groups(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s, apr
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
-    apr_array_header_t *groups = NULL;
+    apr_array_header_t *groups = wsgi_groups_defined(pconf);
 
     (void)plog;
     wsgi_config_remember_main(s);
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG)
         return OK;
-    apr_pool_userdata_get((void **)&groups, "httpd-wsgi:groups", pconf);
-    if (!groups)
-        groups = apr_array_make(pconf, 1, sizeof(wsgi_group *));
     wsgi_server_of(s)->groups = groups;
     wsgi_applications_collect(pconf, s);
     return start_groups(pconf, ptemp, s, groups);
@@ -399,12 +369,12 @@ int wsgi_group_board_state(const wsgi_group *g, int *retry_after_s)
 
 apr_interval_time_t wsgi_group_socket_timeout(const wsgi_group *g, const server_rec *s)
 {
-    return g->socket_timeout > 0 ? apr_time_from_sec(g->socket_timeout) : s->timeout;
+    return g->socket_timeout > 0 ? g->socket_timeout : s->timeout;
 }
 
 apr_status_t wsgi_child_connect(wsgi_group *g, int *out_fd)
 {
-    apr_time_t deadline = apr_time_now() + apr_time_from_sec(g->connect_timeout);
+    apr_time_t deadline = apr_time_now() + g->connect_timeout;
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     apr_interval_time_t pause = 1000;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), retry_after;

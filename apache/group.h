@@ -15,13 +15,16 @@ struct wsgi_group {
     server_rec *server;            /* the server that defined it */
     int number;                    /* 1, 2, 3 … in order of definition */
 
-    /* Options of WSGIDaemonProcess, filled from the table in options.c. Times in seconds; NULL: not given. */
-    int processes, processes_given;
-    int threads;
-    const char *user, *group, *supplementary_groups, *umask, *home, *lang, *locale;
-    const char *python_home, *python_path, *display_name;
-    int shutdown_timeout, startup_timeout, graceful_timeout, connect_timeout, socket_timeout, listen_backlog;
-    int request_buffer_size, request_spool_size, response_buffer_size; /* bytes */
+    /* Options of WSGIDaemonProcess, filled from the table in options.c. NULL or 0: not given. */
+    int processes, processes_given, threads, maximum_requests, listen_backlog, cpu_priority, server_metrics;
+    const char *user, *group, *supplementary_groups, *umask, *chroot, *home, *lang, *locale;
+    const char *python_home, *python_path, *python_eggs, *display_name, *switch_interval;
+    const char *socket_user, *script_user, *script_group;
+    apr_interval_time_t startup_timeout, shutdown_timeout, graceful_timeout, eviction_timeout, deadlock_timeout, inactivity_timeout,
+        request_timeout, interrupt_timeout, restart_interval, connect_timeout, socket_timeout, queue_timeout,
+        response_socket_timeout, response_flush_delay, cpu_time_limit;
+    apr_int64_t stack_size, send_buffer_size, receive_buffer_size, header_buffer_size, request_buffer_size, request_spool_size,
+        response_buffer_size, memory_limit, virtual_memory_limit; /* bytes */
 
     apr_array_header_t *preloads;    /* of const char *: settings records, made by applications.c */
     apr_array_header_t *main_groups; /* of const char * */
@@ -36,6 +39,14 @@ struct wsgi_group {
 const char *wsgi_group_define(cmd_parms *cmd, const char *args);
 
 wsgi_group *wsgi_group_find(const char *name);
+
+/* A group of a virtual host serves only servers of the same name. */
+int wsgi_group_is_visible(const wsgi_group *g, const server_rec *s);
+
+/* Array of wsgi_group *: all that this configuration defines, whichever server does it. */
+apr_array_header_t *wsgi_groups_defined(apr_pool_t *pconf);
+
+void wsgi_applications_register_hooks(apr_pool_t *p);
 
 /* Fills preloads and main_groups of every group from the aliases of all servers. Parent, post_config. */
 void wsgi_applications_collect(apr_pool_t *p, server_rec *main_server);

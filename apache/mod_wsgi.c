@@ -10,6 +10,7 @@
 static void register_hooks(apr_pool_t *p)
 {
     wsgi_target_register_hooks(p);
+    wsgi_applications_register_hooks(p);
     wsgi_group_register_hooks(p);
     wsgi_log_register_hooks(p);
     wsgi_embed_register_hooks(p);

@@ -11,43 +11,77 @@
 
 APLOG_USE_MODULE(wsgi);
 
-enum option_type { OPT_INT, OPT_TEXT, OPT_PATH, OPT_OCTAL, OPT_USER, OPT_GROUP };
+enum option_type {
+    OPT_COUNT,  /* int */
+    OPT_TIME,   /* apr_interval_time_t; seconds, or with a unit */
+    OPT_MILLIS, /* the same; a bare number is milliseconds */
+    OPT_SIZE,   /* apr_int64_t; bytes, or with K, M or G */
+    OPT_FLAG,   /* int; On or Off */
+    OPT_DECIMAL, OPT_TEXT, OPT_PATH, OPT_OCTAL, OPT_USER, OPT_GROUP /* const char *, checked */
+};
 
 typedef struct option {
     const char *name;
     enum option_type type;
-    int min, max;
-    int preset;        /* of numbers */
+    apr_int64_t min, max; /* of numbers; times in seconds */
+    apr_int64_t preset;
     size_t offset;
 } option;
 
 #define AT(f) APR_OFFSETOF(wsgi_group, f)
-#define DAY   86400
-#define MIB   (1 << 20)
+#define DAYS  86400
+#define MIB   ((apr_int64_t)1 << 20)
+#define GIB   ((apr_int64_t)1 << 30)
+#define NONE  0, 0, 0
 
 static const option options[] = {
-    {"processes", OPT_INT, 1, 10000, 1, AT(processes)},
-    {"threads", OPT_INT, 1, 10000, 15, AT(threads)},
-    {"user", OPT_USER, 0, 0, 0, AT(user)},
-    {"group", OPT_GROUP, 0, 0, 0, AT(group)},
-    {"supplementary-groups", OPT_TEXT, 0, 0, 0, AT(supplementary_groups)},
+    {"processes", OPT_COUNT, 1, 10000, 1, AT(processes)},
+    {"threads", OPT_COUNT, 0, 10000, 15, AT(threads)},
+    {"user", OPT_USER, NONE, AT(user)},
+    {"group", OPT_GROUP, NONE, AT(group)},
+    {"supplementary-groups", OPT_TEXT, NONE, AT(supplementary_groups)},
     {"umask", OPT_OCTAL, 0, 0777, 0, AT(umask)},
-    {"home", OPT_PATH, 0, 0, 0, AT(home)},
-    {"lang", OPT_TEXT, 0, 0, 0, AT(lang)},
-    {"locale", OPT_TEXT, 0, 0, 0, AT(locale)},
-    {"python-home", OPT_PATH, 0, 0, 0, AT(python_home)},
-    {"python-path", OPT_TEXT, 0, 0, 0, AT(python_path)},
-    {"display-name", OPT_TEXT, 0, 0, 0, AT(display_name)},
-    {"shutdown-timeout", OPT_INT, 0, DAY, 5, AT(shutdown_timeout)},
-    {"startup-timeout", OPT_INT, 0, DAY, 0, AT(startup_timeout)},
-    {"graceful-timeout", OPT_INT, 0, DAY, 15, AT(graceful_timeout)},
-    {"connect-timeout", OPT_INT, 0, DAY, 15, AT(connect_timeout)},
-    {"socket-timeout", OPT_INT, 0, DAY, 0, AT(socket_timeout)},
-    {"listen-backlog", OPT_INT, 0, 65535, 100, AT(listen_backlog)},
-    {"request-buffer-size", OPT_INT, 1024, 16 * MIB, 64 * 1024, AT(request_buffer_size)},
-    {"request-spool-size", OPT_INT, 0, INT_MAX, 1024 * MIB, AT(request_spool_size)},
-    {"response-buffer-size", OPT_INT, 0, INT_MAX, 64 * MIB, AT(response_buffer_size)},
-    {NULL, OPT_INT, 0, 0, 0, 0},
+    {"chroot", OPT_PATH, NONE, AT(chroot)},
+    {"home", OPT_PATH, NONE, AT(home)},
+    {"lang", OPT_TEXT, NONE, AT(lang)},
+    {"locale", OPT_TEXT, NONE, AT(locale)},
+    {"python-home", OPT_PATH, NONE, AT(python_home)},
+    {"python-path", OPT_TEXT, NONE, AT(python_path)},
+    {"python-eggs", OPT_PATH, NONE, AT(python_eggs)},
+    {"switch-interval", OPT_DECIMAL, NONE, AT(switch_interval)},
+    {"stack-size", OPT_SIZE, 32768, GIB, 0, AT(stack_size)},
+    {"display-name", OPT_TEXT, NONE, AT(display_name)},
+    {"maximum-requests", OPT_COUNT, 0, 1000000000, 0, AT(maximum_requests)},
+    {"startup-timeout", OPT_TIME, 0, DAYS, 0, AT(startup_timeout)},
+    {"shutdown-timeout", OPT_TIME, 0, DAYS, 5, AT(shutdown_timeout)},
+    {"graceful-timeout", OPT_TIME, 0, DAYS, 15, AT(graceful_timeout)},
+    {"eviction-timeout", OPT_TIME, 0, DAYS, 0, AT(eviction_timeout)},
+    {"deadlock-timeout", OPT_TIME, 0, DAYS, 300, AT(deadlock_timeout)},
+    {"inactivity-timeout", OPT_TIME, 0, 365 * DAYS, 0, AT(inactivity_timeout)},
+    {"request-timeout", OPT_TIME, 0, DAYS, 0, AT(request_timeout)},
+    {"interrupt-timeout", OPT_TIME, 0, DAYS, 0, AT(interrupt_timeout)},
+    {"restart-interval", OPT_TIME, 0, 365 * DAYS, 0, AT(restart_interval)},
+    {"connect-timeout", OPT_TIME, 0, DAYS, 15, AT(connect_timeout)},
+    {"socket-timeout", OPT_TIME, 0, DAYS, 0, AT(socket_timeout)},
+    {"queue-timeout", OPT_TIME, 0, DAYS, 0, AT(queue_timeout)},
+    {"response-socket-timeout", OPT_TIME, 0, DAYS, 0, AT(response_socket_timeout)},
+    {"response-flush-delay", OPT_MILLIS, 0, 60, 5, AT(response_flush_delay)},
+    {"listen-backlog", OPT_COUNT, 0, 65535, 100, AT(listen_backlog)},
+    {"socket-user", OPT_USER, NONE, AT(socket_user)},
+    {"send-buffer-size", OPT_SIZE, 512, GIB, 0, AT(send_buffer_size)},
+    {"receive-buffer-size", OPT_SIZE, 512, GIB, 0, AT(receive_buffer_size)},
+    {"header-buffer-size", OPT_SIZE, 8192, GIB, 0, AT(header_buffer_size)},
+    {"request-buffer-size", OPT_SIZE, 1024, 16 * MIB, 64 * 1024, AT(request_buffer_size)},
+    {"request-spool-size", OPT_SIZE, 0, 1024 * GIB, GIB, AT(request_spool_size)},
+    {"response-buffer-size", OPT_SIZE, 0, 1024 * GIB, 64 * MIB, AT(response_buffer_size)},
+    {"script-user", OPT_USER, NONE, AT(script_user)},
+    {"script-group", OPT_GROUP, NONE, AT(script_group)},
+    {"cpu-time-limit", OPT_TIME, 0, 365 * DAYS, 0, AT(cpu_time_limit)},
+    {"cpu-priority", OPT_COUNT, -20, 19, 0, AT(cpu_priority)},
+    {"memory-limit", OPT_SIZE, 0, 1024 * GIB, 0, AT(memory_limit)},
+    {"virtual-memory-limit", OPT_SIZE, 0, 1024 * GIB, 0, AT(virtual_memory_limit)},
+    {"server-metrics", OPT_FLAG, NONE, AT(server_metrics)},
+    {NULL, OPT_COUNT, NONE, 0},
 };
 
 static const option *find_option(const char *name)
@@ -73,15 +107,76 @@ static const char *unknown_option(apr_pool_t *p, const char *name)
                         near ? near : "", all);
 }
 
-static const char *set_number(apr_pool_t *p, const option *o, const char *value, int *at)
-{
-    char *end;
-    long number = strtol(value, &end, 10);
+typedef struct unit {
+    const char *name;
+    apr_int64_t factor;
+} unit;
 
-    if (*value < '0' || *value > '9' || *end || number < o->min || number > o->max)
-        return apr_psprintf(p, "%s=%s is not a number from %d to %d; for example %s=%d", o->name, value, o->min, o->max,
-                            o->name, o->preset ? o->preset : o->max < 60 ? o->max : 60);
-    *at = (int)number;
+static const unit count_units[] = {{"", 1}, {NULL, 0}};
+static const unit size_units[] = {{"", 1}, {"K", 1024}, {"M", MIB}, {"G", GIB}, {NULL, 0}};
+/* In microseconds, as APR counts. */
+static const unit time_units[] = {{"", 1000000}, {"s", 1000000}, {"ms", 1000}, {"min", 60000000}, {"h", 3600000000},
+                                  {"d", 86400000000}, {NULL, 0}};
+static const unit milli_units[] = {{"", 1000}, {"ms", 1000}, {"s", 1000000}, {NULL, 0}};
+
+/* Digits and a unit. 0, or -1: it is none, or too large. */
+static int read_number(const char *value, const unit *units, apr_int64_t *number)
+{
+    int is_negative = *value == '-';
+    const char *digits = value + is_negative;
+    size_t len = strspn(digits, "0123456789");
+
+    if (len == 0 || len > 12 || (is_negative && units != count_units))
+        return -1;
+    for (; units->name; units++)
+        if (!strcmp(digits + len, units->name)) {
+            *number = apr_atoi64(value) * units->factor;
+            return 0;
+        }
+    return -1;
+}
+
+static const char *valid_units(enum option_type type)
+{
+    switch (type) {
+    case OPT_SIZE:
+        return " bytes, or with K, M or G";
+    case OPT_TIME:
+        return " seconds, or with ms, s, min, h or d";
+    case OPT_MILLIS:
+        return " seconds, given in milliseconds or with ms or s";
+    default:
+        return "";
+    }
+}
+
+/* For counts, sizes and times. A size without a default may be 0, which means not given. */
+static const char *set_number(apr_pool_t *p, const option *o, const char *value, void *at)
+{
+    int is_time = o->type == OPT_TIME || o->type == OPT_MILLIS;
+    const unit *units = o->type == OPT_SIZE     ? size_units
+                        : o->type == OPT_TIME   ? time_units
+                        : o->type == OPT_MILLIS ? milli_units
+                                                : count_units;
+    apr_int64_t scale = is_time ? 1000000 : 1, number;
+
+    if (read_number(value, units, &number) < 0 ||
+        ((number < o->min * scale || number > o->max * scale) && !(o->type == OPT_SIZE && number == 0 && o->preset == 0)))
+        return apr_psprintf(p, "%s=%s is not a number from %" APR_INT64_T_FMT " to %" APR_INT64_T_FMT "%s; for example %s=%"
+                            APR_INT64_T_FMT, o->name, value, o->min, o->max, valid_units(o->type), o->name,
+                            o->preset ? o->preset : o->max < 60 ? o->max : o->min > 60 ? o->min : 60);
+    if (o->type == OPT_COUNT)
+        *(int *)at = (int)number;
+    else
+        *(apr_int64_t *)at = number;
+    return NULL;
+}
+
+static const char *set_flag(apr_pool_t *p, const option *o, const char *value, int *at)
+{
+    if (strcasecmp(value, "On") && strcasecmp(value, "Off"))
+        return apr_psprintf(p, "%s=%s: expected On or Off", o->name, value);
+    *at = !strcasecmp(value, "On");
     return NULL;
 }
 
@@ -93,6 +188,8 @@ static const char *check_text(apr_pool_t *p, const option *o, const char *value)
         return apr_psprintf(p, "%s=%s must be an absolute path", o->name, value);
     if (o->type == OPT_OCTAL && (strtol(value, &end, 8) > o->max || *end || *value < '0' || *value > '7'))
         return apr_psprintf(p, "%s=%s is not an octal number from 0 to 0777; for example %s=0027", o->name, value, o->name);
+    if (o->type == OPT_DECIMAL && (!(strtod(value, &end) > 0) || *end || strspn(value, "0123456789.") != strlen(value)))
+        return apr_psprintf(p, "%s=%s: expected seconds greater than 0, for example %s=0.005", o->name, value, o->name);
     if (o->type == OPT_USER && ap_uname2id(value) == 0)
         return apr_psprintf(p, "%s=%s: a daemon group must not run as root", o->name, value);
     if (o->type == OPT_GROUP)
@@ -105,6 +202,7 @@ static const char *set_option(apr_pool_t *p, wsgi_group *g, const char *word)
     const char *equals = strchr(word, '='), *value, *error;
     const option *o;
     char *name;
+    void *at;
 
     if (!equals)
         return apr_psprintf(p, "'%s' is not an option=value; there must be no space around the =", word);
@@ -115,31 +213,15 @@ static const char *set_option(apr_pool_t *p, wsgi_group *g, const char *word)
         return unknown_option(p, name);
     if (!*value)
         return apr_psprintf(p, "%s= needs a value", name);
-    if (o->type == OPT_INT) {
-        g->processes_given |= !strcmp(name, "processes");
-        return set_number(p, o, value, (int *)((char *)g + o->offset));
-    }
+    at = (char *)g + o->offset;
+    g->processes_given |= !strcmp(name, "processes");
+    if (o->type == OPT_FLAG)
+        return set_flag(p, o, value, at);
+    if (o->type < OPT_FLAG)
+        return set_number(p, o, value, at);
     error = check_text(p, o, value);
-    *(const char **)((char *)g + o->offset) = value;
+    *(const char **)at = value;
     return error;
-}
-
-/* The value of an option may be quoted: option="a b". ap_getword_conf() knows quotes only around the whole word. */
-static const char *next_word(apr_pool_t *p, const char **args)
-{
-    const char *at = *args, *equals, *value;
-    char *name;
-
-    while (apr_isspace(*at))
-        at++;
-    for (equals = at; *equals && !apr_isspace(*equals) && *equals != '='; equals++)
-        ;
-    if (*equals != '=' || (equals[1] != '"' && equals[1] != '\''))
-        return *args = at, ap_getword_conf(p, args);
-    name = apr_pstrmemdup(p, at, (apr_size_t)(equals + 1 - at));
-    *args = equals + 1;
-    value = ap_getword_conf(p, args);
-    return apr_pstrcat(p, name, value, NULL);
 }
 
 static wsgi_group *make_group(cmd_parms *cmd, const char *name, apr_array_header_t *groups)
@@ -153,9 +235,14 @@ static wsgi_group *make_group(cmd_parms *cmd, const char *name, apr_array_header
     g->listen_fd = g->path_fd = -1;
     g->preloads = apr_array_make(cmd->pool, 2, sizeof(const char *));
     g->main_groups = apr_array_make(cmd->pool, 2, sizeof(const char *));
-    for (const option *o = options; o->name; o++)
-        if (o->type == OPT_INT)
-            *(int *)((char *)g + o->offset) = o->preset;
+    for (const option *o = options; o->name; o++) {
+        void *at = (char *)g + o->offset;
+
+        if (o->type == OPT_COUNT)
+            *(int *)at = (int)o->preset;
+        else if (o->type < OPT_FLAG)
+            *(apr_int64_t *)at = o->preset * (o->type == OPT_TIME ? 1000000 : o->type == OPT_MILLIS ? 1000 : 1);
+    }
     return g;
 }
 
@@ -170,6 +257,15 @@ static wsgi_group *find_in(apr_array_header_t *groups, const char *name)
     return NULL;
 }
 
+int wsgi_group_is_visible(const wsgi_group *g, const server_rec *s)
+{
+    const server_rec *owner = g->server;
+
+    if (!owner->is_virtual || owner == s)
+        return 1;
+    return owner->server_hostname && s->server_hostname && !strcmp(owner->server_hostname, s->server_hostname);
+}
+
 wsgi_group *wsgi_group_find(const char *name)
 {
     wsgi_server_config *c = wsgi_main_config();
@@ -177,23 +273,22 @@ wsgi_group *wsgi_group_find(const char *name)
     return c ? find_in(c->groups, name) : NULL;
 }
 
-/* All groups of a configuration, whichever server defines them, found through the pool of that configuration. */
-static apr_array_header_t *all_groups(cmd_parms *cmd)
+apr_array_header_t *wsgi_groups_defined(apr_pool_t *pconf)
 {
     static const char key[] = "httpd-wsgi:groups";
     apr_array_header_t *groups = NULL;
 
-    apr_pool_userdata_get((void **)&groups, key, cmd->pool);
+    apr_pool_userdata_get((void **)&groups, key, pconf);
     if (!groups) {
-        groups = apr_array_make(cmd->pool, 4, sizeof(wsgi_group *));
-        apr_pool_userdata_setn(groups, key, NULL, cmd->pool);
+        groups = apr_array_make(pconf, 4, sizeof(wsgi_group *));
+        apr_pool_userdata_setn(groups, key, NULL, pconf);
     }
     return groups;
 }
 
 const char *wsgi_group_define(cmd_parms *cmd, const char *args)
 {
-    apr_array_header_t *groups = all_groups(cmd);
+    apr_array_header_t *groups = wsgi_groups_defined(cmd->pool);
     const char *name = ap_getword_conf(cmd->pool, &args), *error = NULL;
     wsgi_group *g, *other = find_in(groups, name);
 
@@ -204,7 +299,7 @@ const char *wsgi_group_define(cmd_parms *cmd, const char *args)
                             other->where);
     g = make_group(cmd, name, groups);
     while (!error && *args) {
-        const char *word = next_word(cmd->pool, &args);
+        const char *word = wsgi_next_word(cmd->pool, &args);
 
         if (*word)
             error = set_option(cmd->pool, g, word);

@@ -149,8 +149,13 @@ const char *wsgi_expand(apr_pool_t *p, const char *value, const server_rec *s, c
         return "";
     if (!strcmp(value, "%{SERVER}") || !strcmp(value, "%{HOST}"))
         return wsgi_server_name(p, s);
-    if (!strcmp(value, "%{RESOURCE}"))
-        return apr_pstrcat(p, wsgi_server_name(p, s), "|", script_name, NULL);
+    if (!strcmp(value, "%{RESOURCE}")) {
+        char *path = apr_pstrdup(p, script_name);
+
+        if (!wsgi_main_config()->case_sensitive)
+            ap_str_tolower(path);
+        return apr_pstrcat(p, wsgi_server_name(p, s), "|", path, NULL);
+    }
     return value;
 }
 
@@ -208,18 +213,21 @@ static int check_file(request_rec *r, int from_alias)
     return OK;
 }
 
-/* A group of a virtual host serves only servers of the same name. */
-static int is_visible(const wsgi_group *g, const server_rec *s)
+static int is_allowed(const apr_array_header_t *groups, const char *name)
 {
-    const server_rec *owner = g->server;
-
-    if (!owner->is_virtual || owner == s)
-        return 1;
-    return owner->server_hostname && s->server_hostname && !strcmp(owner->server_hostname, s->server_hostname);
+    for (int i = 0; groups && i < groups->nelts; i++)
+        if (!strcmp(APR_ARRAY_IDX(groups, i, const char *), name))
+            return 1;
+    return groups == NULL;
 }
 
 static int find_group(request_rec *r, wsgi_target *t)
 {
+    if (!is_allowed(wsgi_dir_of(r)->restrict_process, t->process_group)) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0209: WSGIRestrictProcess does not allow %s here; add it to the list: %s",
+                      t->script, *t->process_group ? t->process_group : "%{GLOBAL} (embedded mode)");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     if (!*t->process_group) {
         if (wsgi_main_config()->restrict_embedded != 1)
             return OK;
@@ -235,7 +243,7 @@ static int find_group(request_rec *r, wsgi_target *t)
                       t->process_group);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    if (!is_visible(t->group, r->server)) {
+    if (!wsgi_group_is_visible(t->group, r->server)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       "WSGI0208: the daemon group '%s' of %s belongs to another virtual host (%s); define it outside of "
                       "<VirtualHost> to share it", t->process_group, t->group->where,

@@ -175,7 +175,7 @@ def test_a_group_of_another_virtual_host_is_refused(httpd: Httpd) -> None:
     ("conf", "parts"),
     [
         ("WSGIDaemonProcess d thread=5", ["unknown option 'thread'", "did you mean threads"]),
-        ("WSGIDaemonProcess d threads=abc", ["threads=abc is not a number from 1 to 10000"]),
+        ("WSGIDaemonProcess d threads=abc", ["threads=abc is not a number from 0 to 10000"]),
         ("WSGIDaemonProcess d threads=5s", ["threads=5s is not a number"]),
         ("WSGIDaemonProcess d threads = 5", ["no space around the ="]),
         ("WSGIDaemonProcess d processes=0", ["processes=0", "processes=1"]),

@@ -19,7 +19,7 @@ import traceback
 from types import ModuleType
 from typing import Any
 
-from httpd_wsgi import _runtime, api, logs
+from httpd_wsgi import _runtime, api, logs, restrict
 
 
 class Stale(Exception):
@@ -33,12 +33,63 @@ _locks_guard = threading.Lock()
 
 def setup(application_group: str, settings: dict[str, Any]) -> None:
     _settings.update(settings)
+    options = options_for(application_group)
     io.TextIOBase.register(_runtime.Stream)
     sys.stdout = _runtime.Stream("<stdout>")
     sys.stderr = _runtime.Stream("<stderr>")
     for name, module in api.modules(application_group, settings).items():
         sys.modules[name] = module
-    add_paths(settings.get("python_path") or "", settings.get("home") or "")
+    restrict.apply(options, _settings)
+    for path in options["python_paths"]:
+        add_paths(path, "")
+    add_paths("", settings.get("home") or "")
+    set_switch_interval(options, application_group)
+
+
+def options_for(application_group: str) -> dict[str, Any]:
+    """The options of one interpreter: the top level's, overridden by sections, the more specific ones last; later ones win.
+
+    Paths are not overridden but put in front of each other: "python_paths" has them in the order to add.
+    """
+    chosen = [
+        (("application_group" in section) + ("specific" in section), section)
+        for section in _settings.get("interpreters", [])
+        if section.get("application_group", application_group) == application_group
+    ]
+    options: dict[str, Any] = {}
+    paths = []
+    for _, section in sorted(chosen, key=lambda pair: pair[0]):
+        options.update(section)
+        if "switch_interval" in section:
+            options["switch_interval_is_own"] = "application_group" in section
+        if section.get("python_path"):
+            paths.append(section["python_path"])
+    return {**options, "python_paths": paths}
+
+
+def wants_own_gil(application_group: str) -> bool:
+    """For sub-interpreters; asked in the main interpreter."""
+    if options_for(application_group).get("own_gil") != "1":
+        return False
+    if sys.version_info >= (3, 12):
+        return True
+    version = ".".join(map(str, sys.version_info[:2]))
+    logs.log(logs.WARNING, f"WSGI0802: WSGIPerInterpreterGIL needs Python 3.12 or newer; this is {version}, so it has no effect")
+    return False
+
+
+def set_switch_interval(options: dict[str, Any], application_group: str) -> None:
+    seconds = options.get("switch_interval") or _settings.get("switch_interval")
+    if not seconds:
+        return
+    if application_group and options.get("switch_interval_is_own") and options.get("own_gil") != "1":
+        logs.log(
+            logs.WARNING,
+            f"WSGI0803: WSGISwitchInterval for application group {application_group} has no effect: "
+            "it shares its lock with other interpreters; see WSGIPerInterpreterGIL",
+        )
+        return
+    sys.setswitchinterval(float(seconds))
 
 
 def add_paths(python_path: str, home: str) -> None:
@@ -61,6 +112,8 @@ def add_paths(python_path: str, home: str) -> None:
 
 
 def module_name(script: str) -> str:
+    if not _settings.get("case_sensitive", True):
+        script = script.lower()
     return "_mod_wsgi_" + hashlib.md5(os.fsencode(script), usedforsecurity=False).hexdigest()
 
 
@@ -156,6 +209,8 @@ def _strip(formatted: traceback.TracebackException, here: str, seen: set[int]) -
 
 def shutdown() -> None:
     """What CPython does when an interpreter ends: non-daemon threads, then atexit. Called once."""
+    if not _settings.get("destroy_interpreter", True):
+        return
     for function in reversed(getattr(threading, "_threading_atexits", [])):
         function()
     for thread in threading.enumerate():

@@ -72,6 +72,7 @@ class Policy:
     processes: int
     shutdown_timeout: float
     startup_timeout: float = 0.0
+    is_service: bool = False  # workers end when their work is done and are started again a second later
     workers: dict[int, Worker] = field(default_factory=dict)
     failures: int = 0
     next_start: float = 0.0
@@ -100,6 +101,8 @@ class Policy:
             worker.kill_at = now + self.shutdown_timeout if self.shutdown_timeout > 0 else None
         elif after is State.GONE:
             del self.workers[number]
+            if before is State.SERVING and self.is_service:
+                self.next_start = now + 1
             if before is State.STARTING and not self.stopping:
                 self.next_start = now + BACK_OFF[min(self.failures, len(BACK_OFF) - 1)]
                 self.failures += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +25,50 @@ class GroupSettings:
     log_level: int = 6
     multiprocess: bool = False
     home: str = ""
-    python_path: str = ""
     display_name: str = ""
     umask: str = ""
-    shutdown_timeout: float = 5.0
+    case_sensitive: bool = True
+    destroy_interpreter: bool = True
+    optimize: int = 0
+    dont_write_bytecode: bool = False
+    hash_seed: str = ""
+    switch_interval: str = ""
+    warnings: tuple[str, ...] = ()
+    interpreters: tuple[dict[str, str], ...] = ()
+    maximum_requests: int = 0
+    cpu_priority: int = 0
+    server_metrics: bool = False
     startup_timeout: float = 0.0
+    shutdown_timeout: float = 5.0
     graceful_timeout: float = 15.0
+    eviction_timeout: float = 0.0
+    deadlock_timeout: float = 300.0
+    inactivity_timeout: float = 0.0
+    request_timeout: float = 0.0
+    interrupt_timeout: float = 0.0
+    restart_interval: float = 0.0
+    queue_timeout: float = 0.0
+    cpu_time_limit: float = 0.0
+    stack_size: int = 0
+    memory_limit: int = 0
+    virtual_memory_limit: int = 0
     main_groups: tuple[str, ...] = ()
     preloads: tuple[Preload, ...] = ()
     raw: bytes = field(default=b"", repr=False)
 
 
-_INTEGERS = {"processes", "threads", "log_level"}
-_SECONDS = {"shutdown_timeout", "startup_timeout", "graceful_timeout"}
-_TEXTS = {"group", "where", "package_dir", "home", "python_path", "display_name", "umask"}
+_PLAIN = {"int": int, "float": float, "str": str, "bool": lambda value: value == "1"}
+# Records that are one value each; the repeated ones have types of their own.
+_CONVERTERS = {item.name: _PLAIN[str(item.type)] for item in fields(GroupSettings) if str(item.type) in _PLAIN}
+
+
+def parse_interpreter(value: str) -> dict[str, str]:
+    """The options of one record; "application_group" is absent where they are for any."""
+    selector, *lines = value.split("\n")
+    options = dict(line.split("=", 1) for line in lines)
+    if selector.startswith("="):
+        options["application_group"] = selector[1:]
+    return options
 
 
 def parse(data: bytes) -> GroupSettings:
@@ -46,18 +76,18 @@ def parse(data: bytes) -> GroupSettings:
     values: dict[str, object] = {}
     main_groups: list[str] = []
     preloads: list[Preload] = []
+    warnings: list[str] = []
+    interpreters: list[dict[str, str]] = []
     for item in data.split(b"\0"):
         name, equals, value = os.fsdecode(item).partition("=")
         if not equals:
             continue
-        if name in _INTEGERS:
-            values[name] = int(value)
-        elif name in _SECONDS:
-            values[name] = float(value)
-        elif name in _TEXTS:
-            values[name] = value
-        elif name == "multiprocess":
-            values[name] = value == "1"
+        if name in _CONVERTERS:
+            values[name] = _CONVERTERS[name](value)
+        elif name == "warning":
+            warnings.append(value)
+        elif name == "interpreter":
+            interpreters.append(parse_interpreter(value))
         elif name == "main_group":
             main_groups.append(value)
         elif name == "preload":
@@ -66,6 +96,8 @@ def parse(data: bytes) -> GroupSettings:
         **values,  # type: ignore[arg-type]
         main_groups=tuple(main_groups),
         preloads=tuple(preloads),
+        warnings=tuple(warnings),
+        interpreters=tuple(interpreters),
         raw=data,
     )
 
@@ -89,6 +121,22 @@ def runtime_settings(settings: GroupSettings) -> dict[str, object]:
         "main_is_first": not settings.preloads and not settings.main_groups,
         "embedded": False,
         "package_dir": settings.package_dir,
-        "python_path": settings.python_path,
         "home": settings.home,
+        "case_sensitive": settings.case_sensitive,
+        "destroy_interpreter": settings.destroy_interpreter,
+        "switch_interval": settings.switch_interval,
+        "interpreters": list(settings.interpreters),
+    }
+
+
+def embedded(data: bytes, threads: int, processes: int) -> dict[str, object]:
+    """The same for an Apache child."""
+    return {
+        **runtime_settings(parse(data)),
+        "threads": threads,
+        "processes": processes,
+        "multiprocess": True,
+        "main_groups": [""],
+        "main_is_first": False,
+        "embedded": True,
     }

@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import sys
+import sysconfig
 import time
 from dataclasses import dataclass
 
@@ -47,10 +48,22 @@ def describe_exit(status: int) -> str:
     return f"was killed by signal {-code} ({name})"
 
 
+def python_options(config: settings.GroupSettings) -> list[str]:
+    """What the WSGIPython… directives mean on a command line."""
+    options = ["-" + "O" * config.optimize] if config.optimize else []
+    options += ["-B"] if config.dont_write_bytecode else []
+    for warning in config.warnings:
+        options += ["-W", warning]
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        wanted = any(section.get("free_threading") == "1" for section in config.interpreters)
+        options += ["-X", f"gil={0 if wanted else 1}"]
+    return options
+
+
 class Supervisor:
     def __init__(self, config: settings.GroupSettings) -> None:
         self.config = config
-        self.policy = Policy(config.processes, config.shutdown_timeout, config.startup_timeout)
+        self.policy = Policy(config.processes, config.shutdown_timeout, config.startup_timeout, is_service=config.threads == 0)
         self.processes: dict[int, Process] = {}
         self.selector = selectors.DefaultSelector()
         self.board = mmap.mmap(FD_BOARD, BOARD_SIZE)
@@ -69,9 +82,10 @@ class Supervisor:
             (os.POSIX_SPAWN_DUP2, theirs.fileno(), FD_LIFELINE),
             (os.POSIX_SPAWN_DUP2, memory, FD_SETTINGS),
         ]
-        argv = [sys.executable, self.boot, "worker", TITLE_ROOM]
+        argv = [sys.executable, *python_options(self.config), self.boot, "worker", TITLE_ROOM]
+        environment = {**os.environ, "PYTHONHASHSEED": self.config.hash_seed} if self.config.hash_seed else os.environ
         try:
-            pid = os.posix_spawn(sys.executable, argv, os.environ, file_actions=actions, setsigmask=[])
+            pid = os.posix_spawn(sys.executable, argv, environment, file_actions=actions, setsigmask=[])
         finally:
             theirs.close()
             os.close(memory)

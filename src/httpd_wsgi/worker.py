@@ -57,10 +57,30 @@ def finish(config: settings.GroupSettings, threads: list[threading.Thread]) -> N
     """Returns when all requests are done; the supervisor ends the wait with SIGKILL after shutdown-timeout."""
     for thread in threads:
         thread.join()
+    if not config.destroy_interpreter:
+        os._exit(0)
     if _runtime.end_interpreters() > 0:
         # CPython cannot finalise safely while sub-interpreters with foreign threads exist.
         interpreter.shutdown()
         os._exit(0)
+
+
+def serve_nothing(config: settings.GroupSettings, control: Control) -> int:
+    """A group with threads=0 exists for its import scripts, which run in the main thread; the process ends with the last of them."""
+
+    def leave(*_: object) -> None:
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+    threading.Thread(target=control.watch, args=(lambda: os.kill(os.getpid(), signal.SIGTERM),), daemon=True).start()
+    if title := process_title(config):
+        _runtime.set_process_title(os.fsencode(title))
+    _runtime.configure(settings.runtime_settings(config))
+    control.ready = True
+    control.tell("ready")
+    for item in config.preloads:
+        _runtime.preload(item.application_group, item.script, item.callable)
+    return 0
 
 
 def main() -> int:
@@ -84,6 +104,8 @@ def main() -> int:
         os.write(stop_write, (1).to_bytes(8, sys.byteorder))
         control.tell(f"stale {script}")
 
+    if config.threads == 0:
+        return serve_nothing(config, control)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop_accepting())
     threading.Thread(target=control.watch, args=(stop_accepting,), name="wsgi-control", daemon=True).start()

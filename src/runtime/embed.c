@@ -4,17 +4,38 @@
 #include <stdio.h>
 #include <string.h>
 
-static PyObject *text_or_none(const char *text)
-{
-    return text ? PyUnicode_DecodeFSDefault(text) : Py_NewRef(Py_None);
-}
-
+/* The dictionary for interpreter.setup(), made of the records that a daemon would get, too. */
 static PyObject *settings_of(const wire_embed_config *config)
 {
-    return Py_BuildValue("{s:s,s:i,s:i,s:O,s:[s],s:O,s:O,s:N,s:N}", "process_group", "", "threads", config->threads,
-                         "processes", config->processes, "multiprocess", Py_True, "main_groups", "", "main_is_first",
-                         Py_False, "embedded", Py_True, "package_dir", text_or_none(config->package_dir), "python_path",
-                         text_or_none(config->python_path));
+    PyObject *module = PyImport_ImportModule("httpd_wsgi.settings"), *settings = NULL;
+
+    if (module)
+        settings = PyObject_CallMethod(module, "embedded", "y#ii", config->settings, (Py_ssize_t)config->settings_len,
+                                       config->threads, config->processes);
+    Py_XDECREF(module);
+    return settings;
+}
+
+/* The options of python: -O, -B, -W and PYTHONHASHSEED. */
+static PyStatus set_options(PyConfig *py, const wire_embed_config *config)
+{
+    PyStatus status = PyStatus_Ok();
+
+    if (config->optimize > 0)
+        py->optimization_level = config->optimize;
+    if (config->dont_write_bytecode)
+        py->write_bytecode = 0;
+    if (config->hash_seed) {
+        py->use_hash_seed = strcmp(config->hash_seed, "random") != 0;
+        py->hash_seed = py->use_hash_seed ? strtoul(config->hash_seed, NULL, 10) : 0;
+    }
+    for (int i = 0; i < config->nwarnings && !PyStatus_Exception(status); i++) {
+        wchar_t *filter = Py_DecodeLocale(config->warnings[i], NULL);
+
+        status = filter ? PyWideStringList_Append(&py->warnoptions, filter) : PyStatus_NoMemory();
+        PyMem_RawFree(filter);
+    }
+    return status;
 }
 
 /* As `<home>/bin/python` would start, but without its signal handlers: signals are Apache's. */
@@ -32,6 +53,8 @@ static int initialise(const wire_embed_config *config, char *err, size_t err_len
         status = PyConfig_SetBytesString(&py, &py.executable, config->python_exe);
     if (!PyStatus_Exception(status))
         status = PyConfig_SetBytesArgv(&py, 1, argv);
+    if (!PyStatus_Exception(status))
+        status = set_options(&py, config);
     if (!PyStatus_Exception(status))
         status = Py_InitializeFromConfig(&py);
     PyConfig_Clear(&py);
@@ -65,6 +88,11 @@ static int start(const wire_embed_config *config, char *err, size_t err_len)
     return rc;
 }
 
+static int preload(const char *application_group, const char *script)
+{
+    return rt_preload(application_group, script, "") ? 0 : -1;
+}
+
 static void stop(void)
 {
     rt_interp_shutdown_all(1);
@@ -77,6 +105,7 @@ const wire_runtime httpd_wsgi_runtime = {
     .block_magic = WIRE_BLOCK_MAGIC,
     .python_version = PY_VERSION,
     .start = start,
+    .preload = preload,
     .run = rt_request_run,
     .stop = stop,
 };

@@ -170,6 +170,9 @@ PyObject *rt_environ_build(const rt_held *held, rt_request *rq)
         goto malformed;
     if (put_wsgi_keys(environ, rq) < 0)
         goto fail;
+    if (rq->head.flags & WIRE_RQ_APACHE_REQUEST && rq->ops->apache_request &&
+        put_new(environ, "apache.request_rec", PyCapsule_New(rq->ops->apache_request(rq->ctx), NULL, NULL)) < 0)
+        goto fail;
     return environ;
 
 malformed:

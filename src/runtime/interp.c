@@ -194,6 +194,45 @@ static PyObject *settings_from(const char *text, size_t len)
     return dict;
 }
 
+/* Does the configuration give this group a GIL of its own? In the main interpreter. */
+static int wants_own_gil(const char *group, size_t len)
+{
+    PyObject *module = PyImport_ImportModule("httpd_wsgi.interpreter"), *answer = NULL;
+    int wanted;
+
+    if (module)
+        answer = PyObject_CallMethod(module, "wants_own_gil", "s#", group, (Py_ssize_t)len);
+    wanted = answer && PyObject_IsTrue(answer) == 1;
+    if (!answer)
+        PyErr_Print();
+    Py_XDECREF(module);
+    Py_XDECREF(answer);
+    return wanted;
+}
+
+/* A new interpreter, which this thread is then attached to; NULL: still to the old one. */
+static PyThreadState *new_interpreter(int own_gil)
+{
+#if PY_VERSION_HEX >= 0x030c0000
+    PyThreadState *tstate = NULL;
+    PyInterpreterConfig config = {
+        .use_main_obmalloc = !own_gil,
+        .allow_fork = 1,
+        .allow_exec = 1,
+        .allow_threads = 1,
+        .allow_daemon_threads = 1,
+        .check_multi_interp_extensions = own_gil,
+        .gil = own_gil ? PyInterpreterConfig_OWN_GIL : PyInterpreterConfig_SHARED_GIL,
+    };
+    PyStatus status = Py_NewInterpreterFromConfig(&tstate, &config);
+
+    return PyStatus_Exception(status) ? NULL : tstate;
+#else
+    (void)own_gil;
+    return Py_NewInterpreter();
+#endif
+}
+
 /* With create_lock, without the GIL. */
 static rt_interp *create(const char *group, size_t len)
 {
@@ -207,9 +246,8 @@ static rt_interp *create(const char *group, size_t len)
     if (in && text)
         in->name = strndup(group, len);
     if (in && in->name)
-        tstate = Py_NewInterpreter(); /* now attached to it; one GIL for all */
+        tstate = new_interpreter(wants_own_gil(group, len));
     if (!tstate) {
-        PyThreadState_Swap(held.tstate);
         rt_logf(WIRE_CRIT, "WSGI0410: no interpreter could be created for application group %.*s", (int)len, group);
         free(in);
         free(text);
@@ -228,7 +266,9 @@ static rt_interp *create(const char *group, size_t len)
         in->st = NULL;
     }
     Py_XDECREF(settings);
-    PyThreadState_Swap(held.tstate);
+    Py_XDECREF(module);
+    PyEval_SaveThread(); /* the new interpreter's lock may be another than the main one's */
+    PyEval_RestoreThread(held.tstate);
     rt_leave(&held);
 
     pthread_mutex_lock(&table_lock);

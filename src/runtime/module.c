@@ -195,7 +195,13 @@ static int exec_module(PyObject *module)
 }
 
 /* The state lives as long as its interpreter; request threads use it without a reference to the module. */
-static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, exec_module}, {0, NULL}};
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, exec_module},
+#if PY_VERSION_HEX >= 0x030c0000
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+    {0, NULL},
+};
 
 static struct PyModuleDef module_def = {
     PyModuleDef_HEAD_INIT,

@@ -349,7 +349,9 @@ int rt_preload(const char *group, const char *script, const char *callable)
     if (path)
         module = PyObject_CallFunction(in->st->load, "OLO", path, (long long)0, Py_False);
     Py_XDECREF(path);
-    if (!module) {
+    if (!module && rt_the_process.threads == 0 && PyErr_ExceptionMatches(PyExc_SystemExit)) {
+        PyErr_Clear(); /* how a service ends when it is told to */
+    } else if (!module) {
         char what[512];
 
         snprintf(what, sizeof(what), "%s could not be loaded before the first request (callable %s)", script, callable);

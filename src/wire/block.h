@@ -60,6 +60,7 @@ enum wire_block_flag {
     WIRE_RQ_HEAD = 1u << 5,        /* the client asked with HEAD, whatever REQUEST_METHOD says */
     WIRE_RQ_MODULE = 1u << 6,
     WIRE_RQ_HTTP10 = 1u << 7,      /* no chunked and no interim answer possible */
+    WIRE_RQ_APACHE_REQUEST = 1u << 9, /* WSGIPassApacheRequest On, embedded only */
     WIRE_RQ_TLS = 1u << 8          /* the connection to Apache is TLS, whatever environ says */
 };
 

@@ -13,7 +13,7 @@
 
 #include "block.h"
 
-#define WIRE_CONTRACT_VERSION 2
+#define WIRE_CONTRACT_VERSION 3
 #define WIRE_RUNTIME_SYMBOL   "httpd_wsgi_runtime"
 
 /* Levels of log(): the numbers of APLOG_*, which are syslog's. */
@@ -63,6 +63,8 @@ typedef struct wire_ops {
     int (*send_hints)(void *ctx, const wire_response *response);
     /* A variable of mod_ssl, like SSL_CLIENT_S_DN. Bytes of the value, of which at most len are stored in buf; -1: not known. */
     int64_t (*lookup_tls)(void *ctx, const char *name, size_t name_len, char *buf, size_t len);
+    /* Embedded mode with WIRE_RQ_APACHE_REQUEST: the request_rec. NULL: there is none. */
+    void *(*apache_request)(void *ctx);
     /* One record per line; lines of one call stay together. No newline at the end. Never fails. */
     void (*log)(void *ctx, int level, const char *text, size_t len);
 } wire_ops;
@@ -83,7 +85,12 @@ enum wire_outcome {
 typedef struct wire_embed_config {
     const char *package_dir;  /* directory of the Python package httpd_wsgi */
     const char *python_exe;   /* <home>/bin/python: decides prefix, venv and sys.path, as if it had been started */
-    const char *python_path;  /* WSGIPythonPath, ':'-separated */
+    const char *settings;     /* records as in wire/group.h */
+    size_t settings_len;
+    const char *hash_seed;    /* "random" or a number; NULL: Python's own choice */
+    const char *const *warnings; /* filters as for python -W */
+    int nwarnings;
+    int optimize, dont_write_bytecode;
     int threads;              /* MPM threads per child */
     int processes;
     void (*log)(int level, const char *text, size_t len); /* as wire_ops.log(), to the server's error log; any thread */
@@ -96,6 +103,9 @@ typedef struct wire_runtime {
 
     /* Once per process, before run(). 0, or -1 with a sentence in err. Starts the interpreter; returns without the GIL. */
     int (*start)(const wire_embed_config *config, char *err, size_t err_len);
+
+    /* Loads a script before any request, in the calling thread. 0, or -1 with the reason logged. */
+    int (*preload)(const char *application_group, const char *script);
 
     /* Runs one request; any thread. block must stay valid until it returns. */
     enum wire_outcome (*run)(const char *block, size_t len, const wire_ops *ops, void *ctx);

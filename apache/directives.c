@@ -1,0 +1,442 @@
+/* directives.c - the directives as httpd reads them: one table, and a setter for each kind of value. */
+#include "config.h"
+
+#include "group.h"
+#include "proxies.h"
+
+#include <ap_regex.h>
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <stdlib.h>
+
+APLOG_USE_MODULE(wsgi);
+
+/* ---- name=value options ---- */
+
+typedef struct named_value {
+    const char *name;   /* NULL ends a table */
+    const char **value;
+} named_value;
+
+static const char *unknown_option(cmd_parms *cmd, const char *word, const char *name, const named_value *table)
+{
+    const char *names[8], *near, *all = "";
+    int n = 0;
+
+    for (; table->name; table++) {
+        names[n++] = table->name;
+        all = apr_pstrcat(cmd->pool, all, *all ? ", " : "", table->name, "=", NULL);
+    }
+    names[n] = NULL;
+    near = wsgi_nearest(cmd->pool, name, names);
+    return apr_psprintf(cmd->pool, "%s: option '%s' is not valid%s%s%s; valid are %s, each with a value and without space around "
+                        "the =", cmd->cmd->name, word, near ? ", did you mean " : "", near ? near : "", near ? "=" : "", all);
+}
+
+static const char *read_options(cmd_parms *cmd, const char *args, const named_value *table)
+{
+    while (*args) {
+        const char *word = wsgi_next_word(cmd->pool, &args), *equals = strchr(word, '='), *name;
+        const named_value *option = table;
+
+        if (!*word)
+            continue;
+        name = equals ? apr_pstrmemdup(cmd->pool, word, (apr_size_t)(equals - word)) : word;
+        while (option->name && strcmp(option->name, name))
+            option++;
+        if (!option->name || !equals || !equals[1])
+            return unknown_option(cmd, word, name, table);
+        *option->value = equals + 1;
+    }
+    return NULL;
+}
+
+static const char *read_flag(cmd_parms *cmd, const char *name, const char *value, int *flag)
+{
+    if (!value)
+        return NULL;
+    if (strcasecmp(value, "On") && strcasecmp(value, "Off"))
+        return apr_psprintf(cmd->pool, "%s: %s=%s: expected On or Off", cmd->cmd->name, name, value);
+    *flag = !strcasecmp(value, "On");
+    return NULL;
+}
+
+static const char *global_or_null(const char *value)
+{
+    return value ? wsgi_global_name(value) : NULL;
+}
+
+/* ---- mapping ---- */
+
+static int is_spelled_out(const char *name)
+{
+    return name && !strstr(name, "%{");
+}
+
+/* An alias that says where it runs is loaded before its first request. */
+static void import_alias(cmd_parms *cmd, const wsgi_alias *alias)
+{
+    if (is_spelled_out(alias->process_group) && is_spelled_out(alias->application_group) && !strchr(alias->target, '$') &&
+        alias->target[strlen(alias->target) - 1] != '/') {
+        wsgi_import *import = apr_array_push(wsgi_server_of(cmd->server)->imports);
+
+        *import = (wsgi_import){alias->target, alias->process_group, alias->application_group, alias->where, cmd->server};
+    }
+}
+
+static const char *add_alias(cmd_parms *cmd, const char *args, int is_match)
+{
+    wsgi_alias *alias = apr_array_push(wsgi_server_of(cmd->server)->aliases);
+    const char *location = ap_getword_conf(cmd->pool, &args), *target = ap_getword_conf(cmd->pool, &args), *error, *pass = NULL;
+    const named_value options[] = {
+        {"process-group", &alias->process_group},
+        {"application-group", &alias->application_group},
+        {"callable-object", &alias->callable},
+        {"pass-authorization", &pass},
+        {NULL, NULL},
+    };
+
+    if (!*location || !*target)
+        return apr_psprintf(cmd->pool, "%s needs a %s and a file or directory", cmd->cmd->name,
+                            is_match ? "regular expression" : "URL path");
+    alias->target = is_match ? target : ap_server_root_relative(cmd->pool, target);
+    alias->pass_authorization = WSGI_UNSET;
+    alias->where = wsgi_where(cmd);
+    if (is_match) {
+        alias->regex = ap_pregcomp(cmd->pool, location, AP_REG_EXTENDED);
+        if (!alias->regex)
+            return apr_psprintf(cmd->pool, "%s: '%s' is not a valid regular expression", cmd->cmd->name, location);
+    } else {
+        alias->location = location;
+        if (*location != '/')
+            return apr_psprintf(cmd->pool, "%s: the URL path '%s' must begin with /", cmd->cmd->name, location);
+    }
+    error = read_options(cmd, args, options);
+    if (!error)
+        error = read_flag(cmd, "pass-authorization", pass, &alias->pass_authorization);
+    alias->process_group = global_or_null(alias->process_group);
+    alias->application_group = global_or_null(alias->application_group);
+    if (!error)
+        import_alias(cmd, alias);
+    return error;
+}
+
+static const char *set_script_alias(cmd_parms *cmd, void *unused, const char *args)
+{
+    (void)unused;
+    return add_alias(cmd, args, 0);
+}
+
+static const char *set_script_alias_match(cmd_parms *cmd, void *unused, const char *args)
+{
+    (void)unused;
+    return add_alias(cmd, args, 1);
+}
+
+static const char *set_daemon_process(cmd_parms *cmd, void *unused, const char *args)
+{
+    (void)unused;
+    return wsgi_group_define(cmd, args);
+}
+
+static const char *add_import(cmd_parms *cmd, void *unused, const char *args)
+{
+    wsgi_import *import = apr_array_push(wsgi_server_of(cmd->server)->imports);
+    const named_value options[] = {
+        {"process-group", &import->process_group}, {"application-group", &import->application_group}, {NULL, NULL}};
+    const char *path = ap_getword_conf(cmd->pool, &args), *error;
+
+    (void)unused;
+    memset(import, 0, sizeof(*import));
+    import->script = ap_server_root_relative(cmd->pool, path);
+    import->where = wsgi_where(cmd);
+    import->server = cmd->server;
+    error = read_options(cmd, args, options);
+    if (!error && (!*path || !import->process_group || !import->application_group))
+        error = apr_psprintf(cmd->pool, "%s needs a file, process-group= and application-group=, for example "
+                             "process-group=shop application-group=%%{GLOBAL}", cmd->cmd->name);
+    import->process_group = global_or_null(import->process_group);
+    import->application_group = global_or_null(import->application_group);
+    return error;
+}
+
+static const char *add_allowed_group(cmd_parms *cmd, void *dir, const char *args)
+{
+    wsgi_dir_config *c = dir;
+
+    c->restrict_process = apr_array_make(cmd->pool, 4, sizeof(const char *));
+    while (*args) {
+        const char *name = ap_getword_conf(cmd->pool, &args);
+
+        if (*name)
+            APR_ARRAY_PUSH(c->restrict_process, const char *) = wsgi_global_name(name);
+    }
+    return NULL;
+}
+
+/* ---- the main server ---- */
+
+/* A string of the main server; info is the offset. */
+static const char *set_global_string(cmd_parms *cmd, void *unused, const char *value)
+{
+    const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)unused;
+    if (!error)
+        *(const char **)((char *)wsgi_server_of(cmd->server) + (apr_size_t)cmd->info) = value;
+    return error;
+}
+
+static const char *set_global_path(cmd_parms *cmd, void *unused, const char *value)
+{
+    return set_global_string(cmd, unused, ap_server_root_relative(cmd->pool, value));
+}
+
+static const char *set_global_flag(cmd_parms *cmd, void *unused, int on)
+{
+    const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)unused;
+    if (!error)
+        *(int *)((char *)wsgi_server_of(cmd->server) + (apr_size_t)cmd->info) = on;
+    return error;
+}
+
+static const char *set_optimize(cmd_parms *cmd, void *unused, const char *value)
+{
+    const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)unused;
+    if (!error && (*value < '0' || *value > '2' || value[1]))
+        error = apr_psprintf(cmd->pool, "%s %s: expected 0, 1 or 2", cmd->cmd->name, value);
+    if (!error)
+        wsgi_server_of(cmd->server)->optimize = *value - '0';
+    return error;
+}
+
+static const char *set_hash_seed(cmd_parms *cmd, void *unused, const char *value)
+{
+    const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    char *end;
+
+    (void)unused;
+    if (!error && *value && strcmp(value, "random") &&
+        (!apr_isdigit(*value) || apr_strtoi64(value, &end, 10) > 4294967295 || *end))
+        error = apr_psprintf(cmd->pool, "%s %s: expected random or a number from 0 to 4294967295", cmd->cmd->name, value);
+    if (!error)
+        wsgi_server_of(cmd->server)->hash_seed = *value ? value : "random";
+    return error;
+}
+
+static const char *add_warning(cmd_parms *cmd, void *unused, const char *value)
+{
+    const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)unused;
+    if (!error)
+        APR_ARRAY_PUSH(wsgi_server_of(cmd->server)->warnings, const char *) = value;
+    return error;
+}
+
+/* ---- interpreters: top level, or the section that is being read ---- */
+
+static wsgi_interpreter_options *section; /* while the configuration is read, one thread */
+
+static wsgi_interpreter_options *options_of(cmd_parms *cmd)
+{
+    return section ? section : &wsgi_server_of(cmd->server)->base;
+}
+
+static const char *set_interpreter_flag(cmd_parms *cmd, void *unused, int on)
+{
+    const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)unused;
+    if (!error)
+        *(int *)((char *)options_of(cmd) + (apr_size_t)cmd->info) = on;
+    return error;
+}
+
+static const char *set_interpreter_path(cmd_parms *cmd, void *unused, const char *value)
+{
+    const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)unused;
+    if (!error)
+        options_of(cmd)->python_path = value;
+    return error;
+}
+
+static const char *set_switch_interval(cmd_parms *cmd, void *unused, const char *value)
+{
+    const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    char *end;
+
+    (void)unused;
+    if (!error && (!(strtod(value, &end) > 0) || *end || strspn(value, "0123456789.") != strlen(value)))
+        error = apr_psprintf(cmd->pool, "%s %s: expected seconds greater than 0, for example 0.005", cmd->cmd->name, value);
+    if (!error)
+        options_of(cmd)->switch_interval = value;
+    return error;
+}
+
+static const char *read_section(cmd_parms *cmd, void *dir, const char *args)
+{
+    const char *end = strrchr(args, '>'), *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    wsgi_interpreter_options *o;
+    named_value selectors[3] = {{"process-group", NULL}, {"application-group", NULL}, {NULL, NULL}};
+
+    if (error)
+        return error;
+    if (!end || section)
+        return apr_psprintf(cmd->pool, "%s%s", cmd->cmd->name, section ? "> cannot be nested" : "> directive missing closing '>'");
+    o = apr_array_push(wsgi_server_of(cmd->server)->interpreter_options);
+    wsgi_interpreter_options_init(o);
+    selectors[0].value = &o->process_group;
+    selectors[1].value = &o->application_group;
+    error = read_options(cmd, apr_pstrmemdup(cmd->pool, args, (apr_size_t)(end - args)), selectors);
+    o->process_group = global_or_null(o->process_group);
+    o->application_group = global_or_null(o->application_group);
+    if (error)
+        return error;
+    section = o;
+    error = ap_walk_config(cmd->directive->first_child, cmd, dir);
+    section = NULL;
+    return error;
+}
+
+/* ---- directives without effect ---- */
+
+/* Known from mod_wsgi of some age, so a configuration with them still loads; info says why nothing happens. */
+static const char *accept_obsolete(cmd_parms *cmd, void *unused, const char *args)
+{
+    (void)unused;
+    (void)args;
+    if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG || ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST)
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, cmd->server, "WSGI0221: %s: %s has no effect and can be removed: %s",
+                     wsgi_where(cmd), cmd->cmd->name, (const char *)cmd->info);
+    return NULL;
+}
+
+/* ---- directories ---- */
+
+/* A string per directory; info is the offset. */
+static const char *set_dir_string(cmd_parms *cmd, void *dir, const char *value)
+{
+    *(const char **)((char *)dir + (apr_size_t)cmd->info) = value;
+    return NULL;
+}
+
+static const char *set_map_head(cmd_parms *cmd, void *dir, const char *value)
+{
+    wsgi_dir_config *c = dir;
+
+    if (!strcasecmp(value, "On"))
+        c->map_head = WSGI_HEAD_ON;
+    else if (!strcasecmp(value, "Off"))
+        c->map_head = WSGI_HEAD_OFF;
+    else if (!strcasecmp(value, "Auto"))
+        c->map_head = WSGI_HEAD_AUTO;
+    else
+        return apr_psprintf(cmd->pool, "%s %s: expected On, Off or Auto", cmd->cmd->name, value);
+    return NULL;
+}
+
+static const char *add_trusted_header(cmd_parms *cmd, void *dir, const char *name)
+{
+    return wsgi_proxies_add_header(cmd, &((wsgi_dir_config *)dir)->trusted_headers, name);
+}
+
+static const char *add_trusted_proxy(cmd_parms *cmd, void *dir, const char *network)
+{
+    return wsgi_proxies_add_network(cmd, &((wsgi_dir_config *)dir)->trusted_proxies, network);
+}
+
+#define IN_SERVER(f) ((void *)APR_OFFSETOF(wsgi_server_config, f))
+#define IN_DIR(f)    ((void *)APR_OFFSETOF(wsgi_dir_config, f))
+#define IN_INTERP(f) ((void *)APR_OFFSETOF(wsgi_interpreter_options, f))
+#define CTX_G        RSRC_CONF               /* main server only, checked by the setter */
+#define CTX_S        RSRC_CONF               /* main server and virtual hosts */
+#define CTX_D        (RSRC_CONF | ACCESS_CONF)
+#define CTX_FILEINFO OR_FILEINFO
+#define CTX_ANY      OR_ALL
+#define OBSOLETE(name, why) AP_INIT_RAW_ARGS(name, accept_obsolete, (void *)(why), CTX_ANY, "no effect")
+
+const command_rec wsgi_commands[] = {
+    AP_INIT_RAW_ARGS("WSGIScriptAlias", set_script_alias, NULL, CTX_S,
+                     "URL path, script file or directory, and options"),
+    AP_INIT_RAW_ARGS("WSGIScriptAliasMatch", set_script_alias_match, NULL, CTX_S,
+                     "regular expression for the URL path, script file or directory, and options"),
+    AP_INIT_RAW_ARGS("WSGIDaemonProcess", set_daemon_process, NULL, CTX_S, "name of the daemon group, and options"),
+    AP_INIT_TAKE1("WSGIProcessGroup", set_dir_string, IN_DIR(process_group), CTX_D, "name of a daemon group, or %{GLOBAL}"),
+    AP_INIT_TAKE1("WSGIApplicationGroup", set_dir_string, IN_DIR(application_group), CTX_D,
+                  "name of an interpreter, or %{GLOBAL}"),
+    AP_INIT_TAKE1("WSGICallableObject", set_dir_string, IN_DIR(callable), CTX_FILEINFO,
+                  "name of the application object in the script"),
+    AP_INIT_FLAG("WSGIPassAuthorization", ap_set_flag_slot, IN_DIR(pass_authorization), CTX_FILEINFO,
+                 "On to pass the Authorization header to the application"),
+    AP_INIT_FLAG("WSGIScriptReloading", ap_set_flag_slot, IN_DIR(script_reloading), CTX_FILEINFO,
+                 "Off to ignore changes of script files"),
+    AP_INIT_FLAG("WSGIChunkedRequest", ap_set_flag_slot, IN_DIR(chunked_request), CTX_FILEINFO,
+                 "Off to refuse request bodies of unknown length"),
+    AP_INIT_FLAG("WSGIRequestBuffering", ap_set_flag_slot, IN_DIR(request_buffering), CTX_FILEINFO,
+                 "Off to let a daemon's application read the request body while it arrives"),
+    AP_INIT_FLAG("WSGIResponseBuffering", ap_set_flag_slot, IN_DIR(response_buffering), CTX_FILEINFO,
+                 "Off to let a daemon's application wait for slow clients"),
+    AP_INIT_FLAG("WSGIErrorOverride", ap_set_flag_slot, IN_DIR(error_override), CTX_FILEINFO,
+                 "On to replace the application's error pages by Apache's"),
+    AP_INIT_FLAG("WSGIEnableSendfile", ap_set_flag_slot, IN_DIR(enable_sendfile), CTX_FILEINFO,
+                 "On to let the kernel send the files of wsgi.file_wrapper"),
+    AP_INIT_TAKE1("WSGIMapHEADToGET", set_map_head, NULL, CTX_FILEINFO, "On, Off or Auto"),
+    AP_INIT_ITERATE("WSGITrustedProxyHeaders", add_trusted_header, NULL, CTX_FILEINFO,
+                    "names of request headers that trusted proxies set"),
+    AP_INIT_ITERATE("WSGITrustedProxies", add_trusted_proxy, NULL, CTX_FILEINFO, "addresses and networks of trusted proxies"),
+    AP_INIT_TAKE1("WSGIPythonHome", set_global_path, IN_SERVER(python_home), CTX_G,
+                  "prefix of a Python installation or virtual environment"),
+    AP_INIT_TAKE1("WSGIPythonPath", set_interpreter_path, NULL, CTX_G, "directories for sys.path, separated by ':'"),
+    AP_INIT_TAKE1("WSGIPythonOptimize", set_optimize, NULL, CTX_G, "0, 1 or 2"),
+    AP_INIT_TAKE1("WSGIPythonHashSeed", set_hash_seed, NULL, CTX_G, "random, or a number"),
+    AP_INIT_TAKE1("WSGIPythonWarnings", add_warning, NULL, CTX_G, "a warning filter, as for python -W"),
+    AP_INIT_FLAG("WSGIDontWriteBytecode", set_global_flag, IN_SERVER(dont_write_bytecode), CTX_G, "On to write no .pyc files"),
+    AP_INIT_FLAG("WSGIDestroyInterpreter", set_global_flag, IN_SERVER(destroy_interpreter), CTX_G,
+                 "Off to end processes without atexit functions and without waiting for threads"),
+    AP_INIT_FLAG("WSGICaseSensitivity", set_global_flag, IN_SERVER(case_sensitive), CTX_G,
+                 "Off where file names differ in more than case"),
+    AP_INIT_FLAG("WSGIServerMetrics", set_global_flag, IN_SERVER(server_metrics), CTX_G,
+                 "On to let embedded applications see Apache's scoreboard"),
+    AP_INIT_TAKE1("WSGISwitchInterval", set_switch_interval, NULL, CTX_G, "seconds"),
+    AP_INIT_FLAG("WSGIRestrictStdin", set_interpreter_flag, IN_INTERP(restrict_stdin), CTX_G, "On to make sys.stdin unusable"),
+    AP_INIT_FLAG("WSGIRestrictStdout", set_interpreter_flag, IN_INTERP(restrict_stdout), CTX_G, "On to make sys.stdout unusable"),
+    AP_INIT_FLAG("WSGIRestrictSignal", set_interpreter_flag, IN_INTERP(restrict_signal), CTX_G,
+                 "Off to let applications install signal handlers"),
+    AP_INIT_FLAG("WSGIPerInterpreterGIL", set_interpreter_flag, IN_INTERP(own_gil), CTX_G,
+                 "On to give sub-interpreters a lock of their own (Python 3.12)"),
+    AP_INIT_FLAG("WSGIFreeThreading", set_interpreter_flag, IN_INTERP(free_threading), CTX_G,
+                 "On to run a free-threaded Python without its lock"),
+    AP_INIT_RAW_ARGS("<WSGIInterpreterOptions", read_section, NULL, CTX_G, "options for the interpreters of a group"),
+    AP_INIT_RAW_ARGS("WSGIImportScript", add_import, NULL, CTX_S, "file to load when a process starts, and where"),
+    AP_INIT_RAW_ARGS("WSGIRestrictProcess", add_allowed_group, NULL, CTX_D, "names of the daemon groups that may be chosen"),
+    AP_INIT_FLAG("WSGIPassApacheRequest", ap_set_flag_slot, IN_DIR(pass_apache_request), CTX_D,
+                 "On to pass apache.request_rec in embedded mode"),
+    AP_INIT_FLAG("WSGIIgnoreActivity", ap_set_flag_slot, IN_DIR(ignore_activity), CTX_FILEINFO,
+                 "On for requests that do not count for inactivity-timeout"),
+    AP_INIT_TAKE1("WSGISocketPrefix", set_global_string, IN_SERVER(socket_prefix), CTX_G,
+                  "path prefix under which sockets are created"),
+    AP_INIT_FLAG("WSGIRestrictEmbedded", set_global_flag, IN_SERVER(restrict_embedded), CTX_G,
+                 "On to refuse requests that would run in Apache's own processes"),
+    OBSOLETE("WSGIAcceptMutex", "workers share one socket without a mutex"),
+    OBSOLETE("WSGISocketRotation", "sockets have no names that could change"),
+    OBSOLETE("WSGIPythonEggs", "Python has no egg cache any more"),
+    OBSOLETE("WSGILazyInitialization", "Apache's processes always load Python only when a request needs it"),
+    OBSOLETE("WSGINewRelicConfigFile", "start the agent in the WSGI script, as its documentation says"),
+    OBSOLETE("WSGINewRelicEnvironment", "start the agent in the WSGI script, as its documentation says"),
+    OBSOLETE("WSGIUserAuthoritative", "httpd 2.4 asks the providers of AuthBasicProvider in their order"),
+    OBSOLETE("WSGIGroupAuthoritative", "httpd 2.4 combines groups with RequireAny and RequireAll"),
+    OBSOLETE("WSGIVerboseDebugging", "use LogLevel wsgi:debug"),
+    OBSOLETE("WSGITelemetryService", "metrics are on the status page and in the mod_wsgi module"),
+    OBSOLETE("WSGITelemetryOptions", "metrics are on the status page and in the mod_wsgi module"),
+    OBSOLETE("WSGISlowRequests", "stacks of slow requests go to the log by themselves"),
+    {NULL, {NULL}, NULL, 0, 0, NULL},
+};

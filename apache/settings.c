@@ -1,0 +1,126 @@
+#include "settings.h"
+
+#include <apr_strings.h>
+#include <http_log.h>
+#include <http_main.h>
+
+APLOG_USE_MODULE(wsgi);
+
+static void put_bytes(apr_array_header_t *out, const char *text, apr_size_t len)
+{
+    for (apr_size_t i = 0; i < len; i++)
+        APR_ARRAY_PUSH(out, char) = text[i];
+}
+
+static void put(apr_array_header_t *out, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    put_bytes(out, name, strlen(name));
+    put_bytes(out, "=", 1);
+    put_bytes(out, value, strlen(value) + 1);
+}
+
+static void put_int(apr_array_header_t *out, apr_pool_t *p, const char *name, int value)
+{
+    put(out, name, apr_itoa(p, value));
+}
+
+static void put_seconds(apr_array_header_t *out, apr_pool_t *p, const char *name, apr_interval_time_t value)
+{
+    put(out, name, apr_psprintf(p, "%.3f", (double)value / 1e6));
+}
+
+static void put_size(apr_array_header_t *out, apr_pool_t *p, const char *name, apr_int64_t bytes)
+{
+    put(out, name, apr_psprintf(p, "%" APR_INT64_T_FMT, bytes));
+}
+
+static const char *flag_line(apr_pool_t *p, const char *name, int flag)
+{
+    return flag == WSGI_UNSET ? "" : apr_psprintf(p, "\n%s=%d", name, flag);
+}
+
+static const char *text_line(apr_pool_t *p, const char *name, const char *value)
+{
+    return value ? apr_pstrcat(p, "\n", name, "=", value, NULL) : "";
+}
+
+/* "interpreter=application_group" with a line for each option that is set; "*" is any interpreter. */
+static void put_interpreter(apr_array_header_t *out, apr_pool_t *p, const wsgi_interpreter_options *o, const char *python_path)
+{
+    put(out, "interpreter",
+        apr_pstrcat(p, o->application_group ? "=" : "*", o->application_group ? o->application_group : "",
+                    o->process_group ? "\nspecific=1" : "", text_line(p, "python_path", python_path),
+                    text_line(p, "switch_interval", o->switch_interval), flag_line(p, "restrict_stdin", o->restrict_stdin),
+                    flag_line(p, "restrict_stdout", o->restrict_stdout), flag_line(p, "restrict_signal", o->restrict_signal),
+                    flag_line(p, "own_gil", o->own_gil), flag_line(p, "free_threading", o->free_threading), NULL));
+}
+
+static void put_interpreters(apr_array_header_t *out, apr_pool_t *p, const wsgi_server_config *c, const wsgi_group *g)
+{
+    const char *group = g ? g->name : "";
+
+    /* The top level's path is for embedded mode; a daemon group has python-path=. */
+    put_interpreter(out, p, &c->base, g ? g->python_path : c->base.python_path);
+    for (int i = 0; i < c->interpreter_options->nelts; i++) {
+        const wsgi_interpreter_options *o = &APR_ARRAY_IDX(c->interpreter_options, i, wsgi_interpreter_options);
+
+        if (!o->process_group || !strcmp(o->process_group, group))
+            put_interpreter(out, p, o, o->python_path);
+    }
+}
+
+static void put_group(apr_array_header_t *out, apr_pool_t *p, const wsgi_group *g)
+{
+    put(out, "where", g->where);
+    put_int(out, p, "processes", g->processes);
+    put_int(out, p, "threads", g->threads);
+    put_int(out, p, "multiprocess", g->processes_given);
+    put(out, "home", g->home);
+    put(out, "display_name", g->display_name);
+    put_int(out, p, "maximum_requests", g->maximum_requests);
+    put_int(out, p, "cpu_priority", g->cpu_priority);
+    put_int(out, p, "server_metrics", g->server_metrics);
+    put_seconds(out, p, "startup_timeout", g->startup_timeout);
+    put_seconds(out, p, "shutdown_timeout", g->shutdown_timeout);
+    put_seconds(out, p, "graceful_timeout", g->graceful_timeout);
+    put_seconds(out, p, "eviction_timeout", g->eviction_timeout);
+    put_seconds(out, p, "deadlock_timeout", g->deadlock_timeout);
+    put_seconds(out, p, "inactivity_timeout", g->inactivity_timeout);
+    put_seconds(out, p, "request_timeout", g->request_timeout);
+    put_seconds(out, p, "interrupt_timeout", g->interrupt_timeout);
+    put_seconds(out, p, "restart_interval", g->restart_interval);
+    put_seconds(out, p, "queue_timeout", g->queue_timeout);
+    put_seconds(out, p, "cpu_time_limit", g->cpu_time_limit);
+    put_size(out, p, "stack_size", g->stack_size);
+    put_size(out, p, "memory_limit", g->memory_limit);
+    put_size(out, p, "virtual_memory_limit", g->virtual_memory_limit);
+    put(out, "switch_interval", g->switch_interval);
+    for (int i = 0; i < g->main_groups->nelts; i++)
+        put(out, "main_group", APR_ARRAY_IDX(g->main_groups, i, const char *));
+    for (int i = 0; i < g->preloads->nelts; i++)
+        put(out, "preload", APR_ARRAY_IDX(g->preloads, i, const char *));
+}
+
+const char *wsgi_settings_build(apr_pool_t *p, const wsgi_group *g, apr_size_t *len)
+{
+    const wsgi_server_config *c = wsgi_main_config();
+    apr_array_header_t *out = apr_array_make(p, 1024, 1);
+
+    put(out, "group", g ? g->name : "");
+    put(out, "package_dir", wsgi_package_dir());
+    put_int(out, p, "log_level", ap_get_server_module_loglevel(g ? g->server : ap_server_conf, APLOG_MODULE_INDEX));
+    put_int(out, p, "case_sensitive", c->case_sensitive);
+    put_int(out, p, "destroy_interpreter", c->destroy_interpreter);
+    put_int(out, p, "optimize", c->optimize);
+    put_int(out, p, "dont_write_bytecode", c->dont_write_bytecode);
+    put(out, "hash_seed", c->hash_seed);
+    for (int i = 0; i < c->warnings->nelts; i++)
+        put(out, "warning", APR_ARRAY_IDX(c->warnings, i, const char *));
+    put_interpreters(out, p, c, g);
+    if (g)
+        put_group(out, p, g);
+    *len = (apr_size_t)out->nelts;
+    return out->elts;
+}
