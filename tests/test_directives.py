@@ -89,7 +89,8 @@ def test_sections_override_for_the_interpreters_they_name(httpd: Httpd, mode: st
 
 def test_restrict_process(httpd: Httpd, mode: str) -> None:
     allowed = "d" if mode == "embedded" else "%{GLOBAL} other"
-    httpd.start(GROUP + alias(mode, mount="/a") + alias(mode, mount="/b") + f"<Location /a>\nWSGIRestrictProcess {allowed}\n</Location>")
+    aliases = alias(mode, mount="/a") + alias(mode, mount="/b")
+    httpd.start(GROUP + aliases + f"<Location /a>\nWSGIRestrictProcess {allowed}\n</Location>")
     assert requests.get(httpd.url("/a"), timeout=20).status_code == 500
     assert requests.get(httpd.url("/b"), timeout=20).status_code == 200
     httpd.expect("WSGI0209")
@@ -126,8 +127,8 @@ def test_interpreters_with_a_lock_of_their_own(httpd: Httpd, mode: str) -> None:
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="needs an older Python")
 def test_a_lock_of_their_own_needs_a_newer_python(httpd: Httpd, mode: str) -> None:
-    conf = "WSGIPerInterpreterGIL On\n" + GROUP
-    httpd.start("ServerLimit 1\n" + conf + alias(mode, "application-group=a", mount="/a") + alias(mode, "application-group=b", mount="/b"))
+    aliases = alias(mode, "application-group=a", mount="/a") + alias(mode, "application-group=b", mount="/b")
+    httpd.start("ServerLimit 1\nWSGIPerInterpreterGIL On\n" + GROUP + aliases)
     with ThreadPoolExecutor(2) as pool:
         groups = pool.map(lambda path: requests.get(httpd.url(path), timeout=20).json()["group"], ("/a", "/b"))
     assert list(groups) == ["a", "b"]
@@ -141,7 +142,8 @@ def test_case_sensitivity(httpd: Httpd, mode: str) -> None:
 
 
 def test_destroy_interpreter_off_skips_atexit(httpd: Httpd, mode: str) -> None:
-    (httpd.app / "bye.py").write_text("import atexit\natexit.register(print, 'good bye')\n" + (httpd.app / "hello.py").read_text())
+    hello = (httpd.app / "hello.py").read_text()
+    (httpd.app / "bye.py").write_text("import atexit\natexit.register(print, 'good bye')\n" + hello)
     httpd.start("WSGIDestroyInterpreter Off\n" + GROUP + alias(mode, script="bye.py"))
     assert requests.get(httpd.url("/"), timeout=20).status_code == 200
     httpd.stop()
