@@ -43,9 +43,9 @@ def intercept_signal() -> None:
 
 def apply(options: dict[str, str], settings: dict[str, Any]) -> None:
     if options.get("restrict_stdin") == "1":
-        sys.stdin = Restricted("sys.stdin")  # type: ignore[assignment]
+        sys.stdin = Restricted("sys.stdin")
     if options.get("restrict_stdout") == "1":
-        sys.stdout = Restricted("sys.stdout")  # type: ignore[assignment]
+        sys.stdout = Restricted("sys.stdout")
     is_service = not settings.get("embedded") and settings.get("threads") == 0
     if options.get("restrict_signal", "1") == "1" and not is_service:
         intercept_signal()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 
 
@@ -57,7 +58,7 @@ class GroupSettings:
     raw: bytes = field(default=b"", repr=False)
 
 
-_PLAIN = {"int": int, "float": float, "str": str, "bool": lambda value: value == "1"}
+_PLAIN: dict[str, Callable[[str], object]] = {"int": int, "float": float, "str": str, "bool": lambda value: value == "1"}
 # Records that are one value each; the repeated ones have types of their own.
 _CONVERTERS = {item.name: _PLAIN[str(item.type)] for item in fields(GroupSettings) if str(item.type) in _PLAIN}
 

@@ -66,7 +66,7 @@ def finish(config: settings.GroupSettings, threads: list[threading.Thread]) -> N
 
 
 def serve_nothing(config: settings.GroupSettings, control: Control) -> int:
-    """A group with threads=0 exists for its import scripts. They run in the main thread; the process ends with the last of them."""
+    """A group with threads=0 exists for its import scripts. They run in the main thread; the process ends with the last one."""
 
     def leave(*_: object) -> None:
         raise SystemExit(0)
