@@ -69,9 +69,10 @@ $(STATE)/lint-ready: $(VENV)/ready
 	$(BIN)/pip install -q ruff==0.8.4 mypy==1.14.0
 	@touch $@
 
-lint: $(STATE)/lint-ready $(STATE)/installed ## ruff, mypy, -Werror build (by installing), cppcheck, include check
+lint: $(STATE)/lint-ready $(STATE)/installed ## ruff, mypy, -Werror build (by installing), cppcheck, include and reference checks
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/mypy --cache-dir=$(STATE)/mypy
+	$(BIN)/python docs/reference.py --check
 	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability --suppress=unknownMacro \
 	  --suppress=missingIncludeSystem --suppress=missingReturn -Isrc -DAPLOG_USE_MODULE\(x\)= apache src/runtime src/wire
 	@! grep -nE 'Python\.h' apache/*.[ch] || { echo 'a Python header in apache/' >&2; exit 1; }

@@ -358,6 +358,7 @@ static const char *add_trusted_proxy(cmd_parms *cmd, void *dir, const char *netw
 #define IN_DIR(f)    ((void *)APR_OFFSETOF(wsgi_dir_config, f))
 #define IN_INTERP(f) ((void *)APR_OFFSETOF(wsgi_interpreter_options, f))
 #define CTX_G        RSRC_CONF               /* main server only, checked by the setter */
+#define CTX_I        RSRC_CONF               /* main server, and sections for interpreters */
 #define CTX_S        RSRC_CONF               /* main server and virtual hosts */
 #define CTX_D        (RSRC_CONF | ACCESS_CONF)
 #define CTX_FILEINFO OR_FILEINFO
@@ -395,7 +396,7 @@ const command_rec wsgi_commands[] = {
     AP_INIT_ITERATE("WSGITrustedProxies", add_trusted_proxy, NULL, CTX_FILEINFO, "addresses and networks of trusted proxies"),
     AP_INIT_TAKE1("WSGIPythonHome", set_global_path, IN_SERVER(python_home), CTX_G,
                   "prefix of a Python installation or virtual environment"),
-    AP_INIT_TAKE1("WSGIPythonPath", set_interpreter_path, NULL, CTX_G, "directories for sys.path, separated by ':'"),
+    AP_INIT_TAKE1("WSGIPythonPath", set_interpreter_path, NULL, CTX_I, "directories for sys.path, separated by ':'"),
     AP_INIT_TAKE1("WSGIPythonOptimize", set_optimize, NULL, CTX_G, "0, 1 or 2"),
     AP_INIT_TAKE1("WSGIPythonHashSeed", set_hash_seed, NULL, CTX_G, "random, or a number"),
     AP_INIT_TAKE1("WSGIPythonWarnings", add_warning, NULL, CTX_G, "a warning filter, as for python -W"),
@@ -406,14 +407,14 @@ const command_rec wsgi_commands[] = {
                  "Off where file names differ in more than case"),
     AP_INIT_FLAG("WSGIServerMetrics", set_global_flag, IN_SERVER(server_metrics), CTX_G,
                  "On to let embedded applications see Apache's scoreboard"),
-    AP_INIT_TAKE1("WSGISwitchInterval", set_switch_interval, NULL, CTX_G, "seconds"),
-    AP_INIT_FLAG("WSGIRestrictStdin", set_interpreter_flag, IN_INTERP(restrict_stdin), CTX_G, "On to make sys.stdin unusable"),
-    AP_INIT_FLAG("WSGIRestrictStdout", set_interpreter_flag, IN_INTERP(restrict_stdout), CTX_G, "On to make sys.stdout unusable"),
-    AP_INIT_FLAG("WSGIRestrictSignal", set_interpreter_flag, IN_INTERP(restrict_signal), CTX_G,
+    AP_INIT_TAKE1("WSGISwitchInterval", set_switch_interval, NULL, CTX_I, "seconds"),
+    AP_INIT_FLAG("WSGIRestrictStdin", set_interpreter_flag, IN_INTERP(restrict_stdin), CTX_I, "On to make sys.stdin unusable"),
+    AP_INIT_FLAG("WSGIRestrictStdout", set_interpreter_flag, IN_INTERP(restrict_stdout), CTX_I, "On to make sys.stdout unusable"),
+    AP_INIT_FLAG("WSGIRestrictSignal", set_interpreter_flag, IN_INTERP(restrict_signal), CTX_I,
                  "Off to let applications install signal handlers"),
-    AP_INIT_FLAG("WSGIPerInterpreterGIL", set_interpreter_flag, IN_INTERP(own_gil), CTX_G,
+    AP_INIT_FLAG("WSGIPerInterpreterGIL", set_interpreter_flag, IN_INTERP(own_gil), CTX_I,
                  "On to give sub-interpreters a lock of their own (Python 3.12)"),
-    AP_INIT_FLAG("WSGIFreeThreading", set_interpreter_flag, IN_INTERP(free_threading), CTX_G,
+    AP_INIT_FLAG("WSGIFreeThreading", set_interpreter_flag, IN_INTERP(free_threading), CTX_I,
                  "On to run a free-threaded Python without its lock"),
     AP_INIT_RAW_ARGS("<WSGIInterpreterOptions", read_section, NULL, CTX_G, "options for the interpreters of a group"),
     AP_INIT_RAW_ARGS("WSGIImportScript", add_import, NULL, CTX_S, "file to load when a process starts, and where"),
