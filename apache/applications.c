@@ -18,9 +18,14 @@ typedef struct application {
     int is_named; /* the configuration spells its application group out */
 } application;
 
-static int is_static(const char *name)
+/* Not so when each request decides: by its environment, or by which ServerAlias it names. */
+static int is_static(const server_rec *s, const char *name)
 {
-    return !name || strncmp(name, "%{ENV:", 6) != 0;
+    if (!name)
+        return 1;
+    if (!strcmp(name, "%{HOST}"))
+        return !s->names || s->names->nelts == 0;
+    return strncmp(name, "%{ENV:", 6) != 0;
 }
 
 /* What the sections of a server say for everything in it; sections for directories and locations are not looked into. */
@@ -38,12 +43,12 @@ static void add_application(apr_pool_t *p, apr_hash_t *by_group, server_rec *s, 
     apr_array_header_t *known;
     application *app;
 
-    if (!group || alias->regex || !is_static(group) || !is_static(app_group) || !is_static(callable))
+    if (!group || alias->regex || !is_static(s, group) || !is_static(s, app_group) || !is_static(s, callable))
         return;
     if (alias->target[strlen(alias->target) - 1] == '/')
         return; /* a directory: its scripts are not known yet */
     mount = wsgi_resource_path(p, alias->location, strlen(alias->location));
-    group = wsgi_expand(p, group, s, mount);
+    group = wsgi_expand(p, group, s, NULL, mount);
     if (!wsgi_group_find(group))
         return;
     known = apr_hash_get(by_group, group, APR_HASH_KEY_STRING);
@@ -54,7 +59,7 @@ static void add_application(apr_pool_t *p, apr_hash_t *by_group, server_rec *s, 
     app = apr_array_push(known);
     app->script = alias->target;
     app->callable = callable ? callable : "application";
-    app->application_group = wsgi_expand(p, app_group, s, mount);
+    app->application_group = wsgi_expand(p, app_group, s, NULL, mount);
     app->is_named = app_group && *app_group != '%';
 }
 

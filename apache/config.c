@@ -49,12 +49,29 @@ const char *wsgi_where(cmd_parms *cmd)
     return apr_psprintf(cmd->pool, "%s:%d", cmd->directive->filename, cmd->directive->line_num);
 }
 
-const char *wsgi_server_name(apr_pool_t *p, const server_rec *s)
+static const char *with_port(apr_pool_t *p, const server_rec *s, const char *name)
 {
-    const char *name = s->server_hostname ? s->server_hostname : "localhost";
     apr_port_t port = s->port ? s->port : s->addrs ? s->addrs->host_port : 0;
 
     return port == 0 || port == 80 || port == 443 ? name : apr_psprintf(p, "%s:%u", name, (unsigned)port);
+}
+
+const char *wsgi_server_name(apr_pool_t *p, const server_rec *s)
+{
+    return with_port(p, s, s->server_hostname ? s->server_hostname : "localhost");
+}
+
+const char *wsgi_host_name(apr_pool_t *p, const server_rec *s, const char *host)
+{
+    if (s->server_hostname && host && !strcasecmp(host, s->server_hostname))
+        return wsgi_server_name(p, s); /* a ServerName may be an alias, too, in another case */
+    for (int i = 0; host && s->names && i < s->names->nelts; i++) {
+        const char *alias = APR_ARRAY_IDX(s->names, i, const char *);
+
+        if (alias && !strcasecmp(host, alias))
+            return with_port(p, s, alias);
+    }
+    return wsgi_server_name(p, s);
 }
 
 const char *wsgi_python_of_home(apr_pool_t *p, const char *home)

@@ -103,6 +103,9 @@ const char *wsgi_where(cmd_parms *cmd);
 /* ServerName[:port unless 80 or 443], from the configuration alone. */
 const char *wsgi_server_name(apr_pool_t *p, const server_rec *s);
 
+/* The same with the ServerAlias that host is, if it is one that is spelled out. host may be NULL. */
+const char *wsgi_host_name(apr_pool_t *p, const server_rec *s, const char *host);
+
 /* "%{GLOBAL}" is the embedded group or main interpreter, whose name is "". */
 const char *wsgi_global_name(const char *value);
 

@@ -5,6 +5,9 @@
 #include "config.h"
 
 #include <apr_global_mutex.h>
+#include <apr_hash.h>
+#include <apr_strings.h>
+#include <apr_thread_mutex.h>
 #include <http_core.h>
 #include <http_log.h>
 #include <http_main.h>
@@ -16,6 +19,13 @@ APLOG_USE_MODULE(wsgi);
 
 static const char mutex_type[] = "wsgi-log";
 static apr_global_mutex_t *mutex; /* created by the parent, opened by each child */
+
+/* What was said already in this child. The table and its pool are used under the lock only. */
+static struct {
+    apr_thread_mutex_t *lock;
+    apr_pool_t *pool; /* with an allocator of its own, as the child's pool belongs to other threads, too */
+    apr_hash_t *subjects;
+} said;
 
 /* NUL would end the record; httpd itself escapes the other control characters. */
 static void log_line(request_rec *r, int level, const char *line, size_t len)
@@ -72,6 +82,20 @@ void wsgi_log_server(int level, const char *text, size_t len)
     log_together(NULL, level, text, len);
 }
 
+int wsgi_log_is_first(const server_rec *s, const char *subject)
+{
+    char key[512];
+    int first;
+
+    apr_snprintf(key, sizeof(key), "%pp %s", (const void *)s, subject);
+    apr_thread_mutex_lock(said.lock);
+    first = !apr_hash_get(said.subjects, key, APR_HASH_KEY_STRING);
+    if (first)
+        apr_hash_set(said.subjects, apr_pstrdup(said.pool, key), APR_HASH_KEY_STRING, "");
+    apr_thread_mutex_unlock(said.lock);
+    return first;
+}
+
 /* ---- hooks ---- */
 
 static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
@@ -90,8 +114,20 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     return ap_global_mutex_create(&mutex, NULL, mutex_type, NULL, s, pconf, 0) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
 }
 
+static void remember_nothing_said(apr_pool_t *p)
+{
+    apr_allocator_t *allocator;
+
+    apr_allocator_create(&allocator);
+    apr_pool_create_ex(&said.pool, p, NULL, allocator);
+    apr_allocator_owner_set(allocator, said.pool);
+    apr_thread_mutex_create(&said.lock, APR_THREAD_MUTEX_DEFAULT, said.pool);
+    said.subjects = apr_hash_make(said.pool);
+}
+
 static void child_init(apr_pool_t *p, server_rec *s)
 {
+    remember_nothing_said(p);
     if (mutex && apr_global_mutex_child_init(&mutex, apr_global_mutex_lockfile(mutex), p) != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "WSGI0317: the mutex %s cannot be opened; lines of different requests may mix "
                      "in this log (see the directive Mutex)", mutex_type);

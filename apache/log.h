@@ -11,6 +11,10 @@ void wsgi_log_request(request_rec *r, int level, const char *text, size_t len);
 /* The same for what belongs to no request. */
 void wsgi_log_server(int level, const char *text, size_t len);
 
+/* 1 the first time that this process asks for this server and subject, then 0: for hints that need no repetition. Subjects come from the
+ * configuration or are literals, so there is an end of them. */
+int wsgi_log_is_first(const server_rec *s, const char *subject);
+
 void wsgi_log_register_hooks(apr_pool_t *p);
 
 #endif

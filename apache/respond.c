@@ -1,5 +1,6 @@
 #include "respond.h"
 
+#include "authorization.h"
 #include "config.h"
 #include "wire/head.h"
 
@@ -99,6 +100,8 @@ void wsgi_respond_head(wsgi_respond *out, const wire_response *head)
     }
     if (head->content_length >= 0)
         ap_set_content_length(r, head->content_length);
+    if (head->status == HTTP_UNAUTHORIZED)
+        wsgi_authorization_hint(r);
     out->replaced = head->status >= 400 && wsgi_dir_of(r)->error_override == 1;
 }
 

@@ -1,5 +1,7 @@
 #include "target.h"
 
+#include "log.h"
+
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_log.h>
@@ -139,7 +141,7 @@ const char *wsgi_resource_path(apr_pool_t *p, const char *path, size_t len)
     return wsgi_collapse(p, path, len);
 }
 
-const char *wsgi_expand(apr_pool_t *p, const char *value, const server_rec *s, const char *script_name)
+const char *wsgi_expand(apr_pool_t *p, const char *value, const server_rec *s, const char *host, const char *script_name)
 {
     if (!value)
         value = "%{RESOURCE}";
@@ -147,8 +149,10 @@ const char *wsgi_expand(apr_pool_t *p, const char *value, const server_rec *s, c
         return value;
     if (!strcmp(value, "%{GLOBAL}"))
         return "";
-    if (!strcmp(value, "%{SERVER}") || !strcmp(value, "%{HOST}"))
+    if (!strcmp(value, "%{SERVER}"))
         return wsgi_server_name(p, s);
+    if (!strcmp(value, "%{HOST}"))
+        return wsgi_host_name(p, s, host);
     if (!strcmp(value, "%{RESOURCE}")) {
         char *path = apr_pstrdup(p, script_name);
 
@@ -159,15 +163,21 @@ const char *wsgi_expand(apr_pool_t *p, const char *value, const server_rec *s, c
     return value;
 }
 
-/* %{ENV:name} is looked up in the notes, the request's and the process's environment. */
-static const char *expand_env(request_rec *r, const char *value)
+/* The name in %{ENV:name}, or NULL. */
+static const char *variable_of(apr_pool_t *p, const char *value)
 {
     size_t len = value ? strlen(value) : 0;
-    const char *name, *found;
 
-    if (len < 8 || strncmp(value, "%{ENV:", 6) || value[len - 1] != '}')
+    return len < 8 || strncmp(value, "%{ENV:", 6) || value[len - 1] != '}' ? NULL : apr_pstrmemdup(p, value + 6, len - 7);
+}
+
+/* %{ENV:name} is looked up in the notes, the request's and the process's environment; as it is when it is nowhere. */
+static const char *expand_env(request_rec *r, const char *value)
+{
+    const char *name = variable_of(r->pool, value), *found;
+
+    if (!name)
         return value;
-    name = apr_pstrmemdup(r->pool, value + 6, len - 7);
     if (!(found = apr_table_get(r->notes, name)) && !(found = apr_table_get(r->subprocess_env, name)))
         found = getenv(name);
     return found ? found : value;
@@ -221,8 +231,27 @@ static int is_allowed(const apr_array_header_t *groups, const char *name)
     return groups == NULL;
 }
 
+/* A name that is still %{ENV:name} after expansion. The value replaces it, as in mod_wsgi. */
+static void warn_of_unset(request_rec *r, const char *what, const char *value, const char *instead)
+{
+    const char *name = variable_of(r->pool, value);
+
+    if (name && wsgi_log_is_first(r->server, apr_pstrcat(r->pool, what, value, NULL)))
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                      "WSGI0272: %s is %s, but the variable %s is not set for this request; going on with %s; set it with SetEnv, "
+                      "SetEnvIf or RewriteRule [E=] (said once per process)", what, value, name, instead);
+}
+
 static int find_group(request_rec *r, wsgi_target *t)
 {
+    const char *unset = variable_of(r->pool, t->process_group);
+
+    if (unset) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "WSGI0271: the process group of %s is %s, but the variable %s is not set for this request; set it with SetEnv, "
+                      "SetEnvIf or RewriteRule [E=]", t->script, t->process_group, unset);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     if (!is_allowed(wsgi_dir_of(r)->restrict_process, t->process_group)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0209: WSGIRestrictProcess does not allow %s here; add it to the list: %s",
                       t->script, *t->process_group ? t->process_group : "%{GLOBAL} (embedded mode)");
@@ -274,14 +303,18 @@ int wsgi_target_resolve(const wsgi_target **out, request_rec *r)
     t->script = r->filename;
     t->process_group = alias && alias->process_group ? alias->process_group : dir->process_group;
     t->process_group = t->process_group
-                           ? wsgi_expand(r->pool, expand_env(r, t->process_group), r->server, script_name) : "";
+                           ? wsgi_expand(r->pool, expand_env(r, t->process_group), r->server, r->hostname, script_name) : "";
     t->application_group = alias && alias->application_group ? alias->application_group : dir->application_group;
-    t->application_group = wsgi_expand(r->pool, expand_env(r, t->application_group), r->server, script_name);
-    t->callable = alias && alias->callable ? alias->callable : expand_env(r, dir->callable);
-    if (!t->callable || *t->callable == '%')
+    t->application_group = wsgi_expand(r->pool, expand_env(r, t->application_group), r->server, r->hostname, script_name);
+    if (*t->application_group == '%')
+        warn_of_unset(r, "the application group", t->application_group, "an interpreter of that very name");
+    t->callable = expand_env(r, alias && alias->callable ? alias->callable : dir->callable);
+    if (!t->callable || *t->callable == '%') {
+        warn_of_unset(r, "the callable object", t->callable, "'application'");
         t->callable = "application";
+    }
     t->pass_authorization =
-        alias && alias->pass_authorization != WSGI_UNSET ? alias->pass_authorization : dir->pass_authorization == 1;
+        alias && alias->pass_authorization != WSGI_UNSET ? alias->pass_authorization : dir->pass_authorization;
     t->script_reloading = dir->script_reloading != 0;
     *out = t;
     return find_group(r, t);

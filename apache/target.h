@@ -14,7 +14,7 @@ typedef struct wsgi_target {
     const char *application_group; /* "" for the main interpreter */
     const char *callable;
     wsgi_group *group;             /* NULL when embedded */
-    int pass_authorization;
+    int pass_authorization;        /* or WSGI_UNSET, see authorization.h */
     int script_reloading;
 } wsgi_target;
 
@@ -24,9 +24,9 @@ int wsgi_target_resolve(const wsgi_target **out, request_rec *r);
 void wsgi_target_register_hooks(apr_pool_t *p);
 
 /* Expands %{GLOBAL}, %{SERVER}, %{HOST}, %{RESOURCE}; other values come back as they are. NULL value: the default %{RESOURCE}
- * for application groups. script_name is the mount point. Derived from the configuration alone, never from the request, so a
- * client cannot make up names. */
-const char *wsgi_expand(apr_pool_t *p, const char *value, const server_rec *s, const char *script_name);
+ * for application groups. host is the request's (r->hostname), script_name the mount point. The host only chooses among the names that
+ * the configuration gives to s (ServerName, ServerAlias without wildcards), so a client cannot make up names. */
+const char *wsgi_expand(apr_pool_t *p, const char *value, const server_rec *s, const char *host, const char *script_name);
 
 /* len bytes of path with runs of slashes as one. */
 const char *wsgi_collapse(apr_pool_t *p, const char *path, size_t len);

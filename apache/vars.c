@@ -2,6 +2,7 @@
  * environment, the request headers, the CGI variables (RFC 3875 section 4.1), then what describes the request to the runtime. */
 #include "vars.h"
 
+#include "authorization.h"
 #include "proxies.h"
 
 #include <ap_mpm.h>
@@ -92,12 +93,11 @@ static size_t variable_name(char *out, size_t room, const char *header)
 static int passes(const builder *b, const char *header)
 {
     const core_dir_config *core = ap_get_core_module_config(b->r->per_dir_config);
-    int cgi_pass = core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON;
 
     if (!strcasecmp(header, "Authorization"))
-        return b->t->pass_authorization || cgi_pass;
+        return wsgi_authorization_passes(b->r, b->t);
     if (!strcasecmp(header, "Proxy-Authorization"))
-        return cgi_pass;
+        return core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON;
     return strcasecmp(header, "Proxy") != 0; /* HTTP_PROXY is what HTTP clients read their proxy from */
 }
 

@@ -109,12 +109,6 @@ def test_python_path(httpd: Httpd, mode: str) -> None:
     assert get(httpd, "/").text == "from the library"
 
 
-def test_authorization_is_passed_only_when_told(httpd: Httpd, mode: str) -> None:
-    httpd.start(conf_for(mode, "kitchen.py") + "\n<Location /environ>\nWSGIPassAuthorization On\n</Location>")
-    environ = requests.get(httpd.url("/environ"), auth=("a", "b"), timeout=10).json()
-    assert environ["HTTP_AUTHORIZATION"][1].startswith("Basic ")
-
-
 def test_a_missing_callable_is_explained(httpd: Httpd, mode: str) -> None:
     httpd.start(conf_for(mode, "hello.py") + "\nWSGICallableObject app")
     assert get(httpd, "/").status_code == 404

@@ -46,8 +46,8 @@ def test_environ_has_the_cgi_and_wsgi_keys_with_their_types(kitchen: Httpd) -> N
     assert value["QUERY_STRING"] == "x=1&y=%20" and value["REQUEST_URI"] == "/k/environ?x=1&y=%20"
     assert value["REQUEST_METHOD"] == "GET" and value["SERVER_PROTOCOL"] == "HTTP/1.1"
     assert value["SERVER_PORT"] == str(kitchen.port) and value["REMOTE_ADDR"] == "127.0.0.1"
-    assert value["HTTP_X_FOO"] == "bär"
-    assert not {"HTTP_X_BAD", "HTTP_AUTHORIZATION", "HTTP_PROXY", "CONTENT_TYPE", "PATH", "HTTPS"} & value.keys()
+    assert value["HTTP_X_FOO"] == "bär" and value["HTTP_AUTHORIZATION"] == "Basic x"
+    assert not {"HTTP_X_BAD", "HTTP_PROXY", "CONTENT_TYPE", "PATH", "HTTPS"} & value.keys()
     assert value["wsgi.version"] == [1, 0] and kind["wsgi.version"] == "tuple"
     assert value["wsgi.url_scheme"] == "http" and value["wsgi.run_once"] is False
     assert value["wsgi.multithread"] is True and value["wsgi.input_terminated"] is True
