@@ -113,7 +113,8 @@ static void add_imports(apr_pool_t *p, server_rec *s)
     for (int i = 0; i < imports->nelts; i++) {
         const wsgi_import *import = &APR_ARRAY_IDX(imports, i, wsgi_import);
         wsgi_group *g = *import->process_group ? wsgi_group_find(import->process_group) : NULL;
-        const char *record = apr_psprintf(p, "%s\n%s\n", import->application_group, import->script);
+        const char *record = apr_psprintf(p, "%s\n%s\n%s", import->application_group, import->script,
+                                          import->callable ? import->callable : "");
 
         if (g && !has_preload(g, record))
             APR_ARRAY_PUSH(g->preloads, const char *) = record;

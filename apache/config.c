@@ -110,6 +110,31 @@ const char *wsgi_global_name(const char *value)
     return strcmp(value, "%{GLOBAL}") == 0 ? "" : value;
 }
 
+/* Letters, digits and underscores, with dots between them. The end, or NULL. */
+static const char *skip_dotted_name(const char *at)
+{
+    for (;; at++) {
+        if (!apr_isalpha(*at) && *at != '_')
+            return NULL;
+        while (apr_isalnum(*at) || *at == '_')
+            at++;
+        if (*at != '.')
+            return at;
+    }
+}
+
+const char *wsgi_script_path(apr_pool_t *p, const char *script)
+{
+    const char *colon = skip_dotted_name(script), *end = colon && *colon == ':' ? skip_dotted_name(colon + 1) : NULL;
+
+    return end && (!*end || !strcmp(end, "()")) ? script : ap_server_root_relative(p, script);
+}
+
+int wsgi_is_module(const char *script)
+{
+    return *script != '/';
+}
+
 /* The value of an option may be quoted: option="a b". ap_getword_conf() knows quotes only around the whole word. */
 const char *wsgi_next_word(apr_pool_t *p, const char **args)
 {

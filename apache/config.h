@@ -15,7 +15,7 @@ typedef struct wsgi_group wsgi_group;
 typedef struct wsgi_alias {
     const char *location;          /* URL prefix; NULL for the Match form */
     ap_regex_t *regex;
-    const char *target;            /* file or directory, may hold $1 in the Match form */
+    const char *target;            /* file or directory, may hold $1 in the Match form; or "module:callable" */
     const char *process_group;     /* NULL: not given here */
     const char *application_group;
     const char *callable;
@@ -35,6 +35,7 @@ typedef struct wsgi_interpreter_options {
 /* One WSGIImportScript, or an alias whose groups are both spelled out. */
 typedef struct wsgi_import {
     const char *script, *process_group, *application_group;
+    const char *callable; /* NULL: loading is all, and a module:callable is called */
     const char *where;
     server_rec *server;
 } wsgi_import;
@@ -108,6 +109,12 @@ const char *wsgi_host_name(apr_pool_t *p, const server_rec *s, const char *host)
 
 /* "%{GLOBAL}" is the embedded group or main interpreter, whose name is "". */
 const char *wsgi_global_name(const char *value);
+
+/* The file, relative to ServerRoot; "module:callable" stays what it is. */
+const char *wsgi_script_path(apr_pool_t *p, const char *script);
+
+/* Is this "module:callable" rather than the path of a file? Paths are absolute here. */
+int wsgi_is_module(const char *script);
 
 /* The next argument; the value of name="a value" may be quoted. "" at the end. */
 const char *wsgi_next_word(apr_pool_t *p, const char **args);

@@ -82,7 +82,9 @@ static void import_alias(cmd_parms *cmd, const wsgi_alias *alias)
         alias->target[strlen(alias->target) - 1] != '/') {
         wsgi_import *import = apr_array_push(wsgi_server_of(cmd->server)->imports);
 
-        *import = (wsgi_import){alias->target, alias->process_group, alias->application_group, alias->where, cmd->server};
+        *import = (wsgi_import){.script = alias->target, .process_group = alias->process_group,
+                                .application_group = alias->application_group, .where = alias->where, .server = cmd->server,
+                                .callable = alias->callable ? alias->callable : "application"};
     }
 }
 
@@ -101,7 +103,7 @@ static const char *add_alias(cmd_parms *cmd, const char *args, int is_match)
     if (!*location || !*target)
         return apr_psprintf(cmd->pool, "%s needs a %s and a file or directory", cmd->cmd->name,
                             is_match ? "regular expression" : "URL path");
-    alias->target = is_match ? target : ap_server_root_relative(cmd->pool, target);
+    alias->target = is_match && strchr(target, '$') ? target : wsgi_script_path(cmd->pool, target);
     alias->pass_authorization = WSGI_UNSET;
     alias->where = wsgi_where(cmd);
     if (is_match) {
@@ -116,6 +118,9 @@ static const char *add_alias(cmd_parms *cmd, const char *args, int is_match)
     error = read_options(cmd, args, options);
     if (!error)
         error = read_flag(cmd, "pass-authorization", pass, &alias->pass_authorization);
+    if (!error && alias->callable && wsgi_is_module(alias->target) && !strchr(alias->target, '$'))
+        error = apr_psprintf(cmd->pool, "%s: %s names its callable already; remove callable-object=%s", cmd->cmd->name, target,
+                             alias->callable);
     alias->process_group = global_or_null(alias->process_group);
     alias->application_group = global_or_null(alias->application_group);
     if (!error)
@@ -150,7 +155,7 @@ static const char *add_import(cmd_parms *cmd, void *unused, const char *args)
 
     (void)unused;
     memset(import, 0, sizeof(*import));
-    import->script = ap_server_root_relative(cmd->pool, path);
+    import->script = wsgi_script_path(cmd->pool, path);
     import->where = wsgi_where(cmd);
     import->server = cmd->server;
     error = read_options(cmd, args, options);

@@ -325,7 +325,7 @@ static void run_imports(server_rec *s)
             const wsgi_import *import = &APR_ARRAY_IDX(imports, i, wsgi_import);
 
             if (!*import->process_group && is_loaded())
-                runtime->preload(import->application_group, import->script);
+                runtime->preload(import->application_group, import->script, import->callable ? import->callable : "");
         }
     }
 }

@@ -35,28 +35,26 @@ static size_t match_prefix(const char *uri, const char *prefix)
     return *u == '/' || *u == '\0' ? (size_t)(u - uri) : 0;
 }
 
-/* The file an alias leads to, or NULL. */
-static const char *alias_file(request_rec *r, const wsgi_alias *alias)
+/* The file or module an alias leads to; *rest is what of the path follows it. NULL: nowhere. */
+static const char *alias_target(request_rec *r, const wsgi_alias *alias, const char **rest)
 {
     ap_regmatch_t match[AP_MAX_REG_MATCH];
+    const char *target = alias->target;
     size_t len;
 
     if (alias->regex) {
-        const char *target;
-
         if (ap_regexec(alias->regex, r->uri, AP_MAX_REG_MATCH, match, 0))
             return NULL;
-        target = ap_pregsub(r->pool, alias->target, r->uri, AP_MAX_REG_MATCH, match);
-        if (!target)
-            return NULL;
-        return apr_pstrcat(r->pool, ap_server_root_relative(r->pool, target), r->uri + match[0].rm_eo, NULL);
+        *rest = r->uri + match[0].rm_eo;
+        if (!strchr(target, '$'))
+            return target;
+        target = ap_pregsub(r->pool, target, r->uri, AP_MAX_REG_MATCH, match);
+        return target ? ap_server_root_relative(r->pool, target) : NULL; /* never a module: the client would choose it */
     }
     len = match_prefix(r->uri, alias->location);
-    if (len == 0)
-        return NULL;
-    if (strcmp(alias->location, "/") == 0)
-        len = 0; /* mounted at the root: the whole path follows the file */
-    return apr_pstrcat(r->pool, alias->target, r->uri + len, NULL);
+    /* Mounted at the root, the whole path follows the file. */
+    *rest = r->uri + (strcmp(alias->location, "/") ? len : 0);
+    return len ? target : NULL;
 }
 
 static int translate_name(request_rec *r)
@@ -67,16 +65,29 @@ static int translate_name(request_rec *r)
         return DECLINED;
     for (int i = 0; i < aliases->nelts; i++) {
         const wsgi_alias *alias = &APR_ARRAY_IDX(aliases, i, wsgi_alias);
-        const char *file = alias_file(r, alias);
+        const char *rest, *target = alias_target(r, alias, &rest);
 
-        if (file) {
-            r->filename = apr_pstrdup(r->pool, file);
-            r->handler = handler_name;
-            ap_set_module_config(r->request_config, &wsgi_module, (void *)alias);
-            return OK;
+        if (!target)
+            continue;
+        if (wsgi_is_module(target)) {
+            if (rest > r->uri && rest[-1] == '/' && *rest != '/')
+                rest--; /* the slash that ends the alias is no part of SCRIPT_NAME */
+            r->filename = apr_pstrdup(r->pool, target);
+            r->path_info = apr_pstrdup(r->pool, rest);
+        } else {
+            r->filename = apr_pstrcat(r->pool, target, rest, NULL);
         }
+        r->handler = handler_name;
+        ap_set_module_config(r->request_config, &wsgi_module, (void *)alias);
+        return OK;
     }
     return DECLINED;
+}
+
+/* A module has no place in the file system that <Directory> could speak of. */
+static int map_to_storage(request_rec *r)
+{
+    return ap_get_module_config(r->request_config, &wsgi_module) && wsgi_is_module(r->filename) ? OK : DECLINED;
 }
 
 /* The alias that led here; NULL: none. After a fast internal redirect (DirectoryIndex) it is found again by the file. */
@@ -87,10 +98,10 @@ static const wsgi_alias *alias_of(request_rec *r)
 
     for (int i = 0; !alias && r->filename && i < aliases->nelts; i++) {
         const wsgi_alias *candidate = &APR_ARRAY_IDX(aliases, i, wsgi_alias);
-        const char *file = alias_file(r, candidate);
+        const char *rest, *target = alias_target(r, candidate, &rest), *file = target ? apr_pstrcat(r->pool, target, rest, NULL) : "";
         size_t len = strlen(r->filename);
 
-        if (file && !strncmp(file, r->filename, len) && (!file[len] || file[len] == '/'))
+        if (!strncmp(file, r->filename, len) && (!file[len] || file[len] == '/'))
             alias = candidate;
     }
     return alias;
@@ -109,7 +120,7 @@ static int log_denied(request_rec *r)
 {
     const wsgi_alias *alias = ap_get_module_config(r->request_config, &wsgi_module);
 
-    if (alias && r->status == HTTP_FORBIDDEN && r->filename && !ap_auth_type(r) &&
+    if (alias && r->status == HTTP_FORBIDDEN && r->filename && !wsgi_is_module(r->filename) && !ap_auth_type(r) &&
         !apr_table_get(r->notes, "httpd-wsgi-refused") && !apr_table_get(r->notes, "httpd-wsgi-run")) {
         const char *dir = ap_make_dirstr_parent(r->pool, alias->target);
 
@@ -200,13 +211,15 @@ static int refuse(request_rec *r, int status)
 
 static int check_file(request_rec *r, int from_alias)
 {
+    int is_module = from_alias && wsgi_is_module(r->filename);
+
     if (!from_alias && !(ap_allow_options(r) & OPT_EXECCGI)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       "WSGI0202: %s is not run: Options ExecCGI is off for it; add \"Options +ExecCGI\" to its directory",
                       r->filename);
         return refuse(r, HTTP_FORBIDDEN);
     }
-    if (r->finfo.filetype == APR_NOFILE) {
+    if (r->finfo.filetype == APR_NOFILE && !is_module) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0203: the script %s does not exist", r->filename);
         return refuse(r, HTTP_NOT_FOUND);
     }
@@ -309,7 +322,9 @@ int wsgi_target_resolve(const wsgi_target **out, request_rec *r)
     if (*t->application_group == '%')
         warn_of_unset(r, "the application group", t->application_group, "an interpreter of that very name");
     t->callable = expand_env(r, alias && alias->callable ? alias->callable : dir->callable);
-    if (!t->callable || *t->callable == '%') {
+    if (wsgi_is_module(t->script)) {
+        t->callable = strchr(t->script, ':') + 1;
+    } else if (!t->callable || *t->callable == '%') {
         warn_of_unset(r, "the callable object", t->callable, "'application'");
         t->callable = "application";
     }
@@ -327,6 +342,7 @@ void wsgi_target_register_hooks(apr_pool_t *p)
 
     (void)p;
     ap_hook_translate_name(translate_name, before, after, APR_HOOK_MIDDLE);
+    ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_fixups(fixups, NULL, NULL, APR_HOOK_LAST);
     ap_hook_log_transaction(log_denied, NULL, NULL, APR_HOOK_MIDDLE);
 }

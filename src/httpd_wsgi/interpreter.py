@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import functools
 import hashlib
+import importlib
 import importlib.machinery
 import importlib.util
 import io
@@ -28,6 +30,7 @@ class Stale(Exception):
 
 _settings: dict[str, Any] = {}
 _locks: dict[str, threading.Lock] = {}
+_targets: dict[str, tuple[Any, ModuleType, int, bytes]] = {}
 _locks_guard = threading.Lock()
 
 
@@ -123,16 +126,17 @@ def _lock_of(name: str) -> threading.Lock:
         return _locks.setdefault(name, threading.Lock())
 
 
-def load(script: str, mtime_us: int, reloading: bool) -> ModuleType:
+def load(script: str, mtime_us: int, reloading: bool, resource: str = "") -> ModuleType:
     """The script's module, executed when it is not loaded or has changed.
 
-    mtime_us is what Apache saw for this request, 0 when unknown. Raises whatever the script raises, and Stale when a daemon
-    has an older version loaded.
+    mtime_us is what Apache saw for this request, 0 when unknown; resource is the file asked for, which the script's
+    reload_required() is told, "" for scripts that are no applications. Raises whatever the script raises, and Stale when a
+    daemon has an older version loaded.
     """
     name = module_name(script)
     with _lock_of(name):
         module = sys.modules.get(name)
-        if module is not None and not (reloading and changed(module, script, mtime_us)):
+        if module is not None and not (reloading and (changed(module, script, mtime_us) or wants_reload(module, resource))):
             return module
         if module is not None and _settings.get("process_group"):
             raise Stale(script)
@@ -150,6 +154,56 @@ def changed(module: ModuleType, script: str, mtime_us: int) -> bool:
         return os.stat(script).st_mtime_ns // 1000 != loaded
     except OSError:
         return True
+
+
+def wants_reload(module: ModuleType, resource: str) -> bool:
+    """What the module's own reload_required(resource) says; when it fails, the failure is logged and the code stays."""
+    function = vars(module).get("reload_required")
+    if function is None or not resource:
+        return False
+    try:
+        return bool(function(resource))
+    except Exception as exc:
+        head = f"WSGI0830: reload_required() of {module.__file__} raised; the loaded code stays in use:"
+        _runtime.log(3, "\n".join([head, *format_exception(exc)]))
+        return False
+
+
+# ---- modules as targets ----
+
+
+def load_target(spec: str, mtime_us: int, reloading: bool) -> tuple[Any, ModuleType, int, bytes]:
+    """What "module:callable" or "module:factory()" names, imported as usual; its module, its file's time, its file.
+
+    The rules for reloading are those of load(), with the module's file in place of the script: code that it imports stays.
+    """
+    name, _, path = spec.partition(":")
+    with _lock_of(spec):
+        known = _targets.get(spec)
+        if known is not None and not (reloading and target_changed(known, mtime_us, spec)):
+            return known
+        if known is not None and _settings.get("process_group"):
+            raise Stale(os.fsdecode(known[3]))
+        if known is not None and sys.modules.get(name) is known[1]:
+            del sys.modules[name]
+        location = importlib.util.find_spec(name)
+        file = (location.origin or "") if location and location.has_location else ""
+        loaded_us = os.stat(file).st_mtime_ns // 1000 if file else 0  # before it is read: a later change must show
+        module = importlib.import_module(name)
+        found: Any = functools.reduce(getattr, path.removesuffix("()").split("."), module)
+        _targets[spec] = (found() if path.endswith("()") else found, module, loaded_us, os.fsencode(file))
+        return _targets[spec]
+
+
+def target_changed(known: tuple[Any, ModuleType, int, bytes], mtime_us: int, spec: str) -> bool:
+    _, module, loaded_us, file = known
+    if mtime_us != loaded_us and file:
+        try:
+            if os.stat(file).st_mtime_ns // 1000 != loaded_us:
+                return True
+        except OSError:
+            return True
+    return wants_reload(module, spec)
 
 
 def execute(name: str, script: str) -> ModuleType:

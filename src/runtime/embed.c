@@ -88,9 +88,9 @@ static int start(const wire_embed_config *config, char *err, size_t err_len)
     return rc;
 }
 
-static int preload(const char *application_group, const char *script)
+static int preload(const char *application_group, const char *script, const char *callable)
 {
-    return rt_preload(application_group, script, "") ? 0 : -1;
+    return rt_preload(application_group, script, callable) ? 0 : -1;
 }
 
 static void stop(void)

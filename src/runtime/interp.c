@@ -68,10 +68,11 @@ static int set_up(rt_state *st, const char *group, PyObject *settings)
     if (!module)
         return -1;
     st->load = PyObject_GetAttrString(module, "load");
+    st->load_target = PyObject_GetAttrString(module, "load_target");
     st->format_exception = PyObject_GetAttrString(module, "format_exception");
     st->describe_callables = PyObject_GetAttrString(module, "describe_callables");
     st->stale = PyObject_GetAttrString(module, "Stale");
-    ok = st->load && st->format_exception && st->describe_callables && st->stale;
+    ok = st->load && st->load_target && st->format_exception && st->describe_callables && st->stale;
     done = ok ? PyObject_CallMethod(module, "setup", "sO", group, settings) : NULL;
     Py_DECREF(module);
     Py_XDECREF(done);

@@ -159,6 +159,8 @@ static int make_strings(rt_state *st)
         {&st->str_multithread, "wsgi.multithread"},
         {&st->str_multiprocess, "wsgi.multiprocess"},
         {&st->str_run_once, "wsgi.run_once"},
+        {&st->str_mtime, "__mtime__"},
+        {&st->str_reload_required, "reload_required"},
         {&st->str_http, "http"},
         {&st->str_https, "https"},
         {&st->str_close, "close"},

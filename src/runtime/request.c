@@ -3,81 +3,6 @@
 
 #include <string.h>
 
-/* ---- which application ---- */
-
-/* Loads the script when it is not loaded, or changed on disk. New reference; NULL with an exception set. */
-static PyObject *script_module(rt_request *rq, PyObject *script)
-{
-    rt_state *st = rq->st;
-    PyObject *entry = PyDict_GetItemWithError(st->scripts, script), *path, *module; /* entry borrowed */
-    int reloading = (rq->head.flags & WIRE_RQ_RELOADING) != 0;
-
-    if (entry && (!reloading || PyLong_AsLongLong(PyTuple_GET_ITEM(entry, 1)) == rq->head.script_mtime_us))
-        return Py_NewRef(PyTuple_GET_ITEM(entry, 0));
-    if (PyErr_Occurred())
-        return NULL;
-    path = PyUnicode_DecodeFSDefaultAndSize(PyBytes_AS_STRING(script), PyBytes_GET_SIZE(script));
-    if (!path)
-        return NULL;
-    module = PyObject_CallFunction(st->load, "OLO", path, (long long)rq->head.script_mtime_us,
-                                   reloading ? Py_True : Py_False);
-    Py_DECREF(path);
-    if (module) {
-        entry = Py_BuildValue("(OL)", module, (long long)rq->head.script_mtime_us);
-        if (!entry || PyDict_SetItem(st->scripts, script, entry) < 0)
-            Py_CLEAR(module);
-        Py_XDECREF(entry);
-    }
-    return module;
-}
-
-static void log_no_callable(rt_request *rq, PyObject *module)
-{
-    rt_slice script = RT_META(rq, WIRE_M_SCRIPT), callable = RT_META(rq, WIRE_M_CALLABLE);
-    PyObject *described = PyObject_CallOneArg(rq->st->describe_callables, module);
-    const char *text = described && PyUnicode_Check(described) ? PyUnicode_AsUTF8(described) : NULL;
-
-    PyErr_Clear();
-    rt_logf(WIRE_ERR, "WSGI0403: %.*s has no callable named '%.*s'; %s; name one of them with WSGICallableObject or rename it",
-            (int)script.len, script.at, (int)callable.len, callable.at, text ? text : "it defines none");
-    Py_XDECREF(described);
-}
-
-/* New reference to the application. NULL: *outcome says what to answer; the reason is logged. */
-static PyObject *find_application(rt_request *rq, enum wire_outcome *outcome)
-{
-    rt_slice script = RT_META(rq, WIRE_M_SCRIPT), callable = RT_META(rq, WIRE_M_CALLABLE);
-    PyObject *key = PyBytes_FromStringAndSize(script.at, (Py_ssize_t)script.len), *module, *name, *app = NULL;
-
-    *outcome = WIRE_ERROR_500;
-    module = key ? script_module(rq, key) : NULL;
-    Py_XDECREF(key);
-    if (!module) {
-        char what[512];
-
-        if (PyErr_ExceptionMatches(rq->st->stale)) {
-            PyErr_Clear();
-            *outcome = WIRE_STALE;
-            return NULL;
-        }
-        snprintf(what, sizeof(what), "%.*s could not be loaded", (int)script.len, script.at);
-        rt_log_exception(rq->st, WIRE_ERR, "WSGI0404", what);
-        return NULL;
-    }
-    name = PyUnicode_DecodeUTF8(callable.at, (Py_ssize_t)callable.len, "replace");
-    if (name)
-        app = PyDict_GetItemWithError(PyModule_GetDict(module), name); /* borrowed */
-    Py_XINCREF(app);
-    Py_XDECREF(name);
-    if (!app) {
-        PyErr_Clear();
-        log_no_callable(rq, module);
-        *outcome = WIRE_ERROR_404;
-    }
-    Py_DECREF(module);
-    return app;
-}
-
 /* ---- the result ---- */
 
 /* 0, -1 with an exception set, 1: the client has gone. */
@@ -321,11 +246,12 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     in = rt_interp_get(RT_META(&rq, WIRE_M_APPLICATION_GROUP).at, RT_META(&rq, WIRE_M_APPLICATION_GROUP).len);
     if (!in)
         return refuse(&rq, "WSGI0414: the application group has no interpreter; the reason is in the server's error log");
+    rt_stat_module(&rq);
     pthread_mutex_init(&rq.io, NULL);
     held = rt_enter(in);
     rq.st = in->st;
     rt_set_current(&rq);
-    if (open_objects(&rq) == 0 && (app = find_application(&rq, &outcome))) {
+    if (open_objects(&rq) == 0 && (app = rt_find_application(&rq, &outcome))) {
         outcome = call_application(&held, &rq, app);
         Py_DECREF(app);
     }
@@ -334,30 +260,4 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     rt_leave(&held);
     pthread_mutex_destroy(&rq.io);
     return outcome;
-}
-
-int rt_preload(const char *group, const char *script, const char *callable)
-{
-    rt_interp *in = rt_interp_get(group, strlen(group));
-    PyObject *path, *module = NULL;
-    rt_held held;
-
-    if (!in)
-        return 0;
-    held = rt_enter(in);
-    path = PyUnicode_DecodeFSDefault(script);
-    if (path)
-        module = PyObject_CallFunction(in->st->load, "OLO", path, (long long)0, Py_False);
-    Py_XDECREF(path);
-    if (!module && rt_the_process.threads == 0 && PyErr_ExceptionMatches(PyExc_SystemExit)) {
-        PyErr_Clear(); /* how a service ends when it is told to */
-    } else if (!module) {
-        char what[512];
-
-        snprintf(what, sizeof(what), "%s could not be loaded before the first request (callable %s)", script, callable);
-        rt_log_exception(in->st, WIRE_ERR, "WSGI0415", what);
-    }
-    Py_XDECREF(module);
-    rt_leave(&held);
-    return module != NULL;
 }

@@ -34,12 +34,13 @@ typedef struct rt_state {
     PyObject *meta_names[WIRE_M_END];         /* interned, NULL where a meta pair is not an environ key */
     PyObject *apache_version;                 /* tuple; NULL before the first request */
     PyObject *environ_template;               /* what is the same in every environ */
-    PyObject *scripts;                        /* {script bytes: (module, mtime_us)} */
-    PyObject *load;                           /* functions of httpd_wsgi.interpreter */
+    PyObject *scripts;                        /* {script bytes: module, or a tuple for "module:callable"}, see script.c */
+    PyObject *load, *load_target;             /* functions of httpd_wsgi.interpreter */
     PyObject *format_exception;
     PyObject *describe_callables;
     PyObject *stale;                          /* exception class */
     PyObject *str_input, *str_errors, *str_errors_name, *str_early_hints, *str_url_scheme, *str_multithread, *str_multiprocess, *str_run_once;
+    PyObject *str_mtime, *str_reload_required;
     PyObject *str_http, *str_https, *str_close, *str_fileno, *str_tell, *str_thread_id;
     PyObject *str_request_start, *str_queue_start, *str_daemon_start, *str_application_start;
 } rt_state;
@@ -132,7 +133,15 @@ int rt_thread_number(void);
 /* ---- request.c ---- */
 enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *ops, void *ctx);
 
-/* Loads a script in its interpreter before any request. 1 loaded, 0 failed and logged. Without the GIL. */
+/* ---- script.c ---- */
+/* New reference to the application. NULL: *outcome says what to answer; the reason is logged. */
+PyObject *rt_find_application(rt_request *rq, enum wire_outcome *outcome);
+
+/* For a "module:callable": puts the modification time of its file into rq->head. Without the GIL. */
+void rt_stat_module(rt_request *rq);
+
+/* Loads a script or module in its interpreter before any request; callable "": it is no application, and a "module:callable" is called.
+ * 1 loaded, 0 failed and logged. Without the GIL. */
 int rt_preload(const char *group, const char *script, const char *callable);
 
 /* ---- environ.c ---- */

@@ -34,8 +34,8 @@ enum wire_name {
     WIRE_NAME_COUNT,
 
     WIRE_META = 200,
-    WIRE_M_SCRIPT = WIRE_META, /* file to load, or "module:callable" when WIRE_RQ_MODULE is set */
-    WIRE_M_CALLABLE,           /* top-level name in it */
+    WIRE_M_SCRIPT = WIRE_META, /* absolute path of the file to load, or "module:callable" */
+    WIRE_M_CALLABLE,           /* top-level name in the file; "callable" of a module */
     WIRE_M_PROCESS_GROUP,      /* "" when embedded */
     WIRE_M_APPLICATION_GROUP,  /* "" for the main interpreter */
     WIRE_M_HANDLER,            /* Apache handler name that led here */
@@ -58,10 +58,9 @@ enum wire_block_flag {
     WIRE_RQ_RUN_ONCE = 1u << 3,
     WIRE_RQ_RELOADING = 1u << 4,   /* WSGIScriptReloading On: compare script_mtime_us */
     WIRE_RQ_HEAD = 1u << 5,        /* the client asked with HEAD, whatever REQUEST_METHOD says */
-    WIRE_RQ_MODULE = 1u << 6,
-    WIRE_RQ_HTTP10 = 1u << 7,      /* no chunked and no interim answer possible */
-    WIRE_RQ_APACHE_REQUEST = 1u << 9, /* WSGIPassApacheRequest On, embedded only */
-    WIRE_RQ_TLS = 1u << 8          /* the connection to Apache is TLS, whatever environ says */
+    WIRE_RQ_HTTP10 = 1u << 6,      /* no chunked and no interim answer possible */
+    WIRE_RQ_TLS = 1u << 7,         /* the connection to Apache is TLS, whatever environ says */
+    WIRE_RQ_APACHE_REQUEST = 1u << 8 /* WSGIPassApacheRequest On, embedded only */
 };
 
 /* What of the request body is there already when the request starts; body_more says whether the rest must be asked for. */

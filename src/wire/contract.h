@@ -104,8 +104,9 @@ typedef struct wire_runtime {
     /* Once per process, before run(). 0, or -1 with a sentence in err. Starts the interpreter; returns without the GIL. */
     int (*start)(const wire_embed_config *config, char *err, size_t err_len);
 
-    /* Loads a script before any request, in the calling thread. 0, or -1 with the reason logged. */
-    int (*preload)(const char *application_group, const char *script);
+    /* Loads a script before any request, in the calling thread. callable "": it is no application, and a "module:callable" is called.
+     * 0, or -1 with the reason logged. */
+    int (*preload)(const char *application_group, const char *script, const char *callable);
 
     /* Runs one request; any thread. block must stay valid until it returns. */
     enum wire_outcome (*run)(const char *block, size_t len, const wire_ops *ops, void *ctx);

@@ -1,0 +1,261 @@
+/* script.c - from a script's path, or "module:callable", to the application object (wire/block.h, WIRE_M_SCRIPT).
+ *
+ * What is loaded is remembered per interpreter in its rt_state. Whether it is still what lies on disk is decided by modification times: for
+ * scripts Apache's own look at the file, for modules one taken here before Python is entered. */
+#include "runtime.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+/* The file of a module that some interpreter has loaded. Any thread; the list only grows, at its head, and entries never change. */
+typedef struct module_file {
+    char *target, *path;
+    struct module_file *next;
+} module_file;
+
+static _Atomic(module_file *) module_files;
+
+static int is_module(rt_slice script)
+{
+    return script.len > 0 && script.at[0] != '/';
+}
+
+static const char *file_of(rt_slice target)
+{
+    for (module_file *f = atomic_load(&module_files); f; f = f->next)
+        if (strlen(f->target) == target.len && !memcmp(f->target, target.at, target.len))
+            return f->path;
+    return NULL;
+}
+
+static void remember_file(rt_slice target, const char *path)
+{
+    module_file *f = file_of(target) ? NULL : malloc(sizeof(*f));
+
+    if (!f)
+        return;
+    f->target = strndup(target.at, target.len);
+    f->path = strdup(path);
+    f->next = atomic_load(&module_files);
+    if (f->target && f->path)
+        while (!atomic_compare_exchange_weak(&module_files, &f->next, f))
+            ;
+}
+
+void rt_stat_module(rt_request *rq)
+{
+    const char *path = is_module(RT_META(rq, WIRE_M_SCRIPT)) ? file_of(RT_META(rq, WIRE_M_SCRIPT)) : NULL;
+    struct stat st;
+
+    if (path)
+        rq->head.script_mtime_us = stat(path, &st) == 0 ? (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000 : -1;
+}
+
+/* ---- scripts ---- */
+
+/* New reference; NULL without an exception when there is none. */
+static PyObject *get(PyObject *dict, PyObject *key)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    PyObject *value;
+
+    return PyDict_GetItemRef(dict, key, &value) > 0 ? value : NULL;
+#else
+    return Py_XNewRef(PyDict_GetItemWithError(dict, key));
+#endif
+}
+
+/* Is the module the one on disk, and has it no opinion of its own about that? */
+static int is_current(const rt_request *rq, PyObject *module)
+{
+    PyObject *dict = PyModule_GetDict(module), *mtime = get(dict, rq->st->str_mtime);
+    int current = mtime && PyLong_Check(mtime) && PyLong_AsLongLong(mtime) == rq->head.script_mtime_us &&
+                  PyDict_Contains(dict, rq->st->str_reload_required) == 0;
+
+    Py_XDECREF(mtime);
+    PyErr_Clear(); /* an __mtime__ that is not a time */
+    return current;
+}
+
+/* SCRIPT_FILENAME, for reload_required(): the resource, which differs from the script under WSGIHandlerScript. */
+static PyObject *resource_of(const rt_request *rq)
+{
+    wire_block_head head;
+    wire_reader rd;
+    wire_pair pair;
+    rt_slice found = {"", 0};
+
+    if (wire_block_open(&rd, &head, rq->block, rq->block_len) == 0)
+        while (wire_block_next(&rd, &pair) > 0)
+            if (pair.code == WIRE_SCRIPT_FILENAME)
+                found = (rt_slice){pair.value, pair.value_len};
+    return PyUnicode_DecodeFSDefaultAndSize(found.at, (Py_ssize_t)found.len);
+}
+
+/* Loads the script when it is not loaded, or changed on disk. New reference; NULL with an exception set. */
+static PyObject *script_module(rt_request *rq, PyObject *script)
+{
+    rt_state *st = rq->st;
+    int reloading = (rq->head.flags & WIRE_RQ_RELOADING) != 0;
+    PyObject *module = get(st->scripts, script), *path, *resource;
+
+    if (module && (!reloading || is_current(rq, module)))
+        return module;
+    Py_CLEAR(module);
+    path = PyUnicode_DecodeFSDefaultAndSize(PyBytes_AS_STRING(script), PyBytes_GET_SIZE(script));
+    resource = path ? resource_of(rq) : NULL;
+    if (resource)
+        module = PyObject_CallFunction(st->load, "OLOO", path, (long long)rq->head.script_mtime_us, reloading ? Py_True : Py_False,
+                                       resource);
+    Py_XDECREF(path);
+    Py_XDECREF(resource);
+    if (module && PyDict_SetItem(st->scripts, script, module) < 0)
+        Py_CLEAR(module);
+    return module;
+}
+
+static void log_no_callable(rt_request *rq, PyObject *module)
+{
+    rt_slice script = RT_META(rq, WIRE_M_SCRIPT), callable = RT_META(rq, WIRE_M_CALLABLE);
+    PyObject *described = PyObject_CallOneArg(rq->st->describe_callables, module);
+    const char *text = described && PyUnicode_Check(described) ? PyUnicode_AsUTF8(described) : NULL;
+
+    PyErr_Clear();
+    rt_logf(WIRE_ERR, "WSGI0403: %.*s has no callable named '%.*s'; %s; name one of them with WSGICallableObject or rename it",
+            (int)script.len, script.at, (int)callable.len, callable.at, text ? text : "it defines none");
+    Py_XDECREF(described);
+}
+
+/* ---- modules ---- */
+
+/* (callable, module, mtime_us, path) of a "module:callable"; new reference, NULL with an exception set. */
+static PyObject *load_target(rt_state *st, PyObject *target, int64_t mtime_us, int reloading)
+{
+    PyObject *spec = PyUnicode_DecodeFSDefaultAndSize(PyBytes_AS_STRING(target), PyBytes_GET_SIZE(target)), *entry = NULL;
+
+    if (spec)
+        entry = PyObject_CallFunction(st->load_target, "OLO", spec, (long long)mtime_us, reloading ? Py_True : Py_False);
+    Py_XDECREF(spec);
+    if (entry && PyDict_SetItem(st->scripts, target, entry) < 0)
+        Py_CLEAR(entry);
+    if (entry)
+        remember_file((rt_slice){PyBytes_AS_STRING(target), (size_t)PyBytes_GET_SIZE(target)},
+                      PyBytes_AS_STRING(PyTuple_GET_ITEM(entry, 3)));
+    return entry;
+}
+
+static int is_target_current(const rt_request *rq, PyObject *entry)
+{
+    return PyLong_AsLongLong(PyTuple_GET_ITEM(entry, 2)) == rq->head.script_mtime_us &&
+           PyDict_Contains(PyModule_GetDict(PyTuple_GET_ITEM(entry, 1)), rq->st->str_reload_required) == 0;
+}
+
+/* The callable itself; new reference, NULL with an exception set. */
+static PyObject *module_application(rt_request *rq, PyObject *target)
+{
+    int reloading = (rq->head.flags & WIRE_RQ_RELOADING) != 0;
+    PyObject *entry = get(rq->st->scripts, target), *app;
+
+    if (entry && reloading && !is_target_current(rq, entry))
+        Py_CLEAR(entry);
+    if (!entry)
+        entry = load_target(rq->st, target, rq->head.script_mtime_us, reloading);
+    app = entry ? Py_NewRef(PyTuple_GET_ITEM(entry, 0)) : NULL;
+    Py_XDECREF(entry);
+    return app;
+}
+
+/* ---- either ---- */
+
+static PyObject *script_application(rt_request *rq, PyObject *script, enum wire_outcome *outcome)
+{
+    rt_slice callable = RT_META(rq, WIRE_M_CALLABLE);
+    PyObject *module = script_module(rq, script), *name, *app = NULL;
+
+    if (!module)
+        return NULL;
+    name = PyUnicode_DecodeUTF8(callable.at, (Py_ssize_t)callable.len, "replace");
+    if (name)
+        app = get(PyModule_GetDict(module), name);
+    Py_XDECREF(name);
+    if (!app) {
+        PyErr_Clear();
+        log_no_callable(rq, module);
+        *outcome = WIRE_ERROR_404;
+    }
+    Py_DECREF(module);
+    return app;
+}
+
+PyObject *rt_find_application(rt_request *rq, enum wire_outcome *outcome)
+{
+    rt_slice script = RT_META(rq, WIRE_M_SCRIPT);
+    PyObject *key = PyBytes_FromStringAndSize(script.at, (Py_ssize_t)script.len), *app = NULL;
+    char what[512];
+
+    *outcome = WIRE_ERROR_500;
+    if (key)
+        app = is_module(script) ? module_application(rq, key) : script_application(rq, key, outcome);
+    Py_XDECREF(key);
+    if (app || *outcome == WIRE_ERROR_404)
+        return app;
+    if (PyErr_ExceptionMatches(rq->st->stale)) {
+        PyErr_Clear();
+        *outcome = WIRE_STALE;
+        return NULL;
+    }
+    snprintf(what, sizeof(what), "%.*s could not be loaded", (int)script.len, script.at);
+    rt_log_exception(rq->st, WIRE_ERR, "WSGI0404", what);
+    return NULL;
+}
+
+/* ---- before any request ---- */
+
+/* A module that is no application is there for what its callable does. */
+static int preload_module(rt_state *st, const char *target, int is_application)
+{
+    PyObject *key = PyBytes_FromString(target), *entry = key ? load_target(st, key, 0, 0) : NULL, *done = NULL;
+    int ok = entry != NULL;
+
+    if (entry && !is_application) {
+        done = PyObject_CallNoArgs(PyTuple_GET_ITEM(entry, 0));
+        ok = done != NULL;
+    }
+    Py_XDECREF(key);
+    Py_XDECREF(entry);
+    Py_XDECREF(done);
+    return ok;
+}
+
+static int preload_script(rt_state *st, const char *script)
+{
+    PyObject *path = PyUnicode_DecodeFSDefault(script), *module = NULL;
+
+    if (path)
+        module = PyObject_CallFunction(st->load, "OLO", path, (long long)0, Py_False);
+    Py_XDECREF(path);
+    Py_XDECREF(module);
+    return module != NULL;
+}
+
+int rt_preload(const char *group, const char *script, const char *callable)
+{
+    rt_interp *in = rt_interp_get(group, strlen(group));
+    char what[512];
+    rt_held held;
+    int loaded;
+
+    if (!in)
+        return 0;
+    held = rt_enter(in);
+    loaded = is_module((rt_slice){script, strlen(script)}) ? preload_module(in->st, script, *callable != '\0')
+                                                           : preload_script(in->st, script);
+    if (!loaded && rt_the_process.threads == 0 && PyErr_ExceptionMatches(PyExc_SystemExit)) {
+        PyErr_Clear(); /* how a service ends when it is told to */
+    } else if (!loaded) {
+        snprintf(what, sizeof(what), "%s could not be loaded before the first request", script);
+        rt_log_exception(in->st, WIRE_ERR, "WSGI0415", what);
+    }
+    rt_leave(&held);
+    return loaded;
+}
