@@ -135,7 +135,12 @@ int wsgi_is_module(const char *script)
     return *script != '/';
 }
 
-/* The value of an option may be quoted: option="a b". ap_getword_conf() knows quotes only around the whole word. */
+static int is_quote(char c)
+{
+    return c == '"' || c == '\'';
+}
+
+/* The value of an option may be quoted: option="a b", env=NAME="a b". ap_getword_conf() knows quotes only around the whole word. */
 const char *wsgi_next_word(apr_pool_t *p, const char **args)
 {
     const char *at = *args, *equals, *value;
@@ -143,9 +148,9 @@ const char *wsgi_next_word(apr_pool_t *p, const char **args)
 
     while (apr_isspace(*at))
         at++;
-    for (equals = at; *equals && !apr_isspace(*equals) && *equals != '='; equals++)
+    for (equals = at; *equals && !apr_isspace(*equals) && !(*equals == '=' && is_quote(equals[1])); equals++)
         ;
-    if (*equals != '=' || (equals[1] != '"' && equals[1] != '\''))
+    if (*equals != '=' || is_quote(*at))
         return *args = at, ap_getword_conf(p, args);
     name = apr_pstrmemdup(p, at, (apr_size_t)(equals + 1 - at));
     *args = equals + 1;

@@ -20,6 +20,7 @@ struct wsgi_group {
     const char *user, *group, *supplementary_groups, *umask, *chroot, *home, *lang, *locale;
     const char *python_home, *python_path, *python_eggs, *display_name, *switch_interval;
     const char *socket_user, *script_user, *script_group;
+    apr_array_header_t *env;       /* of const char *: NAME=value in the order given */
     apr_interval_time_t startup_timeout, shutdown_timeout, graceful_timeout, eviction_timeout, deadlock_timeout, inactivity_timeout,
         request_timeout, interrupt_timeout, restart_interval, connect_timeout, socket_timeout, queue_timeout,
         response_socket_timeout, response_flush_delay, cpu_time_limit;

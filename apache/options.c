@@ -1,6 +1,8 @@
 /* options.c - WSGIDaemonProcess: its options are one table. */
 #include "group.h"
 
+#include "envfile.h"
+
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_core.h>
@@ -17,6 +19,7 @@ enum option_type {
     OPT_MILLIS, /* the same; a bare number is milliseconds */
     OPT_SIZE,   /* apr_int64_t; bytes, or with K, M or G */
     OPT_FLAG,   /* int; On or Off */
+    OPT_ENV, OPT_ENV_FILE, /* array of const char *: NAME=value, the options may be repeated */
     OPT_DECIMAL, OPT_TEXT, OPT_PATH, OPT_OCTAL, OPT_USER, OPT_GROUP /* const char *, checked */
 };
 
@@ -45,6 +48,8 @@ static const option options[] = {
     {"home", OPT_PATH, NONE, AT(home)},
     {"lang", OPT_TEXT, NONE, AT(lang)},
     {"locale", OPT_TEXT, NONE, AT(locale)},
+    {"env", OPT_ENV, NONE, AT(env)},
+    {"env-file", OPT_ENV_FILE, NONE, AT(env)},
     {"python-home", OPT_PATH, NONE, AT(python_home)},
     {"python-path", OPT_TEXT, NONE, AT(python_path)},
     {"python-eggs", OPT_PATH, NONE, AT(python_eggs)},
@@ -184,7 +189,7 @@ static const char *check_text(apr_pool_t *p, const option *o, const char *value)
 {
     char *end;
 
-    if (o->type == OPT_PATH && *value != '/')
+    if ((o->type == OPT_PATH || o->type == OPT_ENV_FILE) && *value != '/')
         return apr_psprintf(p, "%s=%s must be an absolute path", o->name, value);
     if (o->type == OPT_OCTAL && (strtol(value, &end, 8) > o->max || *end || *value < '0' || *value > '7'))
         return apr_psprintf(p, "%s=%s is not an octal number from 0 to 0777; for example %s=0027", o->name, value, o->name);
@@ -220,8 +225,14 @@ static const char *set_option(apr_pool_t *p, wsgi_group *g, const char *word)
     if (o->type < OPT_FLAG)
         return set_number(p, o, value, at);
     error = check_text(p, o, value);
+    if (error)
+        return error;
+    if (o->type == OPT_ENV)
+        return wsgi_env_add(p, g->env, value);
+    if (o->type == OPT_ENV_FILE)
+        return wsgi_env_add_file(p, g->env, value);
     *(const char **)at = value;
-    return error;
+    return NULL;
 }
 
 static wsgi_group *make_group(cmd_parms *cmd, const char *name, apr_array_header_t *groups)
@@ -233,6 +244,7 @@ static wsgi_group *make_group(cmd_parms *cmd, const char *name, apr_array_header
     g->server = cmd->server;
     g->number = groups->nelts + 1;
     g->listen_fd = g->path_fd = -1;
+    g->env = apr_array_make(cmd->pool, 4, sizeof(const char *));
     g->preloads = apr_array_make(cmd->pool, 2, sizeof(const char *));
     g->main_groups = apr_array_make(cmd->pool, 2, sizeof(const char *));
     for (const option *o = options; o->name; o++) {

@@ -85,6 +85,11 @@ static char **plan_env(const wsgi_group *g, apr_pool_t *p, const struct passwd *
     }
     set_env(env, p, "LANG", g->lang);
     set_env(env, p, "LC_ALL", g->locale);
+    for (int i = 0; i < g->env->nelts; i++) {
+        const char *assignment = APR_ARRAY_IDX(g->env, i, const char *), *equals = strchr(assignment, '=');
+
+        set_env(env, p, apr_pstrmemdup(p, assignment, (apr_size_t)(equals - assignment)), equals + 1);
+    }
     APR_ARRAY_PUSH(env, char *) = NULL;
     return (char **)env->elts;
 }

@@ -34,6 +34,8 @@ TYPES = {
     "OPT_MILLIS": "time: milliseconds, or with `ms` or `s`",
     "OPT_SIZE": "size: bytes, or with `K`, `M` or `G`",
     "OPT_FLAG": "`On` or `Off`",
+    "OPT_ENV": "`NAME=value`; the option may be repeated",
+    "OPT_ENV_FILE": "absolute path; the option may be repeated",
     "OPT_DECIMAL": "seconds, with a decimal point where needed",
     "OPT_TEXT": "text",
     "OPT_PATH": "absolute path",
