@@ -252,6 +252,10 @@ void *wsgi_dir_merge(apr_pool_t *p, void *base_, void *add_)
     MERGE_PTR(process_group);
     MERGE_PTR(application_group);
     MERGE_PTR(callable);
+    if (base->handlers && add->handlers)
+        c->handlers = apr_hash_overlay(p, add->handlers, base->handlers);
+    else
+        MERGE_PTR(handlers);
     MERGE_PTR(trusted_headers);
     MERGE_PTR(trusted_proxies);
     MERGE_FLAG(pass_authorization);

@@ -4,6 +4,7 @@
 #ifndef WSGI_CONFIG_H
 #define WSGI_CONFIG_H
 
+#include <apr_hash.h>
 #include <httpd.h>
 #include <http_config.h>
 
@@ -11,9 +12,9 @@ typedef struct wsgi_group wsgi_group;
 
 #define WSGI_UNSET (-1)
 
-/* One WSGIScriptAlias or WSGIScriptAliasMatch. */
+/* One WSGIScriptAlias, WSGIScriptAliasMatch or WSGIHandlerScript. */
 typedef struct wsgi_alias {
-    const char *location;          /* URL prefix; NULL for the Match form */
+    const char *location;          /* URL prefix, or the handler's name; NULL for the Match form */
     ap_regex_t *regex;
     const char *target;            /* file or directory, may hold $1 in the Match form; or "module:callable" */
     const char *process_group;     /* NULL: not given here */
@@ -59,6 +60,7 @@ typedef struct wsgi_dir_config {
     const char *process_group;
     const char *application_group;
     const char *callable;
+    apr_hash_t *handlers;          /* name in lower case to wsgi_alias; NULL: no WSGIHandlerScript */
     int pass_authorization;
     int script_reloading;
     int chunked_request;

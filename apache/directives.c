@@ -3,6 +3,7 @@
 
 #include "group.h"
 #include "proxies.h"
+#include "target.h"
 
 #include <ap_regex.h>
 #include <apr_lib.h>
@@ -88,10 +89,10 @@ static void import_alias(cmd_parms *cmd, const wsgi_alias *alias)
     }
 }
 
-static const char *add_alias(cmd_parms *cmd, const char *args, int is_match)
+/* The options that an alias and a handler script have in common. */
+static const char *read_alias_options(cmd_parms *cmd, const char *args, wsgi_alias *alias)
 {
-    wsgi_alias *alias = apr_array_push(wsgi_server_of(cmd->server)->aliases);
-    const char *location = ap_getword_conf(cmd->pool, &args), *target = ap_getword_conf(cmd->pool, &args), *error, *pass = NULL;
+    const char *error, *pass = NULL;
     const named_value options[] = {
         {"process-group", &alias->process_group},
         {"application-group", &alias->application_group},
@@ -100,12 +101,28 @@ static const char *add_alias(cmd_parms *cmd, const char *args, int is_match)
         {NULL, NULL},
     };
 
+    alias->where = wsgi_where(cmd);
+    alias->pass_authorization = WSGI_UNSET;
+    error = read_options(cmd, args, options);
+    if (!error)
+        error = read_flag(cmd, "pass-authorization", pass, &alias->pass_authorization);
+    if (!error && alias->callable && wsgi_is_module(alias->target) && !strchr(alias->target, '$'))
+        error = apr_psprintf(cmd->pool, "%s: %s names its callable already; remove callable-object=%s", cmd->cmd->name, alias->target,
+                             alias->callable);
+    alias->process_group = global_or_null(alias->process_group);
+    alias->application_group = global_or_null(alias->application_group);
+    return error;
+}
+
+static const char *add_alias(cmd_parms *cmd, const char *args, int is_match)
+{
+    wsgi_alias *alias = apr_array_push(wsgi_server_of(cmd->server)->aliases);
+    const char *location = ap_getword_conf(cmd->pool, &args), *target = ap_getword_conf(cmd->pool, &args), *error;
+
     if (!*location || !*target)
         return apr_psprintf(cmd->pool, "%s needs a %s and a file or directory", cmd->cmd->name,
                             is_match ? "regular expression" : "URL path");
     alias->target = is_match && strchr(target, '$') ? target : wsgi_script_path(cmd->pool, target);
-    alias->pass_authorization = WSGI_UNSET;
-    alias->where = wsgi_where(cmd);
     if (is_match) {
         alias->regex = ap_pregcomp(cmd->pool, location, AP_REG_EXTENDED);
         if (!alias->regex)
@@ -115,14 +132,7 @@ static const char *add_alias(cmd_parms *cmd, const char *args, int is_match)
         if (*location != '/')
             return apr_psprintf(cmd->pool, "%s: the URL path '%s' must begin with /", cmd->cmd->name, location);
     }
-    error = read_options(cmd, args, options);
-    if (!error)
-        error = read_flag(cmd, "pass-authorization", pass, &alias->pass_authorization);
-    if (!error && alias->callable && wsgi_is_module(alias->target) && !strchr(alias->target, '$'))
-        error = apr_psprintf(cmd->pool, "%s: %s names its callable already; remove callable-object=%s", cmd->cmd->name, target,
-                             alias->callable);
-    alias->process_group = global_or_null(alias->process_group);
-    alias->application_group = global_or_null(alias->application_group);
+    error = read_alias_options(cmd, args, alias);
     if (!error)
         import_alias(cmd, alias);
     return error;
@@ -138,6 +148,28 @@ static const char *set_script_alias_match(cmd_parms *cmd, void *unused, const ch
 {
     (void)unused;
     return add_alias(cmd, args, 1);
+}
+
+/* AddHandler changes names to lower case, so their case must not matter. */
+static const char *add_handler_script(cmd_parms *cmd, void *dir, const char *args)
+{
+    wsgi_dir_config *c = dir;
+    wsgi_alias *handler = apr_pcalloc(cmd->pool, sizeof(*handler));
+    char *name = ap_getword_conf(cmd->pool, &args);
+    const char *path = ap_getword_conf(cmd->pool, &args);
+
+    if (!*name || !*path || strchr(name, '='))
+        return apr_psprintf(cmd->pool, "%s needs the name of a handler and a file, for example %s report /srv/report.py",
+                            cmd->cmd->name, cmd->cmd->name);
+    ap_str_tolower(name);
+    if (wsgi_is_own_handler(name))
+        return apr_psprintf(cmd->pool, "%s: the handler %s runs WSGI scripts themselves; choose another name", cmd->cmd->name, name);
+    handler->location = name;
+    handler->target = wsgi_script_path(cmd->pool, path);
+    if (!c->handlers)
+        c->handlers = apr_hash_make(cmd->pool);
+    apr_hash_set(c->handlers, name, APR_HASH_KEY_STRING, handler);
+    return read_alias_options(cmd, args, handler);
 }
 
 static const char *set_daemon_process(cmd_parms *cmd, void *unused, const char *args)
@@ -375,6 +407,7 @@ const command_rec wsgi_commands[] = {
                      "URL path, script file or directory, and options"),
     AP_INIT_RAW_ARGS("WSGIScriptAliasMatch", set_script_alias_match, NULL, CTX_S,
                      "regular expression for the URL path, script file or directory, and options"),
+    AP_INIT_RAW_ARGS("WSGIHandlerScript", add_handler_script, NULL, CTX_D, "name of a handler, script file, and options"),
     AP_INIT_RAW_ARGS("WSGIDaemonProcess", set_daemon_process, NULL, CTX_S, "name of the daemon group, and options"),
     AP_INIT_TAKE1("WSGIProcessGroup", set_dir_string, IN_DIR(process_group), CTX_D, "name of a daemon group, or %{GLOBAL}"),
     AP_INIT_TAKE1("WSGIApplicationGroup", set_dir_string, IN_DIR(application_group), CTX_D,

@@ -13,6 +13,11 @@ APLOG_USE_MODULE(wsgi);
 static const char handler_name[] = "wsgi-script";
 static const char mime_name[] = "application/x-httpd-wsgi";
 
+int wsgi_is_own_handler(const char *name)
+{
+    return !strcmp(name, handler_name) || !strcmp(name, mime_name);
+}
+
 /* ---- URL to file ---- */
 
 /* How many bytes of uri the prefix covers, 0 for none. Any run of slashes matches any run; the end is a component's end. */
@@ -228,6 +233,11 @@ static int check_file(request_rec *r, int from_alias)
                       r->filename);
         return refuse(r, HTTP_FORBIDDEN);
     }
+    return OK;
+}
+
+static int check_path_info(request_rec *r)
+{
     if (r->used_path_info == AP_REQ_REJECT_PATH_INFO && r->path_info && *r->path_info) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0205: AcceptPathInfo Off refuses the path %s after %s", r->path_info,
                       r->filename);
@@ -295,33 +305,47 @@ static int find_group(request_rec *r, wsgi_target *t)
     return OK;
 }
 
-int wsgi_target_resolve(const wsgi_target **out, request_rec *r)
+/* The WSGIHandlerScript for the request's handler, or NULL. */
+static const wsgi_alias *handler_script_of(request_rec *r)
+{
+    apr_hash_t *handlers = wsgi_dir_of(r)->handlers;
+    char *name;
+
+    if (!handlers)
+        return NULL;
+    name = apr_pstrdup(r->pool, r->handler);
+    ap_str_tolower(name);
+    return apr_hash_get(handlers, name, APR_HASH_KEY_STRING);
+}
+
+static void set_script(wsgi_target *t, request_rec *r, const wsgi_alias *handler)
+{
+    apr_finfo_t file;
+
+    t->is_handler_script = handler != NULL;
+    t->script = handler ? handler->target : r->filename;
+    if (!handler)
+        t->script_mtime = r->finfo.mtime;
+    else if (t->script_reloading && !wsgi_is_module(t->script) && apr_stat(&file, t->script, APR_FINFO_MTIME, r->pool) == APR_SUCCESS)
+        t->script_mtime = file.mtime;
+}
+
+/* given: the alias or handler script that led here, or NULL; what it does not say, the sections do. */
+static void set_names(wsgi_target *t, request_rec *r, const wsgi_alias *given)
 {
     const wsgi_dir_config *dir = wsgi_dir_of(r);
-    const wsgi_alias *alias;
-    const char *script_name;
-    wsgi_target *t;
-    int rc;
+    /* The URLs that reach a handler script need not lead to files, so a client could make up any number of interpreters. */
+    const char *resource = t->is_handler_script ? given->location : script_name_of(r);
 
-    if (!r->handler || (strcmp(r->handler, handler_name) && strcmp(r->handler, mime_name)))
-        return DECLINED;
-    alias = alias_of(r);
-    rc = check_file(r, alias != NULL);
-    if (rc != OK)
-        return rc;
-    apr_table_setn(r->notes, "httpd-wsgi-run", "1");
-    t = apr_pcalloc(r->pool, sizeof(*t));
-    script_name = script_name_of(r);
-    t->handler = r->handler;
-    t->script = r->filename;
-    t->process_group = alias && alias->process_group ? alias->process_group : dir->process_group;
+    t->process_group = given && given->process_group ? given->process_group : dir->process_group;
     t->process_group = t->process_group
-                           ? wsgi_expand(r->pool, expand_env(r, t->process_group), r->server, r->hostname, script_name) : "";
-    t->application_group = alias && alias->application_group ? alias->application_group : dir->application_group;
-    t->application_group = wsgi_expand(r->pool, expand_env(r, t->application_group), r->server, r->hostname, script_name);
+                           ? wsgi_expand(r->pool, expand_env(r, t->process_group), r->server, r->hostname, resource) : "";
+    t->application_group = given && given->application_group ? given->application_group : dir->application_group;
+    t->application_group = wsgi_expand(r->pool, expand_env(r, t->application_group), r->server, r->hostname, resource);
     if (*t->application_group == '%')
         warn_of_unset(r, "the application group", t->application_group, "an interpreter of that very name");
-    t->callable = expand_env(r, alias && alias->callable ? alias->callable : dir->callable);
+    t->callable = given && given->callable ? given->callable : t->is_handler_script ? "handle_request" : dir->callable;
+    t->callable = expand_env(r, t->callable);
     if (wsgi_is_module(t->script)) {
         t->callable = strchr(t->script, ':') + 1;
     } else if (!t->callable || *t->callable == '%') {
@@ -329,8 +353,33 @@ int wsgi_target_resolve(const wsgi_target **out, request_rec *r)
         t->callable = "application";
     }
     t->pass_authorization =
-        alias && alias->pass_authorization != WSGI_UNSET ? alias->pass_authorization : dir->pass_authorization;
-    t->script_reloading = dir->script_reloading != 0;
+        given && given->pass_authorization != WSGI_UNSET ? given->pass_authorization : dir->pass_authorization;
+}
+
+int wsgi_target_resolve(const wsgi_target **out, request_rec *r)
+{
+    const wsgi_alias *alias = NULL, *handler = NULL;
+    wsgi_target *t;
+    int rc;
+
+    if (!r->handler)
+        return DECLINED;
+    if (wsgi_is_own_handler(r->handler)) {
+        alias = alias_of(r);
+        rc = check_file(r, alias != NULL);
+    } else if ((handler = handler_script_of(r))) {
+        rc = OK;
+    } else {
+        return DECLINED;
+    }
+    if (rc != OK || (rc = check_path_info(r)) != OK)
+        return rc;
+    apr_table_setn(r->notes, "httpd-wsgi-run", "1");
+    t = apr_pcalloc(r->pool, sizeof(*t));
+    t->handler = r->handler;
+    t->script_reloading = wsgi_dir_of(r)->script_reloading != 0;
+    set_script(t, r, handler);
+    set_names(t, r, handler ? handler : alias);
     *out = t;
     return find_group(r, t);
 }

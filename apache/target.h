@@ -9,7 +9,9 @@
 
 typedef struct wsgi_target {
     const char *handler;           /* r->handler */
-    const char *script;            /* file */
+    const char *script;            /* file to load: the one requested, or the handler's */
+    apr_time_t script_mtime;       /* 0: unknown */
+    int is_handler_script;         /* WSGIHandlerScript: r->filename is what the script is to deal with, and need not exist */
     const char *process_group;     /* "" when embedded */
     const char *application_group; /* "" for the main interpreter */
     const char *callable;
@@ -20,6 +22,9 @@ typedef struct wsgi_target {
 
 /* OK: *out is set. DECLINED: not ours. HTTP status: ours, must not run, reason is logged. */
 int wsgi_target_resolve(const wsgi_target **out, request_rec *r);
+
+/* Does this handler name mean that the file itself is the script? */
+int wsgi_is_own_handler(const char *name);
 
 void wsgi_target_register_hooks(apr_pool_t *p);
 

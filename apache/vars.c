@@ -247,6 +247,7 @@ static void put_meta(builder *b)
     put(b, WIRE_M_PROCESS_GROUP, b->t->process_group);
     put(b, WIRE_M_APPLICATION_GROUP, b->t->application_group);
     put(b, WIRE_M_HANDLER, b->t->handler);
+    put(b, WIRE_M_HANDLER_SCRIPT, b->t->is_handler_script ? b->t->script : NULL);
     put(b, WIRE_M_SERVER_PID, apr_psprintf(r->pool, "%" APR_PID_T_FMT, getpid()));
     if (!r->log_id)
         ap_run_generate_log_id(r->connection, r, &r->log_id);
@@ -321,7 +322,7 @@ int wsgi_vars_build(const char **block, size_t *len, request_rec *r, const wsgi_
     head.flags = flags_of(&b);
     head.request_start_us = r->request_time;
     head.queue_start_us = t->group ? apr_time_now() : 0;
-    head.script_mtime_us = r->finfo.mtime;
+    head.script_mtime_us = t->script_mtime;
     head.body_len = body->len;
     head.body_kind = body->kind;
     head.body_more = (uint32_t)body->more;
