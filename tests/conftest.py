@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from harness import Httpd
+from pythons import build_environments
 
 MODES = {
     "embedded": "WSGIScriptAlias {mount} {app}/{script}",
@@ -16,6 +18,15 @@ def httpd() -> Iterator[Httpd]:
     server = Httpd()
     yield server
     server.finish()
+
+
+@pytest.fixture(scope="session")
+def environments() -> dict[str, Path]:
+    """A virtual environment with the package for each Python of the machine, by name."""
+    homes = build_environments()
+    if not homes:
+        pytest.skip("no usable Python")
+    return homes
 
 
 @pytest.fixture(params=list(MODES))

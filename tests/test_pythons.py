@@ -2,98 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
-import pytest
 import requests
 from harness import Httpd
-
-REPOSITORY = Path(__file__).resolve().parent.parent
-STATE = Path(os.environ.get("HTTPD_WSGI_STATE") or tempfile.mkdtemp(prefix="httpd-wsgi-state-"))
-VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
-
-
-def find_pythons() -> dict[str, Path]:
-    """The newest interpreter of each version: of the distribution, and of pyenv under its own name."""
-    found = {}
-    system = Path("/usr/bin/python3")
-    if system.exists():
-        found["system"] = system
-    roots = [Path(os.environ.get("PYENV_ROOT", "/nowhere")), Path.home() / ".pyenv", Path("/opt/pyenv"), Path("/usr/local/pyenv")]
-    for root in roots:
-        if not os.access(root / "versions", os.R_OK | os.X_OK):
-            continue
-        for version in sorted((root / "versions").glob("3.*")):
-            if version.name.startswith(tuple(v + "." for v in VERSIONS)) and (version / "bin" / "python").exists():
-                found[f"pyenv-{version.name}"] = version / "bin" / "python"
-    return found
-
-
-def is_public(path: Path) -> bool:
-    return all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents)
-
-
-def readable(name: str, python: Path) -> Path:
-    """The interpreter, or a copy of its installation that the Apache user can read."""
-    if is_public(python):
-        return python
-    home, copy = python.resolve().parent.parent, STATE / "pythons" / name
-    if not (copy / "complete").exists():
-        shutil.rmtree(copy, ignore_errors=True)
-        unwanted = shutil.ignore_patterns("test", "tests", "*.a", "__pycache__", "idlelib", "tkinter", "share", "site-packages")
-        shutil.copytree(home, copy, symlinks=True, ignore=unwanted)
-        for binary in (copy / "bin").glob("python3.*[0-9]"):
-            if not binary.is_symlink():
-                subprocess.run(["patchelf", "--set-rpath", "$ORIGIN/../lib", str(binary)], check=True)
-        (copy / "complete").touch()
-    return copy / "bin" / python.resolve().name
-
-
-def source_hash() -> str:
-    total = hashlib.sha256()
-    for path in sorted([*REPOSITORY.glob("src/**/*.[chp]*"), *REPOSITORY.glob("apache/*.[ch]"), REPOSITORY / "setup.py"]):
-        if path.is_file() and "__pycache__" not in path.parts:
-            total.update(path.read_bytes())
-    return total.hexdigest()[:16]
-
-
-def environment_with_package(name: str, python: Path) -> Path:
-    """A virtual environment of this Python with httpd-wsgi in it; kept until a source changes."""
-    home = STATE / "environments" / name
-    stamp = home / source_hash()
-    if not stamp.exists():
-        shutil.rmtree(home, ignore_errors=True)
-        subprocess.run([python, "-m", "venv", home], check=True)
-        source = home / "source"
-        ignore = shutil.ignore_patterns(".git", "build", "*.so", "__pycache__", "*.egg-info")
-        shutil.copytree(REPOSITORY, source, ignore=ignore)
-        pip = [home / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install", "-q"]
-        subprocess.run([*pip, "setuptools>=64", "wheel"], check=True)
-        subprocess.run([*pip, "--no-deps", "--no-build-isolation", source], check=True)
-        shutil.rmtree(source)
-        stamp.touch()
-    return home
-
-
-@pytest.fixture(scope="module")
-def environments() -> dict[str, Path]:
-    homes = {}
-    skipped = []
-    for name, python in find_pythons().items():
-        try:
-            homes[name] = environment_with_package(name, readable(name, python))
-        except (OSError, subprocess.CalledProcessError) as exc:
-            skipped.append(f"{name}: {exc}")
-    for reason in skipped:
-        print("skipped", reason)
-    if not homes:
-        pytest.skip("no usable Python: " + "; ".join(skipped))
-    return homes
 
 
 def test_all_pythons_serve_side_by_side(httpd: Httpd, environments: dict[str, Path]) -> None:

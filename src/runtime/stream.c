@@ -2,7 +2,6 @@
  *
  * A stream bound to a request (wsgi.errors) is cut off when the request ends. An unbound one (sys.stderr) belongs to whatever
  * request its thread is serving, else to the process's own log. Within a request all streams share one line buffer. */
-#define _GNU_SOURCE /* memrchr() */
 #include "runtime.h"
 
 #include <stdarg.h>

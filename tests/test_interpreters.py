@@ -1,0 +1,68 @@
+"""Requests in parallel within one process: interpreters with a lock of their own, and Pythons without one."""
+
+from __future__ import annotations
+
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+from harness import Httpd
+
+# Two requests that compute until each has seen the other compute. Nothing in the loop gives the lock away by itself, and with
+# this switch interval nobody asks for it, so two requests under one lock would never meet.
+MEET = """
+import mmap, os, sys, time
+sys.setswitchinterval(1000)
+file = os.open(BOARD, os.O_RDWR)
+board = mmap.mmap(file, 2)
+
+def application(environ, start_response):
+    mine = int(environ["QUERY_STRING"])
+    board[mine] = 1
+    end = time.monotonic() + 10
+    while not board[1 - mine] and time.monotonic() < end:
+        pass
+    met = board[1 - mine]
+    board[mine] = 1
+    start_response("200 OK", [])
+    return [f"{os.getpid()} {'met' if met else 'alone'}".encode()]
+"""
+
+
+def version_of(home: Path) -> tuple[int, ...]:
+    code = "import sys; print(*sys.version_info[:2])"
+    return tuple(map(int, subprocess.check_output([home / "bin" / "python", "-c", code]).split()))
+
+
+def meeting(httpd: Httpd, conf: str) -> list[list[str]]:
+    board = httpd.root / "board"
+    board.write_bytes(b"\0\0")
+    board.chmod(0o666)
+    (httpd.app / "meet.py").write_text(MEET.replace("BOARD", repr(str(board))))
+    httpd.start(conf)
+    with ThreadPoolExecutor(2) as pool:
+        paths = ["/a?0", "/b?1"]
+        return [r.text.split() for r in pool.map(lambda path: requests.get(httpd.url(path), timeout=30), paths)]
+
+
+def conf_of(mode: str, home: Path, more: str, groups: tuple[str, str] = ("a", "b")) -> str:
+    where = " process-group=d" if mode == "daemon" else ""
+    head = f"WSGIDaemonProcess d threads=4 python-home={home}" if mode == "daemon" else f"ServerLimit 1\nWSGIPythonHome {home}"
+    aliases = [f"WSGIScriptAlias /{n} {{app}}/meet.py{where} application-group={g}" for n, g in zip("ab", groups, strict=True)]
+    return "\n".join([head, more, *aliases])
+
+
+def test_two_requests_compute_at_once_with_a_lock_for_each_interpreter(mode: str, environments: dict[str, Path]) -> None:
+    homes = [home for home in environments.values() if version_of(home) >= (3, 12)]
+    if not homes:
+        pytest.skip("no Python 3.12 or newer on this machine")
+    for home in homes:
+        server = Httpd()
+        try:
+            first, second = meeting(server, conf_of(mode, home, "WSGIPerInterpreterGIL On"))
+            assert first[0] == second[0], "two processes, so this proves nothing"
+            assert (first[1], second[1]) == ("met", "met"), home
+        finally:
+            server.finish()
