@@ -39,8 +39,9 @@ static void add_application(apr_pool_t *p, apr_hash_t *by_group, server_rec *s, 
     const wsgi_dir_config *dir = defaults_of(s);
     const char *group = alias->process_group ? alias->process_group : dir->process_group;
     const char *app_group = alias->application_group ? alias->application_group : dir->application_group;
-    const char *callable = alias->callable ? alias->callable : dir->callable, *mount;
+    const char *callable = alias->callable ? alias->callable : dir->callable, *mount, *script;
     apr_array_header_t *known;
+    const wsgi_group *g;
     application *app;
 
     if (!group || alias->regex || !is_static(s, group) || !is_static(s, app_group) || !is_static(s, callable))
@@ -49,7 +50,9 @@ static void add_application(apr_pool_t *p, apr_hash_t *by_group, server_rec *s, 
         return; /* a directory: its scripts are not known yet */
     mount = wsgi_resource_path(p, alias->location, strlen(alias->location));
     group = wsgi_expand(p, group, s, NULL, mount);
-    if (!wsgi_group_find(group))
+    g = wsgi_group_find(group);
+    script = g ? wsgi_group_inside(g, alias->target) : NULL;
+    if (!script)
         return;
     known = apr_hash_get(by_group, group, APR_HASH_KEY_STRING);
     if (!known) {
@@ -57,7 +60,7 @@ static void add_application(apr_pool_t *p, apr_hash_t *by_group, server_rec *s, 
         apr_hash_set(by_group, group, APR_HASH_KEY_STRING, known);
     }
     app = apr_array_push(known);
-    app->script = alias->target;
+    app->script = script;
     app->callable = callable ? callable : "application";
     app->application_group = wsgi_expand(p, app_group, s, NULL, mount);
     app->is_named = app_group && *app_group != '%';
@@ -113,10 +116,12 @@ static void add_imports(apr_pool_t *p, server_rec *s)
     for (int i = 0; i < imports->nelts; i++) {
         const wsgi_import *import = &APR_ARRAY_IDX(imports, i, wsgi_import);
         wsgi_group *g = *import->process_group ? wsgi_group_find(import->process_group) : NULL;
-        const char *record = apr_psprintf(p, "%s\n%s\n%s", import->application_group, import->script,
-                                          import->callable ? import->callable : "");
+        const char *script = g ? wsgi_group_inside(g, import->script) : NULL, *record;
 
-        if (g && !has_preload(g, record))
+        if (!script)
+            continue;
+        record = apr_psprintf(p, "%s\n%s\n%s", import->application_group, script, import->callable ? import->callable : "");
+        if (!has_preload(g, record))
             APR_ARRAY_PUSH(g->preloads, const char *) = record;
     }
 }

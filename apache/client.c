@@ -28,7 +28,6 @@ APLOG_USE_MODULE(wsgi);
 
 #define ROOM     (64u << 10)
 #define PART     (32u << 10) /* what a client that lags behind is given at a time: little enough to fit into its socket's buffer */
-#define PATIENCE_MS 5        /* where it cannot be asked: so long the worker may pause before the client gets a part */
 #define FILE_PATIENCE_MS 50  /* so long close() of the application's file may take */
 #define MAX_FDS  4
 
@@ -45,6 +44,8 @@ typedef struct exchange {
     size_t block_len;
     wsgi_body upload;
     apr_time_t deadline; /* for retries */
+    apr_interval_time_t client_timeout; /* for writing; Apache's own is back when this is over */
+    apr_time_t lags_since;  /* the client could have taken something and has not; 0: it has */
     int client_fd;       /* -1: a stream of HTTP/2, which has no socket of its own */
     apr_off_t keep_most; /* bytes of the response that may wait for the client */
 
@@ -54,6 +55,24 @@ typedef struct exchange {
     int fds[MAX_FDS], nfds;
     int got_file; /* the last frame was a FILE */
 } exchange;
+
+/* ---- the client's socket ---- */
+
+static int socket_of(conn_rec *c)
+{
+    apr_socket_t *socket = c->master ? NULL : ap_get_conn_socket(c);
+    apr_os_sock_t fd = -1;
+
+    if (socket)
+        apr_os_sock_get(&fd, socket);
+    return fd;
+}
+
+static void set_client_timeout(const exchange *x, apr_interval_time_t timeout)
+{
+    if (x->client_fd >= 0 && x->client_timeout != x->r->server->timeout)
+        apr_socket_timeout_set(ap_get_conn_socket(x->r->connection), timeout);
+}
 
 /* ---- failures ---- */
 
@@ -173,8 +192,11 @@ static int make_room(exchange *x)
     if (wsgi_respond_pending(&x->out)) {
         int keep = kept < x->keep_most && (kept > 0 || !is_client_ready(x));
 
-        if (!(keep && wsgi_respond_keep(&x->out) == 0) && wsgi_respond_send(&x->out) < 0)
-            return OK;
+        if (!(keep && wsgi_respond_keep(&x->out) == 0)) {
+            if (wsgi_respond_send(&x->out) < 0)
+                return OK;
+            x->lags_since = 0;
+        }
     }
     memmove(x->in, x->in + x->at, x->have - x->at);
     x->have -= x->at;
@@ -186,20 +208,30 @@ static int make_room(exchange *x)
 static int wait_for_both(exchange *x)
 {
     struct pollfd p[2] = {{.fd = x->fd, .events = POLLIN}, {.fd = x->client_fd, .events = POLLOUT}};
-    int wait = x->client_fd < 0 ? PATIENCE_MS : (int)(x->r->server->timeout / 1000), n;
+    /* Where the client cannot be asked, the worker may pause for so long before the client gets a part. */
+    apr_interval_time_t wait = x->t->group->response_flush_delay;
+    int n;
 
     if (x->got_file) { /* nothing but the end should follow, and filters like byteranges want to see both at once */
         x->got_file = 0;
         if (poll(p, 1, FILE_PATIENCE_MS) > 0)
             return NOT_YET;
     }
+    if (x->client_fd >= 0) {
+        x->lags_since = x->lags_since ? x->lags_since : apr_time_now();
+        wait = x->lags_since + x->client_timeout - apr_time_now();
+    }
     do
-        n = poll(p, x->client_fd < 0 ? 1 : 2, wait);
+        n = poll(p, x->client_fd < 0 ? 1 : 2, wait > 0 ? (int)(wait / 1000) : 0);
     while (n < 0 && errno == EINTR);
+    if (n > 0 && p[1].revents)
+        x->lags_since = 0;
     if (n > 0 && p[0].revents)
         return NOT_YET;
     if (n == 0 && x->client_fd >= 0) {
-        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r, "WSGI0316: the client has taken nothing for %d s (Timeout)", wait / 1000);
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r, "WSGI0316: the client has taken nothing for %d s "
+                      "(response-socket-timeout= of %s, else its socket-timeout=, else Timeout)",
+                      (int)apr_time_sec(x->client_timeout), x->t->group->where);
         x->r->connection->aborted = 1;
         return OK;
     }
@@ -353,6 +385,7 @@ static int on_head(exchange *x, const wire_frame *f)
     if (f->type == WIRE_HINTS)
         return wsgi_respond_hints(&x->out, &head) < 0 ? OK : NOT_YET;
     wsgi_respond_head(&x->out, &head);
+    set_client_timeout(x, x->client_timeout);
     if (x->out.streaming)
         x->keep_most = 0;
     return NOT_YET;
@@ -484,15 +517,6 @@ static int try_worker(exchange *x)
     return rc;
 }
 
-static int socket_of(conn_rec *c)
-{
-    apr_socket_t *socket = c->master ? NULL : ap_get_conn_socket(c);
-    apr_os_sock_t fd = -1;
-
-    if (socket)
-        apr_os_sock_get(&fd, socket);
-    return fd;
-}
 
 int wsgi_client_run(request_rec *r, const wsgi_target *t)
 {
@@ -508,6 +532,7 @@ int wsgi_client_run(request_rec *r, const wsgi_target *t)
         return rc;
     if (wsgi_dir_of(r)->response_buffering != 0)
         x.keep_most = t->group->response_buffer_size;
+    x.client_timeout = wsgi_group_client_timeout(t->group, r->server);
     x.in = apr_palloc(r->pool, ROOM);
     x.deadline = apr_time_now() + wsgi_group_socket_timeout(t->group, r->server);
     while ((rc = try_worker(&x)) == RETRY) {
@@ -516,5 +541,6 @@ int wsgi_client_run(request_rec *r, const wsgi_target *t)
         apr_sleep(pause);
         pause = pause < 100000 ? pause * 2 : pause;
     }
+    set_client_timeout(&x, r->server->timeout);
     return rc;
 }

@@ -73,8 +73,8 @@ static int is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* To the end of the line, without the blanks there. Quotes count where a value begins, and behind a quoted part. 0, or -1: an open
- * quote. */
+/* To the end of the line, without the blanks there. Quotes count where a value begins, and behind a quoted part.
+ * 0, or -1: an open quote. */
 static int read_value(reader *rd)
 {
     char *keep = rd->out; /* blanks from here on are only kept when something follows */

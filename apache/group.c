@@ -78,13 +78,12 @@ static const char *socket_path(apr_pool_t *p, const wsgi_group *g)
 
 /* Bound under a name just long enough to get a descriptor that Apache children can connect through; then the name is removed,
  * so nothing is left on disk whatever kills Apache. */
-static apr_status_t open_socket(kept_socket *k, const wsgi_group *g, apr_pool_t *p, const char *path)
+static apr_status_t open_socket(kept_socket *k, const char *path)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     mode_t mask;
     int rc;
 
-    (void)p;
     if (strlen(path) >= sizeof(addr.sun_path))
         return ENAMETOOLONG;
     strcpy(addr.sun_path, path);
@@ -97,14 +96,20 @@ static apr_status_t open_socket(kept_socket *k, const wsgi_group *g, apr_pool_t 
     umask(mask);
     if (rc < 0)
         return errno;
-    if ((geteuid() == 0 && chown(path, ap_unixd_config.user_id, (gid_t)-1) < 0) || listen(k->listen_fd, g->listen_backlog) < 0 ||
-        (k->path_fd = open(path, O_PATH | O_CLOEXEC)) < 0) {
-        rc = errno;
-        unlink(path);
-        return rc;
-    }
+    k->path_fd = open(path, O_PATH | O_CLOEXEC);
+    rc = k->path_fd < 0 ? errno : 0;
     unlink(path);
-    return APR_SUCCESS;
+    return rc;
+}
+
+/* What the configuration may change while the socket stays. */
+static apr_status_t configure_socket(const kept_socket *k, const wsgi_group *g)
+{
+    uid_t owner = g->socket_user.name ? g->socket_user.id : ap_unixd_config.user_id;
+
+    if (geteuid() == 0 && fchownat(k->path_fd, "", owner, (gid_t)-1, AT_EMPTY_PATH) < 0)
+        return errno;
+    return listen(k->listen_fd, g->listen_backlog) < 0 ? errno : APR_SUCCESS;
 }
 
 static apr_status_t take_socket(wsgi_group *g, kept *all, apr_pool_t *p, server_rec *s)
@@ -116,10 +121,12 @@ static apr_status_t take_socket(wsgi_group *g, kept *all, apr_pool_t *p, server_
     if (!k) {
         k = apr_pcalloc(s->process->pool, sizeof(*k));
         k->listen_fd = k->path_fd = -1;
-        rv = open_socket(k, g, p, path);
+        rv = open_socket(k, path);
         if (rv == APR_SUCCESS)
             apr_hash_set(all->sockets, apr_pstrdup(s->process->pool, g->name), APR_HASH_KEY_STRING, k);
     }
+    if (rv == APR_SUCCESS)
+        rv = configure_socket(k, g);
     if (rv != APR_SUCCESS)
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
                      "WSGI0605: group %s (%s): its socket could not be created as %s; choose another place with "
@@ -372,18 +379,25 @@ apr_interval_time_t wsgi_group_socket_timeout(const wsgi_group *g, const server_
     return g->socket_timeout > 0 ? g->socket_timeout : s->timeout;
 }
 
+apr_interval_time_t wsgi_group_client_timeout(const wsgi_group *g, const server_rec *s)
+{
+    return g->response_socket_timeout > 0 ? g->response_socket_timeout : wsgi_group_socket_timeout(g, s);
+}
+
 apr_status_t wsgi_child_connect(wsgi_group *g, int *out_fd)
 {
     apr_time_t deadline = apr_time_now() + g->connect_timeout;
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     apr_interval_time_t pause = 1000;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), retry_after;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), retry_after, receive_buffer = (int)g->receive_buffer_size;
     /* A full backlog makes a blocking connect() wait without limit. */
     struct timeval limit = {.tv_sec = 1};
 
     if (fd < 0)
         return errno;
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+    if (receive_buffer > 0) /* of AF_UNIX sockets only the sender's buffer counts */
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &receive_buffer, sizeof(receive_buffer));
     apr_snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d", g->path_fd);
     while (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
         apr_status_t rv = errno;

@@ -5,6 +5,7 @@
 #define WSGI_GROUP_H
 
 #include "config.h"
+#include "users.h"
 #include "wire/group.h"
 
 #include <apr_time.h>
@@ -17,9 +18,10 @@ struct wsgi_group {
 
     /* Options of WSGIDaemonProcess, filled from the table in options.c. NULL or 0: not given. */
     int processes, processes_given, threads, maximum_requests, listen_backlog, cpu_priority, server_metrics;
-    const char *user, *group, *supplementary_groups, *umask, *chroot, *home, *lang, *locale;
+    wsgi_identity user, group, socket_user, script_user, script_group;
+    apr_array_header_t *supplementary_groups; /* of wsgi_identity; NULL: those of the user */
+    const char *umask, *chroot, *home, *lang, *locale;
     const char *python_home, *python_path, *python_eggs, *display_name, *switch_interval;
-    const char *socket_user, *script_user, *script_group;
     apr_array_header_t *env;       /* of const char *: NAME=value in the order given */
     apr_interval_time_t startup_timeout, shutdown_timeout, graceful_timeout, eviction_timeout, deadlock_timeout, inactivity_timeout,
         request_timeout, interrupt_timeout, restart_interval, connect_timeout, socket_timeout, queue_timeout,
@@ -44,6 +46,9 @@ wsgi_group *wsgi_group_find(const char *name);
 /* A group of a virtual host serves only servers of the same name. */
 int wsgi_group_is_visible(const wsgi_group *g, const server_rec *s);
 
+/* A path of the Apache configuration as the group's processes see it. NULL: it lies outside of their chroot=. */
+const char *wsgi_group_inside(const wsgi_group *g, const char *path);
+
 /* Array of wsgi_group *: all that this configuration defines, whichever server does it. */
 apr_array_header_t *wsgi_groups_defined(apr_pool_t *pconf);
 
@@ -60,6 +65,9 @@ int wsgi_group_board_state(const wsgi_group *g, int *retry_after_s);
 apr_status_t wsgi_child_connect(wsgi_group *g, int *out_fd);
 
 apr_interval_time_t wsgi_group_socket_timeout(const wsgi_group *g, const server_rec *s);
+
+/* How long a client may take nothing of a response. */
+apr_interval_time_t wsgi_group_client_timeout(const wsgi_group *g, const server_rec *s);
 
 /* Sockets, lifeline, boards and supervisors: post_config, child_init, monitor. */
 void wsgi_group_register_hooks(apr_pool_t *p);

@@ -20,7 +20,9 @@ enum option_type {
     OPT_SIZE,   /* apr_int64_t; bytes, or with K, M or G */
     OPT_FLAG,   /* int; On or Off */
     OPT_ENV, OPT_ENV_FILE, /* array of const char *: NAME=value, the options may be repeated */
-    OPT_DECIMAL, OPT_TEXT, OPT_PATH, OPT_OCTAL, OPT_USER, OPT_GROUP /* const char *, checked */
+    OPT_USER, OPT_GROUP,   /* wsgi_identity */
+    OPT_GROUPS,            /* array of wsgi_identity; separated by commas */
+    OPT_DECIMAL, OPT_TEXT, OPT_PATH, OPT_OCTAL /* const char *, checked */
 };
 
 typedef struct option {
@@ -42,7 +44,7 @@ static const option options[] = {
     {"threads", OPT_COUNT, 0, 10000, 15, AT(threads)},
     {"user", OPT_USER, NONE, AT(user)},
     {"group", OPT_GROUP, NONE, AT(group)},
-    {"supplementary-groups", OPT_TEXT, NONE, AT(supplementary_groups)},
+    {"supplementary-groups", OPT_GROUPS, NONE, AT(supplementary_groups)},
     {"umask", OPT_OCTAL, 0, 0777, 0, AT(umask)},
     {"chroot", OPT_PATH, NONE, AT(chroot)},
     {"home", OPT_PATH, NONE, AT(home)},
@@ -195,11 +197,28 @@ static const char *check_text(apr_pool_t *p, const option *o, const char *value)
         return apr_psprintf(p, "%s=%s is not an octal number from 0 to 0777; for example %s=0027", o->name, value, o->name);
     if (o->type == OPT_DECIMAL && (!(strtod(value, &end) > 0) || *end || strspn(value, "0123456789.") != strlen(value)))
         return apr_psprintf(p, "%s=%s: expected seconds greater than 0, for example %s=0.005", o->name, value, o->name);
-    if (o->type == OPT_USER && ap_uname2id(value) == 0)
-        return apr_psprintf(p, "%s=%s: a daemon group must not run as root", o->name, value);
-    if (o->type == OPT_GROUP)
-        ap_gname2id(value); /* ends the start with a message when there is no such group */
     return NULL;
+}
+
+static const char *set_user(apr_pool_t *p, const option *o, const char *value, wsgi_identity *at)
+{
+    const char *error = wsgi_users_find_user(p, o->name, value, at);
+
+    if (!error && at->id == 0 && o->offset == AT(user))
+        return apr_psprintf(p, "%s=%s: a daemon group must not run as root; name the user that owns the application, or one "
+                            "made for it", o->name, value);
+    return error;
+}
+
+static const char *set_groups(apr_pool_t *p, const option *o, const char *value, apr_array_header_t **at)
+{
+    char *last, *name = apr_strtok(apr_pstrdup(p, value), ",", &last);
+    const char *error = NULL;
+
+    *at = apr_array_make(p, 4, sizeof(wsgi_identity));
+    for (; name && !error; name = apr_strtok(NULL, ",", &last))
+        error = wsgi_users_find_group(p, o->name, name, apr_array_push(*at));
+    return error;
 }
 
 static const char *set_option(apr_pool_t *p, wsgi_group *g, const char *word)
@@ -227,12 +246,21 @@ static const char *set_option(apr_pool_t *p, wsgi_group *g, const char *word)
     error = check_text(p, o, value);
     if (error)
         return error;
-    if (o->type == OPT_ENV)
+    switch (o->type) {
+    case OPT_ENV:
         return wsgi_env_add(p, g->env, value);
-    if (o->type == OPT_ENV_FILE)
+    case OPT_ENV_FILE:
         return wsgi_env_add_file(p, g->env, value);
-    *(const char **)at = value;
-    return NULL;
+    case OPT_USER:
+        return set_user(p, o, value, at);
+    case OPT_GROUP:
+        return wsgi_users_find_group(p, o->name, value, at);
+    case OPT_GROUPS:
+        return set_groups(p, o, value, at);
+    default:
+        *(const char **)at = value;
+        return NULL;
+    }
 }
 
 static wsgi_group *make_group(cmd_parms *cmd, const char *name, apr_array_header_t *groups)
@@ -278,6 +306,17 @@ int wsgi_group_is_visible(const wsgi_group *g, const server_rec *s)
     return owner->server_hostname && s->server_hostname && !strcmp(owner->server_hostname, s->server_hostname);
 }
 
+const char *wsgi_group_inside(const wsgi_group *g, const char *path)
+{
+    size_t len = g->chroot ? strlen(g->chroot) : 0;
+
+    if (wsgi_is_module(path))
+        return path;
+    while (len > 0 && g->chroot[len - 1] == '/')
+        len--;
+    return !strncmp(path, g->chroot ? g->chroot : "", len) && path[len] == '/' ? path + len : NULL;
+}
+
 wsgi_group *wsgi_group_find(const char *name)
 {
     wsgi_server_config *c = wsgi_main_config();
@@ -316,6 +355,8 @@ const char *wsgi_group_define(cmd_parms *cmd, const char *args)
         if (*word)
             error = set_option(cmd->pool, g, word);
     }
+    if (!error && g->script_user.name && g->script_group.name)
+        error = "script-user= and script-group= cannot be used together; use one of them";
     if (error)
         return apr_psprintf(cmd->pool, "WSGIDaemonProcess %s: %s", name, error);
     APR_ARRAY_PUSH(groups, wsgi_group *) = g;

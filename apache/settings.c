@@ -78,6 +78,7 @@ static void put_group(apr_array_header_t *out, apr_pool_t *p, const wsgi_group *
     put_int(out, p, "threads", g->threads);
     put_int(out, p, "multiprocess", g->processes_given);
     put(out, "home", g->home);
+    put(out, "locale", g->locale);
     put(out, "display_name", g->display_name);
     put_int(out, p, "maximum_requests", g->maximum_requests);
     put_int(out, p, "cpu_priority", g->cpu_priority);
@@ -94,6 +95,7 @@ static void put_group(apr_array_header_t *out, apr_pool_t *p, const wsgi_group *
     put_seconds(out, p, "queue_timeout", g->queue_timeout);
     put_seconds(out, p, "cpu_time_limit", g->cpu_time_limit);
     put_size(out, p, "stack_size", g->stack_size);
+    put_size(out, p, "send_buffer_size", g->send_buffer_size);
     put_size(out, p, "memory_limit", g->memory_limit);
     put_size(out, p, "virtual_memory_limit", g->virtual_memory_limit);
     put(out, "switch_interval", g->switch_interval);

@@ -9,10 +9,10 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <http_log.h>
-#include <mpm_common.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,7 +23,10 @@ APLOG_USE_MODULE(wsgi);
 typedef struct plan {
     const char *python;
     char **argv, **env;
-    const char *home;   /* working directory or NULL */
+    const char *chroot; /* or NULL */
+    const char *home;   /* working directory */
+    int home_is_given;  /* else it is where the user is at home */
+    int priority;       /* 0: as it is */
     int umask;          /* or -1 */
     int drop;           /* started as root: change to uid and gids */
     uid_t uid;
@@ -32,21 +35,19 @@ typedef struct plan {
     const char *group, *where;
 } plan;
 
-static int plan_user(plan *pl, const wsgi_group *g, apr_pool_t *p, struct passwd **pw)
+static int plan_user(plan *pl, const wsgi_group *g, struct passwd **pw)
 {
-    char *list, *name, *last;
     gid_t gid;
 
-    pl->uid = g->user ? ap_uname2id(g->user) : ap_unixd_config.user_id;
+    pl->uid = g->user.name ? g->user.id : ap_unixd_config.user_id;
     *pw = getpwuid(pl->uid);
-    gid = g->group ? ap_gname2id(g->group) : g->user && *pw ? (*pw)->pw_gid : ap_unixd_config.group_id;
+    gid = g->group.name ? g->group.id : g->user.name && *pw ? (*pw)->pw_gid : ap_unixd_config.group_id;
     pl->drop = geteuid() == 0;
     pl->gids[0] = gid;
     pl->ngids = 1;
     if (g->supplementary_groups) {
-        list = apr_pstrdup(p, g->supplementary_groups);
-        for (name = apr_strtok(list, ",", &last); name && pl->ngids < 256; name = apr_strtok(NULL, ",", &last))
-            pl->gids[pl->ngids++] = ap_gname2id(name);
+        for (int i = 0; i < g->supplementary_groups->nelts && pl->ngids < 256; i++)
+            pl->gids[pl->ngids++] = APR_ARRAY_IDX(g->supplementary_groups, i, wsgi_identity).id;
     } else if (pl->drop && *pw) {
         pl->ngids = 256;
         if (getgrouplist((*pw)->pw_name, gid, pl->gids, &pl->ngids) < 0)
@@ -85,6 +86,7 @@ static char **plan_env(const wsgi_group *g, apr_pool_t *p, const struct passwd *
     }
     set_env(env, p, "LANG", g->lang);
     set_env(env, p, "LC_ALL", g->locale);
+    set_env(env, p, "PYTHON_EGG_CACHE", g->python_eggs);
     for (int i = 0; i < g->env->nelts; i++) {
         const char *assignment = APR_ARRAY_IDX(g->env, i, const char *), *equals = strchr(assignment, '=');
 
@@ -94,10 +96,29 @@ static char **plan_env(const wsgi_group *g, apr_pool_t *p, const struct passwd *
     return (char **)env->elts;
 }
 
+static char **plan_command(const wsgi_group *g, apr_pool_t *p, const char *python)
+{
+    /* Inside a chroot the package is where its Python has installed it. */
+    static const char code[] = "import sys; del sys.path[0]; from httpd_wsgi import _boot; sys.exit(_boot.main())";
+    char **argv = apr_pcalloc(p, 5 * sizeof(char *));
+    int n = 0;
+
+    argv[n++] = (char *)python;
+    if (g->chroot) {
+        argv[n++] = (char *)"-c";
+        argv[n++] = (char *)code;
+    } else {
+        argv[n++] = apr_pstrcat(p, wsgi_package_dir(), "/_boot.py", NULL);
+    }
+    argv[n] = (char *)"supervisor";
+    return argv;
+}
+
 /* ---- in the new process ---- */
 
 /* One record in the error log's format. */
-__attribute__((format(printf, 2, 3))) static void say(const plan *pl, const char *format, ...)
+__attribute__((format(printf, 4, 5)))
+static void say(const plan *pl, const char *level, const char *code, const char *format, ...)
 {
     char stamp[40], text[2048];
     time_t now = time(NULL);
@@ -107,7 +128,7 @@ __attribute__((format(printf, 2, 3))) static void say(const plan *pl, const char
 
     localtime_r(&now, &tm);
     strftime(stamp, sizeof(stamp), "%a %b %d %H:%M:%S.000000 %Y", &tm);
-    len = snprintf(text, sizeof(text), "[%s] [wsgi:error] [pid %d] WSGI0604: group %s (%s): ", stamp, (int)getpid(),
+    len = snprintf(text, sizeof(text), "[%s] [wsgi:%s] [pid %d] %s: group %s (%s): ", stamp, level, (int)getpid(), code,
                    pl->group, pl->where);
     va_start(args, format);
     len += vsnprintf(text + len, sizeof(text) - (size_t)len - 2, format, args);
@@ -133,6 +154,7 @@ static const char *blocking_directory(char *path)
 
 static void explain_exec_failure(const plan *pl, int error)
 {
+    static const char code[] = "WSGI0604";
     const char *blocked;
     char path[4096], resolved[4096];
     struct stat st;
@@ -150,29 +172,48 @@ static void explain_exec_failure(const plan *pl, int error)
     if (blocked) {
         int mode = stat(blocked, &st) == 0 ? (int)(st.st_mode & 07777) : -1;
 
-        say(pl, "uid %d cannot run %s: it may not enter the directory %s (mode %04o); run \"chmod o+x %s\" or use a Python "
+        say(pl, "error", code, "uid %d cannot run %s: it may not enter the directory %s (mode %04o); run \"chmod o+x %s\" or use a Python "
             "that is installed elsewhere (python-home=); requests get 503", (int)geteuid(), pl->python, blocked,
             mode < 0 ? 0 : (unsigned)mode, blocked);
     } else if (error == ENOENT) {
-        say(pl, "%s does not exist; create the environment (python3 -m venv) or change python-home=; requests get 503",
-            pl->python);
+        say(pl, "error", code, "%s does not exist; create the environment (python3 -m venv) or change python-home=; requests "
+            "get 503", pl->python);
     } else {
-        say(pl, "uid %d cannot run %s: %s; requests get 503", (int)geteuid(), pl->python, strerror(error));
+        say(pl, "error", code, "uid %d cannot run %s: %s; requests get 503", (int)geteuid(), pl->python, strerror(error));
     }
+}
+
+static void enter_home(const plan *pl)
+{
+    if (chdir(pl->home) == 0)
+        return;
+    if (pl->home_is_given) {
+        say(pl, "error", "WSGI0611", "home=%s cannot be entered: %s; requests get 503", pl->home, strerror(errno));
+        _exit(126);
+    }
+    say(pl, "warn", "WSGI0612", "the home directory %s of uid %d cannot be entered: %s; the workers run in /, choose another "
+        "directory with home=", pl->home, (int)pl->uid, strerror(errno));
+    if (chdir("/") < 0)
+        _exit(126);
 }
 
 static void become(const plan *pl)
 {
+    if (pl->priority && setpriority(PRIO_PROCESS, 0, pl->priority) < 0)
+        say(pl, "warn", "WSGI0613", "cpu-priority=%d cannot be set: %s%s; it stays as it is", pl->priority, strerror(errno),
+            pl->priority < 0 ? " (below Apache's own it needs root)" : "");
+    if (pl->chroot && (chroot(pl->chroot) < 0 || chdir("/") < 0)) {
+        say(pl, "error", "WSGI0614", "chroot=%s cannot be entered: %s%s; requests get 503", pl->chroot, strerror(errno),
+            pl->drop ? "" : " (Apache must be started by root)");
+        _exit(126);
+    }
     if (pl->drop && (setgroups((size_t)pl->ngids, pl->gids) < 0 || setgid(pl->gids[0]) < 0 || setuid(pl->uid) < 0)) {
-        say(pl, "uid %d and gid %d cannot be taken on: %s", (int)pl->uid, (int)pl->gids[0], strerror(errno));
+        say(pl, "error", "WSGI0610", "uid %d and gid %d cannot be taken on: %s", (int)pl->uid, (int)pl->gids[0], strerror(errno));
         _exit(126);
     }
     if (pl->umask >= 0)
         umask((mode_t)pl->umask);
-    if (chdir(pl->home ? pl->home : "/") < 0) {
-        say(pl, "home=%s cannot be entered: %s", pl->home ? pl->home : "/", strerror(errno));
-        _exit(126);
-    }
+    enter_home(pl);
 }
 
 /* Moves the descriptors to their fixed places without overwriting one that is still to be moved. */
@@ -212,17 +253,18 @@ apr_status_t wsgi_parent_spawn(const wsgi_group *g, const wsgi_spawn *fds, apr_p
 {
     plan *pl = apr_pcalloc(p, sizeof(*pl));
     struct passwd *pw;
-    int rc = plan_user(pl, g, p, &pw);
+    int rc = plan_user(pl, g, &pw);
 
     if (rc)
         return rc;
     pl->python = wsgi_python_of_home(p, g->python_home);
-    pl->argv = apr_pcalloc(p, 4 * sizeof(char *));
-    pl->argv[0] = (char *)pl->python;
-    pl->argv[1] = apr_pstrcat(p, wsgi_package_dir(), "/_boot.py", NULL);
-    pl->argv[2] = (char *)"supervisor";
+    pl->argv = plan_command(g, p, pl->python);
     pl->env = plan_env(g, p, pw);
-    pl->home = g->home;
+    pl->chroot = g->chroot;
+    pl->priority = g->cpu_priority;
+    pl->home_is_given = g->home != NULL;
+    /* As mod_wsgi has it: a user of the group's own starts at home. */
+    pl->home = g->home ? g->home : pl->drop && pw && pl->uid != ap_unixd_config.user_id ? pw->pw_dir : "/";
     pl->umask = g->umask ? (int)strtol(g->umask, NULL, 8) : -1;
     pl->group = g->name;
     pl->where = g->where;

@@ -1,5 +1,7 @@
 #include "target.h"
 
+#include "ownership.h"
+
 #include "log.h"
 
 #include <apr_strings.h>
@@ -302,7 +304,12 @@ static int find_group(request_rec *r, wsgi_target *t)
                       t->group->server->server_hostname ? t->group->server->server_hostname : "without ServerName");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    return OK;
+    if (!wsgi_group_inside(t->group, t->script)) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0223: %s is not run: it lies outside of chroot=%s of daemon group %s (%s)",
+                      t->script, t->group->chroot, t->group->name, t->group->where);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return wsgi_ownership_check(r, t->group) == OK ? OK : refuse(r, HTTP_FORBIDDEN);
 }
 
 /* The WSGIHandlerScript for the request's handler, or NULL. */

@@ -44,6 +44,12 @@ static void put(builder *b, int code, const char *value)
         wire_block_add(&b->w, code, value, strlen(value));
 }
 
+/* A path, as the processes see it that it is for; one outside of their chroot is left out. */
+static void put_path(builder *b, int code, const char *path)
+{
+    put(b, code, b->t->group && path ? wsgi_group_inside(b->t->group, path) : path);
+}
+
 static void put_named(builder *b, const char *name, size_t len, const char *value)
 {
     int code = wire_name_code(name, len);
@@ -212,11 +218,11 @@ static void put_cgi(builder *b)
     put(b, WIRE_REMOTE_USER, r->user);
     if (r->user)
         put(b, WIRE_AUTH_TYPE, r->ap_auth_type);
-    put(b, WIRE_DOCUMENT_ROOT, ap_document_root(r));
+    put_path(b, WIRE_DOCUMENT_ROOT, ap_document_root(r));
     put(b, WIRE_CONTEXT_PREFIX, ap_context_prefix(r));
-    put(b, WIRE_CONTEXT_DOCUMENT_ROOT, ap_context_document_root(r));
+    put_path(b, WIRE_CONTEXT_DOCUMENT_ROOT, ap_context_document_root(r));
     put(b, WIRE_REQUEST_SCHEME, ap_http_scheme(r));
-    put(b, WIRE_SCRIPT_FILENAME, r->filename);
+    put_path(b, WIRE_SCRIPT_FILENAME, r->filename);
     put_redirect(b);
     put_paths(b);
 }
@@ -242,12 +248,12 @@ static void put_meta(builder *b)
 {
     request_rec *r = b->r;
 
-    put(b, WIRE_M_SCRIPT, b->t->script);
+    put_path(b, WIRE_M_SCRIPT, b->t->script);
     put(b, WIRE_M_CALLABLE, b->t->callable);
     put(b, WIRE_M_PROCESS_GROUP, b->t->process_group);
     put(b, WIRE_M_APPLICATION_GROUP, b->t->application_group);
     put(b, WIRE_M_HANDLER, b->t->handler);
-    put(b, WIRE_M_HANDLER_SCRIPT, b->t->is_handler_script ? b->t->script : NULL);
+    put_path(b, WIRE_M_HANDLER_SCRIPT, b->t->is_handler_script ? b->t->script : NULL);
     put(b, WIRE_M_SERVER_PID, apr_psprintf(r->pool, "%" APR_PID_T_FMT, getpid()));
     if (!r->log_id)
         ap_run_generate_log_id(r->connection, r, &r->log_id);

@@ -42,6 +42,7 @@ TYPES = {
     "OPT_OCTAL": "octal number",
     "OPT_USER": "user name, or `#` and a uid",
     "OPT_GROUP": "group name, or `#` and a gid",
+    "OPT_GROUPS": "group names, or `#` and a gid, separated by commas",
 }
 
 CONSTANTS = {"DAYS": 86400, "MIB": 1 << 20, "GIB": 1 << 30}

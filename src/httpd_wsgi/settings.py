@@ -26,6 +26,7 @@ class GroupSettings:
     log_level: int = 6
     multiprocess: bool = False
     home: str = ""
+    locale: str = ""
     display_name: str = ""
     umask: str = ""
     case_sensitive: bool = True
@@ -51,6 +52,7 @@ class GroupSettings:
     queue_timeout: float = 0.0
     cpu_time_limit: float = 0.0
     stack_size: int = 0
+    send_buffer_size: int = 0
     memory_limit: int = 0
     virtual_memory_limit: int = 0
     main_groups: tuple[str, ...] = ()
@@ -123,6 +125,7 @@ def runtime_settings(settings: GroupSettings) -> dict[str, object]:
         "embedded": False,
         "package_dir": settings.package_dir,
         "home": settings.home,
+        "send_buffer_size": settings.send_buffer_size,
         "case_sensitive": settings.case_sensitive,
         "destroy_interpreter": settings.destroy_interpreter,
         "switch_interval": settings.switch_interval,

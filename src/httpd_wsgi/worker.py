@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from httpd_wsgi import _runtime, interpreter, logs, settings
+from httpd_wsgi import _runtime, interpreter, limits, logs, settings
 
 FD_LISTEN, FD_CONTROL, FD_SETTINGS = 3, 4, 5
 
@@ -90,6 +90,7 @@ def main() -> int:
         os.set_inheritable(fd, False)
     faulthandler.enable(file=2)
     sys.argv = ["mod_wsgi"]
+    limits.apply(config)
     stop_fd = os.eventfd(0, os.EFD_CLOEXEC) if hasattr(os, "eventfd") else -1
     stop_write = stop_fd
     if stop_fd < 0:
@@ -125,8 +126,9 @@ def main() -> int:
     ]
     control.ready = True
     control.tell("ready")  # before the first request, which may end this process
-    for thread in threads:
-        thread.start()
+    with limits.stack_size(config):
+        for thread in threads:
+            thread.start()
     control.draining.wait()
     logs.log(logs.DEBUG, f"WSGI0711: group {config.group}: draining")
     finish(config, threads)

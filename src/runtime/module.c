@@ -27,6 +27,7 @@ static PyObject *configure(PyObject *module, PyObject *settings)
     }
     rt_the_process.embedded = setting_int(settings, "embedded");
     rt_the_process.threads = setting_int(settings, "threads");
+    rt_the_process.send_buffer_size = setting_int(settings, "send_buffer_size");
     rt_the_process.processes = setting_int(settings, "processes");
     rt_the_process.main_is_first = setting_int(settings, "main_is_first");
     if (PyErr_Occurred() || rt_interp_init_main(module, settings) < 0)

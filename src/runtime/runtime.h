@@ -99,6 +99,7 @@ typedef struct rt_request {
 typedef struct rt_process {
     int embedded;
     int threads, processes;
+    int send_buffer_size;     /* of a worker's connections; 0: the system's */
     int main_is_first;        /* the first application group seen gets the main interpreter */
     PyObject *settings;       /* dict of the main interpreter, as given to configure(); owned */
     void (*embed_log)(int level, const char *text, size_t len);

@@ -497,6 +497,8 @@ int rt_serve(int listen_fd, int stop_fd, void (*on_stale)(void *, const char *, 
         if (stop || n <= 0)
             continue;
         fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+        if (fd >= 0 && rt_the_process.send_buffer_size > 0)
+            setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &rt_the_process.send_buffer_size, sizeof(int));
         if (fd >= 0)
             serve_one(fd, &report, c);
     }
