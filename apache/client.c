@@ -8,6 +8,7 @@
 #include "body.h"
 #include "log.h"
 #include "respond.h"
+#include "scoreboard.h"
 #include "vars.h"
 #include "wire/frames.h"
 #include "wire/head.h"
@@ -40,8 +41,9 @@ typedef struct exchange {
     const wsgi_target *t;
     wsgi_respond out;
     wsgi_body_reader body;
-    const char *block;
+    const char *block;       /* in r->pool */
     size_t block_len;
+    uint16_t connects, retries;
     wsgi_body upload;
     apr_time_t deadline; /* for retries */
     apr_interval_time_t client_timeout; /* for writing; Apache's own is back when this is over */
@@ -317,6 +319,17 @@ static int send_all(exchange *x, struct iovec *iov, int n, int pass_fd)
     return 0;
 }
 
+/* What only this try knows. */
+static void note_try(exchange *x)
+{
+    wire_block_head head;
+
+    memcpy(&head, x->block, sizeof(head));
+    head.connects = ++x->connects;
+    head.retries = x->retries;
+    memcpy((char *)x->block, &head, sizeof(head));
+}
+
 static int send_request(exchange *x)
 {
     wire_frame request = {.len = (uint32_t)x->block_len, .type = WIRE_REQUEST}, body = {.type = WIRE_BODY};
@@ -435,6 +448,19 @@ static int on_log(exchange *x, const wire_frame *f)
     return NOT_YET;
 }
 
+static int on_log_at(exchange *x, const wire_frame *f)
+{
+    const char *file = x->in + x->at + sizeof(wire_log_at), *text;
+    wire_log_at at;
+
+    memcpy(&at, x->in + x->at, sizeof(at));
+    if (at.file_len > f->len - sizeof(at))
+        return bad_frame(x, "LOG_AT");
+    text = file + at.file_len;
+    wsgi_log_at(x->r, f->arg, apr_pstrmemdup(x->r->pool, file, at.file_len), (int)at.line, text, f->len - sizeof(at) - at.file_len);
+    return NOT_YET;
+}
+
 static int on_failure(exchange *x, const wire_frame *f)
 {
     if (x->out.head_done)
@@ -474,10 +500,14 @@ static int on_frame(exchange *x)
     case WIRE_LOG:
         rc = on_log(x, &f);
         break;
+    case WIRE_LOG_AT:
+        rc = on_log_at(x, &f);
+        break;
     case WIRE_END:
         x->out.body_unread = x->upload.more && !x->body.ended;
         return x->out.head_done ? wsgi_respond_end(&x->out) : bad_frame(x, "END");
     case WIRE_RETRY:
+        x->retries++;
         return RETRY;
     case WIRE_FAILURE:
         return on_failure(x, &f);
@@ -507,6 +537,7 @@ static int try_worker(exchange *x)
     limit.tv_usec = apr_time_usec(timeout);
     setsockopt(x->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     x->at = x->have = 0;
+    note_try(x);
     if (send_request(x) < 0)
         rc = RETRY; /* it left between our connect() and its accept(): nothing of the request was used */
     while (rc == NOT_YET)
@@ -530,6 +561,8 @@ int wsgi_client_run(request_rec *r, const wsgi_target *t)
     if ((rc = wsgi_body_collect(&x.upload, &x.body, t->group)) != OK ||
         (rc = wsgi_vars_build(&x.block, &x.block_len, r, t, &x.upload)) != OK)
         return rc;
+    if (t->group->server_metrics)
+        wsgi_scoreboard_refresh();
     if (wsgi_dir_of(r)->response_buffering != 0)
         x.keep_most = t->group->response_buffer_size;
     x.client_timeout = wsgi_group_client_timeout(t->group, r->server);

@@ -5,6 +5,7 @@
 #include "body.h"
 #include "log.h"
 #include "respond.h"
+#include "scoreboard.h"
 #include "settings.h"
 #include "vars.h"
 #include "wire/contract.h"
@@ -111,6 +112,11 @@ static const char *probe(apr_pool_t *p, const char *python, facts *f)
     return NULL;
 }
 
+static size_t write_scoreboard(char *buf, size_t room)
+{
+    return buf ? wsgi_scoreboard_write(buf, room) : wsgi_scoreboard_room();
+}
+
 static const char *start_runtime(apr_pool_t *p, const char *python, const facts *f)
 {
     const wsgi_server_config *c = wsgi_main_config();
@@ -121,9 +127,10 @@ static const char *start_runtime(apr_pool_t *p, const char *python, const facts 
         .warnings = (const char *const *)c->warnings->elts,
         .nwarnings = c->warnings->nelts,
         .optimize = c->optimize,
-        .free_threading = wsgi_settings_free_threading(""),
         .dont_write_bytecode = c->dont_write_bytecode,
         .log = wsgi_log_server,
+        .log_at = wsgi_log_server_at,
+        .scoreboard = c->server_metrics ? write_scoreboard : NULL,
     };
     char *err = apr_pcalloc(p, 1024);
     void *library;
@@ -267,6 +274,13 @@ static void op_log(void *ctx, int level, const char *text, size_t len)
     wsgi_log_request(e->r, level, text, len);
 }
 
+static void op_log_at(void *ctx, int level, const char *file, int line, const char *text, size_t len)
+{
+    embedded *e = ctx;
+
+    wsgi_log_at(e->r, level, file, line, text, len);
+}
+
 static const wire_ops ops = {
     .read_body = op_read_body,
     .send_head = op_send_head,
@@ -276,6 +290,7 @@ static const wire_ops ops = {
     .lookup_tls = op_lookup_tls,
     .apache_request = op_apache_request,
     .log = op_log,
+    .log_at = op_log_at,
 };
 
 static int result_of(embedded *e, enum wire_outcome outcome)

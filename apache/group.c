@@ -3,6 +3,7 @@
  * Parent: a listening socket per group that survives graceful restarts, one lifeline pipe per generation, and a supervisor per group
  * and generation. All of it happens in post_config and in the parent's maintenance callbacks, one thread. Children only connect. */
 #include "group.h"
+#include "scoreboard.h"
 #include "settings.h"
 #include "target.h"
 
@@ -322,7 +323,8 @@ static int start_groups(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s, apr
             return HTTP_INTERNAL_SERVER_ERROR;
         sup->group = g;
         sup->generation = all->generation;
-        sup->fds = (wsgi_spawn){g->listen_fd, lifeline[0], settings_file(g, ptemp), board, log_fd_of(g->server)};
+        sup->fds = (wsgi_spawn){g->listen_fd, lifeline[0], settings_file(g, ptemp), board, g->server_metrics ? wsgi_scoreboard_share(pconf, s) : -1,
+                                log_fd_of(g->server)};
         APR_ARRAY_PUSH(supervisors, supervisor *) = sup;
         start(sup);
     }

@@ -75,7 +75,7 @@ void wsgi_group_register_hooks(apr_pool_t *p);
 /* ---- spawn.c ---- */
 
 typedef struct wsgi_spawn {
-    int listen_fd, lifeline_fd, settings_fd, board_fd; /* become WIRE_FD_LISTEN … in the new process */
+    int listen_fd, lifeline_fd, settings_fd, board_fd, scores_fd; /* become WIRE_FD_LISTEN … in the new process; -1: none */
     int log_fd;                                        /* its standard output and error */
 } wsgi_spawn;
 

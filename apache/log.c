@@ -27,8 +27,13 @@ static struct {
     apr_hash_t *subjects;
 } said;
 
+typedef struct source { /* who logs, and how important it is */
+    const char *file;
+    int line, level;
+} source;
+
 /* NUL would end the record; httpd itself escapes the other control characters. */
-static void log_line(request_rec *r, int level, const char *line, size_t len)
+static void log_line(request_rec *r, const source *at, const char *line, size_t len)
 {
     char copy[RECORD_MAX];
 
@@ -38,12 +43,12 @@ static void log_line(request_rec *r, int level, const char *line, size_t len)
         line = copy;
     }
     if (r)
-        ap_log_rerror(APLOG_MARK, level, 0, r, "%.*s", (int)len, line);
+        ap_log_rerror(at->file, at->line, APLOG_MODULE_INDEX, at->level, 0, r, "%.*s", (int)len, line);
     else
-        ap_log_error(APLOG_MARK, level, 0, ap_server_conf, "%.*s", (int)len, line);
+        ap_log_error(at->file, at->line, APLOG_MODULE_INDEX, at->level, 0, ap_server_conf, "%.*s", (int)len, line);
 }
 
-static void log_lines(request_rec *r, int level, const char *text, size_t len)
+static void log_lines(request_rec *r, const source *at, const char *text, size_t len)
 {
     const char *end = text + len;
 
@@ -53,7 +58,7 @@ static void log_lines(request_rec *r, int level, const char *text, size_t len)
         do {
             size_t part = (size_t)(line_end - text) < RECORD_MAX ? (size_t)(line_end - text) : RECORD_MAX;
 
-            log_line(r, level, text, part);
+            log_line(r, at, text, part);
             text += part;
         } while (text < line_end);
         if (!newline)
@@ -62,24 +67,36 @@ static void log_lines(request_rec *r, int level, const char *text, size_t len)
     }
 }
 
-static void log_together(request_rec *r, int level, const char *text, size_t len)
+static void log_together(request_rec *r, const source *at, const char *text, size_t len)
 {
     int locked = memchr(text, '\n', len) && mutex && apr_global_mutex_lock(mutex) == APR_SUCCESS;
 
-    log_lines(r, level & APLOG_LEVELMASK, text, len);
+    log_lines(r, at, text, len);
     if (locked)
         apr_global_mutex_unlock(mutex);
 }
 
+void wsgi_log_at(request_rec *r, int level, const char *file, int line, const char *text, size_t len)
+{
+    source at = {file, line, level & APLOG_LEVELMASK};
+
+    if (!r || APLOG_R_IS_LEVEL(r, at.level))
+        log_together(r, &at, text, len);
+}
+
 void wsgi_log_request(request_rec *r, int level, const char *text, size_t len)
 {
-    if (APLOG_R_IS_LEVEL(r, level & APLOG_LEVELMASK))
-        log_together(r, level, text, len);
+    wsgi_log_at(r, level, __FILE__, __LINE__, text, len);
 }
 
 void wsgi_log_server(int level, const char *text, size_t len)
 {
-    log_together(NULL, level, text, len);
+    wsgi_log_at(NULL, level, __FILE__, __LINE__, text, len);
+}
+
+void wsgi_log_server_at(int level, const char *file, int line, const char *text, size_t len)
+{
+    wsgi_log_at(NULL, level, file, line, text, len);
 }
 
 int wsgi_log_is_first(const server_rec *s, const char *subject)

@@ -15,6 +15,10 @@ void wsgi_log_server(int level, const char *text, size_t len);
  * configuration or are literals, so there is an end of them. */
 int wsgi_log_is_first(const server_rec *s, const char *subject);
 
+/* The same with the place in the application's source that logs, for %F of ErrorLogFormat. r NULL: belongs to no request. */
+void wsgi_log_at(request_rec *r, int level, const char *file, int line, const char *text, size_t len);
+void wsgi_log_server_at(int level, const char *file, int line, const char *text, size_t len);
+
 void wsgi_log_register_hooks(apr_pool_t *p);
 
 #endif

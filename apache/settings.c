@@ -1,5 +1,7 @@
 #include "settings.h"
 
+#include <ap_mpm.h>
+#include <ap_release.h>
 #include <apr_strings.h>
 #include <http_log.h>
 #include <http_main.h>
@@ -54,7 +56,7 @@ static void put_interpreter(apr_array_header_t *out, apr_pool_t *p, const wsgi_i
                     o->process_group ? "\nspecific=1" : "", text_line(p, "python_path", python_path),
                     text_line(p, "switch_interval", o->switch_interval), flag_line(p, "restrict_stdin", o->restrict_stdin),
                     flag_line(p, "restrict_stdout", o->restrict_stdout), flag_line(p, "restrict_signal", o->restrict_signal),
-                    flag_line(p, "own_gil", o->own_gil), NULL));
+                    flag_line(p, "own_gil", o->own_gil), flag_line(p, "free_threading", o->free_threading), NULL));
 }
 
 static void put_interpreters(apr_array_header_t *out, apr_pool_t *p, const wsgi_server_config *c, const wsgi_group *g)
@@ -69,20 +71,6 @@ static void put_interpreters(apr_array_header_t *out, apr_pool_t *p, const wsgi_
         if (!o->process_group || !strcmp(o->process_group, group))
             put_interpreter(out, p, o, o->python_path);
     }
-}
-
-int wsgi_settings_free_threading(const char *group)
-{
-    const wsgi_server_config *c = wsgi_main_config();
-    int on = c->base.free_threading;
-
-    for (int i = 0; i < c->interpreter_options->nelts; i++) {
-        const wsgi_interpreter_options *o = &APR_ARRAY_IDX(c->interpreter_options, i, wsgi_interpreter_options);
-
-        if (o->process_group && !o->application_group && o->free_threading != WSGI_UNSET && !strcmp(o->process_group, group))
-            on = o->free_threading;
-    }
-    return on == 1;
 }
 
 static void put_group(apr_array_header_t *out, apr_pool_t *p, const wsgi_group *g)
@@ -119,6 +107,21 @@ static void put_group(apr_array_header_t *out, apr_pool_t *p, const wsgi_group *
         put(out, "preload", APR_ARRAY_IDX(g->preloads, i, const char *));
 }
 
+/* For the module `apache`. */
+static void put_apache(apr_array_header_t *out, apr_pool_t *p)
+{
+    int processes = 1, threads = 1;
+
+    ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &processes);
+    ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
+    put(out, "apache_version", AP_SERVER_BASEREVISION);
+    put(out, "apache_description", ap_get_server_description());
+    put(out, "apache_build_date", ap_get_server_built());
+    put(out, "mpm_name", ap_show_mpm());
+    put_int(out, p, "mpm_processes", processes);
+    put_int(out, p, "mpm_threads", threads > 0 ? threads : 1);
+}
+
 const char *wsgi_settings_build(apr_pool_t *p, const wsgi_group *g, apr_size_t *len)
 {
     const wsgi_server_config *c = wsgi_main_config();
@@ -127,11 +130,11 @@ const char *wsgi_settings_build(apr_pool_t *p, const wsgi_group *g, apr_size_t *
     put(out, "group", g ? g->name : "");
     put(out, "package_dir", wsgi_package_dir());
     put_int(out, p, "log_level", ap_get_server_module_loglevel(g ? g->server : ap_server_conf, APLOG_MODULE_INDEX));
+    put_apache(out, p);
     put_int(out, p, "case_sensitive", c->case_sensitive);
     put_int(out, p, "destroy_interpreter", c->destroy_interpreter);
     put_int(out, p, "optimize", c->optimize);
     put_int(out, p, "dont_write_bytecode", c->dont_write_bytecode);
-    put_int(out, p, "free_threading", wsgi_settings_free_threading(g ? g->name : ""));
     put(out, "hash_seed", c->hash_seed);
     for (int i = 0; i < c->warnings->nelts; i++)
         put(out, "warning", APR_ARRAY_IDX(c->warnings, i, const char *));

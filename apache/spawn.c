@@ -222,12 +222,13 @@ static void place(int *from, int count, int first)
     for (int i = 0; i < count; i++)
         from[i] = fcntl(from[i], F_DUPFD, 64);
     for (int i = 0; i < count; i++)
-        dup2(from[i], first + i);
+        if (dup2(from[i], first + i) < 0)
+            close(first + i); /* there is none */
 }
 
 static void child(const plan *pl, const wsgi_spawn *fds)
 {
-    int moved[] = {fds->listen_fd, fds->lifeline_fd, fds->settings_fd, fds->board_fd};
+    int moved[] = {fds->listen_fd, fds->lifeline_fd, fds->settings_fd, fds->board_fd, fds->scores_fd};
     int log = fds->log_fd, null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     sigset_t none;
 
@@ -236,8 +237,8 @@ static void child(const plan *pl, const wsgi_spawn *fds)
         dup2(log, STDERR_FILENO);
     dup2(STDERR_FILENO, STDOUT_FILENO);
     dup2(null, STDIN_FILENO);
-    place(moved, 4, WIRE_FD_LISTEN);
-    for (int fd = WIRE_FD_BOARD + 1; fd < 4096; fd++)
+    place(moved, WIRE_FD_END - WIRE_FD_LISTEN, WIRE_FD_LISTEN);
+    for (int fd = WIRE_FD_END; fd < 4096; fd++)
         close(fd); /* nothing of Apache may stay open, whoever forgot to mark it */
     for (int sig = 1; sig < NSIG; sig++)
         signal(sig, SIG_DFL);

@@ -332,6 +332,7 @@ int wsgi_vars_build(const char **block, size_t *len, request_rec *r, const wsgi_
     head.body_len = body->len;
     head.body_kind = body->kind;
     head.body_more = (uint32_t)body->more;
+    head.log_level = (uint32_t)ap_get_request_module_loglevel(r, APLOG_MODULE_INDEX);
     if (wire_block_finish(&b.w, &head) < 0) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0303: the request's headers and environment exceed %u bytes",
                       WIRE_BLOCK_MAX);

@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from httpd_wsgi import _runtime, api, logs, restrict
+from httpd_wsgi.events import publish as publish  # the runtime looks for it here
 
 
 class Stale(Exception):
@@ -36,18 +37,17 @@ _locks_guard = threading.Lock()
 
 def setup(application_group: str, settings: dict[str, Any]) -> None:
     _settings.update(settings)
+    logs.set_level(settings.get("log_level", 6))
     options = options_for(application_group)
     io.TextIOBase.register(_runtime.Stream)
     sys.stdout = _runtime.Stream("<stdout>")
     sys.stderr = _runtime.Stream("<stderr>")
-    for name, module in api.modules(application_group, settings).items():
-        sys.modules[name] = module
+    api.install(application_group, settings)
     restrict.apply(options, _settings)
-    if not application_group:
-        check_free_threading()
     for path in options["python_paths"]:
         add_paths(path, "")
     add_paths("", settings.get("home") or "")
+    api.adopt_installed(settings)
     set_switch_interval(options, application_group)
 
 
@@ -72,25 +72,9 @@ def options_for(application_group: str) -> dict[str, Any]:
     return {**options, "python_paths": paths}
 
 
-def runs_without_lock() -> bool:
-    return not getattr(sys, "_is_gil_enabled", lambda: True)()
-
-
-def check_free_threading() -> None:
-    if _settings.get("free_threading") and not runs_without_lock():
-        logs.log(
-            logs.WARNING,
-            f"WSGI0831: WSGIFreeThreading On has no effect: {sys.executable} is not a free-threaded Python (3.13t and newer) "
-            "or runs with its lock; requests take turns as usual",
-        )
-
-
 def wants_own_gil(application_group: str) -> bool:
     """For sub-interpreters; asked in the main interpreter."""
     if options_for(application_group).get("own_gil") != "1":
-        return False
-    if runs_without_lock():
-        logs.log(logs.WARNING, "WSGI0832: WSGIPerInterpreterGIL has no effect with WSGIFreeThreading On: there is no lock at all")
         return False
     if sys.version_info >= (3, 12):
         return True
@@ -102,9 +86,6 @@ def wants_own_gil(application_group: str) -> bool:
 def set_switch_interval(options: dict[str, Any], application_group: str) -> None:
     seconds = options.get("switch_interval") or _settings.get("switch_interval")
     if not seconds:
-        return
-    if runs_without_lock():
-        logs.log(logs.WARNING, "WSGI0833: WSGISwitchInterval has no effect with WSGIFreeThreading On: threads do not take turns")
         return
     if application_group and options.get("switch_interval_is_own") and options.get("own_gil") != "1":
         logs.log(

@@ -24,6 +24,12 @@ class GroupSettings:
     processes: int = 1
     threads: int = 15
     log_level: int = 6
+    apache_version: str = ""
+    apache_description: str = ""
+    apache_build_date: str = ""
+    mpm_name: str = ""
+    mpm_processes: int = 1
+    mpm_threads: int = 1
     multiprocess: bool = False
     home: str = ""
     locale: str = ""
@@ -33,7 +39,6 @@ class GroupSettings:
     destroy_interpreter: bool = True
     optimize: int = 0
     dont_write_bytecode: bool = False
-    free_threading: bool = False
     hash_seed: str = ""
     switch_interval: str = ""
     warnings: tuple[str, ...] = ()
@@ -124,13 +129,21 @@ def runtime_settings(settings: GroupSettings) -> dict[str, object]:
         "main_groups": list(settings.main_groups),
         "main_is_first": not settings.preloads and not settings.main_groups,
         "embedded": False,
+        "log_level": settings.log_level,
+        "apache": {
+            "version": settings.apache_version,
+            "description": settings.apache_description,
+            "build_date": settings.apache_build_date,
+            "mpm_name": settings.mpm_name,
+            "maximum_processes": settings.mpm_processes,
+            "threads_per_process": settings.mpm_threads,
+        },
         "package_dir": settings.package_dir,
         "home": settings.home,
         "send_buffer_size": settings.send_buffer_size,
         "case_sensitive": settings.case_sensitive,
         "destroy_interpreter": settings.destroy_interpreter,
         "switch_interval": settings.switch_interval,
-        "free_threading": settings.free_threading,
         "interpreters": list(settings.interpreters),
     }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import faulthandler
 import os
+import queue
 import signal
 import socket
 import sys
@@ -13,18 +15,19 @@ from collections.abc import Callable
 
 from httpd_wsgi import _runtime, interpreter, limits, logs, settings
 
-FD_LISTEN, FD_CONTROL, FD_SETTINGS = 3, 4, 5
+FD_LISTEN, FD_CONTROL, FD_SETTINGS, FD_SCORES = 3, 4, 5, 7
 
 
 class Control:
-    """The socket to the supervisor. Its end-of-file means that the supervisor has gone, which counts as `drain`; then the worker
-    itself keeps to `patience`, in seconds.
+    """The socket to the supervisor; `drain REASON` comes over it. Its end-of-file means that the supervisor has gone, which
+    counts as `drain`; then the worker itself keeps to `patience`, in seconds.
     """
 
     def __init__(self, fd: int, patience: float) -> None:
         self.socket = socket.socket(fileno=fd)
         self.patience = patience
         self.draining = threading.Event()
+        self.reason = ""  # why it drains: the first one counts
         self.ready = False
 
     def tell(self, message: str) -> None:
@@ -33,6 +36,9 @@ class Control:
         except OSError:
             pass  # the supervisor has gone; watch() sees it too
 
+    def give_reason(self, reason: str) -> None:
+        self.reason = self.reason or reason or "shutdown_signal"
+
     def watch(self, on_drain: Callable[[], None]) -> None:
         while True:
             try:
@@ -40,6 +46,7 @@ class Control:
             except OSError:
                 data = b""
             if not data or b"drain" in data:
+                self.give_reason(data.decode("ascii", "replace").partition("drain")[2].strip())
                 break
         if not self.ready:
             os._exit(0)  # still importing the application: nothing to finish
@@ -47,6 +54,34 @@ class Control:
         if not data:
             time.sleep(self.patience)  # nobody is left who would end a worker that does not end by itself
             os._exit(1)
+
+
+def publish_signals() -> None:
+    """SIGHUP and SIGUSR2 only tell subscribers, in a thread of its own: a signal handler cannot wait for interpreters."""
+    received: queue.SimpleQueue[int] = queue.SimpleQueue()
+    dispatching: list[int] = []
+
+    def dispatch() -> None:
+        while True:
+            number = received.get()
+            _runtime.tell_all("signalled", signal.Signals(number).name, number)
+
+    def receive(number: int, frame: object) -> None:
+        received.put(number)
+        if not dispatching:  # threading.Thread takes locks that the interrupted code may hold
+            dispatching.append(_thread.start_new_thread(dispatch, ()))
+
+    for number in (signal.SIGHUP, signal.SIGUSR2):
+        signal.signal(number, receive)
+
+
+def open_scoreboard(config: settings.GroupSettings) -> None:
+    if config.server_metrics:
+        try:
+            _runtime.open_scoreboard(FD_SCORES)
+            os.close(FD_SCORES)
+        except OSError:
+            pass  # Apache could not share it and has said so
 
 
 def process_title(config: settings.GroupSettings) -> str:
@@ -75,6 +110,8 @@ def serve_nothing(config: settings.GroupSettings, control: Control) -> int:
     threading.Thread(target=control.watch, args=(lambda: os.kill(os.getpid(), signal.SIGTERM),), daemon=True).start()
     if title := process_title(config):
         _runtime.set_process_title(os.fsencode(title))
+    publish_signals()
+    open_scoreboard(config)
     _runtime.configure(settings.runtime_settings(config))
     control.ready = True
     control.tell("ready")
@@ -98,10 +135,12 @@ def main() -> int:
     control = Control(FD_CONTROL, config.shutdown_timeout)
 
     def stop_accepting() -> None:
+        control.give_reason("")
         os.write(stop_write, (1).to_bytes(8, sys.byteorder))
         control.draining.set()
 
     def on_stale(script: str) -> None:
+        control.give_reason("script_reload")
         os.write(stop_write, (1).to_bytes(8, sys.byteorder))
         control.tell(f"stale {script}")
 
@@ -112,6 +151,8 @@ def main() -> int:
     threading.Thread(target=control.watch, args=(stop_accepting,), name="wsgi-control", daemon=True).start()
     if title := process_title(config):
         _runtime.set_process_title(os.fsencode(title))
+    publish_signals()
+    open_scoreboard(config)
     _runtime.configure(settings.runtime_settings(config))
     for item in config.preloads:
         _runtime.preload(item.application_group, item.script, item.callable)
@@ -130,6 +171,7 @@ def main() -> int:
         for thread in threads:
             thread.start()
     control.draining.wait()
+    _runtime.tell_all("stopping", control.reason, 0)
     logs.log(logs.DEBUG, f"WSGI0711: group {config.group}: draining")
     finish(config, threads)
     return 0

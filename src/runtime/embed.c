@@ -3,6 +3,9 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+static pid_t process; /* the Apache child that called start() */
 
 /* The dictionary for interpreter.setup(), made of the records that a daemon would get, too. */
 static PyObject *settings_of(const wire_embed_config *config)
@@ -25,9 +28,6 @@ static PyStatus set_options(PyConfig *py, const wire_embed_config *config)
         py->optimization_level = config->optimize;
     if (config->dont_write_bytecode)
         py->write_bytecode = 0;
-#ifdef Py_GIL_DISABLED
-    py->enable_gil = !config->free_threading;
-#endif
     if (config->hash_seed) {
         py->use_hash_seed = strcmp(config->hash_seed, "random") != 0;
         py->hash_seed = py->use_hash_seed ? strtoul(config->hash_seed, NULL, 10) : 0;
@@ -76,10 +76,13 @@ static int start(const wire_embed_config *config, char *err, size_t err_len)
 
     if (initialise(config, err, err_len) < 0)
         return -1;
+    process = getpid();
     rt_the_process.embedded = 1;
     rt_the_process.threads = config->threads;
     rt_the_process.processes = config->processes;
     rt_the_process.embed_log = config->log;
+    rt_the_process.embed_log_at = config->log_at;
+    rt_the_process.embed_scoreboard = config->scoreboard;
     if (rt_import_runtime(&module) && (settings = settings_of(config)))
         rc = rt_interp_init_main(module, settings);
     Py_XDECREF(settings);
@@ -98,6 +101,9 @@ static int preload(const char *application_group, const char *script, const char
 
 static void stop(void)
 {
+    if (getpid() != process) /* an application's child that ended by exit() */
+        return;
+    rt_interp_tell_all("stopping", "", 0);
     rt_interp_shutdown_all(1);
 }
 

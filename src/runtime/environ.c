@@ -2,7 +2,6 @@
 #include "runtime.h"
 
 #include <string.h>
-#include <time.h>
 
 static const struct {
     int code;
@@ -115,22 +114,14 @@ static int put_seconds(PyObject *environ, PyObject *key, int64_t us)
     return rc;
 }
 
-static int64_t now_us(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
 static int put_wsgi_keys(PyObject *environ, rt_request *rq)
 {
     const rt_state *st = rq->st;
     uint32_t flags = rq->head.flags;
     PyObject *number = PyLong_FromLong(rt_thread_number()), *hints = rt_adapter_early_hints(rq->adapter);
-    int64_t now = now_us();
     int rc = -1;
 
+    rq->application_start_us = rt_now_us();
     if (number && hints && PyDict_SetItem(environ, st->str_thread_id, number) == 0 &&
         PyDict_SetItem(environ, st->str_early_hints, hints) == 0 &&
         PyDict_SetItem(environ, st->str_url_scheme, flags & WIRE_RQ_HTTPS ? st->str_https : st->str_http) == 0 &&
@@ -141,8 +132,8 @@ static int put_wsgi_keys(PyObject *environ, rt_request *rq)
         PyDict_SetItem(environ, st->str_errors, rq->errors) == 0 &&
         put_seconds(environ, st->str_request_start, rq->head.request_start_us) == 0 &&
         put_seconds(environ, st->str_queue_start, rq->head.queue_start_us) == 0 &&
-        put_seconds(environ, st->str_daemon_start, rt_the_process.embedded ? 0 : now) == 0 &&
-        put_seconds(environ, st->str_application_start, now) == 0)
+        put_seconds(environ, st->str_daemon_start, rq->daemon_start_us) == 0 &&
+        put_seconds(environ, st->str_application_start, rq->application_start_us) == 0)
         rc = 0;
     Py_XDECREF(number);
     Py_XDECREF(hints);

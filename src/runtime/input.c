@@ -82,16 +82,19 @@ static void raise_read_error(int64_t io)
 static Py_ssize_t pull(input *self, char *dst, size_t len)
 {
     rt_request *rq = self->rq;
-    int64_t got;
+    int64_t got, clock;
 
     if (self->ended)
         return 0;
     rq->inside++;
     Py_BEGIN_ALLOW_THREADS
     pthread_mutex_lock(&rq->io);
+    clock = rt_usage_clock(&rq->usage);
     got = rq->ops->read_body(rq->ctx, dst, len);
+    clock = rt_usage_input(&rq->usage, clock, got);
     pthread_mutex_unlock(&rq->io);
     Py_END_ALLOW_THREADS
+    rt_usage_gil(&rq->usage, clock);
     rq->inside--;
     if (got < 0) {
         self->failed = 1;

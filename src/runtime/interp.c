@@ -7,7 +7,7 @@
 #include <dlfcn.h>
 #include <string.h>
 
-rt_process rt_the_process;
+rt_process rt_the_process = {.log_level = WIRE_INFO};
 
 typedef struct group_name {
     char *name;
@@ -72,7 +72,8 @@ static int set_up(rt_state *st, const char *group, PyObject *settings)
     st->format_exception = PyObject_GetAttrString(module, "format_exception");
     st->describe_callables = PyObject_GetAttrString(module, "describe_callables");
     st->stale = PyObject_GetAttrString(module, "Stale");
-    ok = st->load && st->load_target && st->format_exception && st->describe_callables && st->stale;
+    st->publish = PyObject_GetAttrString(module, "publish");
+    ok = st->load && st->load_target && st->format_exception && st->describe_callables && st->stale && st->publish;
     done = ok ? PyObject_CallMethod(module, "setup", "sO", group, settings) : NULL;
     Py_DECREF(module);
     Py_XDECREF(done);
@@ -81,11 +82,14 @@ static int set_up(rt_state *st, const char *group, PyObject *settings)
 
 int rt_interp_init_main(PyObject *module, PyObject *settings)
 {
-    PyObject *groups = PyDict_GetItemString(settings, "main_groups"); /* borrowed */
+    PyObject *groups = PyDict_GetItemString(settings, "main_groups"), *level = PyDict_GetItemString(settings, "log_level"); /* borrowed */
 
+    rt_the_process.start_us = rt_now_us();
     main_interp.name = strdup("");
     main_interp.pis = PyInterpreterState_Get();
     main_interp.st = rt_module_state(module);
+    if (level)
+        rt_the_process.log_level = (int)PyLong_AsLong(level);
     for (Py_ssize_t i = 0; groups && PyList_Check(groups) && i < PyList_GET_SIZE(groups); i++) {
         Py_ssize_t len;
         const char *name = PyUnicode_AsUTF8AndSize(PyList_GET_ITEM(groups, i), &len);
@@ -349,6 +353,33 @@ static void shut_down(rt_interp *in)
     Py_XDECREF(module);
     Py_XDECREF(done);
     rt_leave(&held);
+}
+
+static void tell(rt_interp *in, const char *function, const char *word, int number)
+{
+    rt_held held = rt_enter(in);
+    PyObject *module = PyImport_ImportModule("httpd_wsgi.events"), *done = NULL;
+
+    if (module)
+        done = PyObject_CallMethod(module, function, "si", word, number);
+    if (!done)
+        PyErr_Print();
+    Py_XDECREF(module);
+    Py_XDECREF(done);
+    rt_leave(&held);
+}
+
+void rt_interp_tell_all(const char *function, const char *word, int number)
+{
+    rt_interp *first;
+
+    pthread_mutex_lock(&table_lock);
+    first = sub_interps; /* entries are only ever added, before this one */
+    pthread_mutex_unlock(&table_lock);
+    tell(&main_interp, function, word, number);
+    for (rt_interp *in = first; in; in = in->next)
+        if (in->st)
+            tell(in, function, word, number);
 }
 
 int rt_interp_shutdown_all(int main_too)

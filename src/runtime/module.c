@@ -133,6 +133,101 @@ static PyObject *log_text(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *log_record(PyObject *module, PyObject *args)
+{
+    const char *text, *file;
+    Py_ssize_t len;
+    int level, line;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "iy#yi", &level, &text, &len, &file, &line))
+        return NULL;
+    rt_log_at(level, file, line, text, (size_t)len);
+    Py_RETURN_NONE;
+}
+
+static PyObject *log_level(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return PyLong_FromLong(rt_log_level());
+}
+
+static PyObject *request_data(PyObject *module, PyObject *unused)
+{
+    (void)unused;
+    return rt_request_data(rt_module_state(module));
+}
+
+static PyObject *tell_all(PyObject *module, PyObject *args)
+{
+    const char *function, *word;
+    int number;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "ssi", &function, &word, &number))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    rt_interp_tell_all(function, word, number);
+    Py_END_ALLOW_THREADS
+    Py_RETURN_NONE;
+}
+
+static PyObject *start_recording(PyObject *module, PyObject *unused)
+{
+    int rc;
+
+    (void)module;
+    (void)unused;
+    Py_BEGIN_ALLOW_THREADS
+    rc = rt_metrics_start();
+    Py_END_ALLOW_THREADS
+    return rc ? PyErr_NoMemory() : Py_NewRef(Py_None);
+}
+
+static PyObject *metrics_interval(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return rt_metrics_read(1);
+}
+
+static PyObject *metrics_totals(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return rt_metrics_read(0);
+}
+
+static PyObject *open_scoreboard(PyObject *module, PyObject *args)
+{
+    int fd, rc;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "i", &fd))
+        return NULL;
+    rc = rt_scoreboard_open(fd);
+    if (rc) {
+        errno = rc;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *scoreboard(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return rt_scoreboard_read();
+}
+
+static PyObject *is_embedded(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return PyBool_FromLong(rt_the_process.embedded);
+}
+
 static PyMethodDef functions[] = {
     {"configure", configure, METH_O, NULL},
     {"preload", preload, METH_VARARGS, NULL},
@@ -141,6 +236,16 @@ static PyMethodDef functions[] = {
     {"end_interpreters", end_interpreters, METH_NOARGS, NULL},
     {"set_process_title", set_process_title, METH_O, NULL},
     {"log", log_text, METH_VARARGS, NULL},
+    {"log_record", log_record, METH_VARARGS, NULL},
+    {"log_level", log_level, METH_NOARGS, NULL},
+    {"request_data", request_data, METH_NOARGS, NULL},
+    {"tell_all", tell_all, METH_VARARGS, NULL},
+    {"start_recording", start_recording, METH_NOARGS, NULL},
+    {"metrics_interval", metrics_interval, METH_NOARGS, NULL},
+    {"metrics_totals", metrics_totals, METH_NOARGS, NULL},
+    {"open_scoreboard", open_scoreboard, METH_VARARGS, NULL},
+    {"scoreboard", scoreboard, METH_NOARGS, NULL},
+    {"is_embedded", is_embedded, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -187,11 +292,14 @@ static int exec_module(PyObject *module)
     if (!(st->adapter_type = rt_adapter_type_new(module)) || !(st->input_type = rt_input_type_new(module)) ||
         !(st->stream_type = rt_stream_type_new(module)) || !(st->file_wrapper_type = rt_file_wrapper_type_new(module)) ||
         !(st->request_timeout = PyErr_NewException("mod_wsgi.RequestTimeout", PyExc_BaseException, NULL)) ||
-        !(st->scripts = PyDict_New()) || make_strings(st) < 0 || rt_environ_init(st) < 0)
+        !(st->scripts = PyDict_New()) || !(st->event_callbacks = PyList_New(0)) || !(st->active_requests = PyDict_New()) ||
+         make_strings(st) < 0 || rt_environ_init(st) < 0)
         return -1;
     if (PyModule_AddIntConstant(module, "WIRE_VERSION", (long)WIRE_BLOCK_MAGIC) < 0 ||
         PyModule_AddObjectRef(module, "Stream", (PyObject *)st->stream_type) < 0 ||
         PyModule_AddObjectRef(module, "FileWrapper", (PyObject *)st->file_wrapper_type) < 0 ||
+        PyModule_AddObjectRef(module, "event_callbacks", st->event_callbacks) < 0 ||
+        PyModule_AddObjectRef(module, "active_requests", st->active_requests) < 0 ||
         PyModule_AddObjectRef(module, "RequestTimeout", st->request_timeout) < 0)
         return -1;
     return 0;
@@ -202,9 +310,6 @@ static PyModuleDef_Slot module_slots[] = {
     {Py_mod_exec, exec_module},
 #if PY_VERSION_HEX >= 0x030c0000
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
-#endif
-#ifdef Py_GIL_DISABLED
-    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
 #endif
     {0, NULL},
 };

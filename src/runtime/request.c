@@ -97,6 +97,8 @@ static void close_result(rt_request *rq, PyObject *result)
     if (method) {
         done = PyObject_CallNoArgs(method);
         if (!done)
+            rt_event_exception(rq);
+        if (!done)
             rt_log_exception(rq->st, WIRE_ERR, "WSGI0405", "close() of the application's result raised");
         Py_XDECREF(done);
         Py_DECREF(method);
@@ -132,6 +134,7 @@ static enum wire_outcome outcome_of_exception(rt_request *rq)
     }
     snprintf(what, sizeof(what), "the application in %.*s raised an exception%s", (int)script.len, script.at,
              rq->head_sent ? " after the response had begun; the response is cut off" : "");
+    rt_event_exception(rq);
     rt_log_exception(rq->st, WIRE_ERR, "WSGI0401", what);
     return rq->head_sent ? WIRE_ABORTED : WIRE_ERROR_500;
 }
@@ -154,16 +157,18 @@ static enum wire_outcome outcome_of(rt_request *rq, int rc)
 
 static enum wire_outcome call_application(const rt_held *held, rt_request *rq, PyObject *app)
 {
-    PyObject *environ = rt_environ_build(held, rq), *start = NULL, *result = NULL;
+    PyObject *environ = rt_environ_build(held, rq), *called = NULL, *start = NULL, *result = NULL;
     enum wire_outcome outcome;
     int rc = -1;
 
-    if (environ)
+    if (environ && rt_watch_begin(rq, environ) == 0)
+        called = rt_event_started(rq, environ, app); /* app itself unless a subscriber replaces it */
+    if (called)
         start = rt_adapter_start_response(rq->adapter);
     if (start) {
         PyObject *args[2] = {environ, start};
 
-        result = PyObject_Vectorcall(app, args, 2, NULL);
+        result = PyObject_Vectorcall(called, args, 2, NULL);
     }
     Py_XDECREF(start);
     if (result) {
@@ -173,7 +178,10 @@ static enum wire_outcome call_application(const rt_held *held, rt_request *rq, P
         close_result(rq, result);
     }
     outcome = outcome_of(rq, rc);
+    rt_event_finished(rq, outcome);
+    rt_watch_end(rq);
     Py_XDECREF(result);
+    Py_XDECREF(called);
     Py_XDECREF(environ);
     return outcome;
 }
@@ -241,6 +249,8 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     rt_held held;
     PyObject *app;
 
+    if (!rt_the_process.embedded)
+        rq.daemon_start_us = rt_now_us();
     if (read_block(&rq) < 0)
         return refuse(&rq, "WSGI0413: malformed request block; are Apache module and Python package of one version?");
     in = rt_interp_get(RT_META(&rq, WIRE_M_APPLICATION_GROUP).at, RT_META(&rq, WIRE_M_APPLICATION_GROUP).len);
@@ -248,6 +258,7 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
         return refuse(&rq, "WSGI0414: the application group has no interpreter; the reason is in the server's error log");
     rt_stat_module(&rq);
     pthread_mutex_init(&rq.io, NULL);
+    rt_metrics_begin(&rq);
     held = rt_enter(in);
     rq.st = in->st;
     rt_set_current(&rq);
@@ -258,6 +269,7 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     PyErr_Clear();
     close_objects(&rq);
     rt_leave(&held);
+    rt_metrics_end(&rq, outcome);
     pthread_mutex_destroy(&rq.io);
     return outcome;
 }

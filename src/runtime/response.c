@@ -168,6 +168,8 @@ static PyObject *start_response(PyObject *obj, PyObject *const *args, Py_ssize_t
         PyErr_SetString(PyExc_RuntimeError, "start_response was already called; a second call needs exc_info (PEP 3333)");
         return NULL;
     }
+    if (rt_event_response(rq, args[0], args[1], exc_info) < 0)
+        return NULL;
     code = check_status(args[0]);
     headers = code < 0 ? NULL : PyList_AsTuple(args[1]); /* the list stays the application's */
     if (!headers)
@@ -321,6 +323,7 @@ static int finish_io(rt_request *rq, int rc)
 int rt_send(rt_request *rq, const char *data, size_t len, int flags)
 {
     size_t take = len;
+    int64_t clock;
     int rc = WIRE_IO_OK;
 
     if (rt_commit(rq) < 0)
@@ -338,18 +341,22 @@ int rt_send(rt_request *rq, const char *data, size_t len, int flags)
     rq->inside++;
     Py_BEGIN_ALLOW_THREADS
     pthread_mutex_lock(&rq->io);
+    clock = rt_usage_clock(&rq->usage);
     if (!rq->head_sent)
         rc = send_head_locked(rq);
     if (rc == WIRE_IO_OK && (take > 0 || flags))
         rc = rq->ops->send_data(rq->ctx, data, has_body(rq) ? take : 0, flags);
+    clock = rt_usage_output(&rq->usage, clock, len);
     pthread_mutex_unlock(&rq->io);
     Py_END_ALLOW_THREADS
+    rt_usage_gil(&rq->usage, clock);
     rq->inside--;
     return finish_io(rq, rc);
 }
 
 int rt_send_file(rt_request *rq, int fd, int64_t offset, int64_t len)
 {
+    int64_t clock;
     int rc = WIRE_IO_OK;
 
     if (rt_commit(rq) < 0)
@@ -358,12 +365,15 @@ int rt_send_file(rt_request *rq, int fd, int64_t offset, int64_t len)
     rq->inside++;
     Py_BEGIN_ALLOW_THREADS
     pthread_mutex_lock(&rq->io);
+    clock = rt_usage_clock(&rq->usage);
     if (!rq->head_sent)
         rc = send_head_locked(rq);
     if (rc == WIRE_IO_OK && len > 0 && has_body(rq))
         rc = rq->ops->send_file(rq->ctx, fd, offset, len);
+    clock = rt_usage_output(&rq->usage, clock, (size_t)len);
     pthread_mutex_unlock(&rq->io);
     Py_END_ALLOW_THREADS
+    rt_usage_gil(&rq->usage, clock);
     rq->inside--;
     return finish_io(rq, rc);
 }

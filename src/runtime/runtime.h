@@ -18,6 +18,8 @@
 #include "wire/contract.h"
 #include "wire/frames.h"
 
+#include "watch.h"
+
 typedef struct rt_slice {
     const char *at;
     size_t len;
@@ -39,6 +41,9 @@ typedef struct rt_state {
     PyObject *format_exception;
     PyObject *describe_callables;
     PyObject *stale;                          /* exception class */
+    PyObject *event_callbacks;                /* list, the application's to change */
+    PyObject *active_requests;                /* {request id: request_data()} */
+    PyObject *publish;                        /* httpd_wsgi.events.publish */
     PyObject *str_input, *str_errors, *str_errors_name, *str_early_hints, *str_url_scheme, *str_multithread, *str_multiprocess, *str_run_once;
     PyObject *str_mtime, *str_reload_required;
     PyObject *str_http, *str_https, *str_close, *str_fileno, *str_tell, *str_thread_id;
@@ -83,6 +88,14 @@ typedef struct rt_request {
     int64_t sent;             /* body bytes accepted so far, including those beyond content_length */
     int excess_logged;
 
+    /* events.c, metrics.c */
+    int64_t daemon_start_us;      /* 0 when embedded */
+    int64_t application_start_us;
+    int64_t recorded_us;          /* when metrics.c began to count it */
+    PyObject *id;                 /* Owned, as data; NULL before the application is called. */
+    PyObject *data;               /* dict of request_data() */
+    rt_usage usage;
+
     char *line;               /* unfinished line of wsgi.errors, sys.stdout and sys.stderr */
     size_t line_len, line_room;
 
@@ -100,9 +113,13 @@ typedef struct rt_process {
     int embedded;
     int threads, processes;
     int send_buffer_size;     /* of a worker's connections; 0: the system's */
+    int64_t start_us;
+    int log_level;            /* of the server, as in APLOG_* */
     int main_is_first;        /* the first application group seen gets the main interpreter */
     PyObject *settings;       /* dict of the main interpreter, as given to configure(); owned */
     void (*embed_log)(int level, const char *text, size_t len);
+    size_t (*embed_scoreboard)(char *buf, size_t room); /* NULL: not permitted */
+    void (*embed_log_at)(int level, const char *file, int line, const char *text, size_t len);
 } rt_process;
 
 extern rt_process rt_the_process;
@@ -128,6 +145,9 @@ void rt_thread_done(void);
  * Called without the GIL. */
 int rt_interp_shutdown_all(int main_too);
 
+/* Calls httpd_wsgi.events.FUNCTION(word, number) in every interpreter, one after the other. Called without the GIL. */
+void rt_interp_tell_all(const char *function, const char *word, int number);
+
 /* 1-based number of this thread among those that ever ran a request. */
 int rt_thread_number(void);
 
@@ -149,6 +169,28 @@ int rt_preload(const char *group, const char *script, const char *callable);
 /* New reference, or NULL with an exception set. */
 PyObject *rt_environ_build(const rt_held *held, rt_request *rq);
 int rt_environ_init(rt_state *st); /* fills names and template */
+
+/* ---- events.c ---- */
+int rt_watch_begin(rt_request *rq, PyObject *environ); /* 0, or -1 with an exception set */
+void rt_watch_end(rt_request *rq);
+PyObject *rt_request_data(rt_state *st);            /* new reference, or NULL with RuntimeError set */
+/* Each tells the subscribers, if there are any. The application to call, new reference; NULL with an exception set. */
+PyObject *rt_event_started(rt_request *rq, PyObject *environ, PyObject *app);
+int rt_event_response(rt_request *rq, PyObject *status, PyObject *headers, PyObject *exc_info); /* 0, or -1 with an exception set */
+void rt_event_exception(rt_request *rq);            /* the pending exception, which stays pending */
+void rt_event_finished(rt_request *rq, enum wire_outcome outcome);
+int rt_status_of(const rt_request *rq, enum wire_outcome outcome); /* as metrics and events count it */
+
+/* ---- metrics.c ---- */
+void rt_metrics_begin(rt_request *rq);              /* without the GIL, as the next one */
+void rt_metrics_end(rt_request *rq, enum wire_outcome outcome);
+int rt_metrics_start(void);                         /* without the GIL. 0, or an errno */
+/* What httpd_wsgi.metrics makes its dictionaries of; the interval's numbers begin anew. None: not recording. */
+PyObject *rt_metrics_read(int interval_too);
+
+/* ---- scoreboard.c ---- */
+int rt_scoreboard_open(int fd);                     /* a worker's, before the first request. 0, or an errno; fd stays the caller's */
+PyObject *rt_scoreboard_read(void);                 /* bytes, or None when there is no scoreboard or it may not be seen */
 
 /* ---- response.c: start_response(), write() and the way out ---- */
 PyObject *rt_adapter_new(rt_state *st, rt_request *rq);
@@ -174,6 +216,10 @@ void rt_stream_flush_request(rt_request *rq);
 PyTypeObject *rt_stream_type_new(PyObject *module);
 /* One record to the request this thread serves, else to the process's log. With the GIL. */
 void rt_log(int level, const char *text, size_t len);
+/* The same with the place in the application's source that logs. */
+void rt_log_at(int level, const char *file, int line, const char *text, size_t len);
+/* Least important level that is logged where rt_log() would log now. */
+int rt_log_level(void);
 void rt_logf(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The pending exception with its traceback, one record per line, headed by code and what. Clears it. */
 void rt_log_exception(rt_state *st, int level, const char *code, const char *what);

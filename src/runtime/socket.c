@@ -340,6 +340,24 @@ static void sock_log(void *ctx, int level, const char *text, size_t len)
     flush_out(c); /* a long request's output is wanted while it runs */
 }
 
+static void sock_log_at(void *ctx, int level, const char *file, int line, const char *text, size_t len)
+{
+    size_t file_len = strnlen(file, 4096), room = sizeof(wire_log_at) + file_len + len;
+    wire_log_at at = {(uint32_t)line, (uint32_t)file_len};
+    char *payload = room <= WIRE_LOG_MAX ? malloc(room) : NULL;
+
+    if (!payload) {
+        sock_log(ctx, level, text, len);
+        return;
+    }
+    memcpy(payload, &at, sizeof(at));
+    memcpy(payload + sizeof(at), file, file_len);
+    memcpy(payload + sizeof(at) + file_len, text, len);
+    put_frame(ctx, WIRE_LOG_AT, (uint16_t)level, payload, room);
+    flush_out(ctx);
+    free(payload);
+}
+
 static const wire_ops sock_ops = {
     .read_body = sock_read_body,
     .send_head = sock_send_head,
@@ -348,6 +366,7 @@ static const wire_ops sock_ops = {
     .send_hints = sock_send_hints,
     .lookup_tls = sock_lookup_tls,
     .log = sock_log,
+    .log_at = sock_log_at,
 };
 
 /* ---- a connection ---- */

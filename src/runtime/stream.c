@@ -92,18 +92,36 @@ static void log_stderr(int level, const char *text, size_t len)
     free(out);
 }
 
-static void log_record(rt_request *rq, int level, const char *text, size_t len)
+/* Where in the application's source a record comes from; file NULL: not known. */
+typedef struct source {
+    const char *file;
+    int line;
+} source;
+
+static const source nowhere;
+
+static void log_to_request(rt_request *rq, int level, const source *at, const char *text, size_t len)
+{
+    pthread_mutex_lock(&rq->io);
+    if (at->file && rq->ops->log_at)
+        rq->ops->log_at(rq->ctx, level, at->file, at->line, text, len);
+    else
+        rq->ops->log(rq->ctx, level, text, len);
+    pthread_mutex_unlock(&rq->io);
+}
+
+static void log_record(rt_request *rq, int level, const source *at, const char *text, size_t len)
 {
     if (rq)
         rq->inside++;
     Py_BEGIN_ALLOW_THREADS
     if (rq) {
-        pthread_mutex_lock(&rq->io);
-        rq->ops->log(rq->ctx, level, text, len);
-        pthread_mutex_unlock(&rq->io);
+        log_to_request(rq, level, at, text, len);
+    } else if (rt_the_process.embed_log_at && at->file) {
+        rt_the_process.embed_log_at(level, at->file, at->line, text, len);
     } else if (rt_the_process.embed_log) {
         rt_the_process.embed_log(level, text, len);
-    } else {
+    } else if (level <= rt_the_process.log_level) {
         log_stderr(level, text, len);
     }
     Py_END_ALLOW_THREADS
@@ -112,23 +130,35 @@ static void log_record(rt_request *rq, int level, const char *text, size_t len)
 }
 
 /* In pieces that end at a line's end where there is one. */
-static void log_split(rt_request *rq, int level, const char *text, size_t len)
+static void log_split(rt_request *rq, int level, const source *at, const char *text, size_t len)
 {
     while (len > TEXT_MAX) {
         const char *newline = memrchr(text, '\n', TEXT_MAX);
         size_t part = newline && newline > text ? (size_t)(newline - text) : TEXT_MAX;
 
-        log_record(rq, level, text, part);
+        log_record(rq, level, at, text, part);
         part += newline && newline > text;
         text += part;
         len -= part;
     }
-    log_record(rq, level, text, len);
+    log_record(rq, level, at, text, len);
 }
 
 void rt_log(int level, const char *text, size_t len)
 {
-    log_split(current, level, text, len);
+    log_split(current, level, &nowhere, text, len);
+}
+
+void rt_log_at(int level, const char *file, int line, const char *text, size_t len)
+{
+    source at = {file, line};
+
+    log_split(current, level, &at, text, len);
+}
+
+int rt_log_level(void)
+{
+    return current ? (int)current->head.log_level : rt_the_process.log_level;
 }
 
 void rt_logf(int level, const char *format, ...)
@@ -219,7 +249,7 @@ static void stream_dealloc(stream *self)
     PyTypeObject *type = Py_TYPE(self);
 
     if (self->line_len)
-        log_split(NULL, WIRE_ERR, self->line, self->line_len);
+        log_split(NULL, WIRE_ERR, &nowhere, self->line, self->line_len);
     PyMem_Free(self->line);
     Py_DECREF(self->name);
     PyObject_Free(self);
@@ -266,7 +296,7 @@ static void emit(rt_request *rq, char **line, size_t *len, size_t *room)
 
     *line = NULL;
     *len = *room = 0;
-    log_split(rq, WIRE_ERR, text ? text : "", n);
+    log_split(rq, WIRE_ERR, &nowhere, text ? text : "", n);
     PyMem_Free(text);
 }
 
@@ -285,7 +315,7 @@ static int write_text(stream *self, const char *text, size_t len)
             return -1;
         emit(rq, line, line_len, line_room);
     } else if (newline) {
-        log_split(rq, WIRE_ERR, text, whole);
+        log_split(rq, WIRE_ERR, &nowhere, text, whole);
     }
     if (newline) {
         text += whole + 1;

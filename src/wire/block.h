@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_BLOCK_MAGIC 0x32425748u /* "HWB2"; changes with every incompatible change of block or frames */
+#define WIRE_BLOCK_MAGIC 0x33425748u /* "HWB3"; changes with every incompatible change of block or frames */
 #define WIRE_BLOCK_MAX   (16u << 20) /* bytes; a request that needs more is refused with 431 */
 
 /* Well-known names travel as one byte. WIRE_NAMED: the name is spelled out. Codes from WIRE_META on describe the request
@@ -81,6 +81,9 @@ typedef struct wire_block_head {
     int64_t body_len;          /* declared length, -1 unknown */
     uint32_t body_kind;        /* enum wire_body_kind */
     uint32_t body_more;        /* 1: (more) body data is asked for with WIRE_WANT, and Apache reads from the client only then */
+    uint16_t connects;         /* daemon mode: connections made for this request, this one included */
+    uint16_t retries;          /* how many of them were answered with RETRY */
+    uint32_t log_level;        /* least important level that is logged for this request, as in APLOG_* */
 } wire_block_head;
 
 typedef struct wire_pair {

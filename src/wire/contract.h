@@ -13,7 +13,7 @@
 
 #include "block.h"
 
-#define WIRE_CONTRACT_VERSION 3
+#define WIRE_CONTRACT_VERSION 4
 #define WIRE_RUNTIME_SYMBOL   "httpd_wsgi_runtime"
 
 /* Levels of log(): the numbers of APLOG_*, which are syslog's. */
@@ -67,6 +67,8 @@ typedef struct wire_ops {
     void *(*apache_request)(void *ctx);
     /* One record per line; lines of one call stay together. No newline at the end. Never fails. */
     void (*log)(void *ctx, int level, const char *text, size_t len);
+    /* The same with the place in the application's source that logs, for %F of ErrorLogFormat. */
+    void (*log_at)(void *ctx, int level, const char *file, int line, const char *text, size_t len);
 } wire_ops;
 
 enum wire_outcome {
@@ -90,10 +92,14 @@ typedef struct wire_embed_config {
     const char *hash_seed;    /* "random" or a number; NULL: Python's own choice */
     const char *const *warnings; /* filters as for python -W */
     int nwarnings;
-    int optimize, dont_write_bytecode, free_threading;
+    int optimize, dont_write_bytecode;
     int threads;              /* MPM threads per child */
     int processes;
     void (*log)(int level, const char *text, size_t len); /* as wire_ops.log(), to the server's error log; any thread */
+    void (*log_at)(int level, const char *file, int line, const char *text, size_t len); /* as wire_ops.log_at(), there */
+    /* Apache's scoreboard as wire/scores.h describes it; any thread. Bytes written, 0: there is none. buf NULL: bytes that are enough.
+     * NULL: applications may not see it. */
+    size_t (*scoreboard)(char *buf, size_t room);
 } wire_embed_config;
 
 typedef struct wire_runtime {

@@ -23,6 +23,8 @@ int wire_frame_fits(const wire_frame *frame)
     case WIRE_LOG:
     case WIRE_FAILURE:
         return frame->len <= WIRE_LOG_MAX;
+    case WIRE_LOG_AT:
+        return frame->len >= sizeof(wire_log_at) && frame->len <= WIRE_LOG_MAX;
     case WIRE_END:
     case WIRE_RETRY:
         return frame->len == 0;

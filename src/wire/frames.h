@@ -36,6 +36,7 @@ enum wire_frame_type {
     WIRE_DATA = 'D',    /* payload: response body bytes */
     WIRE_FILE = 'F',    /* payload: wire_file; one descriptor travels with the first byte (SCM_RIGHTS) */
     WIRE_LOG = 'L',     /* arg: level as in APLOG_*; payload: lines that stay together, no newline at the end */
+    WIRE_LOG_AT = 'G',  /* the same; payload: wire_log_at, file_len bytes of the source file's name, then the lines */
     WIRE_END = 'E',     /* response complete */
     WIRE_RETRY = 'R',   /* not run, no application code reached: ask another worker; only ever the first frame */
     WIRE_FAILURE = 'N'  /* arg: HTTP status to answer when no HEAD was sent; payload: text for the error log, may be empty */
@@ -60,6 +61,11 @@ typedef struct wire_file {
     int64_t offset;
     int64_t length;
 } wire_file;
+
+typedef struct wire_log_at {
+    uint32_t line;
+    uint32_t file_len;
+} wire_log_at;
 
 #define WIRE_HEAD_MAX  (1u << 20)  /* bytes of a HEAD payload */
 #define WIRE_LOG_MAX   (64u << 10) /* bytes of a LOG payload; the worker splits longer ones */

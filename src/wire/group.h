@@ -11,12 +11,15 @@ enum wire_group_fd {
     WIRE_FD_LISTEN = 3,   /* listening AF_UNIX socket, non-blocking; belongs to the parent, survives generations */
     WIRE_FD_LIFELINE = 4, /* read end of a pipe: end-of-file means that no Apache process of this generation is left */
     WIRE_FD_SETTINGS = 5, /* settings, see below; read to end-of-file, then close */
-    WIRE_FD_BOARD = 6     /* memfd with one wire_board, shared with all Apache children of this generation */
+    WIRE_FD_BOARD = 6,    /* memfd with one wire_board, shared with all Apache children of this generation */
+    WIRE_FD_SCORES = 7,   /* with server-metrics=On: memory file as in wire/scores.h, for reading; workers inherit it */
+    WIRE_FD_END
 };
 
 /* Settings are "name=value" records, each ended by NUL, as in environ. Names are those of the WSGIDaemonProcess options with '-'
  * as '_', and besides: group, where ("shop.conf:14"), multiprocess, log_level (APLOG number), package_dir, case_sensitive,
- * destroy_interpreter, optimize, dont_write_bytecode, free_threading, hash_seed, and repeated: warning, preload
+ * destroy_interpreter, optimize, dont_write_bytecode, hash_seed, what Apache is (apache_version, apache_description,
+ * apache_build_date, mpm_name, mpm_processes, mpm_threads), and repeated: warning, preload
  * ("application_group\nscript\ncallable"), main_group (an application group that runs in the main interpreter), interpreter (options
  * of interpreters: "*" for all or "=application_group", then a line "name=value" for each; the first is the top level, the others are
  * sections in the order of the configuration). Options at their default may be absent. Embedded mode gets the same records. */

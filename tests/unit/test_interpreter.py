@@ -138,7 +138,7 @@ def test_the_python_path_goes_to_the_front_with_its_pth_files_and_home_before_it
 
 def test_the_modules_for_applications_know_their_place() -> None:
     settings = {"process_group": "shop", "processes": 2, "threads": 5}
-    mod_wsgi = api.modules("a|/x", settings)["mod_wsgi"]
+    mod_wsgi = api.mod_wsgi_module("a|/x", settings)
     assert mod_wsgi.version == (6, 1, 1) and mod_wsgi.process_group == "shop" and mod_wsgi.application_group == "a|/x"
     assert (mod_wsgi.maximum_processes, mod_wsgi.threads_per_process) == (2, 5)
     assert issubclass(mod_wsgi.RequestTimeout, BaseException) and not issubclass(mod_wsgi.RequestTimeout, Exception)

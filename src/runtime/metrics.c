@@ -1,0 +1,334 @@
+/* metrics.c - accounting for mod_wsgi.request_metrics() and process_metrics(), from start_recording_metrics() on.
+ *
+ * One account for the process, shared by its interpreters; everything in `account` is under its lock, which is held for additions
+ * and copies only and never while attached to an interpreter. */
+#include "runtime.h"
+
+#include <errno.h>
+#include <sys/resource.h>
+
+#define BUCKETS 65
+
+enum phase { SERVER, QUEUE, DAEMON, APPLICATION, REQUEST, GIL_WAIT, INPUT_READ, OUTPUT_WRITE, PHASES };
+
+typedef struct timing {
+    int64_t sum_us, min_us, max_us;
+    int64_t buckets[BUCKETS];
+} timing;
+
+/* A request thread, by its number. Threads beyond the configured number (HTTP/2 has threads of its own) count in the sums only. */
+typedef struct slot {
+    int64_t started_us; /* of the request it is running; 0: none */
+    int64_t ever;       /* requests it has completed */
+    int64_t completed, busy_us, cpu_us, longest_us; /* in the interval */
+} slot;
+
+typedef struct interval {
+    int64_t start_us;
+    int64_t cpu_user_us, cpu_system_us; /* of the process, at its start */
+    int64_t count, statuses[6], busy_us; /* statuses[0]: not an HTTP status */
+    int64_t input_len, input_reads, output_len, output_writes, gil_waits;
+    timing timings[PHASES];
+} interval;
+
+typedef struct sums {
+    interval now;
+    int64_t busy_us, count;  /* of the intervals that are over */
+    int64_t running;
+    int nslots;
+} sums;
+
+static struct {
+    pthread_mutex_t lock;
+    sums sums;
+    slot *slots;             /* allocated once */
+} account = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static atomic_int recording;
+
+/* ---- adding up ---- */
+
+/* Four buckets for each power of two of milliseconds; the first has all that is shorter, the last all that is longer. */
+static int bucket_of(int64_t us)
+{
+    int64_t base = 1000;
+
+    for (int octave = 0; octave < 16; octave++, base *= 2)
+        if (us < base * 2)
+            return us < base ? 0 : octave * 4 + (int)((us - base) * 4 / base);
+    return BUCKETS - 1;
+}
+
+static void add_time(interval *in, enum phase phase, int64_t us)
+{
+    timing *t = &in->timings[phase];
+
+    if (us < 0) /* the clock was set back */
+        us = 0;
+    if (in->count == 1 || us < t->min_us)
+        t->min_us = us;
+    if (us > t->max_us)
+        t->max_us = us;
+    t->sum_us += us;
+    t->buckets[bucket_of(us)]++;
+}
+
+static void add_times(interval *in, const rt_request *rq)
+{
+    int64_t received = rq->head.request_start_us, queued = rq->head.queue_start_us;
+
+    add_time(in, SERVER, (queued ? queued : rq->application_start_us) - received);
+    if (!rt_the_process.embedded) {
+        add_time(in, QUEUE, rq->daemon_start_us - queued);
+        add_time(in, DAEMON, rq->application_start_us - rq->daemon_start_us);
+    }
+    add_time(in, APPLICATION, rq->usage.finish_us - rq->application_start_us);
+    add_time(in, REQUEST, rq->usage.finish_us - received);
+    add_time(in, GIL_WAIT, rq->usage.gil_wait_ns / 1000);
+    add_time(in, INPUT_READ, rq->usage.input_ns / 1000);
+    add_time(in, OUTPUT_WRITE, rq->usage.output_ns / 1000);
+}
+
+static void add_request(interval *in, const rt_request *rq, int status)
+{
+    const rt_usage *u = &rq->usage;
+
+    in->count++;
+    in->statuses[status >= 100 && status < 600 ? status / 100 : 0]++;
+    in->input_len += u->input_len;
+    in->input_reads += u->input_reads;
+    in->output_len += u->output_len;
+    in->output_writes += u->output_writes;
+    in->gil_waits += u->gil_waits;
+    add_times(in, rq);
+}
+
+static int64_t since(int64_t start_us, int64_t now_us)
+{
+    return now_us > start_us ? now_us - start_us : 0;
+}
+
+/* The part of a request that falls into the interval. */
+static int64_t busy_within(const interval *in, int64_t started_us, int64_t now_us)
+{
+    return since(started_us > in->start_us ? started_us : in->start_us, now_us);
+}
+
+static slot *slot_of_thread_locked(void)
+{
+    int number = rt_thread_number();
+
+    return number <= account.sums.nslots ? &account.slots[number - 1] : NULL;
+}
+
+void rt_metrics_begin(rt_request *rq)
+{
+    slot *s;
+
+    if (!atomic_load_explicit(&recording, memory_order_acquire))
+        return;
+    rq->usage.recorded = 1;
+    rq->recorded_us = rt_now_us();
+    pthread_mutex_lock(&account.lock);
+    account.sums.running++;
+    s = slot_of_thread_locked();
+    if (s)
+        s->started_us = rq->recorded_us;
+    pthread_mutex_unlock(&account.lock);
+}
+
+void rt_metrics_end(rt_request *rq, enum wire_outcome outcome)
+{
+    int64_t now, busy;
+    slot *s;
+
+    if (!rq->usage.recorded)
+        return;
+    now = rt_now_us();
+    if (!rq->usage.finish_us) /* the application was never called */
+        rq->application_start_us = rq->usage.finish_us = now;
+    pthread_mutex_lock(&account.lock);
+    account.sums.running--;
+    busy = busy_within(&account.sums.now, rq->recorded_us, now);
+    account.sums.now.busy_us += busy;
+    if (outcome != WIRE_STALE)
+        add_request(&account.sums.now, rq, rt_status_of(rq, outcome));
+    s = slot_of_thread_locked();
+    if (s) {
+        s->started_us = 0;
+        s->busy_us += busy;
+        s->cpu_us += rq->usage.measured ? rq->usage.cpu_user_us + rq->usage.cpu_system_us : 0;
+        s->completed += outcome != WIRE_STALE;
+        s->ever += outcome != WIRE_STALE;
+        if (since(rq->recorded_us, now) > s->longest_us)
+            s->longest_us = since(rq->recorded_us, now);
+    }
+    pthread_mutex_unlock(&account.lock);
+}
+
+/* ---- reading ---- */
+
+static void begin_interval_locked(int64_t now_us, const struct rusage *used)
+{
+    interval *in = &account.sums.now;
+
+    account.sums.busy_us += in->busy_us;
+    account.sums.count += in->count;
+    for (int i = 0; i < account.sums.nslots; i++) {
+        slot *s = &account.slots[i];
+
+        if (s->started_us) /* its running request has a part in the interval that ends */
+            account.sums.busy_us += busy_within(in, s->started_us, now_us);
+        s->completed = s->busy_us = s->cpu_us = s->longest_us = 0;
+    }
+    memset(in, 0, sizeof(*in));
+    in->start_us = now_us;
+    in->cpu_user_us = (int64_t)used->ru_utime.tv_sec * 1000000 + used->ru_utime.tv_usec;
+    in->cpu_system_us = (int64_t)used->ru_stime.tv_sec * 1000000 + used->ru_stime.tv_usec;
+}
+
+int rt_metrics_start(void)
+{
+    struct rusage used;
+    int threads = rt_the_process.threads > 0 ? rt_the_process.threads : 1, rc = 0;
+
+    getrusage(RUSAGE_SELF, &used);
+    pthread_mutex_lock(&account.lock);
+    if (!account.slots) {
+        account.slots = calloc((size_t)threads, sizeof(slot));
+        account.sums.nslots = account.slots ? threads : 0;
+        begin_interval_locked(rt_now_us(), &used);
+        if (account.slots)
+            atomic_store_explicit(&recording, 1, memory_order_release);
+        else
+            rc = ENOMEM;
+    }
+    pthread_mutex_unlock(&account.lock);
+    return rc;
+}
+
+typedef struct reading {
+    sums sums;
+    slot *slots;
+    int64_t now_us;
+    struct rusage used;
+} reading;
+
+/* A copy that contains the running requests' time so far; then, when asked, a new interval begins. -1: no memory. */
+static int take_reading(reading *r, int then_begin)
+{
+    getrusage(RUSAGE_SELF, &r->used);
+    r->now_us = rt_now_us();
+    r->slots = malloc((size_t)account.sums.nslots * sizeof(slot)); /* nslots no longer changes */
+    if (!r->slots)
+        return -1;
+    pthread_mutex_lock(&account.lock);
+    r->sums = account.sums;
+    memcpy(r->slots, account.slots, (size_t)account.sums.nslots * sizeof(slot));
+    if (then_begin)
+        begin_interval_locked(r->now_us, &r->used);
+    pthread_mutex_unlock(&account.lock);
+    for (int i = 0; i < r->sums.nslots; i++)
+        if (r->slots[i].started_us) {
+            int64_t busy = busy_within(&r->sums.now, r->slots[i].started_us, r->now_us);
+
+            r->slots[i].busy_us += busy;
+            r->sums.now.busy_us += busy;
+        }
+    return 0;
+}
+
+/* [(ever, completed, busy_us, cpu_us, elapsed_us, longest_us), …] */
+static PyObject *slots_list(const reading *r)
+{
+    PyObject *list = PyList_New(r->sums.nslots);
+
+    for (int i = 0; list && i < r->sums.nslots; i++) {
+        const slot *s = &r->slots[i];
+        PyObject *item = Py_BuildValue("(LLLLLL)", (long long)s->ever, (long long)s->completed, (long long)s->busy_us,
+                                       (long long)s->cpu_us,
+                                       (long long)(s->started_us ? since(s->started_us, r->now_us) : -1), (long long)s->longest_us);
+
+        if (!item)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, i, item);
+    }
+    return list;
+}
+
+static PyObject *numbers_list(const int64_t *numbers, int count)
+{
+    PyObject *list = PyList_New(count);
+
+    for (int i = 0; list && i < count; i++) {
+        PyObject *item = PyLong_FromLongLong(numbers[i]);
+
+        if (!item)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, i, item);
+    }
+    return list;
+}
+
+/* [(sum_us, min_us, max_us, buckets), …] in the order of enum phase. */
+static PyObject *timings_list(const interval *in)
+{
+    PyObject *list = PyList_New(PHASES);
+
+    for (int i = 0; list && i < PHASES; i++) {
+        const timing *t = &in->timings[i];
+        PyObject *item = Py_BuildValue("(LLLN)", (long long)t->sum_us, (long long)t->min_us, (long long)t->max_us,
+                                       numbers_list(t->buckets, BUCKETS));
+
+        if (!item)
+            Py_CLEAR(list);
+        else
+            PyList_SET_ITEM(list, i, item);
+    }
+    return list;
+}
+
+static PyObject *interval_dict(const reading *r)
+{
+    const interval *in = &r->sums.now;
+    int64_t user = (int64_t)r->used.ru_utime.tv_sec * 1000000 + r->used.ru_utime.tv_usec;
+    int64_t system = (int64_t)r->used.ru_stime.tv_sec * 1000000 + r->used.ru_stime.tv_usec;
+
+    return Py_BuildValue("{s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:N,s:N,s:N}",
+                         "start_us", (long long)in->start_us, "stop_us", (long long)r->now_us,
+                         "cpu_user_us", (long long)(user - in->cpu_user_us),
+                         "cpu_system_us", (long long)(system - in->cpu_system_us),
+                         "count", (long long)in->count, "busy_us", (long long)in->busy_us,
+                         "input_len", (long long)in->input_len, "input_reads", (long long)in->input_reads,
+                         "output_len", (long long)in->output_len, "output_writes", (long long)in->output_writes,
+                         "gil_waits", (long long)in->gil_waits, "statuses", numbers_list(in->statuses, 6),
+                         "timings", timings_list(in), "slots", slots_list(r));
+}
+
+static PyObject *totals_dict(const reading *r)
+{
+    return Py_BuildValue("{s:L,s:L,s:L,s:L,s:L,s:N}", "start_us", (long long)rt_the_process.start_us,
+                         "now_us", (long long)r->now_us, "busy_us", (long long)(r->sums.busy_us + r->sums.now.busy_us),
+                         "count", (long long)(r->sums.count + r->sums.now.count), "running", (long long)r->sums.running,
+                         "slots", slots_list(r));
+}
+
+PyObject *rt_metrics_read(int interval_too)
+{
+    PyObject *result;
+    reading r;
+    int rc;
+
+    if (!atomic_load_explicit(&recording, memory_order_acquire))
+        Py_RETURN_NONE;
+    Py_BEGIN_ALLOW_THREADS
+    rc = take_reading(&r, interval_too);
+    Py_END_ALLOW_THREADS
+    if (rc < 0)
+        return PyErr_NoMemory();
+    result = interval_too ? interval_dict(&r) : totals_dict(&r);
+    free(r.slots);
+    return result;
+}
