@@ -1,6 +1,7 @@
 """Builds the runtime for this Python and, where apxs is found, the Apache module. Metadata is in pyproject.toml."""
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -19,6 +20,12 @@ if not os.environ.get("HTTPD_WSGI_SANITIZE"):
 
 def sources(directory: str) -> list[str]:
     return sorted(str(path.relative_to(ROOT)) for path in (ROOT / directory).glob("*.c"))
+
+
+def version() -> str:
+    found = re.search(r'__version__ = "(.*)"', (ROOT / "src" / "httpd_wsgi" / "__init__.py").read_text())
+    assert found
+    return found[1]
 
 
 def find_apxs() -> str | None:
@@ -61,6 +68,7 @@ class BuildExt(build_ext):
             *("-I" + path for path in query(apxs, "-q", "INCLUDEDIR")),
             "-Isrc",
             f'-DWSGI_DEFAULT_PYTHON="{os.environ.get("HTTPD_WSGI_PYTHON", sys.executable)}"',
+            f'-DWSGI_VERSION="{version()}"',
             *sources("apache"),
             *sources("src/wire"),
             *("-o", str(target)),

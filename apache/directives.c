@@ -296,6 +296,16 @@ static const char *set_interpreter_flag(cmd_parms *cmd, void *unused, int on)
     return error;
 }
 
+/* The lock is the process's, so a section for some of its interpreters cannot switch it. */
+static const char *set_free_threading(cmd_parms *cmd, void *unused, int on)
+{
+    if (!section || !section->application_group)
+        return set_interpreter_flag(cmd, unused, on);
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server, "WSGI0220: %s: %s has no effect for single application groups, a process has "
+                 "one lock for all of them; remove application-group= from <WSGIInterpreterOptions>", wsgi_where(cmd), cmd->cmd->name);
+    return NULL;
+}
+
 static const char *set_interpreter_path(cmd_parms *cmd, void *unused, const char *value)
 {
     const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
@@ -452,7 +462,7 @@ const command_rec wsgi_commands[] = {
                  "Off to let applications install signal handlers"),
     AP_INIT_FLAG("WSGIPerInterpreterGIL", set_interpreter_flag, IN_INTERP(own_gil), CTX_I,
                  "On to give sub-interpreters a lock of their own (Python 3.12)"),
-    AP_INIT_FLAG("WSGIFreeThreading", set_interpreter_flag, IN_INTERP(free_threading), CTX_I,
+    AP_INIT_FLAG("WSGIFreeThreading", set_free_threading, IN_INTERP(free_threading), CTX_I,
                  "On to run a free-threaded Python without its lock"),
     AP_INIT_RAW_ARGS("<WSGIInterpreterOptions", read_section, NULL, CTX_G, "options for the interpreters of a group"),
     AP_INIT_RAW_ARGS("WSGIImportScript", add_import, NULL, CTX_S, "file to load when a process starts, and where"),

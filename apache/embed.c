@@ -127,6 +127,7 @@ static const char *start_runtime(apr_pool_t *p, const char *python, const facts 
         .warnings = (const char *const *)c->warnings->elts,
         .nwarnings = c->warnings->nelts,
         .optimize = c->optimize,
+        .free_threading = wsgi_settings_free_threading(""),
         .dont_write_bytecode = c->dont_write_bytecode,
         .log = wsgi_log_server,
         .log_at = wsgi_log_server_at,

@@ -56,7 +56,7 @@ static void put_interpreter(apr_array_header_t *out, apr_pool_t *p, const wsgi_i
                     o->process_group ? "\nspecific=1" : "", text_line(p, "python_path", python_path),
                     text_line(p, "switch_interval", o->switch_interval), flag_line(p, "restrict_stdin", o->restrict_stdin),
                     flag_line(p, "restrict_stdout", o->restrict_stdout), flag_line(p, "restrict_signal", o->restrict_signal),
-                    flag_line(p, "own_gil", o->own_gil), flag_line(p, "free_threading", o->free_threading), NULL));
+                    flag_line(p, "own_gil", o->own_gil), NULL));
 }
 
 static void put_interpreters(apr_array_header_t *out, apr_pool_t *p, const wsgi_server_config *c, const wsgi_group *g)
@@ -71,6 +71,20 @@ static void put_interpreters(apr_array_header_t *out, apr_pool_t *p, const wsgi_
         if (!o->process_group || !strcmp(o->process_group, group))
             put_interpreter(out, p, o, o->python_path);
     }
+}
+
+int wsgi_settings_free_threading(const char *group)
+{
+    const wsgi_server_config *c = wsgi_main_config();
+    int on = c->base.free_threading;
+
+    for (int i = 0; i < c->interpreter_options->nelts; i++) {
+        const wsgi_interpreter_options *o = &APR_ARRAY_IDX(c->interpreter_options, i, wsgi_interpreter_options);
+
+        if (o->process_group && !o->application_group && o->free_threading != WSGI_UNSET && !strcmp(o->process_group, group))
+            on = o->free_threading;
+    }
+    return on == 1;
 }
 
 static void put_group(apr_array_header_t *out, apr_pool_t *p, const wsgi_group *g)
@@ -135,6 +149,7 @@ const char *wsgi_settings_build(apr_pool_t *p, const wsgi_group *g, apr_size_t *
     put_int(out, p, "destroy_interpreter", c->destroy_interpreter);
     put_int(out, p, "optimize", c->optimize);
     put_int(out, p, "dont_write_bytecode", c->dont_write_bytecode);
+    put_int(out, p, "free_threading", wsgi_settings_free_threading(g ? g->name : ""));
     put(out, "hash_seed", c->hash_seed);
     for (int i = 0; i < c->warnings->nelts; i++)
         put(out, "warning", APR_ARRAY_IDX(c->warnings, i, const char *));

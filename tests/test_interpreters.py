@@ -66,3 +66,51 @@ def test_two_requests_compute_at_once_with_a_lock_for_each_interpreter(mode: str
             assert (first[1], second[1]) == ("met", "met"), home
         finally:
             server.finish()
+
+
+def free_threaded(environments: dict[str, Path]) -> list[Path]:
+    code = "import sysconfig; print(sysconfig.get_config_var('Py_GIL_DISABLED') or 0)"
+    homes = [h for h in environments.values() if subprocess.check_output([h / "bin" / "python", "-c", code]).strip() == b"1"]
+    if not homes:
+        pytest.skip("no free-threaded Python on this machine")
+    return homes
+
+
+def test_two_requests_compute_at_once_without_any_lock(mode: str, environments: dict[str, Path]) -> None:
+    for home in free_threaded(environments):
+        server = Httpd()
+        try:
+            first, second = meeting(server, conf_of(mode, home, "WSGIFreeThreading On", ("%{GLOBAL}", "%{GLOBAL}")))
+            assert first[0] == second[0], "two processes, so this proves nothing"
+            assert (first[1], second[1]) == ("met", "met")
+        finally:
+            server.finish()
+
+
+def test_a_free_threaded_python_runs_with_its_lock_unless_told(mode: str, environments: dict[str, Path]) -> None:
+    for home in free_threaded(environments):
+        server = Httpd()
+        try:
+            (server.app / "meet.py").write_text(
+                "import sys\n"
+                "def application(environ, start_response):\n"
+                "    start_response('200 OK', [])\n"
+                "    return [str(sys._is_gil_enabled()).encode()]\n"
+            )
+            server.start(conf_of(mode, home, ""))
+            assert requests.get(server.url("/a"), timeout=10).text == "True"
+        finally:
+            server.finish()
+
+
+def test_free_threading_needs_a_python_that_can(httpd: Httpd, mode: str) -> None:
+    where = " process-group=d" if mode == "daemon" else ""
+    httpd.start(f"ServerLimit 1\nWSGIFreeThreading On\nWSGIDaemonProcess d\nWSGIScriptAlias / {{app}}/hello.py{where}")
+    assert requests.get(httpd.url("/"), timeout=10).text == "Hello World!"
+    httpd.expect("WSGI0831", containing="not a free-threaded Python")
+
+
+def test_free_threading_for_one_application_group_is_explained(httpd: Httpd) -> None:
+    section = "<WSGIInterpreterOptions application-group=a>\nWSGIFreeThreading On\n</WSGIInterpreterOptions>"
+    code, output = httpd.configtest(section)
+    assert code == 0 and "WSGI0220" in output and "one lock for all of them" in output

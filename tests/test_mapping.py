@@ -7,6 +7,8 @@ import requests
 from conftest import conf_for
 from harness import Httpd
 
+import httpd_wsgi
+
 DAEMON = "WSGIDaemonProcess d processes=1 threads=2\n"
 
 
@@ -192,3 +194,8 @@ def test_a_wrong_directive_fails_configtest(httpd: Httpd, conf: str, parts: list
     assert code != 0 and f"{httpd.root}/httpd.conf" in output
     for part in parts:
         assert part in output
+
+
+def test_the_server_banner_names_the_module_where_server_tokens_allow(httpd: Httpd) -> None:
+    httpd.start("ServerTokens Full\nWSGIScriptAlias / {app}/hello.py")
+    assert f"httpd-wsgi/{httpd_wsgi.__version__}" in get(httpd, "/").headers["Server"]

@@ -44,6 +44,8 @@ def setup(application_group: str, settings: dict[str, Any]) -> None:
     sys.stderr = _runtime.Stream("<stderr>")
     api.install(application_group, settings)
     restrict.apply(options, _settings)
+    if not application_group:
+        check_free_threading()
     for path in options["python_paths"]:
         add_paths(path, "")
     add_paths("", settings.get("home") or "")
@@ -72,9 +74,25 @@ def options_for(application_group: str) -> dict[str, Any]:
     return {**options, "python_paths": paths}
 
 
+def runs_without_lock() -> bool:
+    return not getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+def check_free_threading() -> None:
+    if _settings.get("free_threading") and not runs_without_lock():
+        logs.log(
+            logs.WARNING,
+            f"WSGI0831: WSGIFreeThreading On has no effect: {sys.executable} is not a free-threaded Python (3.13t and newer) "
+            "or runs with its lock; requests take turns as usual",
+        )
+
+
 def wants_own_gil(application_group: str) -> bool:
     """For sub-interpreters; asked in the main interpreter."""
     if options_for(application_group).get("own_gil") != "1":
+        return False
+    if runs_without_lock():
+        logs.log(logs.WARNING, "WSGI0832: WSGIPerInterpreterGIL has no effect with WSGIFreeThreading On: there is no lock at all")
         return False
     if sys.version_info >= (3, 12):
         return True
@@ -86,6 +104,9 @@ def wants_own_gil(application_group: str) -> bool:
 def set_switch_interval(options: dict[str, Any], application_group: str) -> None:
     seconds = options.get("switch_interval") or _settings.get("switch_interval")
     if not seconds:
+        return
+    if runs_without_lock():
+        logs.log(logs.WARNING, "WSGI0833: WSGISwitchInterval has no effect with WSGIFreeThreading On: threads do not take turns")
         return
     if application_group and options.get("switch_interval_is_own") and options.get("own_gil") != "1":
         logs.log(

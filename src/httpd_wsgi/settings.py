@@ -39,6 +39,7 @@ class GroupSettings:
     destroy_interpreter: bool = True
     optimize: int = 0
     dont_write_bytecode: bool = False
+    free_threading: bool = False
     hash_seed: str = ""
     switch_interval: str = ""
     warnings: tuple[str, ...] = ()
@@ -144,6 +145,7 @@ def runtime_settings(settings: GroupSettings) -> dict[str, object]:
         "case_sensitive": settings.case_sensitive,
         "destroy_interpreter": settings.destroy_interpreter,
         "switch_interval": settings.switch_interval,
+        "free_threading": settings.free_threading,
         "interpreters": list(settings.interpreters),
     }
 

@@ -55,8 +55,7 @@ def python_options(config: settings.GroupSettings) -> list[str]:
     for warning in config.warnings:
         options += ["-W", warning]
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
-        wanted = any(section.get("free_threading") == "1" for section in config.interpreters)
-        options += ["-X", f"gil={0 if wanted else 1}"]
+        options += ["-X", f"gil={0 if config.free_threading else 1}"]
     return options
 
 

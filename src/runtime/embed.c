@@ -28,6 +28,9 @@ static PyStatus set_options(PyConfig *py, const wire_embed_config *config)
         py->optimization_level = config->optimize;
     if (config->dont_write_bytecode)
         py->write_bytecode = 0;
+#ifdef Py_GIL_DISABLED
+    py->enable_gil = !config->free_threading;
+#endif
     if (config->hash_seed) {
         py->use_hash_seed = strcmp(config->hash_seed, "random") != 0;
         py->hash_seed = py->use_hash_seed ? strtoul(config->hash_seed, NULL, 10) : 0;

@@ -92,7 +92,7 @@ typedef struct wire_embed_config {
     const char *hash_seed;    /* "random" or a number; NULL: Python's own choice */
     const char *const *warnings; /* filters as for python -W */
     int nwarnings;
-    int optimize, dont_write_bytecode;
+    int optimize, dont_write_bytecode, free_threading;
     int threads;              /* MPM threads per child */
     int processes;
     void (*log)(int level, const char *text, size_t len); /* as wire_ops.log(), to the server's error log; any thread */
