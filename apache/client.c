@@ -28,6 +28,7 @@
 APLOG_USE_MODULE(wsgi);
 
 #define ROOM     (64u << 10)
+#define CALL_ROOM (4u << 10) /* grows when a frame is larger */
 #define PART     (32u << 10) /* what a client that lags behind is given at a time: little enough to fit into its socket's buffer */
 #define FILE_PATIENCE_MS 50  /* so long close() of the application's file may take */
 #define MAX_FDS  4
@@ -45,6 +46,7 @@ typedef struct exchange {
     size_t block_len;
     uint16_t connects, retries;
     wsgi_body upload;
+    wsgi_answer *answer; /* of a call, which has no response and no body; NULL: a request */
     apr_time_t deadline; /* for retries */
     apr_interval_time_t client_timeout; /* for writing; Apache's own is back when this is over */
     apr_time_t lags_since;  /* the client could have taken something and has not; 0: it has */
@@ -468,6 +470,28 @@ static int on_failure(exchange *x, const wire_frame *f)
     return wsgi_body_status(&x->body, f->arg >= 400 && f->arg < 600 ? f->arg : HTTP_INTERNAL_SERVER_ERROR);
 }
 
+static int on_verdict(exchange *x, const wire_frame *f)
+{
+    return wsgi_answer_take(x->answer, x->r, f->arg, x->in + x->at, f->len) < 0 ? bad_frame(x, "VERDICT") : NOT_YET;
+}
+
+static int on_end(exchange *x)
+{
+    if (x->answer)
+        return x->answer->verdict != WIRE_NO_VERDICT ? OK : bad_frame(x, "END");
+    x->out.body_unread = x->upload.more && !x->body.ended;
+    return x->out.head_done ? wsgi_respond_end(&x->out) : bad_frame(x, "END");
+}
+
+/* A call is answered by a verdict and nothing else, a request by anything else. */
+static int is_expected(const exchange *x, int type)
+{
+    if (!x->answer)
+        return type != WIRE_VERDICT;
+    return type == WIRE_VERDICT || type == WIRE_LOG || type == WIRE_LOG_AT || type == WIRE_LOOKUP || type == WIRE_END ||
+           type == WIRE_RETRY || type == WIRE_FAILURE;
+}
+
 static int on_frame(exchange *x)
 {
     wire_frame f;
@@ -477,7 +501,7 @@ static int on_frame(exchange *x)
         return rc;
     memcpy(&f, x->in + x->at, sizeof(f));
     x->at += sizeof(f);
-    if (!wire_frame_fits(&f))
+    if (!wire_frame_fits(&f) || !is_expected(x, f.type))
         return bad_frame(x, "frame");
     if (f.type == WIRE_DATA)
         return on_data(x, &f);
@@ -503,9 +527,11 @@ static int on_frame(exchange *x)
     case WIRE_LOG_AT:
         rc = on_log_at(x, &f);
         break;
+    case WIRE_VERDICT:
+        rc = on_verdict(x, &f);
+        break;
     case WIRE_END:
-        x->out.body_unread = x->upload.more && !x->body.ended;
-        return x->out.head_done ? wsgi_respond_end(&x->out) : bad_frame(x, "END");
+        return on_end(x);
     case WIRE_RETRY:
         x->retries++;
         return RETRY;
@@ -548,11 +574,26 @@ static int try_worker(exchange *x)
     return rc;
 }
 
+/* Asks workers until one has the current code. What the handler returns. */
+static int ask_workers(exchange *x)
+{
+    apr_interval_time_t pause = 2000;
+    int rc;
+
+    x->in = apr_palloc(x->r->pool, x->room);
+    x->deadline = apr_time_now() + wsgi_group_socket_timeout(x->t->group, x->r->server);
+    while ((rc = try_worker(x)) == RETRY) {
+        if (apr_time_now() > x->deadline)
+            return unavailable(x, "no worker with the current code got ready in time");
+        apr_sleep(pause);
+        pause = pause < 100000 ? pause * 2 : pause;
+    }
+    return rc;
+}
 
 int wsgi_client_run(request_rec *r, const wsgi_target *t)
 {
     exchange x = {.r = r, .t = t, .room = ROOM, .client_fd = socket_of(r->connection)};
-    apr_interval_time_t pause = 2000;
     int rc;
 
     wsgi_respond_init(&x.out, r);
@@ -566,14 +607,15 @@ int wsgi_client_run(request_rec *r, const wsgi_target *t)
     if (wsgi_dir_of(r)->response_buffering != 0)
         x.keep_most = t->group->response_buffer_size;
     x.client_timeout = wsgi_group_client_timeout(t->group, r->server);
-    x.in = apr_palloc(r->pool, ROOM);
-    x.deadline = apr_time_now() + wsgi_group_socket_timeout(t->group, r->server);
-    while ((rc = try_worker(&x)) == RETRY) {
-        if (apr_time_now() > x.deadline)
-            return unavailable(&x, "no worker with the current code got ready in time");
-        apr_sleep(pause);
-        pause = pause < 100000 ? pause * 2 : pause;
-    }
+    rc = ask_workers(&x);
     set_client_timeout(&x, r->server->timeout);
     return rc;
+}
+
+int wsgi_client_call(wsgi_answer *answer, request_rec *r, const wsgi_target *t, const char *block, size_t len)
+{
+    exchange x = {.r = r, .t = t, .room = CALL_ROOM, .client_fd = -1, .answer = answer, .block = block, .block_len = len};
+
+    wsgi_respond_init(&x.out, r);
+    return ask_workers(&x);
 }

@@ -252,6 +252,10 @@ void *wsgi_dir_merge(apr_pool_t *p, void *base_, void *add_)
     MERGE_PTR(process_group);
     MERGE_PTR(application_group);
     MERGE_PTR(callable);
+    MERGE_PTR(access_script);
+    MERGE_PTR(auth_user_script);
+    MERGE_PTR(auth_group_script);
+    MERGE_PTR(dispatch_script);
     if (base->handlers && add->handlers)
         c->handlers = apr_hash_overlay(p, add->handlers, base->handlers);
     else

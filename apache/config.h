@@ -24,6 +24,16 @@ typedef struct wsgi_alias {
     const char *where;             /* "site.conf:14" */
 } wsgi_alias;
 
+/* One WSGIAccessScript, WSGIAuthUserScript, WSGIAuthGroupScript or WSGIDispatchScript. */
+typedef struct wsgi_hook {
+    const char *directive;
+    const char *script;            /* file, or "module:callable" */
+    const char *process_group;     /* "" embedded */
+    const char *application_group; /* "" main interpreter */
+    const char *where;
+    server_rec *server;
+} wsgi_hook;
+
 /* What may be set for single interpreters: at the top level, and in <WSGIInterpreterOptions>. */
 typedef struct wsgi_interpreter_options {
     const char *process_group;     /* "" embedded; NULL: any */
@@ -60,6 +70,7 @@ typedef struct wsgi_dir_config {
     const char *process_group;
     const char *application_group;
     const char *callable;
+    const wsgi_hook *access_script, *auth_user_script, *auth_group_script, *dispatch_script;
     apr_hash_t *handlers;          /* name in lower case to wsgi_alias; NULL: no WSGIHandlerScript */
     int pass_authorization;
     int script_reloading;

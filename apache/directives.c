@@ -1,6 +1,7 @@
 /* directives.c - the directives as httpd reads them: one table, and a setter for each kind of value. */
 #include "config.h"
 
+#include "call.h"
 #include "group.h"
 #include "proxies.h"
 #include "target.h"
@@ -148,6 +149,39 @@ static const char *set_script_alias_match(cmd_parms *cmd, void *unused, const ch
 {
     (void)unused;
     return add_alias(cmd, args, 1);
+}
+
+/* A script that Apache asks; info is the offset in the directory's settings. */
+static const char *set_hook(cmd_parms *cmd, void *dir, const char *args)
+{
+    wsgi_hook *hook = apr_pcalloc(cmd->pool, sizeof(*hook));
+    const named_value options[] = {
+        {"process-group", &hook->process_group}, {"application-group", &hook->application_group}, {NULL, NULL}};
+    const char *path = ap_getword_conf(cmd->pool, &args), *error = read_options(cmd, args, options);
+
+    if (!*path)
+        return apr_psprintf(cmd->pool, "%s needs a file, for example %s /srv/auth.py", cmd->cmd->name, cmd->cmd->name);
+    hook->directive = cmd->cmd->name;
+    hook->script = wsgi_script_path(cmd->pool, path);
+    hook->process_group = hook->process_group ? wsgi_global_name(hook->process_group) : "";
+    hook->application_group = hook->application_group ? wsgi_global_name(hook->application_group) : "";
+    hook->where = wsgi_where(cmd);
+    hook->server = cmd->server;
+    *(const wsgi_hook **)((char *)dir + (apr_size_t)cmd->info) = hook;
+    APR_ARRAY_PUSH(wsgi_hooks_defined(cmd->pool), const wsgi_hook *) = hook;
+    return error;
+}
+
+/* Its functions have fixed names, so a callable says nothing. */
+static const char *set_dispatch_script(cmd_parms *cmd, void *dir, const char *args)
+{
+    const char *error = set_hook(cmd, dir, args);
+    const wsgi_hook *hook = ((wsgi_dir_config *)dir)->dispatch_script;
+
+    if (!error && wsgi_is_module(hook->script))
+        error = apr_psprintf(cmd->pool, "%s %s: expected a file; its functions process_group(), application_group() and "
+                             "callable_object() are asked", cmd->cmd->name, hook->script);
+    return error;
 }
 
 /* AddHandler changes names to lower case, so their case must not matter. */
@@ -409,6 +443,7 @@ static const char *add_trusted_proxy(cmd_parms *cmd, void *dir, const char *netw
 #define CTX_S        RSRC_CONF               /* main server and virtual hosts */
 #define CTX_D        (RSRC_CONF | ACCESS_CONF)
 #define CTX_FILEINFO OR_FILEINFO
+#define CTX_AUTHCFG  OR_AUTHCFG
 #define CTX_ANY      OR_ALL
 #define OBSOLETE(name, why) AP_INIT_RAW_ARGS(name, accept_obsolete, (void *)(why), CTX_ANY, "no effect")
 
@@ -418,6 +453,14 @@ const command_rec wsgi_commands[] = {
     AP_INIT_RAW_ARGS("WSGIScriptAliasMatch", set_script_alias_match, NULL, CTX_S,
                      "regular expression for the URL path, script file or directory, and options"),
     AP_INIT_RAW_ARGS("WSGIHandlerScript", add_handler_script, NULL, CTX_D, "name of a handler, script file, and options"),
+    AP_INIT_RAW_ARGS("WSGIDispatchScript", set_dispatch_script, IN_DIR(dispatch_script), CTX_D,
+                     "script file that chooses where requests run, and options"),
+    AP_INIT_RAW_ARGS("WSGIAccessScript", set_hook, IN_DIR(access_script), CTX_AUTHCFG,
+                     "script file that allows or refuses clients, and options"),
+    AP_INIT_RAW_ARGS("WSGIAuthUserScript", set_hook, IN_DIR(auth_user_script), CTX_AUTHCFG,
+                     "script file that knows passwords, and options"),
+    AP_INIT_RAW_ARGS("WSGIAuthGroupScript", set_hook, IN_DIR(auth_group_script), CTX_AUTHCFG,
+                     "script file that knows users' groups, and options"),
     AP_INIT_RAW_ARGS("WSGIDaemonProcess", set_daemon_process, NULL, CTX_S, "name of the daemon group, and options"),
     AP_INIT_TAKE1("WSGIProcessGroup", set_dir_string, IN_DIR(process_group), CTX_D, "name of a daemon group, or %{GLOBAL}"),
     AP_INIT_TAKE1("WSGIApplicationGroup", set_dir_string, IN_DIR(application_group), CTX_D,

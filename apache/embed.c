@@ -201,6 +201,7 @@ typedef struct embedded {
     request_rec *r;
     wsgi_respond out;
     wsgi_body_reader body;
+    wsgi_answer *answer; /* of a call, which has no response and no body */
 } embedded;
 
 static int64_t op_read_body(void *ctx, char *buf, size_t len)
@@ -268,6 +269,13 @@ static void *op_apache_request(void *ctx)
     return ((embedded *)ctx)->r;
 }
 
+static int op_answer(void *ctx, enum wire_verdict verdict, const char *text, size_t len)
+{
+    embedded *e = ctx;
+
+    return e->answer && wsgi_answer_take(e->answer, e->r, verdict, text, len) == 0 ? WIRE_IO_OK : WIRE_IO_FAILED;
+}
+
 static void op_log(void *ctx, int level, const char *text, size_t len)
 {
     embedded *e = ctx;
@@ -290,6 +298,7 @@ static const wire_ops ops = {
     .send_hints = op_send_hints,
     .lookup_tls = op_lookup_tls,
     .apache_request = op_apache_request,
+    .answer = op_answer,
     .log = op_log,
     .log_at = op_log_at,
 };
@@ -330,6 +339,15 @@ int wsgi_embed_run(request_rec *r, const wsgi_target *t)
     wsgi_body_reader_init(&e.body, r);
     e.body.ended = !body.more;
     return result_of(&e, runtime->run(block, len, &ops, &e));
+}
+
+int wsgi_embed_call(wsgi_answer *answer, request_rec *r, const char *block, size_t len)
+{
+    embedded e = {.r = r, .answer = answer};
+
+    if (!is_loaded() || runtime->run(block, len, &ops, &e) != WIRE_DONE)
+        return HTTP_INTERNAL_SERVER_ERROR;
+    return OK;
 }
 
 /* Scripts that the configuration wants in Apache's own processes; only then is Python loaded before the first request. */

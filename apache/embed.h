@@ -2,10 +2,14 @@
 #ifndef WSGI_EMBED_H
 #define WSGI_EMBED_H
 
+#include "call.h"
 #include "target.h"
 
 /* What a handler returns. */
 int wsgi_embed_run(request_rec *r, const wsgi_target *t);
+
+/* A question in block for a script that runs here. OK and *answer is set, or HTTP status with the reason logged. */
+int wsgi_embed_call(wsgi_answer *answer, request_rec *r, const char *block, size_t len);
 
 void wsgi_embed_register_hooks(apr_pool_t *p);
 

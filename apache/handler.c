@@ -1,6 +1,7 @@
 #include "handler.h"
 
 #include "client.h"
+#include "dispatch.h"
 #include "embed.h"
 #include "target.h"
 
@@ -27,12 +28,12 @@ static int admit_body(request_rec *r)
 
 int wsgi_handler(request_rec *r)
 {
-    const wsgi_target *target;
+    wsgi_target *target;
     int rc;
 
-    if ((rc = wsgi_target_resolve(&target, r)) != OK)
+    if ((rc = wsgi_target_resolve(&target, r)) != OK || (rc = admit_body(r)) != OK)
         return rc;
-    if ((rc = admit_body(r)) != OK)
+    if ((rc = wsgi_dispatch(target, r)) != OK || (rc = wsgi_target_admit(target, r)) != OK)
         return rc;
     return target->group ? wsgi_client_run(r, target) : wsgi_embed_run(r, target);
 }

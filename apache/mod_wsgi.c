@@ -1,4 +1,6 @@
 /* mod_wsgi.c - the module as httpd sees it. Everything it does is in the files whose hooks it registers. */
+#include "auth.h"
+#include "call.h"
 #include "config.h"
 #include "embed.h"
 #include "group.h"
@@ -31,6 +33,8 @@ static void register_hooks(apr_pool_t *p)
     wsgi_group_register_hooks(p);
     wsgi_log_register_hooks(p);
     wsgi_scoreboard_register_hooks(p);
+    wsgi_call_register_hooks(p);
+    wsgi_auth_register_hooks(p);
     wsgi_embed_register_hooks(p);
     wsgi_respond_register_hooks(p);
     ap_hook_post_config(add_version, NULL, NULL, APR_HOOK_MIDDLE);

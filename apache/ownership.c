@@ -32,21 +32,21 @@ static const char *find_fault(apr_pool_t *p, const char *path, const wsgi_group 
     return NULL;
 }
 
-int wsgi_ownership_check(request_rec *r, const wsgi_group *g)
+int wsgi_ownership_check(request_rec *r, const wsgi_group *g, const char *script)
 {
     const char *fault;
 
     if (!g->script_user.name && !g->script_group.name)
         return OK;
-    if (wsgi_is_module(r->filename))
+    if (wsgi_is_module(script))
         fault = "a module's file is not known to Apache; name the file instead";
-    else if (!(fault = find_fault(r->pool, r->filename, g)))
-        fault = find_fault(r->pool, ap_make_dirstr_parent(r->pool, r->filename), g);
+    else if (!(fault = find_fault(r->pool, script, g)))
+        fault = find_fault(r->pool, ap_make_dirstr_parent(r->pool, script), g);
     if (!fault)
         return OK;
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                   "WSGI0224: daemon group %s (%s) does not run %s: with script-%s=%s the file and its directory must belong to that "
-                  "%s, but %s", g->name, g->where, r->filename, kind(g),
+                  "%s, but %s", g->name, g->where, script, kind(g),
                   g->script_user.name ? g->script_user.name : g->script_group.name, kind(g), fault);
     return HTTP_FORBIDDEN;
 }

@@ -7,6 +7,6 @@
 #include "group.h"
 
 /* OK, or HTTP_FORBIDDEN with the reason logged. */
-int wsgi_ownership_check(request_rec *r, const wsgi_group *g);
+int wsgi_ownership_check(request_rec *r, const wsgi_group *g, const char *script);
 
 #endif

@@ -210,7 +210,7 @@ static const char *script_name_of(request_rec *r)
 
 /* ---- may it run ---- */
 
-static int refuse(request_rec *r, int status)
+int wsgi_refuse(request_rec *r, int status)
 {
     apr_table_setn(r->notes, "httpd-wsgi-refused", "1"); /* its reason is in the log already */
     return status;
@@ -224,16 +224,16 @@ static int check_file(request_rec *r, int from_alias)
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       "WSGI0202: %s is not run: Options ExecCGI is off for it; add \"Options +ExecCGI\" to its directory",
                       r->filename);
-        return refuse(r, HTTP_FORBIDDEN);
+        return wsgi_refuse(r, HTTP_FORBIDDEN);
     }
     if (r->finfo.filetype == APR_NOFILE && !is_module) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0203: the script %s does not exist", r->filename);
-        return refuse(r, HTTP_NOT_FOUND);
+        return wsgi_refuse(r, HTTP_NOT_FOUND);
     }
     if (r->finfo.filetype == APR_DIR) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0204: %s is a directory and cannot be run as an application",
                       r->filename);
-        return refuse(r, HTTP_FORBIDDEN);
+        return wsgi_refuse(r, HTTP_FORBIDDEN);
     }
     return OK;
 }
@@ -243,7 +243,7 @@ static int check_path_info(request_rec *r)
     if (r->used_path_info == AP_REQ_REJECT_PATH_INFO && r->path_info && *r->path_info) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0205: AcceptPathInfo Off refuses the path %s after %s", r->path_info,
                       r->filename);
-        return refuse(r, HTTP_NOT_FOUND);
+        return wsgi_refuse(r, HTTP_NOT_FOUND);
     }
     return OK;
 }
@@ -267,29 +267,22 @@ static void warn_of_unset(request_rec *r, const char *what, const char *value, c
                       "SetEnvIf or RewriteRule [E=] (said once per process)", what, value, name, instead);
 }
 
-static int find_group(request_rec *r, wsgi_target *t)
+static void settle_names(wsgi_target *t, request_rec *r)
 {
-    const char *unset = variable_of(r->pool, t->process_group);
+    if (*t->application_group == '%')
+        warn_of_unset(r, "the application group", t->application_group, "an interpreter of that very name");
+    if (wsgi_is_module(t->script)) {
+        t->callable = strchr(t->script, ':') + 1;
+    } else if (!t->callable || *t->callable == '%') {
+        warn_of_unset(r, "the callable object", t->callable, "'application'");
+        t->callable = "application";
+    }
+}
 
-    if (unset) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "WSGI0271: the process group of %s is %s, but the variable %s is not set for this request; set it with SetEnv, "
-                      "SetEnvIf or RewriteRule [E=]", t->script, t->process_group, unset);
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
-    if (!is_allowed(wsgi_dir_of(r)->restrict_process, t->process_group)) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0209: WSGIRestrictProcess does not allow %s here; add it to the list: %s",
-                      t->script, *t->process_group ? t->process_group : "%{GLOBAL} (embedded mode)");
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
-    if (!*t->process_group) {
-        if (wsgi_main_config()->restrict_embedded != 1)
-            return OK;
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "WSGI0206: %s would run inside Apache, which WSGIRestrictEmbedded forbids; name a daemon group with "
-                      "WSGIProcessGroup or process-group=", t->script);
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
+int wsgi_target_find_group(wsgi_target *t, request_rec *r)
+{
+    if (!*t->process_group)
+        return OK;
     t->group = wsgi_group_find(t->process_group);
     if (!t->group) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
@@ -309,7 +302,32 @@ static int find_group(request_rec *r, wsgi_target *t)
                       t->script, t->group->chroot, t->group->name, t->group->where);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    return wsgi_ownership_check(r, t->group) == OK ? OK : refuse(r, HTTP_FORBIDDEN);
+    return wsgi_ownership_check(r, t->group, t->script) == OK ? OK : wsgi_refuse(r, HTTP_FORBIDDEN);
+}
+
+int wsgi_target_admit(wsgi_target *t, request_rec *r)
+{
+    const char *unset = variable_of(r->pool, t->process_group);
+
+    if (unset) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "WSGI0271: the process group of %s is %s, but the variable %s is not set for this request; set it with SetEnv, "
+                      "SetEnvIf or RewriteRule [E=]", t->script, t->process_group, unset);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (!is_allowed(wsgi_dir_of(r)->restrict_process, t->process_group)) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0209: WSGIRestrictProcess does not allow %s here; add it to the list: %s",
+                      t->script, *t->process_group ? t->process_group : "%{GLOBAL} (embedded mode)");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (!*t->process_group && wsgi_main_config()->restrict_embedded == 1) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "WSGI0206: %s would run inside Apache, which WSGIRestrictEmbedded forbids; name a daemon group with "
+                      "WSGIProcessGroup or process-group=", t->script);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    settle_names(t, r);
+    return wsgi_target_find_group(t, r);
 }
 
 /* The WSGIHandlerScript for the request's handler, or NULL. */
@@ -337,33 +355,39 @@ static void set_script(wsgi_target *t, request_rec *r, const wsgi_alias *handler
         t->script_mtime = file.mtime;
 }
 
+static const char *expand(const wsgi_target *t, request_rec *r, const char *name)
+{
+    return wsgi_expand(r->pool, expand_env(r, name), r->server, r->hostname, t->resource);
+}
+
 /* given: the alias or handler script that led here, or NULL; what it does not say, the sections do. */
 static void set_names(wsgi_target *t, request_rec *r, const wsgi_alias *given)
 {
     const wsgi_dir_config *dir = wsgi_dir_of(r);
-    /* The URLs that reach a handler script need not lead to files, so a client could make up any number of interpreters. */
-    const char *resource = t->is_handler_script ? given->location : script_name_of(r);
+    const char *process_group = given && given->process_group ? given->process_group : dir->process_group;
+    const char *application_group = given && given->application_group ? given->application_group : dir->application_group;
 
-    t->process_group = given && given->process_group ? given->process_group : dir->process_group;
-    t->process_group = t->process_group
-                           ? wsgi_expand(r->pool, expand_env(r, t->process_group), r->server, r->hostname, resource) : "";
-    t->application_group = given && given->application_group ? given->application_group : dir->application_group;
-    t->application_group = wsgi_expand(r->pool, expand_env(r, t->application_group), r->server, r->hostname, resource);
-    if (*t->application_group == '%')
-        warn_of_unset(r, "the application group", t->application_group, "an interpreter of that very name");
+    /* The URLs that reach a handler script need not lead to files, so a client could make up any number of interpreters. */
+    t->resource = t->is_handler_script ? given->location : script_name_of(r);
+    t->process_group = process_group ? expand(t, r, process_group) : "";
+    t->application_group = expand(t, r, application_group);
     t->callable = given && given->callable ? given->callable : t->is_handler_script ? "handle_request" : dir->callable;
     t->callable = expand_env(r, t->callable);
-    if (wsgi_is_module(t->script)) {
-        t->callable = strchr(t->script, ':') + 1;
-    } else if (!t->callable || *t->callable == '%') {
-        warn_of_unset(r, "the callable object", t->callable, "'application'");
-        t->callable = "application";
-    }
     t->pass_authorization =
         given && given->pass_authorization != WSGI_UNSET ? given->pass_authorization : dir->pass_authorization;
 }
 
-int wsgi_target_resolve(const wsgi_target **out, request_rec *r)
+void wsgi_target_choose(wsgi_target *t, request_rec *r, const char *process_group, const char *application_group, const char *callable)
+{
+    if (process_group)
+        t->process_group = expand(t, r, process_group);
+    if (application_group)
+        t->application_group = expand(t, r, application_group);
+    if (callable)
+        t->callable = expand_env(r, callable);
+}
+
+int wsgi_target_resolve(wsgi_target **out, request_rec *r)
 {
     const wsgi_alias *alias = NULL, *handler = NULL;
     wsgi_target *t;
@@ -388,7 +412,7 @@ int wsgi_target_resolve(const wsgi_target **out, request_rec *r)
     set_script(t, r, handler);
     set_names(t, r, handler ? handler : alias);
     *out = t;
-    return find_group(r, t);
+    return OK;
 }
 
 void wsgi_target_register_hooks(apr_pool_t *p)

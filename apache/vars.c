@@ -23,7 +23,9 @@ APR_DECLARE_OPTIONAL_FN(char *, ssl_var_lookup, (apr_pool_t *, server_rec *, con
 typedef struct builder {
     wire_writer w;
     request_rec *r;
-    const wsgi_target *t;
+    const wsgi_target *t;  /* the application; NULL: not known */
+    const wsgi_group *group; /* that is to get the block; NULL: embedded */
+    int shows_all;         /* also what an application gets in another form */
     wsgi_forwarded forwarded;
     int is_https; /* what the application is told */
     int tls;      /* what this connection is */
@@ -47,7 +49,7 @@ static void put(builder *b, int code, const char *value)
 /* A path, as the processes see it that it is for; one outside of their chroot is left out. */
 static void put_path(builder *b, int code, const char *path)
 {
-    put(b, code, b->t->group && path ? wsgi_group_inside(b->t->group, path) : path);
+    put(b, code, b->group && path ? wsgi_group_inside(b->group, path) : path);
 }
 
 static void put_named(builder *b, const char *name, size_t len, const char *value)
@@ -62,8 +64,10 @@ static void put_named(builder *b, const char *name, size_t len, const char *valu
 
 /* ---- the request's environment table ---- */
 
-static int is_hidden(const char *name)
+static int is_hidden(const builder *b, const char *name)
 {
+    if (b->shows_all)
+        return b->forwarded.https == 0 && !strcmp(name, "HTTPS");
     return !strncmp(name, "mod_wsgi.x-", 11) || !strcmp(name, "PATH") || !strcmp(name, "HTTPS");
 }
 
@@ -75,7 +79,7 @@ static void put_environment(builder *b)
     for (int i = 0; i < table->nelts; i++) {
         if (!strcmp(e[i].key, "HTTPS") && e[i].val)
             b->is_https = !strcasecmp(e[i].val, "on") || !strcmp(e[i].val, "1");
-        if (e[i].val && !is_hidden(e[i].key))
+        if (e[i].val && !is_hidden(b, e[i].key))
             put_named(b, e[i].key, strlen(e[i].key), e[i].val);
     }
 }
@@ -96,14 +100,15 @@ static size_t variable_name(char *out, size_t room, const char *header)
     return len;
 }
 
+/* A script that is asked before it is known who will see the request's credentials never sees them. */
 static int passes(const builder *b, const char *header)
 {
     const core_dir_config *core = ap_get_core_module_config(b->r->per_dir_config);
 
     if (!strcasecmp(header, "Authorization"))
-        return wsgi_authorization_passes(b->r, b->t);
+        return b->t && wsgi_authorization_passes(b->r, b->t);
     if (!strcasecmp(header, "Proxy-Authorization"))
-        return core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON;
+        return b->t && core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON;
     return strcasecmp(header, "Proxy") != 0; /* HTTP_PROXY is what HTTP clients read their proxy from */
 }
 
@@ -206,14 +211,21 @@ static void put_redirect(builder *b)
     put(b, WIRE_REDIRECT_QUERY_STRING, prev->args);
 }
 
+static void put_request_line(builder *b, const char *method)
+{
+    request_rec *r = b->r;
+
+    put(b, WIRE_REQUEST_METHOD, method);
+    put(b, WIRE_QUERY_STRING, r->args ? r->args : "");
+    put(b, WIRE_REQUEST_URI, request_uri(r));
+    put(b, WIRE_SERVER_PROTOCOL, r->protocol);
+}
+
 static void put_cgi(builder *b)
 {
     request_rec *r = b->r;
 
-    put(b, WIRE_REQUEST_METHOD, method_of(r));
-    put(b, WIRE_QUERY_STRING, r->args ? r->args : "");
-    put(b, WIRE_REQUEST_URI, request_uri(r));
-    put(b, WIRE_SERVER_PROTOCOL, r->protocol);
+    put_request_line(b, method_of(r));
     put_connection(b);
     put(b, WIRE_REMOTE_USER, r->user);
     if (r->user)
@@ -244,14 +256,21 @@ static void put_forwarded(builder *b)
 
 /* ---- meta ---- */
 
-static void put_meta(builder *b)
+/* What is to run. */
+static void put_target(builder *b, const wsgi_target *t)
+{
+    put_path(b, WIRE_M_SCRIPT, t->script);
+    put(b, WIRE_M_CALLABLE, t->callable);
+    put(b, WIRE_M_PROCESS_GROUP, t->process_group);
+    put(b, WIRE_M_APPLICATION_GROUP, t->application_group);
+    put(b, WIRE_M_APACHE_VERSION, AP_SERVER_BASEREVISION);
+}
+
+/* What the application's request is called. */
+static void put_identity(builder *b)
 {
     request_rec *r = b->r;
 
-    put_path(b, WIRE_M_SCRIPT, b->t->script);
-    put(b, WIRE_M_CALLABLE, b->t->callable);
-    put(b, WIRE_M_PROCESS_GROUP, b->t->process_group);
-    put(b, WIRE_M_APPLICATION_GROUP, b->t->application_group);
     put(b, WIRE_M_HANDLER, b->t->handler);
     put_path(b, WIRE_M_HANDLER_SCRIPT, b->t->is_handler_script ? b->t->script : NULL);
     put(b, WIRE_M_SERVER_PID, apr_psprintf(r->pool, "%" APR_PID_T_FMT, getpid()));
@@ -259,7 +278,6 @@ static void put_meta(builder *b)
         ap_run_generate_log_id(r->connection, r, &r->log_id);
     put(b, WIRE_M_REQUEST_ID, r->log_id);
     put(b, WIRE_M_CONNECTION_ID, r->connection->log_id);
-    put(b, WIRE_M_APACHE_VERSION, AP_SERVER_BASEREVISION);
 }
 
 static uint32_t flags_of(const builder *b)
@@ -308,21 +326,39 @@ const char *wsgi_tls_variable(request_rec *r, const char *name)
     return value && *value ? value : NULL;
 }
 
+static void put_application(builder *b)
+{
+    wsgi_proxies_read(&b->forwarded, b->r);
+    put_environment(b);
+    put_headers(b);
+    put_cgi(b);
+    put_forwarded(b);
+}
+
+static int finish(builder *b, wire_block_head *head, const char **block, size_t *len)
+{
+    if (wire_block_finish(&b->w, head) < 0) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, b->r, "WSGI0303: the request's headers and environment exceed %u bytes",
+                      WIRE_BLOCK_MAX);
+        return HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
+    }
+    *block = b->w.bytes;
+    *len = b->w.used;
+    return OK;
+}
+
 int wsgi_vars_build(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_body *body)
 {
-    builder b = {.r = r, .t = t};
+    builder b = {.r = r, .t = t, .group = t->group};
     wire_block_head head;
 
     memset(&head, 0, sizeof(head));
     wire_block_begin(&b.w, grow, r->pool);
-    wsgi_proxies_read(&b.forwarded, r);
-    put_environment(&b);
-    put_headers(&b);
-    put_cgi(&b);
-    put_forwarded(&b);
+    put_application(&b);
     if (body->kind != WIRE_BODY_NONE && !body->more) /* counted: known for chunked bodies too, and right behind filters */
         put(&b, WIRE_CONTENT_LENGTH, apr_psprintf(r->pool, "%" APR_INT64_T_FMT, body->len));
-    put_meta(&b);
+    put_target(&b, t);
+    put_identity(&b);
     b.tls = is_tls(r->connection);
     b.is_https = b.forwarded.https >= 0 ? b.forwarded.https : b.is_https || b.tls;
     head.flags = flags_of(&b);
@@ -333,12 +369,54 @@ int wsgi_vars_build(const char **block, size_t *len, request_rec *r, const wsgi_
     head.body_kind = body->kind;
     head.body_more = (uint32_t)body->more;
     head.log_level = (uint32_t)ap_get_request_module_loglevel(r, APLOG_MODULE_INDEX);
-    if (wire_block_finish(&b.w, &head) < 0) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0303: the request's headers and environment exceed %u bytes",
-                      WIRE_BLOCK_MAX);
-        return HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
+    return finish(&b, &head, block, len);
+}
+
+/* ---- calls ---- */
+
+/* The request itself, without what the server's configuration adds for applications. A header counts for the client's address only when it
+ * is also said who may set it: this may decide who is let in. */
+static void put_request(builder *b)
+{
+    request_rec *r = b->r;
+    const char *signature = ap_psignature("", r), *host;
+
+    if (wsgi_dir_of(r)->trusted_proxies)
+        wsgi_proxies_read(&b->forwarded, r);
+    host = b->forwarded.remote_addr ? NULL : ap_get_useragent_host(r, REMOTE_HOST, NULL);
+    put_headers(b);
+    put_request_line(b, r->method);
+    put_connection(b);
+    put_named(b, "SERVER_SIGNATURE", sizeof("SERVER_SIGNATURE") - 1, signature);
+    if (host)
+        put_named(b, "REMOTE_HOST", sizeof("REMOTE_HOST") - 1, host);
+    put_path(b, WIRE_DOCUMENT_ROOT, ap_document_root(r));
+    put_paths(b);
+    put_forwarded(b);
+}
+
+int wsgi_vars_build_call(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_call *call)
+{
+    builder b = {.r = r, .t = call->target, .group = t->group, .shows_all = 1, .tls = is_tls(r->connection)};
+    wire_block_head head;
+
+    memset(&head, 0, sizeof(head));
+    wire_block_begin(&b.w, grow, r->pool);
+    if (call->target) {
+        put_application(&b);
+        put_identity(&b);
+        if (b.forwarded.https > 0 || (b.forwarded.https < 0 && b.tls && !b.is_https))
+            put_named(&b, "HTTPS", sizeof("HTTPS") - 1, "1");
+    } else {
+        put_request(&b);
     }
-    *block = b.w.bytes;
-    *len = b.w.used;
-    return OK;
+    put_target(&b, t);
+    put(&b, WIRE_M_CALL, call->kind);
+    put(&b, WIRE_M_CALL_USER, call->user);
+    put(&b, WIRE_M_CALL_ARGUMENT, call->argument);
+    head.flags = WIRE_RQ_CALL | (b.tls ? WIRE_RQ_TLS : 0) | (t->script_reloading ? WIRE_RQ_RELOADING : 0) |
+                 (!t->group && wsgi_dir_of(r)->pass_apache_request == 1 ? WIRE_RQ_APACHE_REQUEST : 0);
+    head.request_start_us = r->request_time;
+    head.log_level = (uint32_t)ap_get_request_module_loglevel(r, APLOG_MODULE_INDEX);
+    return finish(&b, &head, block, len);
 }

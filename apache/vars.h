@@ -3,6 +3,7 @@
 #define WSGI_VARS_H
 
 #include "body.h"
+#include "call.h"
 #include "target.h"
 #include "wire/block.h"
 
@@ -11,5 +12,9 @@ const char *wsgi_tls_variable(request_rec *r, const char *name);
 
 /* OK and the block in r->pool, or an HTTP status with the reason logged. */
 int wsgi_vars_build(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_body *body);
+
+/* The same for a question to the script of t. What it sees of the request is the whole environ of call->target, or when that is not known
+ * the request itself and its headers. */
+int wsgi_vars_build_call(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_call *call);
 
 #endif

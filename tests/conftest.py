@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from authsite import Site, running_site
 from harness import Httpd
 from pythons import build_environments
 
@@ -27,6 +28,12 @@ def environments() -> dict[str, Path]:
     if not homes:
         pytest.skip("no usable Python")
     return homes
+
+
+@pytest.fixture(scope="session", params=list(MODES))
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    with running_site(request.param) as running:
+        yield running
 
 
 @pytest.fixture(params=list(MODES))

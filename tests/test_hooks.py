@@ -1,14 +1,16 @@
-"""Scripts that are not applications of their own: handlers of kinds of documents."""
+"""Scripts that are not applications of their own: handlers of kinds of documents, and what decides where requests run."""
 
 from __future__ import annotations
 
+import base64
 import json
-import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from authsite import change, put
 from harness import Httpd
 
 HANDLER = """
@@ -20,21 +22,6 @@ def handle_request(environ, start_response):
     return [json.dumps({**shown, "version": VERSION, "module": __name__}).encode()]
 other = handle_request
 """
-
-
-def put(path: Path, text: str) -> Path:
-    """A file that Apache's user can read."""
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o644)
-    return path
-
-
-def change(path: Path, text: str) -> None:
-    """With a modification time of its own, however fast the test is."""
-    later = path.stat().st_mtime_ns + 5_000_000_000
-    put(path, text)
-    os.utime(path, ns=(later, later))
 
 
 def handler_conf(httpd: Httpd, mode: str, options: str = "", more: str = "") -> str:
@@ -190,5 +177,158 @@ def test_a_missing_handler_script_is_explained(httpd: Httpd, mode: str) -> None:
     ],
 )
 def test_a_wrong_handler_script_fails_the_configuration_test(httpd: Httpd, line: str, part: str) -> None:
+    code, output = httpd.configtest(line)
+    assert code != 0 and part in output, output
+
+
+# ---- WSGIDispatchScript ----
+
+TENANTS = """
+import base64, json, sys
+def value(environ, name):
+    pairs = dict(pair.split("=", 1) for pair in environ["QUERY_STRING"].split("&") if "=" in pair)
+    found = pairs.get(name)
+    if found == "raise":
+        raise ValueError("boom")
+    if found == "exit":
+        sys.exit(1)
+    if found == "number":
+        return 5
+    if found == "control":
+        return "a\\nb"
+    if found and found.startswith("bytes:"):
+        return found[6:].encode()
+    return found
+def process_group(environ):
+    if "show" in environ["QUERY_STRING"]:
+        shown = {k: v if isinstance(v, str) else type(v).__name__ for k, v in environ.items()}
+        print("ENVIRON", base64.b64encode(json.dumps(shown).encode()).decode())
+    return value(environ, "process_group")
+def application_group(environ):
+    return value(environ, "application_group")
+def callable_object(environ):
+    return value(environ, "callable_object")
+"""
+
+
+def dispatch_conf(httpd: Httpd, mode: str, more: str = "", script: str = TENANTS) -> str:
+    """One application, its place chosen by the query string; the mode is the dispatch script's."""
+    put(httpd.app / "tenants.py", script)
+    put(httpd.app / "site.py", HANDLER.replace("handle_request", "application"))
+    group = "process-group=e" if mode == "daemon" else ""
+    return f"""
+    ServerLimit 1
+    WSGIDaemonProcess d threads=2
+    WSGIDaemonProcess e threads=2
+    WSGIScriptAlias /site {{app}}/site.py
+    WSGIDispatchScript {{app}}/tenants.py {group}
+    {more}
+    """
+
+
+def place(httpd: Httpd, query: str) -> tuple[str, str, str]:
+    environ = ask(httpd, f"/site?{query}")
+    return environ["mod_wsgi.process_group"], environ["mod_wsgi.application_group"], environ["mod_wsgi.callable_object"]
+
+
+def test_a_dispatch_script_chooses(httpd: Httpd, mode: str) -> None:
+    httpd.start(dispatch_conf(httpd, mode, "SetEnv WHERE d\nWSGIProcessGroup d\nWSGIApplicationGroup one"))
+    assert place(httpd, "") == ("d", "one", "application")
+    assert place(httpd, "process_group=e") == ("e", "one", "application")
+    assert place(httpd, "process_group=bytes:e&application_group=bytes:two&callable_object=bytes:other") == ("e", "two", "other")
+    assert place(httpd, "process_group=") == ("", "one", "application")
+    assert place(httpd, "process_group=&application_group=") == ("", "", "application")
+    assert place(httpd, "callable_object=other") == ("d", "one", "other")
+
+
+def test_what_a_dispatch_script_returns_is_expanded(httpd: Httpd, mode: str) -> None:
+    script = """
+from urllib.parse import unquote
+def process_group(environ):
+    return "%{ENV:WHERE}"
+def application_group(environ):
+    return unquote(environ["QUERY_STRING"])
+"""
+    httpd.start(dispatch_conf(httpd, mode, "SetEnv WHERE d\nSetEnv TENANT blue", script))
+    server = ask(httpd, "/site?%{SERVER}")["mod_wsgi.application_group"]
+    assert server.startswith("localhost")
+    assert place(httpd, "%{GLOBAL}") == ("d", "", "application")
+    assert place(httpd, "%{RESOURCE}") == ("d", f"{server}|/site", "application")
+    assert place(httpd, "%{ENV:TENANT}") == ("d", "blue", "application")
+
+
+def test_a_dispatch_script_chooses_for_handler_scripts(httpd: Httpd, mode: str) -> None:
+    httpd.start(dispatch_conf(httpd, mode) + handler_conf(httpd, "embedded").replace("WSGIDaemonProcess", "#"))
+    environ = ask(httpd, "/note.txt?process_group=d&callable_object=other")
+    assert (environ["mod_wsgi.process_group"], environ["mod_wsgi.callable_object"]) == ("d", "other")
+
+
+def test_the_environ_of_a_dispatch_script(httpd: Httpd, mode: str) -> None:
+    more = "SetEnv TENANT blue\n<Location /site>\nWSGITrustedProxyHeaders X-Forwarded-For\n</Location>"
+    httpd.start(dispatch_conf(httpd, mode, more))
+    headers = {"X-Forwarded-For": "192.0.2.1", "Proxy": "http://evil/"}
+    requests.get(httpd.url("/site/more?show"), headers=headers, timeout=20)
+    told = json.loads(base64.b64decode(httpd.expect("ENVIRON").split("ENVIRON ")[1]))
+    assert (told["TENANT"], told["REMOTE_ADDR"]) == ("blue", "192.0.2.1")
+    assert (told["SCRIPT_NAME"], told["PATH_INFO"]) == ("/site", "/more")
+    assert told["mod_wsgi.request_handler"] == "wsgi-script" and told["SCRIPT_FILENAME"] == str(httpd.app / "site.py")
+    assert told["mod_wsgi.process_group"] == ("e" if mode == "daemon" else "") and told["mod_wsgi.application_group"] == ""
+    assert told["wsgi.errors"] == "Log" and told["mod_wsgi.request_id"]
+    assert not {"mod_wsgi.callable_object", "wsgi.input", "wsgi.url_scheme", "HTTP_PROXY"} & set(told)
+
+
+@pytest.fixture(scope="module", params=["embedded", "daemon"])
+def dispatched(request: pytest.FixtureRequest) -> Iterator[Httpd]:
+    httpd = Httpd()
+    httpd.start(dispatch_conf(httpd, request.param))
+    yield httpd
+    httpd.finish()
+
+
+@pytest.mark.parametrize("function", ["process_group", "application_group", "callable_object"])
+@pytest.mark.parametrize(
+    ("value", "code"), [("raise", "WSGI0812"), ("exit", "WSGI0812"), ("number", "WSGI0813"), ("control", "WSGI0813")]
+)
+def test_a_dispatch_script_that_fails_runs_nothing(dispatched: Httpd, function: str, value: str, code: str) -> None:
+    assert requests.get(dispatched.url(f"/site?{function}={value}"), timeout=20).status_code == 500
+    assert f"{function}() of" in dispatched.expect(code, f"{function}()")
+
+
+@pytest.mark.parametrize("script", ["def process_group(:\n", "raise ValueError('boom')\n", None])
+def test_a_dispatch_script_that_cannot_be_loaded_runs_nothing(httpd: Httpd, mode: str, script: str | None) -> None:
+    conf = dispatch_conf(httpd, mode, script=script or "")
+    if script is None:
+        (httpd.app / "tenants.py").unlink()
+    httpd.start(conf)
+    assert requests.get(httpd.url("/site"), timeout=20).status_code == 500
+    httpd.expect("WSGI0810", "tenants.py")
+
+
+def test_the_group_that_a_dispatch_script_chooses_must_be_allowed(httpd: Httpd, mode: str) -> None:
+    httpd.start(dispatch_conf(httpd, mode, "WSGIRestrictProcess d\nWSGIProcessGroup e"))
+    assert place(httpd, "process_group=d")[0] == "d"
+    assert requests.get(httpd.url("/site"), timeout=20).status_code == 500
+    assert requests.get(httpd.url("/site?process_group=e"), timeout=20).status_code == 500
+    httpd.expect("WSGI0209", ": e")
+
+
+def test_the_group_that_a_dispatch_script_chooses_must_exist(httpd: Httpd, mode: str) -> None:
+    more = "WSGIRestrictEmbedded On\n<VirtualHost *:1>\nServerName other\nWSGIDaemonProcess hidden\n</VirtualHost>"
+    httpd.start(dispatch_conf(httpd, mode, more))
+    for name, code in (("nobody", "WSGI0207"), ("hidden", "WSGI0208"), ("", "WSGI0206")):
+        assert requests.get(httpd.url(f"/site?process_group={name}"), timeout=20).status_code == 500
+        httpd.expect(code)
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("WSGIDispatchScript", "needs a file"),
+        ("WSGIDispatchScript shop:dispatch", "expected a file"),
+        ("WSGIDispatchScript {app}/hello.py callable-object=x", "is not valid"),
+        ("WSGIDispatchScript {app}/hello.py process-group=nobody", "does not exist"),
+    ],
+)
+def test_a_wrong_dispatch_script_fails_the_configuration_test(httpd: Httpd, line: str, part: str) -> None:
     code, output = httpd.configtest(line)
     assert code != 0 and part in output, output

@@ -143,7 +143,7 @@ def module_name(script: str) -> str:
     return "_mod_wsgi_" + hashlib.md5(os.fsencode(script), usedforsecurity=False).hexdigest()
 
 
-def _lock_of(name: str) -> threading.Lock:
+def lock_of(name: str) -> threading.Lock:
     """One lock per script: a slow import delays nobody but those who need that script."""
     with _locks_guard:
         return _locks.setdefault(name, threading.Lock())
@@ -157,7 +157,7 @@ def load(script: str, mtime_us: int, reloading: bool, resource: str = "") -> Mod
     daemon has an older version loaded.
     """
     name = module_name(script)
-    with _lock_of(name):
+    with lock_of(name):
         module = sys.modules.get(name)
         if module is not None and not (reloading and (changed(module, script, mtime_us) or wants_reload(module, resource))):
             return module
@@ -201,7 +201,7 @@ def load_target(spec: str, mtime_us: int, reloading: bool) -> tuple[Any, ModuleT
     The rules for reloading are those of load(), with the module's file in place of the script: code that it imports stays.
     """
     name, _, path = spec.partition(":")
-    with _lock_of(spec):
+    with lock_of(spec):
         known = _targets.get(spec)
         if known is not None and not (reloading and target_changed(known, mtime_us, spec)):
             return known

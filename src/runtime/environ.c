@@ -140,35 +140,50 @@ static int put_wsgi_keys(PyObject *environ, rt_request *rq)
     return rc;
 }
 
-PyObject *rt_environ_build(const rt_held *held, rt_request *rq)
+static int put_block(PyObject *environ, rt_request *rq)
 {
-    PyObject *environ;
     wire_block_head head;
     wire_reader rd;
     wire_pair pair;
-    int more;
+    int more = wire_block_open(&rd, &head, rq->block, rq->block_len);
+
+    while (more >= 0 && (more = wire_block_next(&rd, &pair)) > 0)
+        if (put_pair(environ, rq->st, &pair) < 0)
+            return -1;
+    if (more < 0)
+        PyErr_SetString(PyExc_RuntimeError, "malformed request block");
+    return more;
+}
+
+static int put_apache_request(PyObject *environ, rt_request *rq)
+{
+    if (!(rq->head.flags & WIRE_RQ_APACHE_REQUEST) || !rq->ops->apache_request)
+        return 0;
+    return put_new(environ, "apache.request_rec", PyCapsule_New(rq->ops->apache_request(rq->ctx), NULL, NULL));
+}
+
+PyObject *rt_environ_build(const rt_held *held, rt_request *rq)
+{
+    PyObject *environ;
 
     rt_assert_held(held);
     environ = PyDict_Copy(rq->st->environ_template);
-    if (!environ)
-        return NULL;
-    if (wire_block_open(&rd, &head, rq->block, rq->block_len) < 0)
-        goto malformed;
-    while ((more = wire_block_next(&rd, &pair)) > 0)
-        if (put_pair(environ, rq->st, &pair) < 0)
-            goto fail;
-    if (more < 0)
-        goto malformed;
-    if (put_wsgi_keys(environ, rq) < 0)
-        goto fail;
-    if (rq->head.flags & WIRE_RQ_APACHE_REQUEST && rq->ops->apache_request &&
-        put_new(environ, "apache.request_rec", PyCapsule_New(rq->ops->apache_request(rq->ctx), NULL, NULL)) < 0)
-        goto fail;
+    if (environ && (put_block(environ, rq) < 0 || put_wsgi_keys(environ, rq) < 0 || put_apache_request(environ, rq) < 0))
+        Py_CLEAR(environ);
     return environ;
+}
 
-malformed:
-    PyErr_SetString(PyExc_RuntimeError, "malformed request block");
-fail:
-    Py_DECREF(environ);
-    return NULL;
+PyObject *rt_environ_build_call(const rt_held *held, rt_request *rq)
+{
+    PyObject *environ, *version = PyDict_GetItemString(rq->st->environ_template, "mod_wsgi.version"); /* borrowed */
+
+    rt_assert_held(held);
+    environ = PyDict_New();
+    if (environ && (put_block(environ, rq) < 0 || PyDict_SetItem(environ, rq->st->str_errors, rq->errors) < 0 ||
+                    put_new(environ, "mod_wsgi.version", Py_XNewRef(version)) < 0 ||
+                    put_new(environ, "mod_ssl.is_https", PyObject_GetAttrString(rq->adapter, "ssl_is_https")) < 0 ||
+                    put_new(environ, "mod_ssl.var_lookup", PyObject_GetAttrString(rq->adapter, "ssl_var_lookup")) < 0 ||
+                    put_apache_request(environ, rq) < 0))
+        Py_CLEAR(environ);
+    return environ;
 }

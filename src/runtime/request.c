@@ -241,13 +241,23 @@ static enum wire_outcome refuse(rt_request *rq, const char *text)
     return WIRE_ERROR_500;
 }
 
+static enum wire_outcome run_application(const rt_held *held, rt_request *rq)
+{
+    enum wire_outcome outcome;
+    PyObject *app = rt_find_application(rq, &outcome);
+
+    if (app)
+        outcome = call_application(held, rq, app);
+    Py_XDECREF(app);
+    return outcome;
+}
+
 enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *ops, void *ctx)
 {
     rt_request rq = {.block = block, .block_len = len, .ops = ops, .ctx = ctx, .content_length = -1};
     enum wire_outcome outcome = WIRE_ERROR_500;
     rt_interp *in;
     rt_held held;
-    PyObject *app;
 
     if (!rt_the_process.embedded)
         rq.daemon_start_us = rt_now_us();
@@ -258,14 +268,13 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
         return refuse(&rq, "WSGI0414: the application group has no interpreter; the reason is in the server's error log");
     rt_stat_module(&rq);
     pthread_mutex_init(&rq.io, NULL);
-    rt_metrics_begin(&rq);
+    if (!(rq.head.flags & WIRE_RQ_CALL))
+        rt_metrics_begin(&rq);
     held = rt_enter(in);
     rq.st = in->st;
     rt_set_current(&rq);
-    if (open_objects(&rq) == 0 && (app = rt_find_application(&rq, &outcome))) {
-        outcome = call_application(&held, &rq, app);
-        Py_DECREF(app);
-    }
+    if (open_objects(&rq) == 0)
+        outcome = rq.head.flags & WIRE_RQ_CALL ? rt_call_run(&held, &rq) : run_application(&held, &rq);
     PyErr_Clear();
     close_objects(&rq);
     rt_leave(&held);

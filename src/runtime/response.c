@@ -427,9 +427,12 @@ static PyObject *ssl_var_lookup(PyObject *obj, PyObject *arg)
         PyErr_SetString(PyExc_RuntimeError, "ssl_var_lookup: the request is over");
         return NULL;
     }
-    name = latin1(arg, "name of a TLS variable", &name_len);
-    if (!name)
+    if (PyBytes_Check(arg)) {
+        name = PyBytes_AS_STRING(arg);
+        name_len = (size_t)PyBytes_GET_SIZE(arg);
+    } else if (!(name = latin1(arg, "name of a TLS variable", &name_len))) {
         return NULL;
+    }
     if (rq->head.flags & WIRE_RQ_TLS) {
         rq->inside++;
         Py_BEGIN_ALLOW_THREADS

@@ -154,6 +154,10 @@ int rt_thread_number(void);
 /* ---- request.c ---- */
 enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *ops, void *ctx);
 
+/* ---- call.c: questions about requests (WIRE_RQ_CALL) ---- */
+/* WIRE_DONE: answered; anything else: the reason is logged. */
+enum wire_outcome rt_call_run(const rt_held *held, rt_request *rq);
+
 /* ---- script.c ---- */
 /* New reference to the application. NULL: *outcome says what to answer; the reason is logged. */
 PyObject *rt_find_application(rt_request *rq, enum wire_outcome *outcome);
@@ -168,6 +172,8 @@ int rt_preload(const char *group, const char *script, const char *callable);
 /* ---- environ.c ---- */
 /* New reference, or NULL with an exception set. */
 PyObject *rt_environ_build(const rt_held *held, rt_request *rq);
+/* The same for WIRE_RQ_CALL: what the block says, and no way to read or answer the request. */
+PyObject *rt_environ_build_call(const rt_held *held, rt_request *rq);
 int rt_environ_init(rt_state *st); /* fills names and template */
 
 /* ---- events.c ---- */

@@ -332,6 +332,11 @@ static int sock_send_file(void *ctx, int fd, int64_t offset, int64_t length)
     return iov.iov_len ? write_all(c, &iov, 1) : WIRE_IO_OK;
 }
 
+static int sock_answer(void *ctx, enum wire_verdict verdict, const char *text, size_t len)
+{
+    return put_frame(ctx, WIRE_VERDICT, (uint16_t)verdict, text, len); /* leaves with END */
+}
+
 static void sock_log(void *ctx, int level, const char *text, size_t len)
 {
     connection *c = ctx;
@@ -365,6 +370,7 @@ static const wire_ops sock_ops = {
     .send_file = sock_send_file,
     .send_hints = sock_send_hints,
     .lookup_tls = sock_lookup_tls,
+    .answer = sock_answer,
     .log = sock_log,
     .log_at = sock_log_at,
 };

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_BLOCK_MAGIC 0x33425748u /* "HWB3"; changes with every incompatible change of block or frames */
+#define WIRE_BLOCK_MAGIC 0x34425748u /* "HWB4"; changes with every incompatible change of block or frames */
 #define WIRE_BLOCK_MAX   (16u << 20) /* bytes; a request that needs more is refused with 431 */
 
 /* Well-known names travel as one byte. WIRE_NAMED: the name is spelled out. Codes from WIRE_META on describe the request
@@ -48,6 +48,9 @@ enum wire_name {
     WIRE_M_PATH_INFO,          /* mod_wsgi.path_info */
     WIRE_M_HANDLER_SCRIPT,
     WIRE_M_APACHE_VERSION,     /* "2.4.57" */
+    WIRE_M_CALL,               /* with WIRE_RQ_CALL: "access", "password", "digest", "groups" or "dispatch", see httpd_wsgi/hooks.py */
+    WIRE_M_CALL_USER,          /* whom it is about */
+    WIRE_M_CALL_ARGUMENT,      /* password, realm, or names of groups, one a line */
     WIRE_M_END
 };
 
@@ -60,7 +63,8 @@ enum wire_block_flag {
     WIRE_RQ_HEAD = 1u << 5,        /* the client asked with HEAD, whatever REQUEST_METHOD says */
     WIRE_RQ_HTTP10 = 1u << 6,      /* no chunked and no interim answer possible */
     WIRE_RQ_TLS = 1u << 7,         /* the connection to Apache is TLS, whatever environ says */
-    WIRE_RQ_APACHE_REQUEST = 1u << 8 /* WSGIPassApacheRequest On, embedded only */
+    WIRE_RQ_APACHE_REQUEST = 1u << 8, /* WSGIPassApacheRequest On, embedded only */
+    WIRE_RQ_CALL = 1u << 9         /* no request of an application: a question about one, answered by a verdict */
 };
 
 /* What of the request body is there already when the request starts; body_more says whether the rest must be asked for. */

@@ -13,7 +13,7 @@
 
 #include "block.h"
 
-#define WIRE_CONTRACT_VERSION 4
+#define WIRE_CONTRACT_VERSION 5
 #define WIRE_RUNTIME_SYMBOL   "httpd_wsgi_runtime"
 
 /* Levels of log(): the numbers of APLOG_*, which are syslog's. */
@@ -51,6 +51,16 @@ enum wire_send_flag {
     WIRE_SEND_LAST = 2   /* this completes the response: it may be delivered together with its end */
 };
 
+/* What a script said to a question (WIRE_RQ_CALL). */
+enum wire_verdict {
+    WIRE_NO_VERDICT,      /* none came */
+    WIRE_VERDICT_YES,
+    WIRE_VERDICT_NO,
+    WIRE_VERDICT_UNKNOWN, /* it has no opinion, or does not know the user */
+    WIRE_VERDICT_TEXT,    /* yes, and the text says what */
+    WIRE_VERDICT_FAILED   /* it is broken, which is logged */
+};
+
 /* Called by the runtime in the thread that runs the request, never with the GIL held, never two at a time. */
 typedef struct wire_ops {
     /* > 0 bytes read, 0 end of body, or a negative enum wire_io. Blocks until at least one byte is there. */
@@ -65,6 +75,8 @@ typedef struct wire_ops {
     int64_t (*lookup_tls)(void *ctx, const char *name, size_t name_len, char *buf, size_t len);
     /* Embedded mode with WIRE_RQ_APACHE_REQUEST: the request_rec. NULL: there is none. */
     void *(*apache_request)(void *ctx);
+    /* Instead of a response, once, for WIRE_RQ_CALL. At most WIRE_VERDICT_MAX bytes of text. */
+    int (*answer)(void *ctx, enum wire_verdict verdict, const char *text, size_t len);
     /* One record per line; lines of one call stay together. No newline at the end. Never fails. */
     void (*log)(void *ctx, int level, const char *text, size_t len);
     /* The same with the place in the application's source that logs, for %F of ErrorLogFormat. */

@@ -18,6 +18,8 @@ int wire_frame_fits(const wire_frame *frame)
         return frame->len >= sizeof(wire_head_fixed) && frame->len <= WIRE_HEAD_MAX;
     case WIRE_LOOKUP:
         return frame->len <= WIRE_LOOKUP_MAX;
+    case WIRE_VERDICT:
+        return frame->len <= WIRE_VERDICT_MAX;
     case WIRE_BODY_ERROR:
     case WIRE_ANSWER:
     case WIRE_LOG:

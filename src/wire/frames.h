@@ -37,6 +37,7 @@ enum wire_frame_type {
     WIRE_FILE = 'F',    /* payload: wire_file; one descriptor travels with the first byte (SCM_RIGHTS) */
     WIRE_LOG = 'L',     /* arg: level as in APLOG_*; payload: lines that stay together, no newline at the end */
     WIRE_LOG_AT = 'G',  /* the same; payload: wire_log_at, file_len bytes of the source file's name, then the lines */
+    WIRE_VERDICT = 'V', /* instead of a response, for WIRE_RQ_CALL; arg: enum wire_verdict; payload: its text */
     WIRE_END = 'E',     /* response complete */
     WIRE_RETRY = 'R',   /* not run, no application code reached: ask another worker; only ever the first frame */
     WIRE_FAILURE = 'N'  /* arg: HTTP status to answer when no HEAD was sent; payload: text for the error log, may be empty */
@@ -71,6 +72,7 @@ typedef struct wire_log_at {
 #define WIRE_LOG_MAX   (64u << 10) /* bytes of a LOG payload; the worker splits longer ones */
 #define WIRE_WANT_MAX  (64u << 10) /* bytes one WANT may ask for */
 #define WIRE_LOOKUP_MAX 4096       /* bytes of a LOOKUP payload */
+#define WIRE_VERDICT_MAX 4096      /* bytes of a VERDICT payload */
 
 /* Is this a frame of this version with a length its type can have? */
 int wire_frame_fits(const wire_frame *frame);

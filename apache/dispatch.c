@@ -1,0 +1,38 @@
+#include "dispatch.h"
+
+#include "call.h"
+
+#include <apr_strings.h>
+
+/* The next line of a verdict's text: the name after "=", or NULL. */
+static const char *next_name(char **text)
+{
+    char *line = *text, *end = strchr(line, '\n');
+
+    *text = end ? end + 1 : line + strlen(line);
+    if (end)
+        *end = '\0';
+    return *line == '=' ? line + 1 : NULL;
+}
+
+int wsgi_dispatch(wsgi_target *t, request_rec *r)
+{
+    wsgi_call call = {.hook = wsgi_dir_of(r)->dispatch_script, .kind = "dispatch", .target = t};
+    const char *process_group, *application_group, *callable;
+    wsgi_answer answer;
+    char *text;
+    int rc;
+
+    if (!call.hook)
+        return OK;
+    if ((rc = wsgi_call_run(&answer, r, &call)) != OK)
+        return rc;
+    if (answer.verdict != WIRE_VERDICT_TEXT)
+        return HTTP_INTERNAL_SERVER_ERROR;
+    text = apr_pstrdup(r->pool, answer.text);
+    process_group = next_name(&text);
+    application_group = next_name(&text);
+    callable = next_name(&text);
+    wsgi_target_choose(t, r, process_group, application_group, callable);
+    return OK;
+}
