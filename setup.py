@@ -77,6 +77,7 @@ class BuildExt(build_ext):
 
 
 setup(
+    license="Apache-2.0",  # in pyproject.toml old and new releases of setuptools want it in different forms
     ext_modules=[
         Extension(
             "httpd_wsgi._runtime",

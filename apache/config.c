@@ -1,26 +1,17 @@
 #include "config.h"
 
 #include "group.h"
+#include "package.h"
 
 #include <ap_regex.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
-#include <dlfcn.h>
 #include <sys/param.h>
-#include <unistd.h>
 #include <http_core.h>
 #include <http_log.h>
 #include <http_main.h>
 
 APLOG_USE_MODULE(wsgi);
-
-/* Given by the build: where a distribution puts the package, and the interpreter that the module was built for. */
-#ifndef WSGI_PACKAGE_DIR
-#define WSGI_PACKAGE_DIR "/usr/lib/python3/dist-packages/httpd_wsgi"
-#endif
-#ifndef WSGI_DEFAULT_PYTHON
-#define WSGI_DEFAULT_PYTHON "/usr/bin/python3"
-#endif
 
 static wsgi_server_config *main_config; /* of the configuration in force; set by post_config */
 
@@ -78,31 +69,7 @@ const char *wsgi_python_of_home(apr_pool_t *p, const char *home)
 {
     if (!home && main_config)
         home = main_config->python_home;
-    return home ? apr_pstrcat(p, home, "/bin/python", NULL) : WSGI_DEFAULT_PYTHON;
-}
-
-/* The package surrounds the module when pip installed both; a distribution puts the module elsewhere. */
-const char *wsgi_package_dir(void)
-{
-    static char directory[APR_PATH_MAX];
-    Dl_info info;
-    char *slash;
-
-    if (directory[0])
-        return directory;
-    if (dladdr((void *)wsgi_package_dir, &info) && info.dli_fname && strlen(info.dli_fname) < APR_PATH_MAX - 16) {
-        apr_cpystrn(directory, info.dli_fname, sizeof(directory));
-        slash = strrchr(directory, '/');
-        if (slash) {
-            strcpy(slash, "/_boot.py");
-            if (access(directory, F_OK) == 0) {
-                *slash = '\0';
-                return directory;
-            }
-        }
-    }
-    apr_cpystrn(directory, WSGI_PACKAGE_DIR, sizeof(directory));
-    return directory;
+    return home ? apr_pstrcat(p, home, "/bin/python", NULL) : wsgi_default_python(p);
 }
 
 const char *wsgi_global_name(const char *value)

@@ -105,11 +105,8 @@ const wsgi_dir_config *wsgi_dir_of(const request_rec *r);
 wsgi_server_config *wsgi_main_config(void);
 void wsgi_config_remember_main(server_rec *s);
 
-/* The interpreter for embedded mode and the default of daemon groups: WSGIPythonHome's, or the one the module was built for. */
+/* The interpreter for embedded mode and the default of daemon groups: WSGIPythonHome's, or that of the package. */
 const char *wsgi_python_of_home(apr_pool_t *p, const char *home); /* home NULL: WSGIPythonHome, then the default */
-
-/* Directory of the Python package httpd_wsgi. */
-const char *wsgi_package_dir(void);
 
 /* "name.conf:12" of the directive being read. */
 const char *wsgi_where(cmd_parms *cmd);

@@ -4,6 +4,7 @@
 
 #include "body.h"
 #include "log.h"
+#include "package.h"
 #include "respond.h"
 #include "scoreboard.h"
 #include "settings.h"

@@ -1,5 +1,7 @@
 #include "settings.h"
 
+#include "package.h"
+
 #include <ap_mpm.h>
 #include <ap_release.h>
 #include <apr_strings.h>

@@ -3,6 +3,7 @@
  * Between fork and exec only system calls are made, since Apache may have other threads. What needs memory or the name services is
  * prepared before. */
 #include "group.h"
+#include "package.h"
 
 #include <apr_strings.h>
 #include <errno.h>

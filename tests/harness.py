@@ -66,7 +66,7 @@ def processes_marked(mark: str) -> list[int]:
 class Httpd:
     """`conf` uses {root}, {port} and {app} (the directory the test's applications were copied to)."""
 
-    def __init__(self, mpm: str = "event", extra_modules: tuple[str, ...] = ()) -> None:
+    def __init__(self, mpm: str = "event", extra_modules: tuple[str, ...] = (), module: Path = MODULE) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="httpd-wsgi-test-"))
         self.root.chmod(0o755)
         self.app = self.root / "app"
@@ -76,6 +76,7 @@ class Httpd:
         self.port = free_port()
         self.mpm = mpm
         self.extra_modules = extra_modules
+        self.module = module
         self.log = self.root / "error_log"
         self.reports = self.root / "sanitizer"
         self.mark = uuid.uuid4().hex
@@ -103,7 +104,7 @@ class Httpd:
                 "StartServers 1",
                 "TypesConfig mime.types",
                 *lines,
-                f"LoadModule wsgi_module {MODULE}",
+                f"LoadModule wsgi_module {self.module}",
                 f"ErrorLog {self.log}",
                 "LogLevel info",
                 f"WSGISocketPrefix {self.root}/wsgi",

@@ -1,4 +1,4 @@
-"""The Pythons of this machine, and an environment with the package for each."""
+"""The Pythons of this machine, and for each an environment with the package, from a wheel that was made of the sdist."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -54,39 +56,69 @@ def readable(name: str, python: Path) -> Path:
 
 def source_hash() -> str:
     total = hashlib.sha256()
-    for path in sorted([*REPOSITORY.glob("src/**/*.[chp]*"), *REPOSITORY.glob("apache/*.[ch]"), REPOSITORY / "setup.py"]):
+    build = [REPOSITORY / "setup.py", REPOSITORY / "pyproject.toml", REPOSITORY / "MANIFEST.in", Path(__file__)]
+    for path in sorted([*REPOSITORY.glob("src/**/*.[chp]*"), *REPOSITORY.glob("apache/*.[ch]"), *build]):
         if path.is_file() and "__pycache__" not in path.parts:
             total.update(path.read_bytes())
     return total.hexdigest()[:16]
 
 
+def copy_of_repository(target: Path) -> Path:
+    ignore = shutil.ignore_patterns(".git", "build", "*.so", "__pycache__", "*.egg-info")
+    shutil.copytree(REPOSITORY, target, ignore=ignore)
+    return target
+
+
+def sdist(source: Path, target: Path) -> Path:
+    """Made with this Python's setuptools, as every front end does it."""
+    target.mkdir(parents=True, exist_ok=True)
+    code = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", code, target], cwd=source, check=True, stdout=subprocess.DEVNULL)
+    return next(target.glob("*.tar.gz"))
+
+
+def make_environment(python: Path, home: Path) -> list[str | Path]:
+    """An empty virtual environment; returns its pip."""
+    try:
+        subprocess.run([python, "-m", "venv", home], check=True)
+    except subprocess.CalledProcessError as exc:
+        raise OSError(f"{python} makes no virtual environments") from exc
+    return [home / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
+
+
 def environment_with_package(name: str, python: Path) -> Path:
-    """A virtual environment of this Python with httpd-wsgi in it; kept until a source changes."""
+    """A virtual environment of this Python with httpd-wsgi in it; kept until a source changes. wheel_of() finds its wheel."""
     home = STATE / "environments" / name
     stamp = home / source_hash()
     if not stamp.exists():
         shutil.rmtree(home, ignore_errors=True)
-        try:
-            subprocess.run([python, "-m", "venv", home], check=True)
-        except subprocess.CalledProcessError as exc:
-            raise OSError(f"{python} makes no virtual environments") from exc
-        source = home / "source"
-        ignore = shutil.ignore_patterns(".git", "build", "*.so", "__pycache__", "*.egg-info")
-        shutil.copytree(REPOSITORY, source, ignore=ignore)
-        pip = [home / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install", "-q"]
-        subprocess.run([*pip, "setuptools>=64", "wheel"], check=True)
-        subprocess.run([*pip, "--no-deps", "--no-build-isolation", source], check=True)
-        shutil.rmtree(source)
+        pip = make_environment(python, home)
+        archive = sdist(copy_of_repository(home / "source"), home / "dist")
+        subprocess.run([*pip, "install", "-q", "setuptools>=64", "wheel"], check=True)
+        subprocess.run([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", home / "dist", archive], check=True)
+        subprocess.run([*pip, "install", "-q", "--no-deps", wheel_of(home)], check=True)
+        shutil.rmtree(home / "source")
         stamp.touch()
     return home
 
 
+def wheel_of(home: Path) -> Path:
+    return next((home / "dist").glob("*.whl"))
+
+
+def environment_or_reason(name: str, python: Path) -> Path | OSError:
+    try:
+        return environment_with_package(name, readable(name, python))
+    except OSError as exc:
+        return exc
+
+
 def build_environments() -> dict[str, Path]:
     """By name. Pythons without venv or unreadable ones are left out; one for which the package cannot be built is a failure."""
-    homes = {}
-    for name, python in find_pythons().items():
-        try:
-            homes[name] = environment_with_package(name, readable(name, python))
-        except OSError as exc:
-            print(f"skipped {name}: {exc}")
-    return homes
+    pythons = find_pythons()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = dict(zip(pythons, pool.map(environment_or_reason, pythons, pythons.values()), strict=True))
+    for name, result in results.items():
+        if isinstance(result, OSError):
+            print(f"skipped {name}: {result}")
+    return {name: home for name, home in results.items() if isinstance(home, Path)}
