@@ -44,14 +44,12 @@ static void add_application(apr_pool_t *p, apr_hash_t *by_group, server_rec *s, 
     const wsgi_group *g;
     application *app;
 
-    if (!group || alias->regex || !is_static(s, group) || !is_static(s, app_group) || !is_static(s, callable))
+    if (!group || alias->regex || !alias->script || !is_static(s, group) || !is_static(s, app_group) || !is_static(s, callable))
         return;
-    if (alias->target[strlen(alias->target) - 1] == '/')
-        return; /* a directory: its scripts are not known yet */
     mount = wsgi_resource_path(p, alias->location, strlen(alias->location));
     group = wsgi_expand(p, group, s, NULL, mount);
     g = wsgi_group_find(group);
-    script = g ? wsgi_group_inside(g, alias->target) : NULL;
+    script = g ? wsgi_group_inside(g, alias->script) : NULL;
     if (!script)
         return;
     known = apr_hash_get(by_group, group, APR_HASH_KEY_STRING);

@@ -107,6 +107,28 @@ static int is_quote(char c)
     return c == '"' || c == '\'';
 }
 
+const char *wsgi_script_of(apr_pool_t *p, const char *target)
+{
+    char *path = apr_pstrdup(p, target), *slash;
+    apr_status_t rv = APR_ENOTDIR;
+    apr_finfo_t info;
+
+    if (wsgi_is_module(target))
+        return target;
+    if (target[strlen(target) - 1] == '/')
+        return NULL; /* meant as a directory, even if it does not exist yet */
+    while (APR_STATUS_IS_ENOTDIR(rv)) { /* some file is an ancestor of the path */
+        rv = apr_stat(&info, path, APR_FINFO_TYPE, p);
+        if (rv == APR_SUCCESS || rv == APR_INCOMPLETE)
+            return info.filetype == APR_DIR ? NULL : path;
+        slash = strrchr(path, '/');
+        if (!slash || slash == path)
+            break;
+        *slash = '\0';
+    }
+    return target;
+}
+
 /* The value of an option may be quoted: option="a b", env=NAME="a b". ap_getword_conf() knows quotes only around the whole word. */
 const char *wsgi_next_word(apr_pool_t *p, const char **args)
 {

@@ -16,6 +16,7 @@ typedef struct wsgi_group wsgi_group;
 typedef struct wsgi_alias {
     const char *location;          /* URL prefix, or the handler's name; NULL for the Match form */
     ap_regex_t *regex;
+    const char *script;            /* the file that the target leads to, see wsgi_script_of(); NULL: known only with the request */
     const char *target;            /* file or directory, may hold $1 in the Match form; or "module:callable" */
     const char *process_group;     /* NULL: not given here */
     const char *application_group;
@@ -125,6 +126,10 @@ const char *wsgi_script_path(apr_pool_t *p, const char *script);
 
 /* Is this "module:callable" rather than the path of a file? Paths are absolute here. */
 int wsgi_is_module(const char *script);
+
+/* The file of target, which may go on behind it with the beginning of PATH_INFO; target itself when nothing is there, or for a module;
+ * NULL for a directory. */
+const char *wsgi_script_of(apr_pool_t *p, const char *target);
 
 /* The next argument; the value of name="a value" may be quoted. "" at the end. */
 const char *wsgi_next_word(apr_pool_t *p, const char **args);

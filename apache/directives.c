@@ -80,11 +80,10 @@ static int is_spelled_out(const char *name)
 /* An alias that says where it runs is loaded before its first request. */
 static void import_alias(cmd_parms *cmd, const wsgi_alias *alias)
 {
-    if (is_spelled_out(alias->process_group) && is_spelled_out(alias->application_group) && !strchr(alias->target, '$') &&
-        alias->target[strlen(alias->target) - 1] != '/') {
+    if (is_spelled_out(alias->process_group) && is_spelled_out(alias->application_group) && alias->script) {
         wsgi_import *import = apr_array_push(wsgi_server_of(cmd->server)->imports);
 
-        *import = (wsgi_import){.script = alias->target, .process_group = alias->process_group,
+        *import = (wsgi_import){.script = alias->script, .process_group = alias->process_group,
                                 .application_group = alias->application_group, .where = alias->where, .server = cmd->server,
                                 .callable = alias->callable ? alias->callable : "application"};
     }
@@ -124,6 +123,7 @@ static const char *add_alias(cmd_parms *cmd, const char *args, int is_match)
         return apr_psprintf(cmd->pool, "%s needs a %s and a file or directory", cmd->cmd->name,
                             is_match ? "regular expression" : "URL path");
     alias->target = is_match && strchr(target, '$') ? target : wsgi_script_path(cmd->pool, target);
+    alias->script = is_match && strchr(target, '$') ? NULL : wsgi_script_of(cmd->pool, alias->target);
     if (is_match) {
         alias->regex = ap_pregcomp(cmd->pool, location, AP_REG_EXTENDED);
         if (!alias->regex)

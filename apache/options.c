@@ -34,7 +34,7 @@ typedef struct option {
 } option;
 
 #define AT(f) APR_OFFSETOF(wsgi_group, f)
-#define DAYS  86400
+#define LONGEST 2147483647 /* seconds; real configurations say "never" this way */
 #define MIB   ((apr_int64_t)1 << 20)
 #define GIB   ((apr_int64_t)1 << 30)
 #define NONE  0, 0, 0
@@ -59,19 +59,19 @@ static const option options[] = {
     {"stack-size", OPT_SIZE, 32768, GIB, 0, AT(stack_size)},
     {"display-name", OPT_TEXT, NONE, AT(display_name)},
     {"maximum-requests", OPT_COUNT, 0, 1000000000, 0, AT(maximum_requests)},
-    {"startup-timeout", OPT_TIME, 0, DAYS, 0, AT(startup_timeout)},
-    {"shutdown-timeout", OPT_TIME, 0, DAYS, 5, AT(shutdown_timeout)},
-    {"graceful-timeout", OPT_TIME, 0, DAYS, 15, AT(graceful_timeout)},
-    {"eviction-timeout", OPT_TIME, 0, DAYS, 0, AT(eviction_timeout)},
-    {"deadlock-timeout", OPT_TIME, 0, DAYS, 300, AT(deadlock_timeout)},
-    {"inactivity-timeout", OPT_TIME, 0, 365 * DAYS, 0, AT(inactivity_timeout)},
-    {"request-timeout", OPT_TIME, 0, DAYS, 0, AT(request_timeout)},
-    {"interrupt-timeout", OPT_TIME, 0, DAYS, 0, AT(interrupt_timeout)},
-    {"restart-interval", OPT_TIME, 0, 365 * DAYS, 0, AT(restart_interval)},
-    {"connect-timeout", OPT_TIME, 0, DAYS, 15, AT(connect_timeout)},
-    {"socket-timeout", OPT_TIME, 0, DAYS, 0, AT(socket_timeout)},
-    {"queue-timeout", OPT_TIME, 0, DAYS, 0, AT(queue_timeout)},
-    {"response-socket-timeout", OPT_TIME, 0, DAYS, 0, AT(response_socket_timeout)},
+    {"startup-timeout", OPT_TIME, 0, LONGEST, 0, AT(startup_timeout)},
+    {"shutdown-timeout", OPT_TIME, 0, LONGEST, 5, AT(shutdown_timeout)},
+    {"graceful-timeout", OPT_TIME, 0, LONGEST, 15, AT(graceful_timeout)},
+    {"eviction-timeout", OPT_TIME, 0, LONGEST, 0, AT(eviction_timeout)},
+    {"deadlock-timeout", OPT_TIME, 0, LONGEST, 300, AT(deadlock_timeout)},
+    {"inactivity-timeout", OPT_TIME, 0, LONGEST, 0, AT(inactivity_timeout)},
+    {"request-timeout", OPT_TIME, 0, LONGEST, 0, AT(request_timeout)},
+    {"interrupt-timeout", OPT_TIME, 0, LONGEST, 0, AT(interrupt_timeout)},
+    {"restart-interval", OPT_TIME, 0, LONGEST, 0, AT(restart_interval)},
+    {"connect-timeout", OPT_TIME, 0, LONGEST, 15, AT(connect_timeout)},
+    {"socket-timeout", OPT_TIME, 0, LONGEST, 0, AT(socket_timeout)},
+    {"queue-timeout", OPT_TIME, 0, LONGEST, 0, AT(queue_timeout)},
+    {"response-socket-timeout", OPT_TIME, 0, LONGEST, 0, AT(response_socket_timeout)},
     {"response-flush-delay", OPT_MILLIS, 0, 60, 5, AT(response_flush_delay)},
     {"listen-backlog", OPT_COUNT, 0, 65535, 100, AT(listen_backlog)},
     {"socket-user", OPT_USER, NONE, AT(socket_user)},
@@ -83,7 +83,7 @@ static const option options[] = {
     {"response-buffer-size", OPT_SIZE, 0, 1024 * GIB, 64 * MIB, AT(response_buffer_size)},
     {"script-user", OPT_USER, NONE, AT(script_user)},
     {"script-group", OPT_GROUP, NONE, AT(script_group)},
-    {"cpu-time-limit", OPT_TIME, 0, 365 * DAYS, 0, AT(cpu_time_limit)},
+    {"cpu-time-limit", OPT_TIME, 0, LONGEST, 0, AT(cpu_time_limit)},
     {"cpu-priority", OPT_COUNT, -20, 19, 0, AT(cpu_priority)},
     {"memory-limit", OPT_SIZE, 0, 1024 * GIB, 0, AT(memory_limit)},
     {"virtual-memory-limit", OPT_SIZE, 0, 1024 * GIB, 0, AT(virtual_memory_limit)},

@@ -114,27 +114,33 @@ static const wsgi_alias *alias_of(request_rec *r)
     return alias;
 }
 
-/* mod_mime may have set a handler for the file's suffix; an alias decides. */
+/* mod_mime may have set a handler for the file's suffix; an alias decides. Runs before httpd applies SetHandler and mod_rewrite its rules,
+ * which decide against an alias, as for server-status below an alias for everything. */
 static int fixups(request_rec *r)
 {
-    if (ap_get_module_config(r->request_config, &wsgi_module))
-        r->handler = handler_name;
+    if (!ap_get_module_config(r->request_config, &wsgi_module))
+        return DECLINED;
+    r->handler = handler_name;
+    apr_table_setn(r->notes, "httpd-wsgi-admitted", "1");
     return DECLINED;
 }
 
-/* httpd logs that the client was denied, but not what is missing. */
+/* httpd logs that the client was denied, but not what may be missing. Whether somebody denied it on purpose cannot be seen from here, so
+ * it is said once. */
 static int log_denied(request_rec *r)
 {
     const wsgi_alias *alias = ap_get_module_config(r->request_config, &wsgi_module);
 
     if (alias && r->status == HTTP_FORBIDDEN && r->filename && !wsgi_is_module(r->filename) && !ap_auth_type(r) &&
-        !apr_table_get(r->notes, "httpd-wsgi-refused") && !apr_table_get(r->notes, "httpd-wsgi-run")) {
-        const char *dir = ap_make_dirstr_parent(r->pool, alias->target);
+        !apr_table_get(r->notes, "httpd-wsgi-refused") && !apr_table_get(r->notes, "httpd-wsgi-admitted") &&
+        wsgi_log_is_first(r->server, alias->where)) {
+        const char *script = alias->script ? alias->script : alias->target;
 
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "WSGI0201: access to %s is denied: %s grants nothing by itself; put \"Require all granted\" into "
-                      "<Directory %s>, and check that the Apache user can enter that directory (alias from %s)",
-                      alias->target, alias->regex ? "WSGIScriptAliasMatch" : "WSGIScriptAlias", dir, alias->where);
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
+                      "WSGI0201: access to %s is denied: unless that is meant, put \"Require all granted\" into <Directory %s>, as %s "
+                      "grants nothing by itself, and check that the Apache user can enter that directory (alias from %s; said once "
+                      "per process)", script, ap_make_dirstr_parent(r->pool, script),
+                      alias->regex ? "WSGIScriptAliasMatch" : "WSGIScriptAlias", alias->where);
     }
     return DECLINED;
 }
@@ -405,7 +411,6 @@ int wsgi_target_resolve(wsgi_target **out, request_rec *r)
     }
     if (rc != OK || (rc = check_path_info(r)) != OK)
         return rc;
-    apr_table_setn(r->notes, "httpd-wsgi-run", "1");
     t = apr_pcalloc(r->pool, sizeof(*t));
     t->handler = r->handler;
     t->script_reloading = wsgi_dir_of(r)->script_reloading != 0;
@@ -419,10 +424,11 @@ void wsgi_target_register_hooks(apr_pool_t *p)
 {
     static const char *const before[] = {"mod_alias.c", NULL};
     static const char *const after[] = {"mod_userdir.c", "mod_vhost_alias.c", NULL};
+    static const char *const core[] = {"core.c", NULL};
 
     (void)p;
     ap_hook_translate_name(translate_name, before, after, APR_HOOK_MIDDLE);
     ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_FIRST);
-    ap_hook_fixups(fixups, NULL, NULL, APR_HOOK_LAST);
+    ap_hook_fixups(fixups, NULL, core, APR_HOOK_REALLY_FIRST);
     ap_hook_log_transaction(log_denied, NULL, NULL, APR_HOOK_MIDDLE);
 }

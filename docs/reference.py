@@ -45,7 +45,7 @@ TYPES = {
     "OPT_GROUPS": "group names, or `#` and a gid, separated by commas",
 }
 
-CONSTANTS = {"DAYS": 86400, "MIB": 1 << 20, "GIB": 1 << 30}
+CONSTANTS = {"LONGEST": 2147483647, "MIB": 1 << 20, "GIB": 1 << 30}
 
 INTRODUCTION = """\
 # Directives

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import requests
 from conftest import conf_for
-from harness import Httpd
+from harness import Httpd, wait_until
 
 import httpd_wsgi
 
@@ -78,6 +78,32 @@ def test_set_handler_needs_exec_cgi(httpd: Httpd) -> None:
     assert "ExecCGI" in httpd.expect("WSGI0202")
 
 
+def test_an_alias_decides_against_a_suffix_and_set_handler_against_an_alias(httpd: Httpd, mode: str) -> None:
+    httpd.start(
+        conf_for(mode, "hello.py")
+        + "\nAddHandler default-handler .py\n<Location /as-text>\nSetHandler default-handler\n</Location>"
+        + "\n<Location /none>\nSetHandler None\n</Location>"
+    )
+    assert get(httpd, "/x").text == get(httpd, "/none").text == "Hello World!"
+    assert get(httpd, "/as-text").status_code == 404
+
+
+@pytest.mark.parametrize("options", ["", " application-group=a"])
+def test_only_the_script_of_a_target_is_loaded_early(httpd: Httpd, options: str) -> None:
+    httpd.start(
+        DAEMON
+        + "".join(
+            f"WSGIScriptAlias {target} process-group=d{options}\n"
+            for target in ("/shop {app}/kitchen.py/environ", "/scripts {app}", "/tools/ {app}/")
+        )
+    )
+    environ = get(httpd, "/shop").json()
+    assert (environ["SCRIPT_NAME"][1], environ["PATH_INFO"][1]) == ("/shop", "/environ")
+    assert get(httpd, "/scripts/hello.py").text == get(httpd, "/tools/hello.py").text == "Hello World!"
+    wait_until(lambda: bool(httpd.workers()), "a worker is ready")
+    assert "WSGI0415" not in httpd.log_text()
+
+
 @pytest.mark.parametrize("where", ["server", "directory", "htaccess", "option"])
 def test_callable_object(httpd: Httpd, mode: str, where: str) -> None:
     directive = "WSGICallableObject instance"
@@ -139,6 +165,8 @@ def test_a_directory_without_require_is_explained(httpd: Httpd, mode: str) -> No
     assert get(httpd, "/").status_code == 403
     record = httpd.expect("WSGI0201")
     assert str(closed) in record and "Require all granted" in record
+    assert get(httpd, "/").status_code == 403
+    assert httpd.log_text().count("WSGI0201") == 1
 
 
 def test_restrict_embedded(httpd: Httpd) -> None:
