@@ -177,6 +177,47 @@ def test_signals_reach_every_interpreter_and_do_nothing_else(httpd: Httpd) -> No
     assert get(httpd, "/a/").status_code == 200 and httpd.workers() == [pid]
 
 
+def test_a_service_is_told_of_signals(httpd: Httpd) -> None:
+    (httpd.app / "service.py").write_text(
+        "import mod_wsgi, threading\n"
+        "stop = threading.Event()\n"
+        "@mod_wsgi.subscribe_signals\n"
+        "def on_signal(name, **event):\n"
+        "    print('NOTE', event['signame'], flush=True)\n"
+        "    stop.set()\n"
+        "print('NOTE started')\n"
+        "stop.wait(20)\n"
+    )
+    httpd.start("WSGIDaemonProcess d threads=0\nWSGIImportScript {app}/service.py process-group=d application-group=%{GLOBAL}")
+    wait_until(lambda: bool(notes(httpd, "started")), "the service runs")
+    os.kill(httpd.workers()[0], signal.SIGHUP)
+    wait_until(lambda: bool(notes(httpd, "SIGHUP")), "the signal is told")
+
+
+def test_a_page_is_still_the_threads_request_after_a_part_was_included() -> None:
+    server = Httpd(extra_modules=("include",))
+    try:
+        (server.app / "page.py").write_text(
+            "import mod_wsgi\n"
+            "def application(environ, start_response):\n"
+            "    start_response('200 OK', [('Content-Type', 'text/html')])\n"
+            "    mod_wsgi.request_data()['of'] = environ['PATH_INFO']\n"
+            "    if environ['PATH_INFO'] == '/part':\n"
+            "        return [b'the part,']\n"
+            "    return page()\n"
+            "def page():\n"
+            "    yield b'<!--#include virtual=\"/part\" -->'\n"
+            "    yield repr(mod_wsgi.request_data()).encode()\n"
+        )
+        server.start(
+            "ServerLimit 1\nWSGIScriptAlias / {app}/page.py application-group=%{GLOBAL}\n"
+            "<Location /page>\nSetOutputFilter INCLUDES\nOptions +Includes\n</Location>"
+        )
+        assert get(server, "/page").text == "the part,{'of': '/page'}"
+    finally:
+        server.finish()
+
+
 def test_the_end_of_a_worker_is_told_once_in_each_interpreter(httpd: Httpd) -> None:
     httpd.start(
         "WSGIDaemonProcess d threads=2\n"

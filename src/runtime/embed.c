@@ -3,9 +3,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-static pid_t process; /* the Apache child that called start() */
 
 /* The dictionary for interpreter.setup(), made of the records that a daemon would get, too. */
 static PyObject *settings_of(const wire_embed_config *config)
@@ -79,7 +76,6 @@ static int start(const wire_embed_config *config, char *err, size_t err_len)
 
     if (initialise(config, err, err_len) < 0)
         return -1;
-    process = getpid();
     rt_the_process.embedded = 1;
     rt_the_process.threads = config->threads;
     rt_the_process.processes = config->processes;
@@ -104,8 +100,6 @@ static int preload(const char *application_group, const char *script, const char
 
 static void stop(void)
 {
-    if (getpid() != process) /* an application's child that ended by exit() */
-        return;
     rt_interp_tell_all("stopping", "", 0);
     rt_interp_shutdown_all(1);
 }

@@ -125,7 +125,7 @@ void rt_metrics_begin(rt_request *rq)
 {
     slot *s;
 
-    if (!atomic_load_explicit(&recording, memory_order_acquire))
+    if (!atomic_load_explicit(&recording, memory_order_acquire) || rq->outer) /* a part of a page counts with the page */
         return;
     rq->usage.recorded = 1;
     rq->recorded_us = rt_now_us();

@@ -105,6 +105,7 @@ static void close_result(rt_request *rq, PyObject *result)
     } else if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
     } else {
+        rt_event_exception(rq);
         rt_log_exception(rq->st, WIRE_ERR, "WSGI0406", "close of the application's result could not be looked up");
     }
     PyErr_Restore(type, value, traceback);
@@ -200,7 +201,7 @@ static int open_objects(rt_request *rq)
 static void close_objects(rt_request *rq)
 {
     rt_stream_flush_request(rq);
-    rt_set_current(NULL);
+    rt_set_current(rq->outer);
     if (rq->adapter)
         rt_adapter_cut(rq->adapter);
     if (rq->input)
@@ -254,7 +255,7 @@ static enum wire_outcome run_application(const rt_held *held, rt_request *rq)
 
 enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *ops, void *ctx)
 {
-    rt_request rq = {.block = block, .block_len = len, .ops = ops, .ctx = ctx, .content_length = -1};
+    rt_request rq = {.block = block, .block_len = len, .ops = ops, .ctx = ctx, .content_length = -1, .outer = rt_current()};
     enum wire_outcome outcome = WIRE_ERROR_500;
     rt_interp *in;
     rt_held held;

@@ -72,6 +72,7 @@ typedef struct rt_request {
     rt_state *st;
     const wire_ops *ops;
     void *ctx;
+    struct rt_request *outer; /* embedded: sending that request's response runs this one, as mod_include does; else NULL */
 
     /* Objects handed to the application; each points back here until the request ends. Owned. */
     PyObject *adapter, *input, *errors;
