@@ -2,6 +2,7 @@
  *
  * They are loaded before the first request, and a group with a single application runs it in the main interpreter, where
  * extension modules that know nothing of sub-interpreters work. */
+#include "check.h"
 #include "group.h"
 #include "target.h"
 
@@ -125,22 +126,24 @@ static void add_imports(apr_pool_t *p, server_rec *s)
 }
 
 /* Groups that imports name must exist and be usable there. OK, or not, with the reason logged. */
-static int check_imports(server_rec *s, apr_array_header_t *groups)
+static int check_imports(apr_pool_t *p, server_rec *s, apr_array_header_t *groups)
 {
     const apr_array_header_t *imports = wsgi_server_of(s)->imports;
 
     for (int i = 0; i < imports->nelts; i++) {
         const wsgi_import *import = &APR_ARRAY_IDX(imports, i, wsgi_import);
         const wsgi_group *g = NULL;
+        const char *near;
 
         for (int n = 0; n < groups->nelts && !g; n++)
             if (!strcmp(APR_ARRAY_IDX(groups, n, wsgi_group *)->name, import->process_group))
                 g = APR_ARRAY_IDX(groups, n, wsgi_group *);
+        near = g ? NULL : wsgi_check_nearest_group(p, groups, import->process_group);
         if (*import->process_group && (!g || !wsgi_group_is_visible(g, s))) {
-            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "WSGI0222: %s: %s is to be loaded in the daemon group '%s', which %s",
+            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "WSGI0222: %s: %s is to be loaded in the daemon group '%s', which %s%s%s",
                          import->where, import->script, import->process_group,
                          g ? "belongs to another virtual host; define it outside of <VirtualHost> to share it"
-                           : "does not exist; define it with WSGIDaemonProcess");
+                           : "does not exist; define it with WSGIDaemonProcess", near ? ", did you mean " : "", near ? near : "");
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }
@@ -153,9 +156,8 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
     int rc = OK;
 
     (void)plog;
-    (void)ptemp;
     for (; s && rc == OK; s = s->next)
-        rc = check_imports(s, groups);
+        rc = check_imports(ptemp, s, groups);
     return rc;
 }
 

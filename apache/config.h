@@ -57,7 +57,7 @@ typedef struct wsgi_server_config {
     apr_array_header_t *aliases;   /* of wsgi_alias; after merging a virtual host's own come first */
     apr_array_header_t *imports;   /* of wsgi_import; of this server only */
     apr_array_header_t *groups;    /* of wsgi_group *, in the main server's config only */
-    const char *python_home;
+    const char *python_home, *python_home_where;
     const char *socket_prefix;
     const char *hash_seed;         /* a number or "random" */
     apr_array_header_t *warnings;  /* of const char *: filters as for python -W */

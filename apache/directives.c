@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "call.h"
+#include "check.h"
 #include "group.h"
 #include "proxies.h"
 #include "target.h"
@@ -111,6 +112,7 @@ static const char *read_alias_options(cmd_parms *cmd, const char *args, wsgi_ali
                              alias->callable);
     alias->process_group = global_or_null(alias->process_group);
     alias->application_group = global_or_null(alias->application_group);
+    wsgi_check_note(cmd, alias->process_group, alias->target, 1);
     return error;
 }
 
@@ -169,6 +171,7 @@ static const char *set_hook(cmd_parms *cmd, void *dir, const char *args)
     hook->server = cmd->server;
     *(const wsgi_hook **)((char *)dir + (apr_size_t)cmd->info) = hook;
     APR_ARRAY_PUSH(wsgi_hooks_defined(cmd->pool), const wsgi_hook *) = hook;
+    wsgi_check_note(cmd, hook->process_group, hook->script, 0);
     return error;
 }
 
@@ -178,6 +181,7 @@ static const char *set_dispatch_script(cmd_parms *cmd, void *dir, const char *ar
     const char *error = set_hook(cmd, dir, args);
     const wsgi_hook *hook = ((wsgi_dir_config *)dir)->dispatch_script;
 
+    wsgi_check_note(cmd, "%", NULL, 1); /* it may choose any group */
     if (!error && wsgi_is_module(hook->script))
         error = apr_psprintf(cmd->pool, "%s %s: expected a file; its functions process_group(), application_group() and "
                              "callable_object() are asked", cmd->cmd->name, hook->script);
@@ -230,6 +234,7 @@ static const char *add_import(cmd_parms *cmd, void *unused, const char *args)
                              "process-group=shop application-group=%%{GLOBAL}", cmd->cmd->name);
     import->process_group = global_or_null(import->process_group);
     import->application_group = global_or_null(import->application_group);
+    wsgi_check_note(cmd, import->process_group, import->script, 0);
     return error;
 }
 
@@ -260,8 +265,9 @@ static const char *set_global_string(cmd_parms *cmd, void *unused, const char *v
     return error;
 }
 
-static const char *set_global_path(cmd_parms *cmd, void *unused, const char *value)
+static const char *set_python_home(cmd_parms *cmd, void *unused, const char *value)
 {
+    wsgi_server_of(cmd->server)->python_home_where = wsgi_where(cmd);
     return set_global_string(cmd, unused, ap_server_root_relative(cmd->pool, value));
 }
 
@@ -382,6 +388,7 @@ static const char *read_section(cmd_parms *cmd, void *dir, const char *args)
     o->application_group = global_or_null(o->application_group);
     if (error)
         return error;
+    wsgi_check_note(cmd, o->process_group, NULL, 0);
     section = o;
     error = ap_walk_config(cmd->directive->first_child, cmd, dir);
     section = NULL;
@@ -395,9 +402,7 @@ static const char *accept_obsolete(cmd_parms *cmd, void *unused, const char *arg
 {
     (void)unused;
     (void)args;
-    if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG || ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST)
-        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, cmd->server, "WSGI0221: %s: %s has no effect and can be removed: %s",
-                     wsgi_where(cmd), cmd->cmd->name, (const char *)cmd->info);
+    wsgi_check_note_obsolete(cmd, cmd->info);
     return NULL;
 }
 
@@ -407,6 +412,13 @@ static const char *accept_obsolete(cmd_parms *cmd, void *unused, const char *arg
 static const char *set_dir_string(cmd_parms *cmd, void *dir, const char *value)
 {
     *(const char **)((char *)dir + (apr_size_t)cmd->info) = value;
+    return NULL;
+}
+
+static const char *set_process_group(cmd_parms *cmd, void *dir, const char *value)
+{
+    ((wsgi_dir_config *)dir)->process_group = value;
+    wsgi_check_note(cmd, wsgi_global_name(value), NULL, 1);
     return NULL;
 }
 
@@ -462,7 +474,7 @@ const command_rec wsgi_commands[] = {
     AP_INIT_RAW_ARGS("WSGIAuthGroupScript", set_hook, IN_DIR(auth_group_script), CTX_AUTHCFG,
                      "script file that knows users' groups, and options"),
     AP_INIT_RAW_ARGS("WSGIDaemonProcess", set_daemon_process, NULL, CTX_S, "name of the daemon group, and options"),
-    AP_INIT_TAKE1("WSGIProcessGroup", set_dir_string, IN_DIR(process_group), CTX_D, "name of a daemon group, or %{GLOBAL}"),
+    AP_INIT_TAKE1("WSGIProcessGroup", set_process_group, NULL, CTX_D, "name of a daemon group, or %{GLOBAL}"),
     AP_INIT_TAKE1("WSGIApplicationGroup", set_dir_string, IN_DIR(application_group), CTX_D,
                   "name of an interpreter, or %{GLOBAL}"),
     AP_INIT_TAKE1("WSGICallableObject", set_dir_string, IN_DIR(callable), CTX_FILEINFO,
@@ -485,7 +497,7 @@ const command_rec wsgi_commands[] = {
     AP_INIT_ITERATE("WSGITrustedProxyHeaders", add_trusted_header, NULL, CTX_FILEINFO,
                     "names of request headers that trusted proxies set"),
     AP_INIT_ITERATE("WSGITrustedProxies", add_trusted_proxy, NULL, CTX_FILEINFO, "addresses and networks of trusted proxies"),
-    AP_INIT_TAKE1("WSGIPythonHome", set_global_path, IN_SERVER(python_home), CTX_G,
+    AP_INIT_TAKE1("WSGIPythonHome", set_python_home, IN_SERVER(python_home), CTX_G,
                   "prefix of a Python installation or virtual environment"),
     AP_INIT_TAKE1("WSGIPythonPath", set_interpreter_path, NULL, CTX_I, "directories for sys.path, separated by ':'"),
     AP_INIT_TAKE1("WSGIPythonOptimize", set_optimize, NULL, CTX_G, "0, 1 or 2"),

@@ -13,7 +13,8 @@
 struct wsgi_group {
     const char *name;
     const char *where;             /* "site.conf:14" */
-    server_rec *server;            /* the server that defined it */
+    server_rec *server;            /* the server that defined it; its error log is the workers' */
+    apr_array_header_t *owners;    /* of server_rec *: it, and those that define the very same group */
     int number;                    /* 1, 2, 3 … in order of definition */
 
     /* Options of WSGIDaemonProcess, filled from the table in options.c. NULL or 0: not given. */
@@ -73,6 +74,16 @@ apr_interval_time_t wsgi_group_client_timeout(const wsgi_group *g, const server_
 void wsgi_group_register_hooks(apr_pool_t *p);
 
 /* ---- spawn.c ---- */
+
+typedef struct wsgi_credentials {
+    uid_t uid;
+    gid_t gids[256]; /* the first is the group, all are supplementary groups */
+    int ngids;
+    const struct passwd *pw; /* static memory of getpwuid(), or NULL */
+} wsgi_credentials;
+
+/* What the group's processes run as when Apache is started by root; g NULL: Apache's children. Parent only. */
+void wsgi_credentials_of(wsgi_credentials *out, const wsgi_group *g);
 
 typedef struct wsgi_spawn {
     int listen_fd, lifeline_fd, settings_fd, board_fd, scores_fd; /* become WIRE_FD_LISTEN … in the new process; -1: none */

@@ -1,6 +1,7 @@
 /* mod_wsgi.c - the module as httpd sees it. Everything it does is in the files whose hooks it registers. */
 #include "auth.h"
 #include "call.h"
+#include "check.h"
 #include "config.h"
 #include "embed.h"
 #include "group.h"
@@ -29,6 +30,7 @@ static int add_version(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
 static void register_hooks(apr_pool_t *p)
 {
     wsgi_target_register_hooks(p);
+    wsgi_check_register_hooks(p);
     wsgi_applications_register_hooks(p);
     wsgi_group_register_hooks(p);
     wsgi_log_register_hooks(p);

@@ -270,6 +270,8 @@ static wsgi_group *make_group(cmd_parms *cmd, const char *name, apr_array_header
     g->name = name;
     g->where = wsgi_where(cmd);
     g->server = cmd->server;
+    g->owners = apr_array_make(cmd->pool, 2, sizeof(server_rec *));
+    APR_ARRAY_PUSH(g->owners, server_rec *) = cmd->server;
     g->number = groups->nelts + 1;
     g->listen_fd = g->path_fd = -1;
     g->env = apr_array_make(cmd->pool, 4, sizeof(const char *));
@@ -299,11 +301,14 @@ static wsgi_group *find_in(apr_array_header_t *groups, const char *name)
 
 int wsgi_group_is_visible(const wsgi_group *g, const server_rec *s)
 {
-    const server_rec *owner = g->server;
+    for (int i = 0; i < g->owners->nelts; i++) {
+        const server_rec *owner = APR_ARRAY_IDX(g->owners, i, server_rec *);
 
-    if (!owner->is_virtual || owner == s)
-        return 1;
-    return owner->server_hostname && s->server_hostname && !strcmp(owner->server_hostname, s->server_hostname);
+        if (!owner->is_virtual || owner == s ||
+            (owner->server_hostname && s->server_hostname && !strcmp(owner->server_hostname, s->server_hostname)))
+            return 1;
+    }
+    return 0;
 }
 
 const char *wsgi_group_inside(const wsgi_group *g, const char *path)
@@ -337,6 +342,63 @@ apr_array_header_t *wsgi_groups_defined(apr_pool_t *pconf)
     return groups;
 }
 
+static int is_same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && !strcmp(a, b));
+}
+
+static int is_same_identity(const wsgi_identity *a, const wsgi_identity *b)
+{
+    return !a->name == !b->name && a->id == b->id;
+}
+
+static int is_same_list(const option *o, const apr_array_header_t *a, const apr_array_header_t *b)
+{
+    if (!a || !b || a->nelts != b->nelts)
+        return a == b;
+    for (int i = 0; i < a->nelts; i++)
+        if (o->type == OPT_GROUPS ? !is_same_identity(&APR_ARRAY_IDX(a, i, wsgi_identity), &APR_ARRAY_IDX(b, i, wsgi_identity))
+                                  : !is_same_text(APR_ARRAY_IDX(a, i, const char *), APR_ARRAY_IDX(b, i, const char *)))
+            return 0;
+    return 1;
+}
+
+static int is_same_value(const option *o, const void *a, const void *b)
+{
+    switch (o->type) {
+    case OPT_COUNT:
+    case OPT_FLAG:
+        return *(const int *)a == *(const int *)b;
+    case OPT_TIME:
+    case OPT_MILLIS:
+    case OPT_SIZE:
+        return *(const apr_int64_t *)a == *(const apr_int64_t *)b;
+    case OPT_ENV:
+    case OPT_ENV_FILE:
+    case OPT_GROUPS:
+        return is_same_list(o, *(apr_array_header_t *const *)a, *(apr_array_header_t *const *)b);
+    case OPT_USER:
+    case OPT_GROUP:
+        return is_same_identity(a, b);
+    default:
+        return is_same_text(*(const char *const *)a, *(const char *const *)b);
+    }
+}
+
+/* A tool that copies a virtual host, to give it TLS for instance, copies its groups. The copy is the same group. */
+static const char *share(apr_pool_t *p, wsgi_group *first, const wsgi_group *again)
+{
+    const option *o = options;
+
+    while (o->name && is_same_value(o, (const char *)first + o->offset, (const char *)again + o->offset))
+        o++;
+    if (o->name || first->processes_given != again->processes_given)
+        return apr_psprintf(p, "another group of this name is defined in %s, with another %s=; give one of them another name, or both "
+                            "the same options to share one group", first->where, o->name ? o->name : "processes");
+    APR_ARRAY_PUSH(first->owners, server_rec *) = again->server;
+    return NULL;
+}
+
 const char *wsgi_group_define(cmd_parms *cmd, const char *args)
 {
     apr_array_header_t *groups = wsgi_groups_defined(cmd->pool);
@@ -345,9 +407,6 @@ const char *wsgi_group_define(cmd_parms *cmd, const char *args)
 
     if (!*name || strchr(name, '='))
         return "WSGIDaemonProcess needs the group's name as its first argument";
-    if (other)
-        return apr_psprintf(cmd->pool, "WSGIDaemonProcess %s: a group of this name is already defined in %s", name,
-                            other->where);
     g = make_group(cmd, name, groups);
     while (!error && *args) {
         const char *word = wsgi_next_word(cmd->pool, &args);
@@ -357,8 +416,11 @@ const char *wsgi_group_define(cmd_parms *cmd, const char *args)
     }
     if (!error && g->script_user.name && g->script_group.name)
         error = "script-user= and script-group= cannot be used together; use one of them";
+    if (!error && other)
+        error = share(cmd->pool, other, g);
     if (error)
         return apr_psprintf(cmd->pool, "WSGIDaemonProcess %s: %s", name, error);
-    APR_ARRAY_PUSH(groups, wsgi_group *) = g;
+    if (!other)
+        APR_ARRAY_PUSH(groups, wsgi_group *) = g;
     return NULL;
 }

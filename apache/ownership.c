@@ -45,8 +45,8 @@ int wsgi_ownership_check(request_rec *r, const wsgi_group *g, const char *script
     if (!fault)
         return OK;
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                  "WSGI0224: daemon group %s (%s) does not run %s: with script-%s=%s the file and its directory must belong to that "
-                  "%s, but %s", g->name, g->where, script, kind(g),
+                  "WSGI0224: daemon group %s (%s) does not run %s: with script-%s=%s the file and its directory must belong to "
+                  "that %s, but %s", g->name, g->where, script, kind(g),
                   g->script_user.name ? g->script_user.name : g->script_group.name, kind(g), fault);
     return HTTP_FORBIDDEN;
 }

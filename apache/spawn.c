@@ -29,32 +29,29 @@ typedef struct plan {
     int home_is_given;  /* else it is where the user is at home */
     int priority;       /* 0: as it is */
     int umask;          /* or -1 */
-    int drop;           /* started as root: change to uid and gids */
-    uid_t uid;
-    gid_t gids[256];
-    int ngids;
+    int drop;           /* started as root: become who */
+    wsgi_credentials who;
     const char *group, *where;
 } plan;
 
-static int plan_user(plan *pl, const wsgi_group *g, struct passwd **pw)
+void wsgi_credentials_of(wsgi_credentials *out, const wsgi_group *g)
 {
-    gid_t gid;
+    int room = (int)(sizeof(out->gids) / sizeof(out->gids[0])) - 1;
 
-    pl->uid = g->user.name ? g->user.id : ap_unixd_config.user_id;
-    *pw = getpwuid(pl->uid);
-    gid = g->group.name ? g->group.id : g->user.name && *pw ? (*pw)->pw_gid : ap_unixd_config.group_id;
-    pl->drop = geteuid() == 0;
-    pl->gids[0] = gid;
-    pl->ngids = 1;
-    if (g->supplementary_groups) {
-        for (int i = 0; i < g->supplementary_groups->nelts && pl->ngids < 256; i++)
-            pl->gids[pl->ngids++] = APR_ARRAY_IDX(g->supplementary_groups, i, wsgi_identity).id;
-    } else if (pl->drop && *pw) {
-        pl->ngids = 256;
-        if (getgrouplist((*pw)->pw_name, gid, pl->gids, &pl->ngids) < 0)
-            pl->ngids = 256;
+    out->uid = g && g->user.name ? g->user.id : ap_unixd_config.user_id;
+    out->gids[0] = g && g->group.name ? g->group.id : ap_unixd_config.group_id;
+    out->ngids = 1;
+    out->pw = getpwuid(out->uid);
+    if (g && g->supplementary_groups) {
+        for (int i = 0; i < g->supplementary_groups->nelts && out->ngids <= room; i++)
+            out->gids[out->ngids++] = APR_ARRAY_IDX(g->supplementary_groups, i, wsgi_identity).id;
+    } else if (out->pw) {
+        int count = room;
+
+        if (getgrouplist(out->pw->pw_name, out->pw->pw_gid, out->gids + 1, &count) < 0)
+            count = room;
+        out->ngids += count;
     }
-    return pl->drop && pl->uid == 0 ? EPERM : 0;
 }
 
 static void set_env(apr_array_header_t *env, apr_pool_t *p, const char *name, const char *value)
@@ -193,7 +190,7 @@ static void enter_home(const plan *pl)
         _exit(126);
     }
     say(pl, "warn", "WSGI0612", "the home directory %s of uid %d cannot be entered: %s; the workers run in /, choose another "
-        "directory with home=", pl->home, (int)pl->uid, strerror(errno));
+        "directory with home=", pl->home, (int)pl->who.uid, strerror(errno));
     if (chdir("/") < 0)
         _exit(126);
 }
@@ -208,8 +205,9 @@ static void become(const plan *pl)
             pl->drop ? "" : " (Apache must be started by root)");
         _exit(126);
     }
-    if (pl->drop && (setgroups((size_t)pl->ngids, pl->gids) < 0 || setgid(pl->gids[0]) < 0 || setuid(pl->uid) < 0)) {
-        say(pl, "error", "WSGI0610", "uid %d and gid %d cannot be taken on: %s", (int)pl->uid, (int)pl->gids[0], strerror(errno));
+    if (pl->drop &&
+        (setgroups((size_t)pl->who.ngids, pl->who.gids) < 0 || setgid(pl->who.gids[0]) < 0 || setuid(pl->who.uid) < 0)) {
+        say(pl, "error", "WSGI0610", "uid %d and gid %d cannot be taken on: %s", (int)pl->who.uid, (int)pl->who.gids[0], strerror(errno));
         _exit(126);
     }
     if (pl->umask >= 0)
@@ -254,11 +252,13 @@ static void child(const plan *pl, const wsgi_spawn *fds)
 apr_status_t wsgi_parent_spawn(const wsgi_group *g, const wsgi_spawn *fds, apr_pool_t *p, pid_t *pid)
 {
     plan *pl = apr_pcalloc(p, sizeof(*pl));
-    struct passwd *pw;
-    int rc = plan_user(pl, g, &pw);
+    const struct passwd *pw;
 
-    if (rc)
-        return rc;
+    wsgi_credentials_of(&pl->who, g);
+    pw = pl->who.pw;
+    pl->drop = geteuid() == 0;
+    if (pl->drop && pl->who.uid == 0)
+        return EPERM;
     pl->python = wsgi_python_of_home(p, g->python_home);
     pl->argv = plan_command(g, p, pl->python);
     pl->env = plan_env(g, p, pw);
@@ -266,7 +266,7 @@ apr_status_t wsgi_parent_spawn(const wsgi_group *g, const wsgi_spawn *fds, apr_p
     pl->priority = g->cpu_priority;
     pl->home_is_given = g->home != NULL;
     /* As mod_wsgi has it: a user of the group's own starts at home. */
-    pl->home = g->home ? g->home : pl->drop && pw && pl->uid != ap_unixd_config.user_id ? pw->pw_dir : "/";
+    pl->home = g->home ? g->home : pl->drop && pw && pl->who.uid != ap_unixd_config.user_id ? pw->pw_dir : "/";
     pl->umask = g->umask ? (int)strtol(g->umask, NULL, 8) : -1;
     pl->group = g->name;
     pl->where = g->where;

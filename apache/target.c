@@ -1,5 +1,6 @@
 #include "target.h"
 
+#include "check.h"
 #include "ownership.h"
 
 #include "log.h"
@@ -291,9 +292,11 @@ int wsgi_target_find_group(wsgi_target *t, request_rec *r)
         return OK;
     t->group = wsgi_group_find(t->process_group);
     if (!t->group) {
+        const char *near = wsgi_check_nearest_group(r->pool, wsgi_main_config()->groups, t->process_group);
+
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "WSGI0207: there is no daemon group '%s'; define it with WSGIDaemonProcess %s", t->process_group,
-                      t->process_group);
+                      "WSGI0207: there is no daemon group '%s'%s%s; define it with WSGIDaemonProcess %s", t->process_group,
+                      near ? ", did you mean " : "", near ? near : "", t->process_group);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (!wsgi_group_is_visible(t->group, r->server)) {
@@ -301,6 +304,11 @@ int wsgi_target_find_group(wsgi_target *t, request_rec *r)
                       "WSGI0208: the daemon group '%s' of %s belongs to another virtual host (%s); define it outside of "
                       "<VirtualHost> to share it", t->process_group, t->group->where,
                       t->group->server->server_hostname ? t->group->server->server_hostname : "without ServerName");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (t->group->threads == 0) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0225: the daemon group '%s' of %s is a service (threads=0) and answers no "
+                      "requests; give it threads or name another group", t->process_group, t->group->where);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (!wsgi_group_inside(t->group, t->script)) {

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import requests
-from harness import AS_ROOT, SANITIZED, Httpd, wait_until
+from harness import APACHE_USER, AS_ROOT, SANITIZED, Httpd, wait_until
 
 import httpd_wsgi
 
@@ -43,9 +43,11 @@ def test_user_and_groups(httpd: Httpd) -> None:
 
 
 @as_root
-def test_a_user_of_its_own_starts_at_home_with_its_primary_group(httpd: Httpd) -> None:
+def test_a_user_of_its_own_starts_at_home_with_apaches_group_and_its_own(httpd: Httpd) -> None:
     found = facts(httpd, "user=daemon")
-    assert (found["cwd"], found["gid"]) == (pwd.getpwnam("daemon").pw_dir, pwd.getpwnam("daemon").pw_gid)
+    own = pwd.getpwnam("daemon")
+    assert (found["cwd"], found["gid"]) == (own.pw_dir, grp.getgrnam(APACHE_USER).gr_gid)
+    assert own.pw_gid in found["groups"]
 
 
 @as_root
@@ -102,7 +104,7 @@ def test_chroot(httpd: Httpd) -> None:
         f"<Directory {jail}>\nRequire all granted\n</Directory>\n"
         f"WSGIDaemonProcess d threads=1 chroot={jail}/ python-home=/py home=/srv\n"
         f"WSGIScriptAlias /in {jail}/srv/process.py process-group=d\n"
-        "WSGIScriptAlias /out {app}/hello.py process-group=d\n"
+        "WSGIScriptAlias /out {app}/hello.py\n<Location /out>\nWSGIProcessGroup d\n</Location>\n"
     )
     environ = requests.get(httpd.url("/in"), timeout=20).json()
     assert environ["SCRIPT_FILENAME"] == "/srv/process.py" and "DOCUMENT_ROOT" not in environ

@@ -207,7 +207,6 @@ def test_a_group_of_another_virtual_host_is_refused(httpd: Httpd) -> None:
         ("WSGIDaemonProcess d home=relative", ["absolute path"]),
         ("WSGIDaemonProcess d umask=99", ["octal"]),
         ("WSGIDaemonProcess", ["name"]),
-        ("WSGIDaemonProcess d\nWSGIDaemonProcess d", ["already defined in"]),
         ("WSGIScriptAlias /a {app}/hello.py proces-group=x", ["did you mean process-group="]),
         ("WSGIScriptAlias /a", ["needs a URL path and a file"]),
         ("WSGIScriptAliasMatch ( {app}/hello.py", ["not a valid regular expression"]),

@@ -1,0 +1,13 @@
+/* pythons.h - what can be told of a Python installation by the names of its files. Nothing of it is run: root asks. */
+#ifndef WSGI_PYTHONS_H
+#define WSGI_PYTHONS_H
+
+#include <apr_pools.h>
+
+/* "3.12", "3.13t", or NULL: not known. root: the chroot it lies in, or "". */
+const char *wsgi_python_version(apr_pool_t *p, const char *root, const char *home);
+
+/* May this Python have the package with a runtime for its version? Only 0 is certain. */
+int wsgi_python_may_have_runtime(apr_pool_t *p, const char *root, const char *home, const char *version);
+
+#endif
