@@ -369,12 +369,13 @@ static const char *set_switch_interval(cmd_parms *cmd, void *unused, const char 
     return error;
 }
 
-static const char *read_section(cmd_parms *cmd, void *dir, const char *args)
+static const char *read_section(cmd_parms *cmd, void *unused, const char *args)
 {
     const char *end = strrchr(args, '>'), *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
     wsgi_interpreter_options *o;
     named_value selectors[3] = {{"process-group", NULL}, {"application-group", NULL}, {NULL, NULL}};
 
+    (void)unused;
     if (error)
         return error;
     if (!end || section)
@@ -390,7 +391,7 @@ static const char *read_section(cmd_parms *cmd, void *dir, const char *args)
         return error;
     wsgi_check_note(cmd, o->process_group, NULL, 0);
     section = o;
-    error = ap_walk_config(cmd->directive->first_child, cmd, dir);
+    error = ap_walk_config(cmd->directive->first_child, cmd, cmd->context);
     section = NULL;
     return error;
 }
