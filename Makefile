@@ -73,6 +73,7 @@ lint: $(STATE)/lint-ready $(STATE)/installed ## ruff, mypy, -Werror build (by in
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/mypy --cache-dir=$(STATE)/mypy
 	$(BIN)/python docs/reference.py --check
+	$(BIN)/python docs/command.py --check
 	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability --suppress=unknownMacro \
 	  --suppress=missingIncludeSystem --suppress=missingReturn -Isrc -DAPLOG_USE_MODULE\(x\)= apache src/runtime src/wire
 	@! grep -nE 'Python\.h' apache/*.[ch] || { echo 'a Python header in apache/' >&2; exit 1; }

@@ -1,44 +1,88 @@
-"""The command, as a user types it."""
+"""The command, as a user types it: targets, signals, errors."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import requests
-from harness import APPS, free_port, wait_until
-
-COMMAND = str(Path(sys.executable).with_name("httpd-wsgi"))
+from harness import wait_until
+from served import HELLO, run, serving
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=30)
+@pytest.fixture
+def site() -> Iterator[Path]:
+    """A directory that everybody can enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="httpd-wsgi-site-") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        (path / "hello.py").write_text(HELLO)
+        yield path
 
 
-@pytest.mark.parametrize("target", ["hello.py", "hello:instance"])
+@pytest.mark.parametrize("target", ["hello.py", "hello:application", "hello:create_app()", "hello"])
+def test_a_target_is_served(site: Path, target: str) -> None:
+    with serving(site, target) as served:
+        assert served.get("/a/b").text == f"|/a/b||{site}"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serve_serves_and_stops_cleanly(tmp_path: Path, target: str, number: int) -> None:
-    (tmp_path / "hello.py").write_text((APPS / "hello.py").read_text())
-    port = free_port()
-    process = subprocess.Popen([COMMAND, "serve", target, "--port", str(port)], cwd=tmp_path)
+def test_asked_to_stop_it_ends_with_success(site: Path, number: int) -> None:
+    with serving(site, "hello.py") as served:
+        assert served.get().status_code == 200
+        assert served.stop(number) == 0
 
-    def answers() -> bool:
-        assert process.poll() is None
-        try:
-            return requests.get(f"http://127.0.0.1:{port}/x", timeout=5).status_code == 200
-        except requests.ConnectionError:
-            return False
 
-    try:
-        wait_until(answers, "the server answers")
-        expected = "object" if ":" in target else "Hello World!"
-        assert requests.get(f"http://127.0.0.1:{port}/", timeout=5).text == expected
-    finally:
-        process.send_signal(number)
-        assert process.wait(20) == 0
+def test_files_that_the_apache_user_cannot_reach_are_served_from_a_copy(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    (tmp_path / "hello.py").write_text(HELLO)
+    with serving(tmp_path, "hello.py") as served:
+        assert served.get("/x").text.startswith("|/x|")
+
+
+def test_hangup_reads_everything_again(site: Path) -> None:
+    with serving(site, "hello.py", "--log-level", "notice") as served:
+        assert "changed" not in served.get("/").text
+        (site / "hello.py").write_text(HELLO.replace("{os.getcwd()}", "changed"))
+        served.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "graceful restart" in served.stderr(), "httpd restarts")
+        wait_until(lambda: served.get("/").text.endswith("changed"), "the new code answers")
+
+
+def test_httpd_ends_with_the_command(site: Path) -> None:
+    with serving(site, "hello.py") as served:
+        served.process.kill()
+        served.process.wait(20)  # finish() then fails when a process is left
+
+
+@pytest.mark.parametrize("wrong", ["raise RuntimeError('boom')", "boom boom"])
+def test_an_application_that_cannot_be_loaded_ends_it_with_a_code_of_its_own(site: Path, wrong: str) -> None:
+    (site / "broken.py").write_text(wrong)
+    done = run("serve", "--port", "0", "broken.py", cwd=site)
+    assert done.returncode == 3 and "boom" in done.stderr
+    assert "broken.py could not be loaded" in done.stderr.splitlines()[-1]
+
+
+def test_nothing_is_left_behind_in_the_temporary_directory(site: Path) -> None:
+    temporary = site / "tmp"
+    temporary.mkdir(mode=0o711)
+    with serving(site, "hello.py", TMPDIR=str(temporary)) as served:
+        [root] = temporary.iterdir()
+        assert (root / "httpd.conf").stat().st_mode & 0o777 == 0o600 and root.stat().st_mode & 0o066 == 0
+        assert served.get("/").status_code == 200
+    assert list(temporary.iterdir()) == []
+
+
+def test_in_a_pipe_it_says_two_things_at_most(site: Path) -> None:
+    with serving(site, "hello.py") as served:
+        served.get()
+        served.stop()
+        assert [line for line in served.stderr().splitlines() if "httpd-wsgi:" in line][1:] == [] and "\r" not in served.stderr()
+        assert "WSGI07" not in served.stderr() and served.stdout() == ""
 
 
 def test_module_config_prints_lines_to_paste() -> None:
@@ -49,12 +93,43 @@ def test_module_config_prints_lines_to_paste() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["serve", "/nowhere/app.py"], 3, "no such file"),
-        (["serve", "--port", "0", "x.py"], 2, "--port 0"),
-        (["serve"], 2, "TARGET"),
-        (["serve", "--python-home", "/nowhere", "x.py"], 2, "bin/python"),
+        (["serve", "/nowhere/app.py"], 3, "/nowhere/app.py: no such file"),
+        (["serve", "app.pyy"], 3, "app.pyy: no such file"),
+        (["serve", "--port", "65536", "x:y"], 2, "--port 65536: expected a number from 0 to 65535"),
+        (["serve", "-b", "1.2.3.4:http", "x:y"], 2, "--bind 1.2.3.4:http: expected ADDRESS:PORT"),
+        (["serve", "-b", "unix:/x", "x:y"], 2, "cannot listen on a Unix socket"),
+        (["serve", "-b", ":1", "--port", "2", "x:y"], 2, "expected no --host and no --port"),
+        (["serve", "-b", "203.0.113.9:8000", "x:y"], 4, "cannot be listened on"),
+        (["serve", "-w", "0", "x:y"], 2, "--processes 0: expected a number from 1 to 10000"),
+        (["serve", "--request-timeout", "soon", "x:y"], 2, "--request-timeout soon: expected a number of seconds"),
+        (["serve", "--thread", "3", "x:y"], 2, "--thread: no such option, did you mean --threads?"),
+        (["serve"], 2, "expected a TARGET"),
+        (["serve", "--python-home", "/nowhere", "x:y"], 2, "bin/python"),
+        (["serve", "--https-port", "8443", "x:y"], 2, "--https-port: needs --https-certificate"),
+        (["serve", "--https-certificate", "/nowhere.pem", "x:y"], 8, "--https-certificate /nowhere.pem: cannot be read"),
+        (["serve", "--https-certificate", "/etc/passwd", "x:y"], 8, "expected a file in PEM format"),
+        (["serve", "--debug", "--host", "0.0.0.0", "x:y"], 2, "expected an address of this machine alone"),
+        (["serve", "--log-level", "loud", "x:y"], 2, "--log-level loud: expected one of"),
+        (["serve", "--httpd", "/nowhere/httpd", "x:y"], 5, "--httpd /nowhere/httpd"),
+        (["serve", "--modules-directory", "/nowhere", "x:y"], 5, "was not found in /nowhere"),
+        (["serve", "--user", "root", "x:y"], 2, "must not run as root"),
+        (["serve", "--env", "A B=1", "x:y"], 2, "not the name of a variable"),
+        (["serve", "--server-root", "/tmp", "x:y", "--port", "0"], 2, "others may write to it"),
+        (["sevre"], 2, "sevre"),
+        ([], 2, "COMMAND"),
     ],
 )
 def test_errors_are_one_line_with_their_own_code(arguments: list[str], code: int, said: str) -> None:
     done = run(*arguments)
-    assert done.returncode == code and said in done.stderr and done.stderr.count("\n") == 1
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1) and said in done.stderr, done.stderr
+
+
+def test_a_bug_shows_a_file_and_no_traceback(site: Path) -> None:
+    script = "from httpd_wsgi import cli; from httpd_wsgi.command import serve; serve.run = None; raise SystemExit(cli.main())"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "serve", "--port", "0", "hello.py"], cwd=site, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 70 and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+    log = Path(done.stderr.split(" file ")[1].split()[0])
+    assert "Traceback" in log.read_text()
+    log.unlink()

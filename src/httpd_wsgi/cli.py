@@ -1,66 +1,85 @@
-"""The command `httpd-wsgi`. Errors are one line; exit codes are those of serve.py."""
+"""The command `httpd-wsgi`. Errors are one line; exit codes are those of command/errors.py."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
 
 import httpd_wsgi
-from httpd_wsgi import serve
-from httpd_wsgi.serve import ServerSettings, SettingsError
-
-
-def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="httpd-wsgi", description="Serve Python WSGI applications from Apache httpd.")
-    top.add_argument("--version", action="version", version=f"httpd-wsgi {httpd_wsgi.__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    run = commands.add_parser("serve", help="serve one application in the foreground with a private httpd")
-    run.add_argument("target", nargs="?", metavar="TARGET", help="script file, or module:callable")
-    run.add_argument("--demo", action="store_true", help="serve the bundled demonstration instead of a TARGET")
-    run.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    run.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
-    run.add_argument("--processes", type=int, default=1, help="worker processes (default: %(default)s)")
-    run.add_argument("--threads", type=int, default=15, help="request threads per process (default: %(default)s)")
-    run.add_argument(
-        "--python-home", default=sys.prefix, metavar="DIR", help="prefix of the Python to use (default: this one, %(default)s)"
-    )
-
-    commands.add_parser("module-config", help="print the lines to paste into httpd.conf")
-    return top
+from httpd_wsgi.command import machine, options, serve
+from httpd_wsgi.command.errors import EXIT_BUG, CommandError
+from httpd_wsgi.command.target import DEMO
 
 
 def module_config() -> str:
-    lines = [f'LoadModule wsgi_module "{serve.find_wsgi_module()}"', f'WSGIPythonHome "{sys.prefix}"']
-    return "\n".join(lines) + "\n"
+    return f'LoadModule wsgi_module "{machine.find_wsgi_module()}"\nWSGIPythonHome "{sys.prefix}"\n'
 
 
 def target_of(arguments: argparse.Namespace) -> str:
     if arguments.demo:
-        return str(Path(__file__).with_name("demo") / "app.py")
-    if not arguments.target:
-        raise SettingsError("serve: expected a TARGET: a script file or module:callable (or --demo)")
-    return str(arguments.target)
+        return str(DEMO)
+    return str(arguments.target or "")
+
+
+def run_serve(arguments: argparse.Namespace) -> int:
+    settings = options.settings_from(arguments, target_of(arguments))
+    if arguments.print_config:
+        return serve.print_config(settings)
+    return serve.run(settings, arguments.quiet)
+
+
+def run_module_config(arguments: argparse.Namespace) -> int:
+    sys.stdout.write(module_config())
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    top = options.Parser(prog="httpd-wsgi", description="Serve Python WSGI applications from Apache httpd.")
+    top.add_argument("--version", action="version", version=f"httpd-wsgi {httpd_wsgi.__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=options.Parser)
+
+    run = commands.add_parser("serve", help="serve one application in the foreground with a private httpd")
+    run.add_argument("target", nargs="?", metavar="TARGET", help="script file, module:callable or module:factory()")
+    options.add_options(run, "serve")
+    run.set_defaults(run=run_serve, parser=run)
+
+    config = commands.add_parser("module-config", help="print the lines to paste into httpd.conf")
+    config.set_defaults(run=run_module_config, parser=config)
+    return top
+
+
+def report_bug() -> None:
+    """No traceback ever reaches the user; it goes to a file that can be sent to those who can read it."""
+    with tempfile.NamedTemporaryFile("w", prefix="httpd-wsgi-bug-", suffix=".log", delete=False) as file:
+        file.write(f"httpd-wsgi {httpd_wsgi.__version__}, Python {sys.version}\n{sys.argv!r}\n\n{traceback.format_exc()}")
+    print(f"httpd-wsgi: this is a bug of httpd-wsgi; please report it with the file {file.name}", file=sys.stderr)
+
+
+def guarded(work: Callable[[], int]) -> int:
+    try:
+        return work()
+    except CommandError as exc:
+        print(f"httpd-wsgi: {exc}", file=sys.stderr)
+        return exc.code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # `httpd-wsgi … | head`: nothing more to say
+        return 0
+    except KeyboardInterrupt:
+        return 128 + 2
+    except Exception:
+        report_bug()
+        return EXIT_BUG
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = parser().parse_args(argv)
-    try:
-        if arguments.command == "module-config":
-            sys.stdout.write(module_config())
-            return 0
-        return serve.run(
-            ServerSettings(
-                target=target_of(arguments),
-                host=arguments.host,
-                port=arguments.port,
-                processes=arguments.processes,
-                threads=arguments.threads,
-                python_home=arguments.python_home,
-            )
-        )
-    except SettingsError as exc:
-        print(f"httpd-wsgi: {exc}", file=sys.stderr)
-        return exc.code
+    def work() -> int:
+        arguments, extras = parser().parse_known_args(argv)
+        if extras:
+            arguments.parser.refuse(extras)
+        return int(arguments.run(arguments))
+
+    return guarded(work)

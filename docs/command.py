@@ -1,0 +1,57 @@
+"""Writes the tables of docs/command.md from the options and exit codes in src/httpd_wsgi/command.
+
+    docs/command.py          writes them
+    docs/command.py --check  fails when docs/command.md is not what would be written
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+TARGET = Path(__file__).resolve().parent / "command.md"
+sys.path.insert(0, str(TARGET.parent.parent / "src"))
+
+from httpd_wsgi.command import errors, options  # noqa: E402
+
+
+def option_tables() -> str:
+    lines = []
+    for title, section in options.SECTIONS:
+        lines += [f"### {title}", "", "| option | value | for |", "|---|---|---|"]
+        for option in section:
+            names = ", ".join(f"`{name}`" for name in option.names.split())
+            value = option.metavar or ("" if option.kind is options.Kind.FLAG else option.kind.name)
+            help_text = re.sub(r" \(default: /[^)]*\)", " (default: the command's own)", option.help)
+            only = f" ({option.command} only)" if option.command else ""
+            lines.append(f"| {names} | {f'`{value}`' if value else ''} | {help_text}{only} |")
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def exit_codes() -> str:
+    return "\n".join(["| code | meaning |", "|---|---|", *(f"| {code} | {meaning} |" for code, meaning in errors.MEANINGS)])
+
+
+def rendered(text: str) -> str:
+    for name, table in (("options", option_tables()), ("exit codes", exit_codes())):
+        begin, end = f"<!-- {name}: written by docs/command.py -->", f"<!-- end of {name} -->"
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n\n{table}\n\n{end}{rest.split(end)[1]}"
+    return text
+
+
+def main() -> int:
+    text = TARGET.read_text()
+    if "--check" not in sys.argv:
+        TARGET.write_text(rendered(text))
+        return 0
+    if rendered(text) != text:
+        print("docs/command.md is not what src/httpd_wsgi/command says; run docs/command.py", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

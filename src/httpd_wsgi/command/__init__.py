@@ -1,0 +1,1 @@
+"""The command `httpd-wsgi`: everything that runs before, beside and around Apache, nothing that serves requests."""

@@ -1,0 +1,36 @@
+"""Exit codes, and the error that the command reports in one line."""
+
+from __future__ import annotations
+
+EXIT_FINDINGS = 1  # check: something must be mended; explain: the URL leads to no application
+EXIT_USAGE = 2
+EXIT_NO_TARGET = 3
+EXIT_PORT = 4
+EXIT_NO_HTTPD = 5
+EXIT_NO_MODULE = 6
+EXIT_HTTPD_FAILED = 7
+EXIT_CERTIFICATE = 8
+EXIT_CONTROL = 9
+EXIT_BUG = 70  # EX_SOFTWARE of sysexits.h
+
+MEANINGS = (
+    (0, "done; `serve`: it was asked to stop; `check`: nothing to mend"),
+    (EXIT_FINDINGS, "`check`: something must be mended; `explain`: the URL leads to no application"),
+    (EXIT_USAGE, "an option or its value is not valid"),
+    (EXIT_NO_TARGET, "the application was not found or could not be loaded"),
+    (EXIT_PORT, "the port cannot be listened on"),
+    (EXIT_NO_HTTPD, "Apache httpd or one of its modules was not found"),
+    (EXIT_NO_MODULE, "the Apache module of httpd-wsgi was not built"),
+    (EXIT_HTTPD_FAILED, "httpd did not start, or ended by itself; its own message is above"),
+    (EXIT_CERTIFICATE, "a certificate or key cannot be read"),
+    (EXIT_CONTROL, "the daemon group does not answer, or refused"),
+    (EXIT_BUG, "a bug of httpd-wsgi; the message names the file with the traceback"),
+)
+
+
+class CommandError(Exception):
+    """One sentence for the user: what, the value given, what is valid. `code` is the exit status."""
+
+    def __init__(self, message: str, code: int = EXIT_USAGE) -> None:
+        super().__init__(message)
+        self.code = code

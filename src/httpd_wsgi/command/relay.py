@@ -1,0 +1,79 @@
+"""What httpd and its workers write to a terminal or pipe passes through here: read for news of the start, filtered, made JSON."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import IO
+
+from httpd_wsgi.command import jsonlog
+from httpd_wsgi.command.settings import LOG_LEVELS
+
+READY = "WSGI0705"  # a worker has loaded its applications and serves
+NOT_LOADED = ("WSGI0415", "WSGI0403")
+RECORD = re.compile(r"\[[^\]]+\] \[wsgi:(\w+)\] ")
+
+
+@dataclass(slots=True)
+class News:
+    """What is known of the start. Written by relay threads, read by the main thread; `changed` is set after every change."""
+
+    ready: bool = False
+    failed: bool = False
+    changed: threading.Event = field(default_factory=threading.Event)
+
+    def learn(self, line: str) -> None:
+        if READY in line:
+            self.ready = True
+            self.changed.set()
+        elif any(code in line for code in NOT_LOADED):
+            self.failed = True
+
+
+def is_wanted(line: str, threshold: int) -> bool:
+    """httpd is asked for records of the module at level info whatever the user asked for."""
+    match = RECORD.match(line)
+    if match is None:
+        parts = line.split("\t", 3)
+        level = parts[2] if len(parts) == 4 and parts[1] == "wsgi" else ""
+    else:
+        level = match[1]
+    return level not in LOG_LEVELS or LOG_LEVELS.index(level) <= threshold
+
+
+class Relay(threading.Thread):
+    """Copies one pipe, line by line, until its end."""
+
+    def __init__(self, source: IO[bytes], target: int, stream: str, transform: Callable[[str], str | None]) -> None:
+        super().__init__(name=f"relay-{stream}", daemon=True)
+        self.source = source
+        self.target = target
+        self.transform = transform
+
+    def run(self) -> None:
+        for raw in self.source:
+            out = self.transform(raw.decode("utf-8", "surrogateescape").rstrip("\n"))
+            if out is not None:
+                try:
+                    os.write(self.target, out.encode("utf-8", "surrogateescape") + b"\n")
+                except OSError:
+                    pass  # the terminal is gone; httpd must not be kept from writing
+
+
+def error_transform(news: News, log_level: str, is_json: bool) -> Callable[[str], str | None]:
+    threshold = LOG_LEVELS.index("notice" if log_level == "warn" else log_level)
+
+    def transform(line: str) -> str | None:
+        news.learn(line)
+        if not is_wanted(line, threshold):
+            return None
+        return jsonlog.convert("error", line) if is_json else line
+
+    return transform
+
+
+def access_transform(is_json: bool) -> Callable[[str], str | None]:
+    return (lambda line: jsonlog.convert("access", line)) if is_json else (lambda line: line)

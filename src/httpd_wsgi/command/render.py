@@ -1,0 +1,384 @@
+"""httpd.conf for one server. Pure: settings and layout in, text out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from httpd_wsgi.command import words
+from httpd_wsgi.command.settings import Bind, ServerSettings
+from httpd_wsgi.command.target import Target
+
+COMPRESSED = (
+    "text/html text/plain text/css text/xml text/javascript application/javascript application/json application/xml image/svg+xml"
+)
+# Fields end with a tab, which httpd escapes inside of them; jsonlog.py makes objects of them.
+JSON_ACCESS = "\t".join(
+    (
+        "%{%Y-%m-%dT%H:%M:%S}t.%{usec_frac}t%{%z}t",
+        "%a",
+        "%u",
+        "%V",
+        "%m",
+        "%U%q",
+        "%H",
+        "%>s",
+        "%B",
+        "%D",
+        "%{Referer}i",
+        "%{User-Agent}i",
+    )
+)
+JSON_ERROR = "\t".join(("%-{cu}t", "%-m", "%-l", "%-P", "%-T", "%-a", "%-L", "%-V", "%-E", "%M"))
+COMMON = '%h %l %u %t "%r" %>s %b'
+COMBINED = COMMON + ' "%{Referer}i" "%{User-Agent}i"'
+
+
+STOP_LIMIT = 30  # seconds that requests get to finish after SIGTERM
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things are on this machine and in the server root."""
+
+    root: Path
+    target: Target
+    modules: tuple[tuple[str, Path], ...]  # name without mod_, file
+    wsgi_module: Path
+    user: str  # of httpd, "" when it stays who it is
+    gid: int
+    mime_types: str = "/dev/null"
+    is_service: bool = False  # made by `setup`: there is no command beside it
+
+
+def wanted_modules(settings: ServerSettings) -> tuple[str, ...]:
+    names = ["mpm_" + settings.mpm, "authz_core", "unixd", "alias"]
+    has_files = bool(settings.document_root or settings.url_aliases)
+    features = {
+        "log_config": bool(settings.access_log),
+        "mime": has_files,
+        "dir": has_files,
+        "autoindex": settings.directory_listing,
+        "rewrite": bool(settings.document_root or settings.https_only or settings.server_name),
+        "headers": bool(settings.hsts),
+        "filter": settings.compress,
+        "deflate": settings.compress,
+        "socache_shmcb": bool(settings.https_certificate),
+        "ssl": bool(settings.https_certificate),
+        "http2": settings.http2,
+        "reqtimeout": bool(settings.header_timeout or settings.body_timeout),
+        "env": bool(settings.request_env or settings.pass_env),
+    }
+    return (*names, *(name for name, wanted in features.items() if wanted))
+
+
+def render_conf(settings: ServerSettings, layout: Layout) -> str:
+    parts = (
+        head(settings, layout),
+        logs(settings, layout),
+        modules(layout),
+        access_log(settings, layout),
+        capacity(settings),
+        listeners(settings),
+        files(settings, layout),
+        application(settings, layout),
+        services(settings, layout),
+        requests(settings),
+        (f"Include {words.conf(path)}" for path in settings.include_files),
+        https_host(settings),
+    )
+    return "".join("\n".join(lines) + "\n\n" for part in parts if (lines := list(part)))
+
+
+def head(settings: ServerSettings, layout: Layout) -> Iterator[str]:
+    yield f'Define {words.DOLLAR} "$"'
+    yield f"ServerRoot {words.conf(layout.root)}"
+    yield f"DefaultRuntimeDir {words.conf(layout.root)}"
+    yield f"PidFile {words.conf(settings.pid_file or layout.root / 'httpd.pid')}"
+    yield f"ServerName {settings.server_name or 'localhost'}"
+    yield "ServerTokens ProductOnly"
+
+
+def modules(layout: Layout) -> Iterator[str]:
+    for name, path in layout.modules:
+        yield f"LoadModule {name}_module {words.conf(path)}"
+    yield f"LoadModule wsgi_module {words.conf(layout.wsgi_module)}"
+    if layout.user:
+        yield f"User {words.conf(layout.user)}"
+        yield f"Group {words.conf(f'#{layout.gid}')}"
+
+
+# ---- logs ----
+
+
+def json_logger(stream: str, path: str) -> str:
+    """A program for a piped log that makes objects of lines; path "" is its own standard error."""
+    program = [sys.executable, "-m", "httpd_wsgi.command.jsonlog", stream, *([path] if path else [])]
+    return words.conf("|" + " ".join(f'"{word}"' if " " in word else word for word in program))
+
+
+def logs(settings: ServerSettings, layout: Layout) -> Iterator[str]:
+    is_json = settings.log_format == "json"
+    yield "LogLevel " + settings.log_level + log_level_of_module(settings, layout)
+    if is_json:
+        yield f"ErrorLogFormat {words.conf(JSON_ERROR)}"
+    to_terminal = settings.error_log == "-"
+    if is_json and (layout.is_service or not to_terminal):
+        yield "ErrorLog " + json_logger("error", "" if to_terminal else settings.error_log)
+    elif to_terminal and layout.is_service:
+        yield 'ErrorLog "|$exec cat >&2"'  # /dev/stderr cannot be opened when it is the journal's socket
+    else:
+        yield "ErrorLog " + ("/dev/stderr" if to_terminal else words.conf(settings.error_log))
+
+
+def log_level_of_module(settings: ServerSettings, layout: Layout) -> str:
+    """The command learns from records at level info that the application is loaded, and drops what was not asked for."""
+    if settings.log_level in ("error", "warn", "notice") and not layout.is_service and settings.error_log == "-":
+        return " wsgi:info"
+    return " wsgi:notice" if settings.log_level == "warn" else ""
+
+
+def access_log(settings: ServerSettings, layout: Layout) -> Iterator[str]:
+    if not settings.access_log:
+        return
+    to_terminal = settings.access_log == "-"
+    if settings.log_format == "json":
+        is_relayed = to_terminal and not layout.is_service
+        where = "/dev/stdout" if is_relayed else json_logger("access", "" if to_terminal else settings.access_log)
+        yield f"CustomLog {where} {words.conf(JSON_ACCESS)}"
+        return
+    known = {"combined": COMBINED, "common": COMMON}
+    where = ('"|$exec cat"' if layout.is_service else "/dev/stdout") if to_terminal else words.conf(settings.access_log)
+    yield f"CustomLog {where} {words.conf(known.get(settings.access_log_format, settings.access_log_format))}"
+
+
+# ---- addresses ----
+
+
+def capacity(settings: ServerSettings) -> Iterator[str]:
+    if settings.mpm != "prefork":
+        yield "StartServers 1"
+    if settings.max_clients and settings.mpm == "prefork":
+        yield f"ServerLimit {settings.max_clients}"
+        yield f"MaxRequestWorkers {settings.max_clients}"
+    elif settings.max_clients:
+        threads = min(25, settings.max_clients)
+        children = -(-settings.max_clients // threads)
+        yield f"ThreadsPerChild {threads}"
+        yield f"ServerLimit {children}"
+        yield f"MaxRequestWorkers {children * threads}"
+    if settings.backlog:
+        yield f"ListenBacklog {settings.backlog}"
+
+
+def listeners(settings: ServerSettings) -> Iterator[str]:
+    scheme = " https" if settings.is_https_only_binds else ""
+    for bind in settings.binds:
+        yield f"Listen {bind}{scheme}"
+    if settings.https_port is not None:
+        for host in dict.fromkeys(bind.host for bind in settings.binds):
+            yield f"Listen {Bind(host, settings.https_port)} https"
+    if settings.https_certificate:
+        yield "SSLSessionCache shmcb:ssl_cache(512000)"
+    if settings.is_https_only_binds:
+        yield from https(settings)
+    if settings.http2:
+        yield "Protocols h2 h2c http/1.1"
+
+
+def https(settings: ServerSettings) -> Iterator[str]:
+    yield "SSLEngine On"
+    yield "SSLProtocol all -SSLv3 -TLSv1 -TLSv1.1"
+    yield f"SSLCertificateFile {words.conf(settings.https_certificate)}"
+    if settings.https_key:
+        yield f"SSLCertificateKeyFile {words.conf(settings.https_key)}"
+    if settings.https_chain:
+        yield f"SSLCertificateChainFile {words.conf(settings.https_chain)}"
+    if settings.https_client_ca:
+        yield f"SSLCACertificateFile {words.conf(settings.https_client_ca)}"
+        yield "SSLVerifyClient require"
+    if settings.https_environment:
+        yield "SSLOptions +StdEnvVars"
+    if settings.hsts:
+        yield f"Header always set Strict-Transport-Security {words.conf(settings.hsts)}"
+
+
+def https_host(settings: ServerSettings) -> Iterator[str]:
+    """What the main server says holds in it, too, but for rewriting."""
+    if settings.https_port is None:
+        return
+    yield f"<VirtualHost *:{settings.https_port}>"
+    for line in (*https(settings), *rewriting(settings, is_https=True)):
+        yield "    " + line
+    yield "</VirtualHost>"
+
+
+# ---- files ----
+
+
+def granted(path: str | os.PathLike[str], *inside: str) -> Iterator[str]:
+    yield f"<Directory {words.directory(path)}>"
+    for line in (*inside, "Require all granted"):
+        yield "    " + line
+    yield "</Directory>"
+
+
+def published(path: str | os.PathLike[str], *inside: str) -> Iterator[str]:
+    """Files that clients may have, but for .git, .env, .htpasswd and their kind."""
+    yield from granted(path, *inside, '<FilesMatch "^\\.">', "    Require all denied", "</FilesMatch>")
+    hidden = "^" + words.pattern(os.fspath(path).rstrip("/")) + r"/(.*/)?\.(?!well-known(/|$))"
+    yield f"<DirectoryMatch {words.conf(hidden)}>"
+    yield "    Require all denied"
+    yield "</DirectoryMatch>"
+
+
+def files(settings: ServerSettings, layout: Layout) -> Iterator[str]:
+    root = settings.document_root or layout.root / "htdocs"
+    overrides = [f"AllowOverride {' '.join(settings.allow_override)}"] if settings.allow_override else []
+    listing = ["Options +Indexes"] if settings.directory_listing else []
+    yield f"DocumentRoot {words.conf(root)}"
+    yield "<Directory />"
+    yield "    Require all denied"
+    yield "</Directory>"
+    yield from published(root, *overrides, *listing)
+    if settings.document_root or settings.url_aliases:
+        yield f"TypesConfig {words.conf(layout.mime_types)}"
+        yield f"DirectoryIndex {settings.directory_index or 'disabled'}"
+    # The longest first: httpd takes the first that fits.
+    for url, path in sorted(settings.url_aliases, reverse=True):
+        is_directory = url.endswith("/") or os.path.isdir(path)
+        yield f"Alias {words.conf(url)} {words.conf(path.rstrip('/') + '/' if url.endswith('/') else path)}"
+        yield from published(path if is_directory else os.path.dirname(path), *overrides, *listing)
+    yield from rewriting(settings, is_https=settings.is_https_only_binds)
+    yield from (f"ErrorDocument {code} {words.conf(url)}" for code, url in settings.error_documents)
+
+
+def rewriting(settings: ServerSettings, is_https: bool) -> Iterator[str]:
+    rules = list(rewrite_rules(settings, is_https))
+    if rules:
+        yield "RewriteEngine On"
+        yield from rules
+
+
+def rewrite_rules(settings: ServerSettings, is_https: bool) -> Iterator[str]:
+    if settings.server_name:
+        if settings.server_name.startswith("www."):
+            short = words.pattern(settings.server_name[4:])
+            yield f"RewriteCond %{{HTTP_HOST}} {words.rewrite(f'^{short}(:[0-9]+)?$')} [NC]"
+            port = f":{settings.binds[0].port}" if settings.binds[0].port not in (80, 443) else ""
+            yield f"RewriteRule ^ {'https' if is_https else 'http'}://{settings.server_name}{port}%{{REQUEST_URI}} [R=308,L]"
+        names = [settings.server_name, *settings.server_aliases]
+        local = ["localhost", "127.0.0.1", "[::1]"] if settings.allow_localhost else []
+        hosts = "|".join(words.pattern(name).replace("\\*", "[^:]*") for name in (*names, *local))
+        yield f"RewriteCond %{{HTTP_HOST}} {words.rewrite(f'!^({hosts})(:[0-9]+)?$')} [NC]"
+        yield "RewriteRule ^ - [F]"
+    if settings.https_only and not is_https:
+        port = "" if settings.https_port == 443 else f":{settings.https_port}"
+        yield f"RewriteRule ^ https://%{{SERVER_NAME}}{port}%{{REQUEST_URI}} [R=308,L]"
+    if not settings.document_root:
+        return
+    kinds = ["-f"]
+    if settings.directory_listing:
+        kinds.append("-d")
+    for kind in kinds:
+        yield "RewriteCond %{REQUEST_URI} !/$" if kind == "-f" else "RewriteCond %{REQUEST_URI} /$"
+        yield f"RewriteCond %{{DOCUMENT_ROOT}}%{{REQUEST_URI}} {kind}"
+        yield "RewriteRule ^ %{DOCUMENT_ROOT}%{REQUEST_URI} [END]"
+    if settings.directory_index:
+        yield "RewriteCond %{REQUEST_URI} /$"
+        yield f"RewriteCond %{{DOCUMENT_ROOT}}%{{REQUEST_URI}}{settings.directory_index} -f"
+        yield f"RewriteRule ^ %{{DOCUMENT_ROOT}}%{{REQUEST_URI}}{settings.directory_index} [END]"
+
+
+# ---- the application ----
+
+
+def daemon(settings: ServerSettings, layout: Layout, name: str) -> Iterator[str]:
+    """The options that all groups share."""
+    yield f"WSGIDaemonProcess {words.conf(name)}"
+    yield words.conf(f"python-home={settings.python_home}")
+    if layout.target.home:
+        yield words.conf(f"home={layout.target.home}")
+    if layout.target.python_path:
+        yield words.conf("python-path=" + ":".join(layout.target.python_path))
+    for variable, value in variables(settings, layout):
+        yield words.conf(f"env={variable}={value}")
+
+
+def variables(settings: ServerSettings, layout: Layout) -> Iterator[tuple[str, str]]:
+    yield from settings.env
+    if settings.reload:
+        yield "HTTPD_WSGI_WATCH", layout.target.home
+    if settings.debug:
+        yield "HTTPD_WSGI_DEBUG_TARGET", layout.target.alias
+        yield "HTTPD_WSGI_DEBUG_CALLABLE", layout.target.callable or "application"
+
+
+def application(settings: ServerSettings, layout: Layout) -> Iterator[str]:
+    yield f"WSGISocketPrefix {words.conf(layout.root / 'wsgi')}"
+    yield "WSGIRestrictEmbedded On"
+    target = layout.target
+    if not target.alias:
+        return
+    options = [f"threads={settings.threads}"]
+    if settings.processes is not None and not settings.debug:
+        options.insert(0, f"processes={settings.processes}")
+    if not any(name == "display-name" for name, _ in settings.daemon_options):
+        options.append("display-name=%{GROUP}")
+    options += [words.conf(f"{name}={value}") for name, value in settings.daemon_options]
+    yield " ".join((*daemon(settings, layout, settings.process_group), *options))
+    where = words.conf(f"process-group={settings.process_group}")
+    group = words.conf(f"application-group={settings.application_group}")
+    alias = "httpd_wsgi.debugger:application" if settings.debug else target.alias
+    named = words.conf(f"callable-object={target.callable}") if target.callable and not settings.debug else ""
+    yield " ".join(filter(None, ("WSGIScriptAlias", words.conf(settings.mount_point), words.conf(alias), where, group, named)))
+    if settings.reload:
+        yield f"WSGIImportScript httpd_wsgi.reloader:watch {where} {group}"
+    if target.alias.startswith("/"):
+        yield from granted(os.path.dirname(target.alias))
+    if not settings.script_reloading:
+        yield "WSGIScriptReloading Off"
+
+
+def services(settings: ServerSettings, layout: Layout) -> Iterator[str]:
+    for name, script in settings.services:
+        yield " ".join((*daemon(settings, layout, f"service:{name}"), "threads=0"))
+        yield f"WSGIImportScript {words.conf(script)} {words.conf(f'process-group=service:{name}')} application-group=%{{GLOBAL}}"
+
+
+def requests(settings: ServerSettings) -> Iterator[str]:
+    yield f"GracefulShutdownTimeout {STOP_LIMIT}"
+    if settings.timeout:
+        yield f"Timeout {settings.timeout}"
+    if settings.keep_alive == "0":
+        yield "KeepAlive Off"
+    elif settings.keep_alive:
+        yield f"KeepAliveTimeout {settings.keep_alive}"
+    if settings.limit_request_body:
+        yield f"LimitRequestBody {settings.limit_request_body}"
+    limits = (
+        [f"header={settings.header_timeout}-{int(settings.header_timeout) * 2},MinRate=500"] if settings.header_timeout else []
+    )
+    limits += [f"body={settings.body_timeout},MinRate=500"] if settings.body_timeout else []
+    if limits:
+        yield "RequestReadTimeout " + " ".join(limits)
+    if settings.compress:
+        yield f"AddOutputFilterByType DEFLATE {COMPRESSED}"
+    if settings.sendfile:
+        yield "EnableSendfile On"
+        yield "WSGIEnableSendfile On"
+    if settings.error_override:
+        yield "WSGIErrorOverride On"
+    if settings.map_head:
+        yield f"WSGIMapHEADToGET {settings.map_head}"
+    if settings.chunked_request is not None:
+        yield f"WSGIChunkedRequest {'On' if settings.chunked_request else 'Off'}"
+    for header in settings.trusted_proxy_headers:
+        yield f"WSGITrustedProxyHeaders {words.conf(header)}"
+    for address in settings.trusted_proxies:
+        yield f"WSGITrustedProxies {words.conf(address)}"
+    yield from (f"SetEnv {name} {words.conf(value)}" for name, value in settings.request_env)
+    yield from (f"PassEnv {name}" for name in settings.pass_env)

@@ -1,0 +1,63 @@
+"""The server root: a directory of our own that holds what is generated."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from httpd_wsgi.command.errors import CommandError
+
+
+def prepare(path: str) -> Path:
+    """The directory of --server-root, made when it is not there. One that others could write to is refused: whoever fills it runs
+    commands as the user who starts the server.
+    """
+    root = Path(path)
+    try:
+        root.mkdir(mode=0o755, exist_ok=True)
+        info = root.lstat()
+    except OSError as exc:
+        raise CommandError(
+            f"--server-root {path}: {exc.strerror}; its parent must exist, and this user must be able to write there"
+        ) from exc
+    if stat.S_ISLNK(info.st_mode) or not stat.S_ISDIR(info.st_mode):
+        raise CommandError(f"--server-root {path}: expected a directory, and no link to one")
+    if info.st_uid != os.geteuid():
+        raise CommandError(
+            f"--server-root {path}: belongs to uid {info.st_uid}; expected a directory of this user's (uid {os.geteuid()})"
+        )
+    if info.st_mode & 0o022:
+        raise CommandError(
+            f"--server-root {path}: others may write to it (mode {stat.S_IMODE(info.st_mode):04o}); run: chmod go-w {path}"
+        )
+    return root
+
+
+@contextlib.contextmanager
+def fresh() -> Iterator[Path]:
+    """A new directory whose name nobody can guess. Apache's user must get through it when root started us, but not list it."""
+    root = Path(tempfile.mkdtemp(prefix="httpd-wsgi-"))
+    try:
+        if os.geteuid() == 0:
+            root.chmod(0o711)
+        yield root
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def write(path: Path, text: str, mode: int) -> None:
+    """Replaces the file in one step; never open to others for a moment longer than its mode says."""
+    temporary = path.with_name(path.name + ".new")
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    with os.fdopen(
+        os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8", errors="surrogateescape"
+    ) as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(text)
+    temporary.replace(path)

@@ -1,0 +1,197 @@
+"""`httpd-wsgi serve`: a private httpd for one application, in the foreground."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from httpd_wsgi.command import machine, relay, root, target
+from httpd_wsgi.command.errors import EXIT_HTTPD_FAILED, EXIT_NO_TARGET
+from httpd_wsgi.command.render import Layout, render_conf, wanted_modules
+from httpd_wsgi.command.settings import Bind, ServerSettings
+from httpd_wsgi.command.target import say
+
+PR_SET_PDEATHSIG = 1
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+RELOAD_SIGNALS = (signal.SIGHUP, signal.SIGUSR1)
+
+
+def with_ports(settings: ServerSettings) -> ServerSettings:
+    """Port 0 becomes one that is free; what cannot be listened on is an error now."""
+    binds = tuple(machine.free_bind(bind) for bind in settings.binds)
+    if settings.https_port is not None:
+        machine.free_bind(Bind(binds[0].host, settings.https_port), is_https=True)
+    return replace(settings, binds=binds)
+
+
+def make_layout(settings: ServerSettings, directory: Path, is_service: bool = False, copy: bool = True) -> Layout:
+    """Looks at the machine. copy: files that httpd's user cannot reach may be copied into the server root."""
+    httpd = machine.find_httpd(settings.httpd)
+    module = machine.find_wsgi_module()
+    who = machine.apache_account(settings.user, settings.group)
+    found = target.resolve(settings)
+    if copy:
+        found = target.for_user(found, directory, who, chosen=bool(settings.user) or is_service, say=say)
+    modules = machine.find_modules(httpd, wanted_modules(settings), settings.modules_directory)
+    user, gid = (who.name, who.gid) if who else ("", 0)
+    return Layout(directory, found, modules, module, user, gid, machine.mime_types(), is_service)
+
+
+def print_config(settings: ServerSettings) -> int:
+    directory = Path(settings.server_root or "/tmp/httpd-wsgi-fresh")
+    sys.stdout.write(render_conf(settings, make_layout(settings, directory, copy=False)))
+    return 0
+
+
+def run(settings: ServerSettings, quiet: bool = False) -> int:
+    settings = with_ports(settings)
+    with contextlib.ExitStack() as stack:
+        directory = root.prepare(settings.server_root) if settings.server_root else stack.enter_context(root.fresh())
+        layout = make_layout(settings, directory)
+        (directory / "htdocs").mkdir(mode=0o755, exist_ok=True)
+        conf = directory / "httpd.conf"
+        root.write(conf, render_conf(settings, layout), 0o600)  # it may hold secrets: --env
+        command = [machine.find_httpd(settings.httpd), "-f", str(conf), "-DFOREGROUND"]
+        return Foreground(settings, command, quiet).run()
+
+
+def urls(settings: ServerSettings) -> list[str]:
+    """What to type into a browser."""
+    found = []
+    for bind in settings.binds:
+        host = settings.server_name or ("localhost" if bind.host in ("", "0.0.0.0", "::") else str(replace(bind, port=0))[:-2])
+        scheme = "https" if settings.is_https_only_binds else "http"
+        port = "" if bind.port == (443 if scheme == "https" else 80) else f":{bind.port}"
+        found.append(f"{scheme}://{host}{port}{settings.mount_point}")
+        if settings.https_port is not None:
+            found.append(f"https://{host}{'' if settings.https_port == 443 else f':{settings.https_port}'}{settings.mount_point}")
+    return found
+
+
+class Foreground:
+    """httpd as a child: signals are passed on, its output is relayed, its end is ours."""
+
+    def __init__(self, settings: ServerSettings, command: Sequence[str], quiet: bool) -> None:
+        self.settings = settings
+        self.command = command
+        self.quiet = quiet
+        self.news = relay.News()
+        self.asked = False
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> int:
+        # In a session of its own: Ctrl-C and the resizing of a terminal (SIGWINCH stops httpd) reach only us.
+        self.process = subprocess.Popen(
+            self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            preexec_fn=end_with_parent(),
+        )  # fmt: skip
+        for number in STOP_SIGNALS:
+            signal.signal(number, self.stop)
+        for number in RELOAD_SIGNALS:
+            signal.signal(number, self.reload)
+        assert self.process.stdout and self.process.stderr
+        is_json = self.settings.log_format == "json"
+        relays = (
+            relay.Relay(self.process.stdout, 1, "access", relay.access_transform(is_json)),
+            relay.Relay(self.process.stderr, 2, "error", relay.error_transform(self.news, self.settings.log_level, is_json)),
+        )
+        for thread in relays:
+            thread.start()
+        failed = self.watch_start()
+        status = self.process.wait()
+        for thread in relays:
+            thread.join(2)
+        if failed:
+            say(f"{target.title(self.settings)} could not be loaded; the reason is above")
+            return EXIT_NO_TARGET
+        return 0 if self.asked else self.report_end(status)
+
+    def report_end(self, status: int) -> int:
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        say(f"httpd {how}; the reason is above, or in the error log")
+        return EXIT_HTTPD_FAILED
+
+    # ---- the start ----
+
+    def watch_start(self) -> bool:
+        """Shows how the start goes; True when the application could not be loaded, and httpd was told to stop for that."""
+        assert self.process
+        name = target.title(self.settings)
+        has_news = self.settings.error_log == "-" and bool(self.settings.target)
+        progress = Progress(f"loading {name}…", enabled=has_news and not self.quiet and sys.stderr.isatty())
+        while not self.is_there(has_news) and self.process.poll() is None and not self.asked:
+            progress.show()
+            self.news.changed.wait(0.1)
+        progress.end()
+        if self.process.poll() is not None or self.asked:
+            return False
+        if self.news.failed and not self.settings.reload:
+            self.process.send_signal(signal.SIGTERM)
+            return True
+        if not self.quiet:
+            after = f" after {progress.seconds():.1f} s" if has_news else ""
+            stop = " (stop with Ctrl-C)" if sys.stderr.isatty() else ""
+            say(f"{name} is served on {' and '.join(urls(self.settings))}{after}{stop}")
+        return False
+
+    def is_there(self, has_news: bool) -> bool:
+        return self.news.ready if has_news else machine.is_listening(self.settings.binds[0])
+
+    # ---- signals ----
+
+    def stop(self, number: int, frame: object) -> None:
+        """The first SIGTERM lets requests finish, within GracefulShutdownTimeout; SIGINT and whatever comes second do not."""
+        is_graceful = number == signal.SIGTERM and not self.asked
+        self.asked = True
+        self.send(signal.SIGWINCH if is_graceful and self.news.ready else signal.SIGTERM)
+
+    def reload(self, number: int, frame: object) -> None:
+        """A graceful restart: configuration, certificates and applications are read again, and no request is lost."""
+        self.send(signal.SIGUSR1)
+
+    def send(self, number: int) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(number)
+
+
+class Progress:
+    """A line that says how long something takes; on terminals only."""
+
+    def __init__(self, text: str, enabled: bool) -> None:
+        self.text = text
+        self.enabled = enabled
+        self.started = time.monotonic()
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def show(self) -> None:
+        if self.enabled:
+            print(f"\r{self.text} {self.seconds():.1f} s", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if self.enabled:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def end_with_parent() -> Callable[[], None] | None:
+    """httpd is told to stop when this process dies without telling it (Linux)."""
+    if not sys.platform.startswith("linux"):
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    parent = os.getpid()
+
+    def set_signal() -> None:
+        prctl(PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return set_signal
