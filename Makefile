@@ -18,6 +18,7 @@ PACKAGES := apache2 apache2-dev python3-dev python3-venv build-essential curl
 TEST_PACKAGES := patchelf openssl litmus
 LINT_PACKAGES := cppcheck
 BENCH_PACKAGES := wrk
+DEB_PACKAGES := debhelper dh-python dpkg-dev lintian pybuild-plugin-pyproject python3-all-dev python3-argparse-manpage python3-setuptools
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
 .PHONY: help serve test check lint asan bench fuzz deb clean install
@@ -109,8 +110,24 @@ fuzz: $(addprefix $(STATE)/fuzz/,$(FUZZ)) ## libFuzzer on frames, blocks and hea
 	  ./$$target -max_total_time=$(FUZZ_SECONDS) -timeout=5 -print_final_stats=1 corpus-$$target $(CURDIR)/tests/fuzz/seeds/$$target \
 	  2>&1 | tail -n 12 && test $${PIPESTATUS[0]} = 0 || exit 1; done
 
-deb: ## Debian packages
-	@echo "deb: not there yet; it comes with packaging" >&2; exit 1
+DEB := $(STATE)/deb
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' src/httpd_wsgi/__init__.py)
+PACKED := $(SOURCES) $(wildcard debian/* debian/*/* docs/*.md) $(shell find conf -type f)
+
+# The Debian packages are built of the sdist, with the distribution's tools alone.
+$(DEB)/built: $(VENV)/ready $(PACKED)
+	$(call need,$(PACKAGES) $(DEB_PACKAGES))
+	@rm -rf $(DEB) && mkdir -p $(DEB)/source $(DEB)/httpd-wsgi-$(VERSION)
+	@cp -r apache src conf docs tests setup.py pyproject.toml MANIFEST.in *.md LICENSE Makefile $(DEB)/source
+	@cd $(DEB)/source && $(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("$(DEB)")' >/dev/null 2>&1
+	@cd $(DEB) && rm -r source && mv *.tar.gz httpd-wsgi_$(VERSION).orig.tar.gz
+	@tar xf $(DEB)/*.orig.tar.gz --strip-components=1 -C $(DEB)/httpd-wsgi-$(VERSION) && cp -r debian $(DEB)/httpd-wsgi-$(VERSION)/
+	cd $(DEB)/httpd-wsgi-$(VERSION) && PATH=/usr/sbin:/usr/bin:/sbin:/bin dpkg-buildpackage -us -uc >$(DEB)/log 2>&1 || { tail -n 40 $(DEB)/log; exit 1; }
+	@rm -rf $(DEB)/httpd-wsgi-$(VERSION)
+	@touch $@
+
+deb: $(DEB)/built ## Debian packages
+	@ls $(DEB)/*.deb
 
 clean: ## remove everything that was built
 	rm -rf $(STATE) build dist src/*.egg-info

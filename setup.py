@@ -63,6 +63,7 @@ class BuildExt(build_ext):
             *("-std=gnu11", "-O2", "-g", "-fPIC", "-shared", "-fvisibility=hidden", "-Wl,-z,nodelete"),
             *WARNINGS,
             *SANITIZE,
+            *(flag for name in ("CPPFLAGS", "CFLAGS", "LDFLAGS") for flag in shlex.split(os.environ.get(name, ""))),
             *query(apxs, "-q", "EXTRA_CPPFLAGS"),
             *query(apr[0], "--cppflags", "--includes"),
             *("-I" + path for path in query(apxs, "-q", "INCLUDEDIR")),
