@@ -298,6 +298,7 @@ static uint32_t flags_of(const builder *b)
     flags |= b->is_https ? WIRE_RQ_HTTPS : 0;
     flags |= threads != 1 ? WIRE_RQ_MULTITHREAD : 0;
     flags |= processes != 1 ? WIRE_RQ_MULTIPROCESS : 0;
+    flags |= b->t->group && threads == 1 && b->t->group->maximum_requests == 1 ? WIRE_RQ_RUN_ONCE : 0;
     flags |= b->t->script_reloading ? WIRE_RQ_RELOADING : 0;
     flags |= !b->t->group && wsgi_dir_of(r)->pass_apache_request == 1 ? WIRE_RQ_APACHE_REQUEST : 0;
     flags |= b->tls ? WIRE_RQ_TLS : 0;

@@ -79,6 +79,18 @@ def test_an_installed_package_mod_wsgi_keeps_its_submodules(httpd: Httpd, mode: 
     assert get(httpd, "/express").text == "the installed one"
 
 
+def test_start_response_is_a_method_beside_write(httpd: Httpd, mode: str) -> None:
+    httpd.start(CONF[mode])
+    response = get(httpd, "/adapter")
+    assert (response.status_code, response.text) == (418, "by the method,by the function")
+
+
+@pytest.mark.parametrize(("options", "once"), [("threads=1 maximum-requests=1", True), ("threads=2 maximum-requests=1", False)])
+def test_run_once_is_true_where_a_process_serves_one_request(httpd: Httpd, options: str, once: bool) -> None:
+    httpd.start(CONF["daemon"].replace("threads=4", options))
+    assert get(httpd, "/once").json() is once
+
+
 def records(server: Httpd) -> list[str]:
     return [line for line in server.log_text().splitlines() if "level " in line or "second line" in line]
 

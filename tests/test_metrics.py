@@ -43,13 +43,13 @@ def kinds(report: dict[str, Any]) -> dict[str, str]:
 def test_request_metrics_have_the_documented_keys_and_add_up(httpd: Httpd, mode: str) -> None:
     httpd.start(conf(mode))
     assert get(httpd, "/before") == [None, None]
-    get(httpd, "/requests")
+    get(httpd, "/settled/requests")
     requests.post(httpd.url("/"), data=b"x" * 5000, timeout=20)
     for status in (301, 404, 418, 503):
         requests.get(httpd.url(f"/?{status}"), timeout=20, allow_redirects=False)
     assert requests.get(httpd.url("/none"), timeout=20).status_code == 500
     httpd.expect("WSGI0401")
-    report = get(httpd, "/requests")
+    report = get(httpd, "/settled/requests")
     counts = ("request_count", *(f"status_{number}xx" for number in range(1, 6)), "gil_wait_count")
     totals = ("input_bytes", "input_reads", "output_bytes", "output_writes", "memory_rss", "memory_max_rss", "pid")
     threads = ("request_threads_maximum", "request_threads_started", "request_threads_active")
@@ -66,7 +66,7 @@ def test_request_metrics_have_the_documented_keys_and_add_up(httpd: Httpd, mode:
         **{f"{name}_time_buckets": "list" for name in PHASES},
     }
     assert kinds(report) == expected
-    # The requests before are six; that of the first /requests ended after its own report.
+    # Six requests, and that of the first report, which ended after it.
     assert report["request_count"] == 7
     assert [report[f"status_{number}xx"] for number in range(1, 6)] == [0, 2, 1, 2, 2]
     assert report["input_bytes"] == 5000 and report["output_writes"] == 6
@@ -78,7 +78,7 @@ def test_request_metrics_have_the_documented_keys_and_add_up(httpd: Httpd, mode:
         assert sum(report[f"{name}_time_buckets"]) == 7 and len(report[f"{name}_time_buckets"]) == 65
         assert report[f"{name}_time_buckets"][bucket(report[f"{name}_time_max_us"])] >= 1
         assert report[f"{name}_time_min_us"] <= report[f"{name}_time"] * 1e6 <= report[f"{name}_time_max_us"] + 1
-    again = get(httpd, "/requests")
+    again = get(httpd, "/settled/requests")
     assert again["request_count"] == 1 and again["start_time"] == report["stop_time"]
 
 
@@ -98,7 +98,7 @@ def test_a_running_request_counts_as_busy(httpd: Httpd, mode: str) -> None:
 def test_process_metrics_grow(httpd: Httpd, mode: str) -> None:
     httpd.start(conf(mode))
     get(httpd, "/")
-    first, second = get(httpd, "/process"), get(httpd, "/process")
+    first, second = get(httpd, "/settled/process"), get(httpd, "/settled/process")
     seconds = ("request_busy_time", "cpu_user_time", "cpu_system_time", "cpu_time", "restart_time", "current_time")
     assert kinds(second) == {
         **dict.fromkeys(("pid", "request_count", "memory_rss", "memory_max_rss", "running_time", "request_threads"), "int"),
@@ -110,8 +110,8 @@ def test_process_metrics_grow(httpd: Httpd, mode: str) -> None:
     assert second["restart_time"] == first["restart_time"] <= first["current_time"] <= second["current_time"]
     assert second["active_requests"] == 1 and second["request_threads"] == len(second["threads"])
     assert sum(item["request_count"] for item in second["threads"]) == second["request_count"]
-    get(httpd, "/requests")
-    assert get(httpd, "/process")["request_count"] == second["request_count"] + 2  # draining the interval changes nothing
+    get(httpd, "/settled/requests")
+    assert get(httpd, "/settled/process")["request_count"] == second["request_count"] + 2  # draining the interval changes nothing
 
 
 def test_nothing_is_recorded_before_somebody_asks(httpd: Httpd, mode: str) -> None:

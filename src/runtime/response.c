@@ -448,6 +448,8 @@ static PyObject *ssl_var_lookup(PyObject *obj, PyObject *arg)
 }
 
 static PyMethodDef adapter_methods[] = {
+    {"start_response", (PyCFunction)(void (*)(void))start_response, METH_FASTCALL, NULL},
+    {"write", adapter_write, METH_O, NULL},
     {"ssl_is_https", ssl_is_https, METH_NOARGS, NULL},
     {"ssl_var_lookup", ssl_var_lookup, METH_O, NULL},
     {NULL, NULL, 0, NULL},

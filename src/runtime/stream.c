@@ -167,6 +167,8 @@ void rt_logf(int level, const char *format, ...)
     va_list args;
     int len;
 
+    if (level > rt_log_level())
+        return;
     va_start(args, format);
     len = vsnprintf(text, sizeof(text), format, args);
     va_end(args);

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 
 import mod_wsgi
 
@@ -14,6 +15,18 @@ hold = threading.Event()
 
 def no_status(environ, start_response):
     raise ValueError("boom before start_response")
+
+
+def settled(measure):
+    """When no other request runs any more: the end of a response reaches its client before the request is over."""
+
+    def wait():
+        deadline = time.monotonic() + 10
+        while mod_wsgi.process_metrics()["active_requests"] > 1 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return measure()
+
+    return wait
 
 
 def from_a_thread():
@@ -34,6 +47,8 @@ def application(environ, start_response):
         "/before": lambda: before_recording,
         "/requests": mod_wsgi.request_metrics,
         "/process": mod_wsgi.process_metrics,
+        "/settled/requests": settled(mod_wsgi.request_metrics),
+        "/settled/process": settled(mod_wsgi.process_metrics),
         "/server": from_a_thread,
         "/release": hold.set,
     }

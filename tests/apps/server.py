@@ -83,6 +83,14 @@ def application(environ, start_response):
         before = len(mod_wsgi.request_data())
         mod_wsgi.request_data()["left"] = "behind"
         answer = json.dumps([same, before, during_import, helper_thread(), positional_only()])
+    elif path == "/adapter":
+        adapter = start_response.__self__
+        write = adapter.start_response("418 Teapot", [])
+        adapter.write(b"by the method,")
+        write(b"by the function")
+        return []
+    elif path == "/once":
+        answer = json.dumps(environ["wsgi.run_once"])
     elif path == "/wrapper":
         answer = json.dumps(environ["wsgi.file_wrapper"] is mod_wsgi.FileWrapper)
     elif path == "/log":
