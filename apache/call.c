@@ -47,7 +47,7 @@ int wsgi_call_run(wsgi_answer *answer, request_rec *r, const wsgi_call *call)
         rc = t.group ? wsgi_client_call(answer, r, &t, block, len) : wsgi_embed_call(answer, r, block, len);
     if (rc != OK)
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "WSGI0231: %s %s (%s) could not be asked, as the record before this one says; %s gets status %d",
+                      "WSGI0231: %s %s (%s) could not be asked, as an earlier record says; %s gets status %d",
                       call->hook->directive, call->hook->script, call->hook->where, r->uri, rc);
     return rc;
 }

@@ -178,6 +178,21 @@ def test_questions_of_many_requests_do_not_mix(site: Site) -> None:
         assert list(pool.map(ask, range(200))) == [f"user{number}" for number in range(200)]
 
 
+def test_scripts_run_in_apache_although_applications_may_not(httpd: Httpd) -> None:
+    put(httpd.root / "docs" / "page.txt", "the page")
+    httpd.start("""WSGIRestrictEmbedded On
+    DocumentRoot {root}/docs
+    <Location />
+        Require all granted
+        WSGIPassApacheRequest On
+        WSGIAccessScript {app}/auth.py
+    </Location>""")
+    assert status(httpd, "/page.txt?environ") == 200
+    assert shown(httpd)["apache.request_rec"] == "PyCapsule"
+    assert status(httpd, "/page.txt?False") == 403
+    httpd.expect("WSGI0232")
+
+
 def test_a_changed_script_is_loaded_again_where_it_is(httpd: Httpd, mode: str) -> None:
     text = "import os\ndef allow_access(environ, host):\n    print('PID', os.getpid())\n    return RESULT\n"
     script = put(httpd.app / "access.py", text.replace("RESULT", "True"))

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import requests
+from authsite import put
 from harness import Httpd
 
 
@@ -34,3 +35,17 @@ def test_every_python_can_be_embedded(environments: dict[str, Path]) -> None:
             server.expect("WSGI0401")
         finally:
             server.finish()
+
+
+def test_every_python_is_asked_about_requests_that_apache_serves(httpd: Httpd, environments: dict[str, Path]) -> None:
+    lines = ["DocumentRoot {root}/docs", "<Directory {root}/docs>", "Require all granted", "</Directory>"]
+    for number, home in enumerate(environments.values()):
+        put(httpd.root / "docs" / str(number) / "page.txt", "the page")
+        lines.append(f"WSGIDaemonProcess g{number} threads=2 python-home={home}")
+        lines.append(f"<Location /{number}>\nWSGIAccessScript {{app}}/auth.py process-group=g{number}\n</Location>")
+    httpd.start("\n".join(lines))
+    for number in range(len(environments)):
+        statuses = [requests.get(httpd.url(f"/{number}/page.txt?{how}"), timeout=20).status_code for how in ("True", "False", "raises")]
+        assert statuses == [200, 403, 403]
+    httpd.expect("WSGI0232")
+    httpd.expect("WSGI0812")
