@@ -217,6 +217,25 @@ def test_a_changed_script_is_loaded_again_where_it_is(httpd: Httpd, mode: str) -
     assert httpd.expect("PID").split("PID")[1].split()[0] == before
 
 
+def test_a_changed_module_is_loaded_again(httpd: Httpd, mode: str) -> None:
+    text = "def allow(environ, host):\n    return RESULT\n"
+    module = put(httpd.root / "library" / "rules.py", text.replace("RESULT", "True"))
+    put(httpd.root / "docs" / "page.txt", "the page")
+    group = "process-group=d" if mode == "daemon" else ""
+    httpd.start(f"""ServerLimit 1
+    WSGIDaemonProcess d threads=2 python-path={{root}}/library
+    WSGIPythonPath {{root}}/library
+    DocumentRoot {{root}}/docs
+    <Location />
+        Require all granted
+        WSGIAccessScript rules:allow {group}
+    </Location>""")
+    assert status(httpd, "/page.txt") == 200
+    change(module, text.replace("RESULT", "False"))
+    assert status(httpd, "/page.txt") == 403
+    httpd.expect("WSGI0232", "rules:allow")
+
+
 def htaccess(httpd: Httpd, lines: str, override: str = "AuthConfig") -> None:
     put(httpd.root / "docs" / "page.txt", "the page")
     put(httpd.root / "docs" / ".htaccess", lines.replace("{app}", str(httpd.app)))
