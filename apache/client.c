@@ -6,6 +6,7 @@
 #include "client.h"
 
 #include "body.h"
+#include "channel.h"
 #include "log.h"
 #include "respond.h"
 #include "scoreboard.h"
@@ -22,7 +23,6 @@
 #include <http_request.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 APLOG_USE_MODULE(wsgi);
@@ -31,7 +31,6 @@ APLOG_USE_MODULE(wsgi);
 #define CALL_ROOM (4u << 10) /* grows when a frame is larger */
 #define PART     (32u << 10) /* what a client that lags behind is given at a time: little enough to fit into its socket's buffer */
 #define FILE_PATIENCE_MS 50  /* so long close() of the application's file may take */
-#define MAX_FDS  4
 
 /* What an exchange with a worker came to; other values are what the handler returns. */
 #define NOT_YET (-100) /* go on reading frames */
@@ -53,10 +52,9 @@ typedef struct exchange {
     int client_fd;       /* -1: a stream of HTTP/2, which has no socket of its own */
     apr_off_t keep_most; /* bytes of the response that may wait for the client */
 
-    int fd;
+    wsgi_channel worker;
     char *in;                /* received and not yet used: in[at..have) */
     size_t at, have, room;
-    int fds[MAX_FDS], nfds;
     int got_file; /* the last frame was a FILE */
 } exchange;
 
@@ -119,42 +117,6 @@ static int bad_frame(exchange *x, const char *what)
 
 /* ---- receiving ---- */
 
-static void take_fds(exchange *x, struct msghdr *msg)
-{
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-        int fd;
-
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-            continue;
-        memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-        if (x->nfds < MAX_FDS)
-            x->fds[x->nfds++] = fd;
-        else
-            close(fd);
-    }
-}
-
-/* What is already there. Bytes, 0 at end-of-file, -1 when nothing is there now. */
-static ssize_t receive_now(exchange *x)
-{
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control;
-    struct iovec iov = {x->in + x->have, x->room - x->have};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control.space)};
-    ssize_t n;
-
-    do
-        n = recvmsg(x->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
-    if (n < 0)
-        return errno == EAGAIN || errno == EWOULDBLOCK ? -1 : 0;
-    take_fds(x, &msg);
-    x->have += (size_t)n;
-    return n;
-}
-
 /* Waits in slices of at most a second, so that a group that fails meanwhile is noticed. NOT_YET: readable. */
 static int wait_readable(exchange *x)
 {
@@ -162,7 +124,7 @@ static int wait_readable(exchange *x)
     apr_time_t end = apr_time_now() + limit;
 
     for (;;) {
-        struct pollfd p = {.fd = x->fd, .events = POLLIN};
+        struct pollfd p = {.fd = x->worker.fd, .events = POLLIN};
         apr_interval_time_t left = end - apr_time_now();
         int n, retry_after;
 
@@ -211,7 +173,7 @@ static int make_room(exchange *x)
 /* Waits until the worker has sent something; meanwhile the client gets what there is for it, whenever it is ready. */
 static int wait_for_both(exchange *x)
 {
-    struct pollfd p[2] = {{.fd = x->fd, .events = POLLIN}, {.fd = x->client_fd, .events = POLLOUT}};
+    struct pollfd p[2] = {{.fd = x->worker.fd, .events = POLLIN}, {.fd = x->client_fd, .events = POLLOUT}};
     /* Where the client cannot be asked, the worker may pause for so long before the client gets a part. */
     apr_interval_time_t wait = x->t->group->response_flush_delay;
     int n;
@@ -251,9 +213,11 @@ static int receive(exchange *x)
 
         if (x->have == x->room && (rc = make_room(x)) != NOT_YET)
             return rc;
-        n = receive_now(x);
-        if (n > 0)
+        n = wsgi_channel_receive(&x->worker, x->in + x->have, x->room - x->have);
+        if (n > 0) {
+            x->have += (size_t)n;
             return NOT_YET;
+        }
         if (n == 0)
             return worker_gone(x);
         rc = wsgi_respond_pending(&x->out) ? wait_for_both(x) : wait_readable(x);
@@ -284,43 +248,6 @@ static int need(exchange *x, size_t len)
 
 /* ---- sending ---- */
 
-/* pass_fd: a descriptor to travel with the first byte, or -1. */
-static int send_all(exchange *x, struct iovec *iov, int n, int pass_fd)
-{
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {{0}};
-    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
-
-    if (pass_fd >= 0) {
-        msg.msg_control = &control;
-        msg.msg_controllen = sizeof(control.space);
-        *CMSG_FIRSTHDR(&msg) = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &pass_fd, sizeof(int));
-    }
-    while (msg.msg_iovlen > 0) {
-        ssize_t done = sendmsg(x->fd, &msg, MSG_NOSIGNAL);
-
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return -1;
-        msg.msg_control = NULL;
-        msg.msg_controllen = 0;
-        while (msg.msg_iovlen > 0 && (size_t)done >= msg.msg_iov->iov_len) {
-            done -= (ssize_t)msg.msg_iov->iov_len;
-            msg.msg_iov++;
-            msg.msg_iovlen--;
-        }
-        if (msg.msg_iovlen > 0) {
-            msg.msg_iov->iov_base = (char *)msg.msg_iov->iov_base + done;
-            msg.msg_iov->iov_len -= (size_t)done;
-        }
-    }
-    return 0;
-}
-
 /* What only this try knows. */
 static void note_try(exchange *x)
 {
@@ -339,15 +266,15 @@ static int send_request(exchange *x)
     struct iovec iov[4] = {{&request, sizeof(request)}, {(void *)x->block, x->block_len}, {&body, sizeof(body)}};
 
     if (x->upload.kind == WIRE_BODY_NONE)
-        return send_all(x, iov, 2, -1);
+        return wsgi_channel_send(&x->worker, iov, 2, -1);
     if (x->upload.kind == WIRE_BODY_FILE) {
         body = (wire_frame){.len = sizeof(file), .type = WIRE_BODY_AT};
         iov[3] = (struct iovec){&file, sizeof(file)};
-        return send_all(x, iov, 4, wsgi_spool_fd(&x->upload.spool));
+        return wsgi_channel_send(&x->worker, iov, 4, wsgi_spool_fd(&x->upload.spool));
     }
     body.len = (uint32_t)x->upload.size;
     iov[3] = (struct iovec){(void *)x->upload.bytes, x->upload.size};
-    return send_all(x, iov, 4, -1);
+    return wsgi_channel_send(&x->worker, iov, 4, -1);
 }
 
 /* ---- frames ---- */
@@ -372,7 +299,7 @@ static int on_want(exchange *x)
         answer.len = (uint32_t)got;
         iov[1].iov_len = (size_t)got;
     }
-    return send_all(x, iov, 2, -1) < 0 ? worker_gone(x) : NOT_YET;
+    return wsgi_channel_send(&x->worker, iov, 2, -1) < 0 ? worker_gone(x) : NOT_YET;
 }
 
 static int on_lookup(exchange *x, const wire_frame *f)
@@ -385,7 +312,7 @@ static int on_lookup(exchange *x, const wire_frame *f)
     answer.arg = value != NULL;
     answer.len = value ? (uint32_t)strlen(value) : 0;
     iov[1] = (struct iovec){(void *)value, answer.len};
-    return send_all(x, iov, 2, -1) < 0 ? worker_gone(x) : NOT_YET;
+    return wsgi_channel_send(&x->worker, iov, 2, -1) < 0 ? worker_gone(x) : NOT_YET;
 }
 
 /* HEAD and HINTS. */
@@ -433,12 +360,9 @@ static int on_file(exchange *x)
     wire_file file;
     int fd;
 
-    if (x->nfds == 0)
+    if ((fd = wsgi_channel_take_fd(&x->worker)) < 0)
         return bad_frame(x, "FILE");
     memcpy(&file, x->in + x->at, sizeof(file));
-    fd = x->fds[0];
-    x->nfds--;
-    memmove(x->fds, x->fds + 1, (size_t)x->nfds * sizeof(int));
     wsgi_respond_file(&x->out, fd, file.offset, file.length);
     x->got_file = 1;
     return NOT_YET;
@@ -555,22 +479,20 @@ static int try_worker(exchange *x)
 
     if (wsgi_group_board_state(x->t->group, &retry_after) == WIRE_BOARD_FAILED)
         return unavailable(x, "its workers cannot be started");
-    rv = wsgi_child_connect(x->t->group, &x->fd);
+    rv = wsgi_child_connect(x->t->group, &x->worker.fd);
     if (rv != APR_SUCCESS)
         return unavailable(x, apr_psprintf(x->r->pool, "no worker accepts within connect-timeout=%d (%s)",
                                            (int)apr_time_sec(x->t->group->connect_timeout), strerror(rv)));
     limit.tv_sec = apr_time_sec(timeout);
     limit.tv_usec = apr_time_usec(timeout);
-    setsockopt(x->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+    setsockopt(x->worker.fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     x->at = x->have = 0;
     note_try(x);
     if (send_request(x) < 0)
         rc = RETRY; /* it left between our connect() and its accept(): nothing of the request was used */
     while (rc == NOT_YET)
         rc = on_frame(x);
-    close(x->fd);
-    while (x->nfds > 0)
-        close(x->fds[--x->nfds]);
+    wsgi_channel_close(&x->worker);
     return rc;
 }
 

@@ -1,0 +1,93 @@
+#include "channel.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void keep_fds(wsgi_channel *ch, struct msghdr *msg)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+        int fd;
+
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+        if (ch->nfds < WSGI_CHANNEL_FDS)
+            ch->fds[ch->nfds++] = fd;
+        else
+            close(fd);
+    }
+}
+
+ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room)
+{
+    union {
+        char space[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {buf, room};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control.space)};
+    ssize_t n;
+
+    do
+        n = recvmsg(ch->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return errno == EAGAIN || errno == EWOULDBLOCK ? -1 : 0;
+    keep_fds(ch, &msg);
+    return n;
+}
+
+int wsgi_channel_send(const wsgi_channel *ch, struct iovec *iov, int n, int pass_fd)
+{
+    union {
+        char space[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {{0}};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
+
+    if (pass_fd >= 0) {
+        msg.msg_control = &control;
+        msg.msg_controllen = sizeof(control.space);
+        *CMSG_FIRSTHDR(&msg) =
+            (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &pass_fd, sizeof(int));
+    }
+    while (msg.msg_iovlen > 0) {
+        ssize_t done = sendmsg(ch->fd, &msg, MSG_NOSIGNAL);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return -1;
+        msg.msg_control = NULL;
+        msg.msg_controllen = 0;
+        while (msg.msg_iovlen > 0 && (size_t)done >= msg.msg_iov->iov_len) {
+            done -= (ssize_t)msg.msg_iov->iov_len;
+            msg.msg_iov++;
+            msg.msg_iovlen--;
+        }
+        if (msg.msg_iovlen > 0) {
+            msg.msg_iov->iov_base = (char *)msg.msg_iov->iov_base + done;
+            msg.msg_iov->iov_len -= (size_t)done;
+        }
+    }
+    return 0;
+}
+
+int wsgi_channel_take_fd(wsgi_channel *ch)
+{
+    int fd = ch->nfds > 0 ? ch->fds[0] : -1;
+
+    if (fd >= 0)
+        memmove(ch->fds, ch->fds + 1, (size_t)--ch->nfds * sizeof(int));
+    return fd;
+}
+
+void wsgi_channel_close(wsgi_channel *ch)
+{
+    close(ch->fd);
+    while (ch->nfds > 0)
+        close(ch->fds[--ch->nfds]);
+}

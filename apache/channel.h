@@ -1,0 +1,29 @@
+/* channel.h - bytes and file descriptors over the AF_UNIX stream to a worker.
+ *
+ * Belongs to the thread that connected it. */
+#ifndef WSGI_CHANNEL_H
+#define WSGI_CHANNEL_H
+
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#define WSGI_CHANNEL_FDS 4 /* received and not yet taken; more are closed */
+
+typedef struct wsgi_channel {
+    int fd; /* blocking */
+    int fds[WSGI_CHANNEL_FDS], nfds;
+} wsgi_channel;
+
+/* What is already there. Bytes, 0 at end-of-file or after an error, -1 when nothing is there now. */
+ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room);
+
+/* Everything in iov, which is used up; pass_fd: a descriptor to travel with the first byte, or -1. 0, or -1 when the worker has gone. */
+int wsgi_channel_send(const wsgi_channel *ch, struct iovec *iov, int n, int pass_fd);
+
+/* The first descriptor that was received, now the caller's; -1: there is none. */
+int wsgi_channel_take_fd(wsgi_channel *ch);
+
+/* Closes it and what nobody took. */
+void wsgi_channel_close(wsgi_channel *ch);
+
+#endif
