@@ -57,12 +57,14 @@ static PyObject *apache_version(rt_state *st, const wire_pair *pair)
     int major = 0, minor = 0, patch = 0;
     char text[32];
 
+    RT_BEGIN_ALONE(st->environ_template);
     if (!st->apache_version && pair->value_len < sizeof(text)) {
         memcpy(text, pair->value, pair->value_len);
         text[pair->value_len] = '\0';
         sscanf(text, "%d.%d.%d", &major, &minor, &patch);
         st->apache_version = Py_BuildValue("(iii)", major, minor, patch);
     }
+    RT_END_ALONE();
     return st->apache_version;
 }
 

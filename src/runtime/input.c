@@ -1,7 +1,7 @@
 /* input.c - wsgi.input (PEP 3333, "Input and Error Streams").
  *
  * Data is read from the transport in pieces of PIECE bytes and kept in one buffer; nothing the client merely declares is ever
- * allocated. Not thread-safe beyond what the GIL gives: concurrent readers get unspecified but whole pieces. */
+ * allocated. Concurrent readers get unspecified but whole pieces (rt_alone()). */
 #include "runtime.h"
 
 #include <string.h>
@@ -33,7 +33,7 @@ PyObject *rt_input_new(rt_state *st, rt_request *rq)
 
 void rt_input_cut(PyObject *obj)
 {
-    ((input *)obj)->rq = NULL;
+    rt_cut(obj, &((input *)obj)->rq);
 }
 
 static void input_dealloc(input *self)
@@ -185,8 +185,9 @@ static int parse_size(PyObject *const *args, Py_ssize_t nargs, const char *name,
     return 0;
 }
 
-static PyObject *input_read(input *self, PyObject *const *args, Py_ssize_t nargs)
+static PyObject *read_bytes(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
 {
+    input *self = (input *)obj;
     Py_ssize_t size;
     size_t want;
     out o = {NULL, 0};
@@ -240,8 +241,9 @@ static PyObject *read_line(input *self, size_t limit)
     return out_finish(&o);
 }
 
-static PyObject *input_readline(input *self, PyObject *const *args, Py_ssize_t nargs)
+static PyObject *read_one_line(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
 {
+    input *self = (input *)obj;
     Py_ssize_t size;
 
     if (check_active(self) < 0 || parse_size(args, nargs, "readline", &size) < 0)
@@ -249,8 +251,9 @@ static PyObject *input_readline(input *self, PyObject *const *args, Py_ssize_t n
     return read_line(self, size < 0 ? SIZE_MAX : (size_t)size);
 }
 
-static PyObject *input_readlines(input *self, PyObject *const *args, Py_ssize_t nargs)
+static PyObject *read_lines(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
 {
+    input *self = (input *)obj;
     Py_ssize_t hint, total = 0;
     PyObject *lines;
 
@@ -273,14 +276,26 @@ static PyObject *input_readlines(input *self, PyObject *const *args, Py_ssize_t 
     return lines;
 }
 
-static PyObject *input_next(input *self)
+static PyObject *next_line(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
 {
+    input *self = (input *)obj;
     PyObject *line = check_active(self) < 0 ? NULL : read_line(self, SIZE_MAX);
 
+    (void)args;
+    (void)nargs;
     if (line && PyBytes_GET_SIZE(line) == 0)
         Py_CLEAR(line);
     return line;
 }
+
+static PyObject *input_next(PyObject *self)
+{
+    return rt_alone(self, &((input *)self)->rq, next_line, NULL, 0);
+}
+
+RT_FASTCALL(input_read, input, read_bytes)
+RT_FASTCALL(input_readline, input, read_one_line)
+RT_FASTCALL(input_readlines, input, read_lines)
 
 static PyObject *input_iter(input *self)
 {

@@ -215,6 +215,12 @@ static int wants_own_gil(const char *group, size_t len)
     return wanted;
 }
 
+#ifdef Py_GIL_DISABLED
+#define NO_GIL_BUILD 1 /* which has no sub-interpreters for extension modules that do not know of them */
+#else
+#define NO_GIL_BUILD 0
+#endif
+
 /* A new interpreter, which this thread is then attached to; NULL: still to the old one. */
 static PyThreadState *new_interpreter(int own_gil)
 {
@@ -226,7 +232,7 @@ static PyThreadState *new_interpreter(int own_gil)
         .allow_exec = 1,
         .allow_threads = 1,
         .allow_daemon_threads = 1,
-        .check_multi_interp_extensions = own_gil,
+        .check_multi_interp_extensions = own_gil || NO_GIL_BUILD,
         .gil = own_gil ? PyInterpreterConfig_OWN_GIL : PyInterpreterConfig_SHARED_GIL,
     };
     PyStatus status = Py_NewInterpreterFromConfig(&tstate, &config);

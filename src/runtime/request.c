@@ -34,14 +34,18 @@ static int send_iterable(rt_request *rq, PyObject *result)
     return PyErr_Occurred() ? -1 : rc;
 }
 
-/* A list of one item is the whole body, so its length is known (PEP 3333, "Handling the Content-Length Header"). */
+/* A list of one item is the whole body, so its length is known (PEP 3333, "Handling the Content-Length Header"). New reference. */
 static PyObject *only_item(PyObject *result)
 {
+    PyObject *item = NULL;
+
+    RT_BEGIN_ALONE(result);
     if (PyList_CheckExact(result) && PyList_GET_SIZE(result) == 1)
-        return PyList_GET_ITEM(result, 0);
-    if (PyTuple_CheckExact(result) && PyTuple_GET_SIZE(result) == 1)
-        return PyTuple_GET_ITEM(result, 0);
-    return NULL;
+        item = Py_NewRef(PyList_GET_ITEM(result, 0));
+    else if (PyTuple_CheckExact(result) && PyTuple_GET_SIZE(result) == 1)
+        item = Py_NewRef(PyTuple_GET_ITEM(result, 0));
+    RT_END_ALONE();
+    return item;
 }
 
 static int is_bodyless(const rt_request *rq)
@@ -62,9 +66,12 @@ static int send_result(rt_request *rq, PyObject *result)
     if (only && PyBytes_Check(only) && PyBytes_GET_SIZE(only) > 0 && rq->status && !rq->committed) {
         if (rq->content_length < 0 && !is_bodyless(rq))
             rq->content_length = (int64_t)PyBytes_GET_SIZE(only);
-        return send_item(rq, only, rq->content_length <= (int64_t)PyBytes_GET_SIZE(only) ? WIRE_SEND_LAST : 0);
+        rc = send_item(rq, only, rq->content_length <= (int64_t)PyBytes_GET_SIZE(only) ? WIRE_SEND_LAST : 0);
+    } else {
+        rc = send_iterable(rq, result);
     }
-    return send_iterable(rq, result);
+    Py_XDECREF(only);
+    return rc;
 }
 
 static int is_short(const rt_request *rq)
@@ -200,7 +207,6 @@ static int open_objects(rt_request *rq)
 /* Cuts the objects off, then waits for helper threads that are still inside an operation. */
 static void close_objects(rt_request *rq)
 {
-    rt_stream_flush_request(rq);
     rt_set_current(rq->outer);
     if (rq->adapter)
         rt_adapter_cut(rq->adapter);
@@ -213,6 +219,7 @@ static void close_objects(rt_request *rq)
         sched_yield();
         Py_END_ALLOW_THREADS
     }
+    rt_stream_flush_request(rq);
     Py_CLEAR(rq->adapter);
     Py_CLEAR(rq->input);
     Py_CLEAR(rq->errors);

@@ -22,7 +22,7 @@ PyObject *rt_adapter_new(rt_state *st, rt_request *rq)
 
 void rt_adapter_cut(PyObject *obj)
 {
-    ((adapter *)obj)->rq = NULL;
+    rt_cut(obj, &((adapter *)obj)->rq);
 }
 
 static void adapter_dealloc(adapter *self)
@@ -139,7 +139,7 @@ static PyObject *reraise(PyObject *exc_info)
     return NULL;
 }
 
-static PyObject *start_response(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
+static PyObject *begin_response(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
 {
     rt_request *rq = ((adapter *)obj)->rq;
     PyObject *exc_info = nargs == 3 ? args[2] : Py_None, *headers;
@@ -185,6 +185,8 @@ static PyObject *start_response(PyObject *obj, PyObject *const *args, Py_ssize_t
     return PyCFunction_New(&write_def, obj);
 }
 
+RT_FASTCALL(start_response, adapter, begin_response)
+
 static PyMethodDef start_response_def = {
     "start_response", (PyCFunction)(void (*)(void))start_response, METH_FASTCALL, NULL};
 
@@ -214,15 +216,17 @@ static size_t fill_headers(wire_header *out, PyObject *headers)
 }
 
 /* wsgi.early_hints(headers): an interim response 103 (RFC 8297), once or more before the response begins. */
-static PyObject *early_hints(PyObject *obj, PyObject *arg)
+static PyObject *send_hints(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
 {
     rt_request *rq = ((adapter *)obj)->rq;
+    PyObject *arg = args[0];
     wire_response hints = {.status = 103, .reason = "", .content_length = -1};
     int64_t ignored;
     int rc = WIRE_IO_OK;
     PyObject *headers;
     wire_header *all;
 
+    (void)nargs;
     if (!rq || rq->committed) {
         PyErr_Format(PyExc_RuntimeError, "wsgi.early_hints: the %s", rq ? "response has already begun" : "request is over");
         return NULL;
@@ -259,6 +263,8 @@ static PyObject *early_hints(PyObject *obj, PyObject *arg)
     Py_DECREF(headers);
     Py_RETURN_NONE;
 }
+
+RT_ONE(early_hints, adapter, send_hints)
 
 static PyMethodDef early_hints_def = {"early_hints", early_hints, METH_O, NULL};
 
@@ -320,7 +326,8 @@ static int finish_io(rt_request *rq, int rc)
     return 1;
 }
 
-int rt_send(rt_request *rq, const char *data, size_t len, int flags)
+/* No other thread may be in a method of the adapter meanwhile. */
+static int send_alone(rt_request *rq, const char *data, size_t len, int flags)
 {
     size_t take = len;
     int64_t clock;
@@ -354,7 +361,17 @@ int rt_send(rt_request *rq, const char *data, size_t len, int flags)
     return finish_io(rq, rc);
 }
 
-int rt_send_file(rt_request *rq, int fd, int64_t offset, int64_t len)
+int rt_send(rt_request *rq, const char *data, size_t len, int flags)
+{
+    int rc;
+
+    RT_BEGIN_ALONE(rq->adapter);
+    rc = send_alone(rq, data, len, flags);
+    RT_END_ALONE();
+    return rc;
+}
+
+static int send_file_alone(rt_request *rq, int fd, int64_t offset, int64_t len)
 {
     int64_t clock;
     int rc = WIRE_IO_OK;
@@ -378,11 +395,23 @@ int rt_send_file(rt_request *rq, int fd, int64_t offset, int64_t len)
     return finish_io(rq, rc);
 }
 
-static PyObject *adapter_write(PyObject *obj, PyObject *data)
+int rt_send_file(rt_request *rq, int fd, int64_t offset, int64_t len)
 {
-    rt_request *rq = ((adapter *)obj)->rq;
     int rc;
 
+    RT_BEGIN_ALONE(rq->adapter);
+    rc = send_file_alone(rq, fd, offset, len);
+    RT_END_ALONE();
+    return rc;
+}
+
+static PyObject *write_data(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
+{
+    rt_request *rq = ((adapter *)obj)->rq;
+    PyObject *data = args[0];
+    int rc;
+
+    (void)nargs;
     if (!rq) {
         PyErr_SetString(PyExc_RuntimeError, "write: the request is over");
         return NULL;
@@ -393,21 +422,24 @@ static PyObject *adapter_write(PyObject *obj, PyObject *data)
     }
     if (PyBytes_GET_SIZE(data) == 0)
         Py_RETURN_NONE;
-    rc = rt_send(rq, PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data), WIRE_SEND_FLUSH);
+    rc = send_alone(rq, PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data), WIRE_SEND_FLUSH);
     if (rc == 1)
         PyErr_SetString(PyExc_ConnectionAbortedError, "the client closed the connection");
     return rc == 0 ? Py_NewRef(Py_None) : NULL;
 }
 
+RT_ONE(adapter_write, adapter, write_data)
+
 static PyMethodDef write_def = {"write", adapter_write, METH_O, NULL};
 
 /* ---- what start_response is bound to ---- */
 
-static PyObject *ssl_is_https(PyObject *obj, PyObject *unused)
+static PyObject *is_https(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
 {
     rt_request *rq = ((adapter *)obj)->rq;
 
-    (void)unused;
+    (void)args;
+    (void)nargs;
     if (!rq) {
         PyErr_SetString(PyExc_RuntimeError, "ssl_is_https: the request is over");
         return NULL;
@@ -415,14 +447,16 @@ static PyObject *ssl_is_https(PyObject *obj, PyObject *unused)
     return PyLong_FromLong((rq->head.flags & WIRE_RQ_TLS) != 0);
 }
 
-static PyObject *ssl_var_lookup(PyObject *obj, PyObject *arg)
+static PyObject *look_up(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
 {
     rt_request *rq = ((adapter *)obj)->rq;
+    PyObject *arg = args[0];
     char value[8192]; /* certificates are the longest */
     const char *name;
     size_t name_len;
     int64_t got = -1;
 
+    (void)nargs;
     if (!rq) {
         PyErr_SetString(PyExc_RuntimeError, "ssl_var_lookup: the request is over");
         return NULL;
@@ -446,6 +480,9 @@ static PyObject *ssl_var_lookup(PyObject *obj, PyObject *arg)
         Py_RETURN_NONE;
     return PyUnicode_DecodeLatin1(value, (Py_ssize_t)(got < (int64_t)sizeof(value) ? got : (int64_t)sizeof(value)), NULL);
 }
+
+RT_NOARGS(ssl_is_https, adapter, is_https)
+RT_ONE(ssl_var_lookup, adapter, look_up)
 
 static PyMethodDef adapter_methods[] = {
     {"start_response", (PyCFunction)(void (*)(void))start_response, METH_FASTCALL, NULL},

@@ -101,12 +101,73 @@ typedef struct rt_request {
     size_t line_len, line_room;
 
     /* An application's helper threads may write while the request's own thread finishes: the request ends only when none of
-     * them is inside an operation. Counter under the GIL, io serialises the operations themselves. */
-    int inside;
+     * them is inside a method of its objects or an operation. io serialises the operations themselves. */
+    atomic_int inside;
     pthread_mutex_t io;
 } rt_request;
 
 #define RT_META(rq, code) ((rq)->meta[(code) - WIRE_META])
+
+/* ---- methods of the objects that point to a request ---- */
+
+/* Between these no other thread is in a method of the object, as the GIL has it between two operations. Nothing may return in there. */
+#ifdef Py_GIL_DISABLED
+#define RT_BEGIN_ALONE(object) Py_BEGIN_CRITICAL_SECTION(object)
+#define RT_END_ALONE()         Py_END_CRITICAL_SECTION()
+#else
+#define RT_BEGIN_ALONE(object) {
+#define RT_END_ALONE()         }
+#endif
+
+typedef PyObject *(*rt_method)(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
+
+/* Calls a method alone; and while it runs, the request that *slot points to cannot end. slot belongs to self and is changed by rt_cut()
+ * only. With a GIL nothing can end between two operations, and those count themselves. */
+static inline PyObject *rt_alone(PyObject *self, rt_request **slot, rt_method method, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *result;
+    rt_request *rq;
+
+    RT_BEGIN_ALONE(self);
+    rq = *slot;
+#ifndef Py_GIL_DISABLED
+    rq = NULL;
+#endif
+    if (rq)
+        atomic_fetch_add(&rq->inside, 1);
+    result = method(self, args, nargs);
+    if (rq)
+        atomic_fetch_sub(&rq->inside, 1);
+    RT_END_ALONE();
+    return result;
+}
+
+/* The request is over for this object. */
+static inline void rt_cut(PyObject *self, rt_request **slot)
+{
+    (void)self;
+    RT_BEGIN_ALONE(self);
+    *slot = NULL;
+    RT_END_ALONE();
+}
+
+/* Defines a METH_FASTCALL, METH_O or METH_NOARGS function around one of type rt_method. */
+#define RT_FASTCALL(name, type, method)                                                                                \
+    static PyObject *name(PyObject *self, PyObject *const *args, Py_ssize_t nargs)                                     \
+    {                                                                                                                  \
+        return rt_alone(self, &((type *)self)->rq, method, args, nargs);                                                \
+    }
+#define RT_ONE(name, type, method)                                                                                     \
+    static PyObject *name(PyObject *self, PyObject *arg)                                                               \
+    {                                                                                                                  \
+        return rt_alone(self, &((type *)self)->rq, method, &arg, 1);                                                    \
+    }
+#define RT_NOARGS(name, type, method)                                                                                  \
+    static PyObject *name(PyObject *self, PyObject *unused)                                                            \
+    {                                                                                                                  \
+        (void)unused;                                                                                                  \
+        return rt_alone(self, &((type *)self)->rq, method, NULL, 0);                                                    \
+    }
 
 /* ---- interp.c: which interpreters exist, and how a thread gets into one ---- */
 

@@ -233,7 +233,7 @@ PyObject *rt_errors_new(rt_state *st, rt_request *rq)
 
 void rt_errors_cut(PyObject *errors)
 {
-    ((stream *)errors)->rq = NULL;
+    rt_cut(errors, &((stream *)errors)->rq);
 }
 
 static PyObject *stream_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -338,11 +338,13 @@ void rt_stream_flush_request(rt_request *rq)
     rq->line = NULL;
 }
 
-static PyObject *stream_write(stream *self, PyObject *text)
+static PyObject *write_one(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
 {
-    PyObject *bytes;
+    stream *self = (stream *)obj;
+    PyObject *text = args[0], *bytes;
     int rc;
 
+    (void)nargs;
     if (PyBytes_Check(text))
         return write_text(self, PyBytes_AS_STRING(text), (size_t)PyBytes_GET_SIZE(text)) < 0
                    ? NULL
@@ -359,14 +361,15 @@ static PyObject *stream_write(stream *self, PyObject *text)
     return rc < 0 ? NULL : PyLong_FromSsize_t(PyUnicode_GET_LENGTH(text));
 }
 
-static PyObject *stream_writelines(stream *self, PyObject *lines)
+static PyObject *write_lines(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    PyObject *it = PyObject_GetIter(lines), *line;
+    PyObject *it = PyObject_GetIter(args[0]), *line;
 
+    (void)nargs;
     if (!it)
         return NULL;
     while ((line = PyIter_Next(it))) {
-        PyObject *done = stream_write(self, line);
+        PyObject *done = write_one(self, &line, 1);
 
         Py_DECREF(line);
         if (!done)
@@ -379,18 +382,49 @@ static PyObject *stream_writelines(stream *self, PyObject *lines)
     Py_RETURN_NONE;
 }
 
-static PyObject *stream_flush(stream *self, PyObject *unused)
+static PyObject *flush_line(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     rt_request *rq;
     char **line;
     size_t *line_len, *line_room;
 
-    (void)unused;
-    if (target(self, &rq, &line, &line_len, &line_room) < 0)
+    (void)args;
+    (void)nargs;
+    if (target((stream *)self, &rq, &line, &line_len, &line_room) < 0)
         return NULL;
     if (*line_len)
         emit(rq, line, line_len, line_room);
     Py_RETURN_NONE;
+}
+
+/* All streams of a request share its line, so the request's own stream guards it. */
+static PyObject *guarded(PyObject *self, rt_method method, PyObject *const *args, Py_ssize_t nargs)
+{
+    stream *s = (stream *)self;
+    PyObject *result;
+
+    if (s->bound || !current || !current->errors)
+        return rt_alone(self, &s->rq, method, args, nargs);
+    RT_BEGIN_ALONE(current->errors);
+    result = method(self, args, nargs);
+    RT_END_ALONE();
+    return result;
+}
+
+static PyObject *stream_write(PyObject *self, PyObject *text)
+{
+    return guarded(self, write_one, &text, 1);
+}
+
+static PyObject *stream_writelines(PyObject *self, PyObject *lines)
+{
+    return guarded(self, write_lines, &lines, 1);
+}
+
+static PyObject *stream_flush(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return guarded(self, flush_line, NULL, 0);
 }
 
 static PyObject *return_false(PyObject *self, PyObject *unused)
@@ -458,10 +492,10 @@ static PyObject *stream_reconfigure(PyObject *self, PyObject *args, PyObject *kw
 }
 
 static PyMethodDef stream_methods[] = {
-    {"write", (PyCFunction)stream_write, METH_O, NULL},
-    {"writelines", (PyCFunction)stream_writelines, METH_O, NULL},
-    {"flush", (PyCFunction)stream_flush, METH_NOARGS, NULL},
-    {"close", (PyCFunction)stream_flush, METH_NOARGS, NULL},
+    {"write", stream_write, METH_O, NULL},
+    {"writelines", stream_writelines, METH_O, NULL},
+    {"flush", stream_flush, METH_NOARGS, NULL},
+    {"close", stream_flush, METH_NOARGS, NULL},
     {"fileno", stream_fileno, METH_NOARGS, NULL},
     {"reconfigure", (PyCFunction)(void (*)(void))stream_reconfigure, METH_VARARGS | METH_KEYWORDS, NULL},
     {"isatty", return_false, METH_NOARGS, NULL},
