@@ -1,10 +1,8 @@
-/* group.c - the life of daemon groups as the Apache parent and its children see it.
+/* group.c - what of daemon groups survives restarts: a listening socket and a board for each name.
  *
- * Parent: a listening socket per group that survives graceful restarts, one lifeline pipe per generation, and a supervisor per group
- * and generation. All of it happens in post_config and in the parent's maintenance callbacks, one thread. Children only connect. */
+ * Made in post_config in the parent, one thread. Children only connect. */
 #include "group.h"
-#include "scoreboard.h"
-#include "settings.h"
+#include "supervisors.h"
 #include "target.h"
 
 #include <apr_hash.h>
@@ -24,33 +22,19 @@
 
 APLOG_USE_MODULE(wsgi);
 
-#define EXIT_HOPELESS_EXEC    126 /* wsgi_parent_spawn(): Python cannot be executed */
-#define EXIT_HOPELESS_RUNTIME 78  /* _boot.py: no runtime for this Python */
-
-/* A group's socket, from its first definition to the end of the process. Lives in the process pool. */
-typedef struct kept_socket {
-    int listen_fd, path_fd;
+/* Of a group, from its first definition to the first configuration without it. In a pool of its own below the process pool. */
+typedef struct kept_group {
+    apr_pool_t *pool;
+    int listen_fd, path_fd, board_fd;
+    volatile wire_board *board;
+    unsigned last_supervisor;
     unsigned generation; /* of the configuration that used it last */
-} kept_socket;
+} kept_group;
 
-/* What survives a restart. The module stays mapped (-z nodelete), so callbacks in here stay valid. */
 typedef struct kept {
-    apr_hash_t *sockets; /* name to kept_socket */
+    apr_hash_t *groups; /* name to kept_group */
     unsigned generation;
 } kept;
-
-/* A running supervisor. In the process pool: an old one is still to be reaped after a restart. */
-typedef struct supervisor {
-    apr_proc_t proc;
-    wsgi_group *group;   /* NULL once its generation is over */
-    unsigned generation;
-    int failures;
-    apr_time_t next_start; /* 0: running */
-    wsgi_spawn fds;
-} supervisor;
-
-static apr_array_header_t *supervisors; /* of supervisor *, this generation's; parent only */
-static int lifeline_write = -1;
 
 static kept *kept_of(server_rec *s)
 {
@@ -61,7 +45,7 @@ static kept *kept_of(server_rec *s)
     apr_pool_userdata_get((void **)&k, key, pool);
     if (!k) {
         k = apr_pcalloc(pool, sizeof(*k));
-        k->sockets = apr_hash_make(pool);
+        k->groups = apr_hash_make(pool);
         apr_pool_userdata_setn(k, key, NULL, pool);
     }
     return k;
@@ -79,7 +63,7 @@ static const char *socket_path(apr_pool_t *p, const wsgi_group *g)
 
 /* Bound under a name just long enough to get a descriptor that Apache children can connect through; then the name is removed,
  * so nothing is left on disk whatever kills Apache. */
-static apr_status_t open_socket(kept_socket *k, const char *path)
+static apr_status_t open_socket(kept_group *k, const char *path)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     mode_t mask;
@@ -104,7 +88,7 @@ static apr_status_t open_socket(kept_socket *k, const char *path)
 }
 
 /* What the configuration may change while the socket stays. */
-static apr_status_t configure_socket(const kept_socket *k, const wsgi_group *g)
+static apr_status_t configure_socket(const kept_group *k, const wsgi_group *g)
 {
     uid_t owner = g->socket_user.name ? g->socket_user.id : ap_unixd_config.user_id;
 
@@ -113,136 +97,116 @@ static apr_status_t configure_socket(const kept_socket *k, const wsgi_group *g)
     return listen(k->listen_fd, g->listen_backlog) < 0 ? errno : APR_SUCCESS;
 }
 
-static apr_status_t take_socket(wsgi_group *g, kept *all, apr_pool_t *p, server_rec *s)
+static apr_status_t open_board(kept_group *k)
 {
-    kept_socket *k = apr_hash_get(all->sockets, g->name, APR_HASH_KEY_STRING);
+    void *memory;
+
+    k->board_fd = memfd_create("wsgi-board", MFD_CLOEXEC);
+    if (k->board_fd < 0 || ftruncate(k->board_fd, WIRE_BOARD_SIZE) < 0)
+        return errno;
+    memory = mmap(NULL, WIRE_BOARD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, k->board_fd, 0);
+    if (memory == MAP_FAILED)
+        return errno;
+    k->board = memory;
+    return APR_SUCCESS;
+}
+
+static apr_status_t close_kept(void *kept)
+{
+    kept_group *k = kept;
+
+    close(k->listen_fd);
+    close(k->path_fd);
+    close(k->board_fd);
+    if (k->board)
+        munmap((void *)k->board, WIRE_BOARD_SIZE);
+    return APR_SUCCESS;
+}
+
+static apr_status_t make_kept(kept_group **made, apr_pool_t *process, const char *path)
+{
+    apr_pool_t *pool;
+    kept_group *k;
+    apr_status_t rv;
+
+    apr_pool_create(&pool, process);
+    *made = k = apr_pcalloc(pool, sizeof(*k));
+    k->pool = pool;
+    k->listen_fd = k->path_fd = k->board_fd = -1;
+    apr_pool_cleanup_register(pool, k, close_kept, apr_pool_cleanup_null);
+    rv = open_socket(k, path);
+    if (rv == APR_SUCCESS)
+        rv = open_board(k);
+    if (rv != APR_SUCCESS)
+        apr_pool_destroy(pool);
+    return rv;
+}
+
+static apr_status_t take_kept(wsgi_group *g, kept *all, apr_pool_t *p, server_rec *s)
+{
+    kept_group *k = apr_hash_get(all->groups, g->name, APR_HASH_KEY_STRING);
     const char *path = socket_path(p, g);
     apr_status_t rv = APR_SUCCESS;
 
     if (!k) {
-        k = apr_pcalloc(s->process->pool, sizeof(*k));
-        k->listen_fd = k->path_fd = -1;
-        rv = open_socket(k, path);
+        rv = make_kept(&k, s->process->pool, path);
         if (rv == APR_SUCCESS)
-            apr_hash_set(all->sockets, apr_pstrdup(s->process->pool, g->name), APR_HASH_KEY_STRING, k);
+            apr_hash_set(all->groups, apr_pstrdup(k->pool, g->name), APR_HASH_KEY_STRING, k);
     }
     if (rv == APR_SUCCESS)
         rv = configure_socket(k, g);
-    if (rv != APR_SUCCESS)
+    if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
                      "WSGI0605: group %s (%s): its socket could not be created as %s; choose another place with "
                      "WSGISocketPrefix", g->name, g->where, path);
+        return rv;
+    }
     k->generation = all->generation;
     g->listen_fd = k->listen_fd;
     g->path_fd = k->path_fd;
+    g->board_fd = k->board_fd;
+    g->board = k->board;
+    g->last_supervisor = &k->last_supervisor;
     return rv;
 }
 
-static void close_unused_sockets(kept *all, apr_pool_t *p)
+/* Old Apache children and supervisors have copies of their own. */
+static void close_unused(kept *all, apr_pool_t *p)
 {
-    for (apr_hash_index_t *hi = apr_hash_first(p, all->sockets); hi; hi = apr_hash_next(hi)) {
+    for (apr_hash_index_t *hi = apr_hash_first(p, all->groups); hi; hi = apr_hash_next(hi)) {
         const void *name;
         void *value;
-        kept_socket *k;
+        kept_group *k;
 
         apr_hash_this(hi, &name, NULL, &value);
         k = value;
-        if (k->generation != all->generation) {
-            close(k->listen_fd);
-            close(k->path_fd);
-            apr_hash_set(all->sockets, name, APR_HASH_KEY_STRING, NULL);
-        }
+        if (k->generation == all->generation)
+            continue;
+        apr_hash_set(all->groups, name, APR_HASH_KEY_STRING, NULL);
+        apr_pool_destroy(k->pool);
     }
 }
 
-/* ---- supervisors ---- */
-
-/* The settings as wire/group.h describes them, in a memory file. */
-static int settings_file(const wsgi_group *g, apr_pool_t *p)
+static int start_groups(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s, apr_array_header_t *groups)
 {
-    apr_size_t len;
-    const char *settings = wsgi_settings_build(p, g, &len);
-    int fd = memfd_create("wsgi-settings", MFD_CLOEXEC);
+    kept *all = kept_of(s);
+    apr_status_t rv = wsgi_supervisors_begin(pconf);
 
-    if (fd >= 0 && write(fd, settings, len) != (ssize_t)len) {
-        close(fd);
-        fd = -1;
-    }
-    return fd;
-}
-
-static int log_fd_of(const server_rec *s)
-{
-    apr_os_file_t fd = STDERR_FILENO;
-
-    if (s->error_log)
-        apr_os_file_get(&fd, s->error_log);
-    return fd;
-}
-
-static void on_other_child(int reason, void *data, int status);
-
-static void start(supervisor *sup)
-{
-    wsgi_group *g = sup->group;
-    server_rec *s = g->server;
-    apr_pool_t *scratch;
-    apr_status_t rv;
-
-    apr_pool_create(&scratch, s->process->pool);
-    rv = wsgi_parent_spawn(g, &sup->fds, scratch, &sup->proc.pid);
-    apr_pool_destroy(scratch);
-    sup->next_start = 0;
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "WSGI0606: group %s (%s): no supervisor could be started", g->name, g->where);
-        g->board->state = WIRE_BOARD_FAILED;
-        return;
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "WSGI0609: no lifeline pipes for the daemon groups");
+        return HTTP_INTERNAL_SERVER_ERROR;
     }
-    apr_proc_other_child_register(&sup->proc, on_other_child, sup, NULL, s->process->pool);
-    ap_log_error(APLOG_MARK, APLOG_INFO, 0, s, "WSGI0607: group %s: supervisor %" APR_PID_T_FMT " started", g->name,
-                 sup->proc.pid);
-}
+    all->generation++;
+    for (int i = 0; i < groups->nelts; i++) {
+        wsgi_group *g = APR_ARRAY_IDX(groups, i, wsgi_group *);
 
-/* A supervisor that ends while its group is wanted is replaced: at once the first time, then after 1, 2, 4 … 30 s. */
-static void died(supervisor *sup, int status)
-{
-    wsgi_group *g = sup->group;
-    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1, wait;
-
-    if (!g)
-        return; /* of an earlier generation: it was meant to end */
-    wait = code == EXIT_HOPELESS_EXEC || code == EXIT_HOPELESS_RUNTIME ? 30
-           : sup->failures == 0                                       ? 0
-           : sup->failures > 5                                        ? 30
-                                                                       : 1 << (sup->failures - 1);
-    sup->failures++;
-    sup->next_start = apr_time_now() + apr_time_from_sec(wait);
-    if (wait > 0) {
-        g->board->retry_after_s = (uint32_t)wait;
-        g->board->state = WIRE_BOARD_FAILED;
+        if (take_kept(g, all, ptemp, s) != APR_SUCCESS)
+            return HTTP_INTERNAL_SERVER_ERROR;
+        wsgi_supervisors_start(g, pconf, ptemp);
     }
-    ap_log_error(APLOG_MARK, APLOG_ERR, 0, g->server,
-                 "WSGI0608: group %s (%s): its supervisor %s %d; it is started again in %d s", g->name, g->where,
-                 code >= 0 ? "exited with status" : "was killed by signal", code >= 0 ? code : WTERMSIG(status), wait);
-    if (wait == 0)
-        start(sup);
-}
-
-static void on_other_child(int reason, void *data, int status)
-{
-    supervisor *sup = data;
-
-    switch (reason) {
-    case APR_OC_REASON_DEATH:
-    case APR_OC_REASON_LOST:
-        apr_proc_other_child_unregister(sup);
-        died(sup, status);
-        break;
-    case APR_OC_REASON_UNREGISTER:
-    case APR_OC_REASON_RESTART:
-    default:
-        break; /* the lifeline tells it */
-    }
+    wsgi_supervisors_release_others();
+    close_unused(all, ptemp);
+    return OK;
 }
 
 /* Called about once a second in the parent. */
@@ -250,86 +214,8 @@ static int monitor(apr_pool_t *p, server_rec *s)
 {
     (void)p;
     (void)s;
-    for (int i = 0; supervisors && i < supervisors->nelts; i++) {
-        supervisor *sup = APR_ARRAY_IDX(supervisors, i, supervisor *);
-
-        if (sup->next_start && apr_time_now() >= sup->next_start)
-            start(sup);
-    }
+    wsgi_supervisors_monitor();
     return DECLINED;
-}
-
-/* pconf goes: this generation is over. Closing our end of the lifeline leaves it to the children that still hold theirs. */
-static apr_status_t end_generation(void *unused)
-{
-    (void)unused;
-    for (int i = 0; supervisors && i < supervisors->nelts; i++) {
-        supervisor *sup = APR_ARRAY_IDX(supervisors, i, supervisor *);
-
-        sup->group = NULL;
-        close(sup->fds.settings_fd);
-        close(sup->fds.board_fd);
-        if (i == 0)
-            close(sup->fds.lifeline_fd);
-    }
-    supervisors = NULL;
-    if (lifeline_write >= 0)
-        close(lifeline_write);
-    lifeline_write = -1;
-    return APR_SUCCESS;
-}
-
-static apr_status_t unmap_board(void *board)
-{
-    return munmap(board, WIRE_BOARD_SIZE) < 0 ? errno : APR_SUCCESS;
-}
-
-static apr_status_t make_board(wsgi_group *g, apr_pool_t *pconf, unsigned generation, int *fd)
-{
-    void *memory;
-
-    *fd = memfd_create("wsgi-board", MFD_CLOEXEC);
-    if (*fd < 0 || ftruncate(*fd, WIRE_BOARD_SIZE) < 0)
-        return errno;
-    memory = mmap(NULL, WIRE_BOARD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
-    if (memory == MAP_FAILED)
-        return errno;
-    g->board = memory;
-    g->board->generation = generation;
-    apr_pool_cleanup_register(pconf, memory, unmap_board, apr_pool_cleanup_null);
-    return APR_SUCCESS;
-}
-
-static int start_groups(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s, apr_array_header_t *groups)
-{
-    kept *all = kept_of(s);
-    int lifeline[2];
-
-    all->generation++;
-    if (groups->nelts > 0 && pipe2(lifeline, O_CLOEXEC) < 0) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, errno, s, "WSGI0609: no lifeline pipe for the daemon groups");
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
-    supervisors = apr_array_make(pconf, 4, sizeof(supervisor *));
-    apr_pool_cleanup_register(pconf, NULL, end_generation, apr_pool_cleanup_null);
-    if (groups->nelts > 0)
-        lifeline_write = lifeline[1];
-    for (int i = 0; i < groups->nelts; i++) {
-        wsgi_group *g = APR_ARRAY_IDX(groups, i, wsgi_group *);
-        supervisor *sup = apr_pcalloc(s->process->pool, sizeof(*sup));
-        int board;
-
-        if (take_socket(g, all, ptemp, s) != APR_SUCCESS || make_board(g, pconf, all->generation, &board) != APR_SUCCESS)
-            return HTTP_INTERNAL_SERVER_ERROR;
-        sup->group = g;
-        sup->generation = all->generation;
-        sup->fds = (wsgi_spawn){g->listen_fd, lifeline[0], settings_file(g, ptemp), board, g->server_metrics ? wsgi_scoreboard_share(pconf, s) : -1,
-                                log_fd_of(g->server)};
-        APR_ARRAY_PUSH(supervisors, supervisor *) = sup;
-        start(sup);
-    }
-    close_unused_sockets(all, ptemp);
-    return OK;
 }
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
@@ -357,7 +243,7 @@ static void child_init(apr_pool_t *p, server_rec *s)
         close(g->listen_fd);
         g->listen_fd = -1;
     }
-    supervisors = NULL;
+    wsgi_supervisors_child_init();
 }
 
 void wsgi_group_register_hooks(apr_pool_t *p)

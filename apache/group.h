@@ -22,7 +22,7 @@ struct wsgi_group {
     wsgi_identity user, group, socket_user, script_user, script_group;
     apr_array_header_t *supplementary_groups; /* of wsgi_identity; NULL: those of the user */
     const char *umask, *chroot, *home, *lang, *locale;
-    const char *python_home, *python_path, *python_eggs, *display_name, *switch_interval;
+    const char *python_home, *python_path, *python_eggs, *display_name, *switch_interval, *reload;
     apr_array_header_t *env;       /* of const char *: NAME=value in the order given */
     apr_interval_time_t startup_timeout, shutdown_timeout, graceful_timeout, eviction_timeout, deadlock_timeout, inactivity_timeout,
         request_timeout, interrupt_timeout, restart_interval, connect_timeout, socket_timeout, queue_timeout,
@@ -36,7 +36,9 @@ struct wsgi_group {
     /* Parent, inherited by children. */
     int listen_fd;                 /* -1 in children */
     int path_fd;                   /* O_PATH descriptor of the unlinked socket; children connect through it */
+    int board_fd;                  /* parent only */
     volatile wire_board *board;
+    unsigned *last_supervisor;     /* parent only: number of the supervisor of this name that was started last */
 };
 
 /* Parses "name option=value …" of WSGIDaemonProcess. NULL, or what is wrong. */
@@ -86,8 +88,9 @@ typedef struct wsgi_credentials {
 void wsgi_credentials_of(wsgi_credentials *out, const wsgi_group *g);
 
 typedef struct wsgi_spawn {
-    int listen_fd, lifeline_fd, settings_fd, board_fd, scores_fd; /* become WIRE_FD_LISTEN … in the new process; -1: none */
+    int listen_fd, lifeline_fd, settings_fd, board_fd, scores_fd, control_fd, house_fd; /* become WIRE_FD_LISTEN …; -1: none */
     int log_fd;                                        /* its standard output and error */
+    unsigned number;                                   /* see wire_board */
 } wsgi_spawn;
 
 /* Apache parent only. Starts `PYTHON _boot.py supervisor` as the group's user. 0 and *pid, or an errno. */

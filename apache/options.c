@@ -22,7 +22,7 @@ enum option_type {
     OPT_ENV, OPT_ENV_FILE, /* array of const char *: NAME=value, the options may be repeated */
     OPT_USER, OPT_GROUP,   /* wsgi_identity */
     OPT_GROUPS,            /* array of wsgi_identity; separated by commas */
-    OPT_DECIMAL, OPT_TEXT, OPT_PATH, OPT_OCTAL /* const char *, checked */
+    OPT_DECIMAL, OPT_TEXT, OPT_PATH, OPT_OCTAL, OPT_RELOAD /* const char *, checked */
 };
 
 typedef struct option {
@@ -61,12 +61,13 @@ static const option options[] = {
     {"maximum-requests", OPT_COUNT, 0, 1000000000, 0, AT(maximum_requests)},
     {"startup-timeout", OPT_TIME, 0, LONGEST, 0, AT(startup_timeout)},
     {"shutdown-timeout", OPT_TIME, 0, LONGEST, 5, AT(shutdown_timeout)},
-    {"graceful-timeout", OPT_TIME, 0, LONGEST, 15, AT(graceful_timeout)},
+    {"graceful-timeout", OPT_TIME, 0, LONGEST, 600, AT(graceful_timeout)},
     {"eviction-timeout", OPT_TIME, 0, LONGEST, 0, AT(eviction_timeout)},
     {"deadlock-timeout", OPT_TIME, 0, LONGEST, 300, AT(deadlock_timeout)},
     {"inactivity-timeout", OPT_TIME, 0, LONGEST, 0, AT(inactivity_timeout)},
     {"request-timeout", OPT_TIME, 0, LONGEST, 0, AT(request_timeout)},
     {"interrupt-timeout", OPT_TIME, 0, LONGEST, 0, AT(interrupt_timeout)},
+    {"reload", OPT_RELOAD, NONE, AT(reload)},
     {"restart-interval", OPT_TIME, 0, LONGEST, 0, AT(restart_interval)},
     {"connect-timeout", OPT_TIME, 0, LONGEST, 15, AT(connect_timeout)},
     {"socket-timeout", OPT_TIME, 0, LONGEST, 0, AT(socket_timeout)},
@@ -197,6 +198,8 @@ static const char *check_text(apr_pool_t *p, const option *o, const char *value)
         return apr_psprintf(p, "%s=%s is not an octal number from 0 to 0777; for example %s=0027", o->name, value, o->name);
     if (o->type == OPT_DECIMAL && (!(strtod(value, &end) > 0) || *end || strspn(value, "0123456789.") != strlen(value)))
         return apr_psprintf(p, "%s=%s: expected seconds greater than 0, for example %s=0.005", o->name, value, o->name);
+    if (o->type == OPT_RELOAD && strcmp(value, "now") && strcmp(value, "rolling"))
+        return apr_psprintf(p, "%s=%s: expected now or rolling", o->name, value);
     return NULL;
 }
 

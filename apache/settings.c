@@ -98,6 +98,7 @@ static void put_group(apr_array_header_t *out, apr_pool_t *p, const wsgi_group *
     put(out, "home", g->home);
     put(out, "locale", g->locale);
     put(out, "display_name", g->display_name);
+    put(out, "reload", g->reload);
     put_int(out, p, "maximum_requests", g->maximum_requests);
     put_int(out, p, "cpu_priority", g->cpu_priority);
     put_int(out, p, "server_metrics", g->server_metrics);

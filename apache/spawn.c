@@ -94,11 +94,11 @@ static char **plan_env(const wsgi_group *g, apr_pool_t *p, const struct passwd *
     return (char **)env->elts;
 }
 
-static char **plan_command(const wsgi_group *g, apr_pool_t *p, const char *python)
+static char **plan_command(const wsgi_group *g, apr_pool_t *p, const char *python, unsigned number)
 {
     /* Inside a chroot the package is where its Python has installed it. */
     static const char code[] = "import sys; del sys.path[0]; from httpd_wsgi import _boot; sys.exit(_boot.main())";
-    char **argv = apr_pcalloc(p, 5 * sizeof(char *));
+    char **argv = apr_pcalloc(p, 6 * sizeof(char *));
     int n = 0;
 
     argv[n++] = (char *)python;
@@ -108,7 +108,8 @@ static char **plan_command(const wsgi_group *g, apr_pool_t *p, const char *pytho
     } else {
         argv[n++] = apr_pstrcat(p, wsgi_package_dir(), "/_boot.py", NULL);
     }
-    argv[n] = (char *)"supervisor";
+    argv[n++] = (char *)"supervisor";
+    argv[n] = apr_itoa(p, (int)number);
     return argv;
 }
 
@@ -227,7 +228,7 @@ static void place(int *from, int count, int first)
 
 static void child(const plan *pl, const wsgi_spawn *fds)
 {
-    int moved[] = {fds->listen_fd, fds->lifeline_fd, fds->settings_fd, fds->board_fd, fds->scores_fd};
+    int moved[] = {fds->listen_fd, fds->lifeline_fd, fds->settings_fd, fds->board_fd, fds->scores_fd, fds->control_fd, fds->house_fd};
     int log = fds->log_fd, null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     sigset_t none;
 
@@ -260,7 +261,7 @@ apr_status_t wsgi_parent_spawn(const wsgi_group *g, const wsgi_spawn *fds, apr_p
     if (pl->drop && pl->who.uid == 0)
         return EPERM;
     pl->python = wsgi_python_of_home(p, g->python_home);
-    pl->argv = plan_command(g, p, pl->python);
+    pl->argv = plan_command(g, p, pl->python, fds->number);
     pl->env = plan_env(g, p, pw);
     pl->chroot = g->chroot;
     pl->priority = g->cpu_priority;

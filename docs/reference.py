@@ -41,6 +41,7 @@ TYPES = {
     "OPT_PATH": "absolute path",
     "OPT_OCTAL": "octal number",
     "OPT_USER": "user name, or `#` and a uid",
+    "OPT_RELOAD": "`now` or `rolling`",
     "OPT_GROUP": "group name, or `#` and a gid",
     "OPT_GROUPS": "group names, or `#` and a gid, separated by commas",
 }

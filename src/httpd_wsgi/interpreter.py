@@ -26,7 +26,9 @@ from httpd_wsgi.events import publish as publish  # the runtime looks for it her
 
 
 class Stale(Exception):
-    """The script on disk is not the one this process has loaded; in a daemon another process must serve the request."""
+    """The script on disk is not the one this process has loaded, which is the argument; in a daemon another process must serve
+    the request, unless the new one is known not to load.
+    """
 
 
 _settings: dict[str, Any] = {}
@@ -162,7 +164,7 @@ def load(script: str, mtime_us: int, reloading: bool, resource: str = "") -> Mod
         if module is not None and not (reloading and (changed(module, script, mtime_us) or wants_reload(module, resource))):
             return module
         if module is not None and _settings.get("process_group"):
-            raise Stale(script)
+            raise Stale(module)
         return execute(name, script)
 
 
@@ -206,7 +208,7 @@ def load_target(spec: str, mtime_us: int, reloading: bool) -> tuple[Any, ModuleT
         if known is not None and not (reloading and target_changed(known, mtime_us, spec)):
             return known
         if known is not None and _settings.get("process_group"):
-            raise Stale(os.fsdecode(known[3]))
+            raise Stale(known)
         if known is not None and sys.modules.get(name) is known[1]:
             del sys.modules[name]
         location = importlib.util.find_spec(name)

@@ -1,28 +1,37 @@
 """When a daemon group's workers are started, replaced, drained and killed. Pure: no clock, no process, no I/O.
 
-The supervisor tells what happened and how late it is, and carries out the actions it gets back.
+The supervisor tells what happened and how late it is, and carries out the actions it gets back. The rule behind everything: what
+serves is given up only when something better serves.
 """
 
 from __future__ import annotations
 
 import enum
+import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 BACK_OFF = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+STOP = "shutdown_signal"
+RELOAD = "script_reload"
+DEFAULT_GRACEFUL = 600.0
 
 
 class State(enum.Enum):
     STARTING = "starting"
     SERVING = "serving"
-    STALE = "stale"  # has stopped accepting by itself; its replacement is being loaded
-    DRAINING = "draining"
+    RETIRING = "retiring"  # serves until its replacement does
+    DRAINING = "draining"  # accepts no more
+    ENDING = "ending"  # its requests had their time; only shutdown functions run
     GONE = "gone"
 
 
 class Event(enum.Enum):
     READY = "ready"
-    STALE = "stale"
+    RETIRE = "retire"
+    KEEP = "keep"
     DRAIN = "drain"
+    END = "end"
     EXITED = "exited"
 
 
@@ -30,20 +39,42 @@ _NEXT = {
     (State.STARTING, Event.READY): State.SERVING,
     (State.STARTING, Event.DRAIN): State.DRAINING,
     (State.STARTING, Event.EXITED): State.GONE,
-    (State.SERVING, Event.STALE): State.STALE,
+    (State.SERVING, Event.RETIRE): State.RETIRING,
     (State.SERVING, Event.DRAIN): State.DRAINING,
     (State.SERVING, Event.EXITED): State.GONE,
-    (State.STALE, Event.DRAIN): State.DRAINING,
-    (State.STALE, Event.EXITED): State.GONE,
+    (State.RETIRING, Event.KEEP): State.SERVING,
+    (State.RETIRING, Event.DRAIN): State.DRAINING,
+    (State.RETIRING, Event.EXITED): State.GONE,
+    (State.DRAINING, Event.END): State.ENDING,
     (State.DRAINING, Event.EXITED): State.GONE,
+    (State.ENDING, Event.EXITED): State.GONE,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Options of the group; seconds, 0: no limit."""
+
+    processes: int = 1
+    startup: float = 0.0
+    shutdown: float = 5.0
+    graceful: float = DEFAULT_GRACEFUL
+    eviction: float = 0.0
+    restart_interval: float = 0.0
+    is_service: bool = False  # workers end when their work is done and are started again a second later
 
 
 @dataclass(slots=True)
 class Worker:
     number: int
     started: float
+    code: int  # version of the code it was started for
     state: State = State.STARTING
+    reason: str = ""  # why it is to go
+    broken: int = 0  # scripts it could not load
+    kept: bool = False  # goes on with older code because the new one does not load
+    restart_at: float | None = None
+    end_at: float | None = None
     kill_at: float | None = None
 
 
@@ -53,87 +84,287 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class Serve:
+    """A worker that could not load everything may serve all the same."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
     number: int
+    option: str  # the limit that is over
 
 
-Action = Start | Drain | Kill
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The new code is no good: all workers go on with what they have."""
+
+
+Action = Start | Serve | Drain | End | Kill | Keep
 
 
 @dataclass(slots=True)
 class Policy:
     """Keeps `processes` workers serving. Times are seconds of any monotonic clock."""
 
-    processes: int
-    shutdown_timeout: float
-    startup_timeout: float = 0.0
-    is_service: bool = False  # workers end when their work is done and are started again a second later
+    limits: Limits
+    predecessor_broken: int | None = None  # an older supervisor serves, with so many scripts broken; None: there is none
+    jitter: Callable[[], float] = random.random
     workers: dict[int, Worker] = field(default_factory=dict)
+    code: int = 0
+    proven: bool = False  # a worker has loaded the present code
+    stale: bool = False  # newer code could not be loaded
+    on_hold: bool = False  # nothing is started until the code changes or the predecessor goes
     failures: int = 0
     next_start: float = 0.0
     stopping: bool = False
     ever_ready: bool = False
+    said: list[Action] = field(default_factory=list)  # to be carried out with the next actions()
+
+    # ---- what happened ----
 
     def started(self, number: int, now: float) -> None:
-        worker = Worker(number, now)
-        if self.startup_timeout > 0:
-            worker.kill_at = now + self.startup_timeout
+        worker = Worker(number, now, self.code)
+        if self.limits.startup > 0:
+            worker.kill_at = now + self.limits.startup
         self.workers[number] = worker
 
-    def happened(self, number: int, event: Event, now: float) -> None:
+    def _advance(self, worker: Worker, event: Event) -> bool:
         """Events that make no sense in a worker's state (a drained worker that still says ready) change nothing."""
-        worker = self.workers[number]
         after = _NEXT.get((worker.state, event))
         if after is None:
+            return False
+        worker.state = after
+        return True
+
+    def ready(self, number: int, now: float, broken: int = 0) -> None:
+        """A worker has loaded its scripts, all but so many. One that could not load all waits until it is told what to do."""
+        worker = self.workers[number]
+        if worker.state is not State.STARTING:
             return
-        before, worker.state = worker.state, after
-        if after is State.SERVING:
-            worker.kill_at = None
-            self.failures = 0
-            self.next_start = now
-            self.ever_ready = True
-        elif after is State.DRAINING:
-            worker.kill_at = now + self.shutdown_timeout if self.shutdown_timeout > 0 else None
-        elif after is State.GONE:
-            del self.workers[number]
-            if before is State.SERVING and self.is_service:
-                self.next_start = now + 1
-            if before is State.STARTING and not self.stopping:
+        if broken > self._bearable():
+            self._advance(worker, Event.DRAIN)
+            worker.reason = RELOAD
+            self._limit(worker, now, 0)
+            self.said.append(Drain(number, RELOAD))
+            self._reject(now)
+            return
+        self._advance(worker, Event.READY)
+        worker.kill_at = None
+        worker.broken = broken
+        if broken:
+            self.said.append(Serve(number))
+        self.failures = 0
+        self.next_start = now
+        self.ever_ready = True
+        if self.limits.restart_interval > 0:
+            worker.restart_at = now + self.limits.restart_interval * (1 - 0.1 * self.jitter())
+        if worker.code == self.code:
+            self._proved(now)
+        else:
+            self.retire(number, RELOAD, now)
+
+    def _proved(self, now: float) -> None:
+        self.proven = True
+        self.stale = False
+        for worker in [w for w in self.workers.values() if w.kept and w.state is State.SERVING]:
+            self.retire(worker.number, RELOAD, now)
+
+    def _bearable(self) -> float:
+        """New code may be as broken as what serves; where nothing serves, anything is better than no answer."""
+        serving = [w.broken for w in self.workers.values() if w.state in (State.SERVING, State.RETIRING)]
+        if self.predecessor_broken is not None:
+            serving.append(self.predecessor_broken)
+        return min(serving, default=float("inf"))
+
+    def _reject(self, now: float) -> None:
+        """The new code does not load, while the old serves: it stays."""
+        self.stale = True
+        self.on_hold = self.predecessor_broken is not None
+        self.next_start = now + BACK_OFF[min(self.failures, len(BACK_OFF) - 1)]
+        self.failures += 1
+        for worker in self.workers.values():
+            if worker.state in (State.SERVING, State.RETIRING):
+                worker.code = self.code
+                worker.kept = True
+            if worker.state is State.RETIRING and worker.reason == RELOAD:
+                self._advance(worker, Event.KEEP)
+                worker.reason = ""
+        self.said.append(Keep())
+
+    def exited(self, number: int, now: float) -> None:
+        worker = self.workers.pop(number)
+        before = worker.state
+        self._advance(worker, Event.EXITED)
+        if self.stopping:
+            return
+        if before in (State.SERVING, State.RETIRING) and self.limits.is_service:
+            self.next_start = now + 1
+        if before is State.STARTING:
+            if not self.proven and self._bearable() < float("inf"):
+                self._reject(now)
+            else:
                 self.next_start = now + BACK_OFF[min(self.failures, len(BACK_OFF) - 1)]
                 self.failures += 1
 
-    def stop(self) -> None:
+    def reload(self, now: float) -> None:
+        """The code has changed, or somebody wants it to be loaded again."""
+        self.code += 1
+        self.proven = self.on_hold = False
+        self.failures = 0
+        self.next_start = now
+        for worker in self.workers.values():
+            if worker.state is State.SERVING:
+                self.retire(worker.number, RELOAD, now)
+
+    def retire(self, number: int, reason: str, now: float) -> None:
+        """A serving worker is to be replaced. A service ends first, since it must not run twice."""
+        worker = self.workers[number]
+        if self.limits.is_service and worker.state is State.SERVING:
+            self.drained(number, now, reason)
+            self.said.append(Drain(number, reason))
+        elif self._advance(worker, Event.RETIRE):
+            worker.reason = reason
+            worker.restart_at = None
+
+    def drained(self, number: int, now: float, reason: str) -> None:
+        """A worker drains, on its own account or because it was told to."""
+        worker = self.workers[number]
+        if self._advance(worker, Event.DRAIN):
+            worker.reason = reason
+            worker.restart_at = None
+            self._limit(worker, now, 0 if reason == STOP else self._grace(reason))
+
+    def _grace(self, reason: str) -> float:
+        return self.limits.eviction if reason == "eviction_signal" and self.limits.eviction > 0 else self.limits.graceful
+
+    def _limit(self, worker: Worker, now: float, grace: float) -> None:
+        """Sets when the worker is told to end and when it is killed, or makes that sooner."""
+        end_at = now + grace if grace > 0 else None
+        kill_at = now + grace + self.limits.shutdown if self.limits.shutdown > 0 else None
+        if worker.kill_at is None or (kill_at is not None and kill_at < worker.kill_at):
+            worker.end_at, worker.kill_at = end_at, kill_at
+
+    def predecessor_gone(self, now: float) -> None:
+        """Nobody else serves any more."""
+        if self.predecessor_broken is None:
+            return
+        self.predecessor_broken = None
+        self.on_hold = False
+        if self.counted(State.SERVING, State.RETIRING) == 0:
+            self.failures = 0
+            self.next_start = now
+
+    def stop(self, now: float, grace: float = 0) -> None:
         self.stopping = True
+        for worker in self.workers.values():
+            if worker.state in (State.STARTING, State.SERVING, State.RETIRING):
+                worker.reason = worker.reason or STOP
+                self.said.append(Drain(worker.number, worker.reason))
+                self._advance(worker, Event.DRAIN)
+                worker.kill_at = None
+            self._limit(worker, now, grace)
+
+    # ---- what to do ----
 
     def counted(self, *states: State) -> int:
         return sum(worker.state in states for worker in self.workers.values())
 
+    @property
+    def missing(self) -> int:
+        """Workers to be had beside those that are there or being started."""
+        return self.limits.processes - sum(
+            worker.state is State.SERVING or (worker.state is State.STARTING and worker.code == self.code)
+            for worker in self.workers.values()
+        )
+
+    @property
+    def _is_waiting(self) -> bool:
+        """A service must not run twice, so it waits for the older one's end."""
+        older = self.predecessor_broken is not None or self.counted(State.DRAINING, State.ENDING) > 0
+        return self.stopping or self.on_hold or (self.limits.is_service and older)
+
+    def _starts(self, now: float) -> int:
+        if self._is_waiting or now < self.next_start:
+            return 0
+        starting = self.counted(State.STARTING)
+        if self.failures:
+            # While workers fail to start, one attempt at a time is enough to notice that the cause has been mended.
+            most = 1 - starting
+        elif self._others_serve and not self.proven:
+            most = 1 - starting  # so that broken code costs one attempt, and its traceback is logged once
+        elif self.counted(State.RETIRING):
+            most = max(1, self.limits.processes // 4) - starting
+        else:
+            most = self.missing
+        return max(0, min(self.missing, most))
+
+    @property
+    def _others_serve(self) -> bool:
+        return self.predecessor_broken is not None or self.counted(State.RETIRING) > 0
+
     def actions(self, now: float) -> list[Action]:
+        for worker in self.workers.values():
+            if worker.restart_at is not None and now >= worker.restart_at:
+                self.retire(worker.number, "restart_interval", now)
+        todo, self.said = self.said, []
+        todo += self._overdue(now)
+        todo += self._replaced(now)
+        todo += [Start()] * self._starts(now)
+        return todo
+
+    def _overdue(self, now: float) -> list[Action]:
         todo: list[Action] = []
         for worker in self.workers.values():
+            if worker.end_at is not None and now >= worker.end_at:
+                worker.end_at = None
+                self._advance(worker, Event.END)
+                todo.append(End(worker.number))
             if worker.kill_at is not None and now >= worker.kill_at:
                 worker.kill_at = None
-                todo.append(Kill(worker.number))
-            unfinished = worker.state in (State.STARTING, State.SERVING, State.STALE)
-            replaced = worker.state is State.STALE and self.counted(State.SERVING) > 0
-            if replaced or (unfinished and self.stopping):
-                todo.append(Drain(worker.number))
-        missing = self.processes - self.counted(State.STARTING, State.SERVING)
-        if not self.stopping and now >= self.next_start:
-            # While workers fail to start, one attempt at a time is enough to notice that the cause has been mended.
-            wanted = min(missing, 1) if self.failures else missing
-            todo.extend(Start() for _ in range(wanted))
+                todo.append(Kill(worker.number, "startup-timeout" if worker.state is State.STARTING else "shutdown-timeout"))
         return todo
+
+    def _replaced(self, now: float) -> list[Action]:
+        """Those that may go because enough others serve, the oldest first."""
+        surplus = self.counted(State.SERVING, State.RETIRING) - self.limits.processes
+        todo: list[Action] = []
+        for worker in list(self.workers.values()):
+            if surplus > 0 and worker.state is State.RETIRING:
+                surplus -= 1
+                self.drained(worker.number, now, worker.reason)
+                todo.append(Drain(worker.number, worker.reason))
+        return todo
+
+    # ---- what to say ----
 
     @property
     def failed(self) -> bool:
         """No worker serves, and the last attempts to start one failed."""
-        return self.failures > 0 and self.counted(State.SERVING, State.STALE) == 0
+        served = self.predecessor_broken is not None or self.counted(State.SERVING, State.RETIRING) > 0
+        return self.failures > 0 and not served and not self.stopping
+
+    @property
+    def can_take_over(self) -> bool:
+        """As many serve as are wanted, or as can be had."""
+        serving = self.counted(State.SERVING, State.RETIRING)
+        return serving >= self.limits.processes or (serving > 0 and self.failures > 0)
+
+    @property
+    def broken(self) -> int:
+        return min((w.broken for w in self.workers.values() if w.state in (State.SERVING, State.RETIRING)), default=0)
 
     @property
     def done(self) -> bool:
@@ -141,7 +372,7 @@ class Policy:
 
     def wake_at(self) -> float | None:
         """When actions() must be asked again even if nothing happens; None: only after an event."""
-        times = [worker.kill_at for worker in self.workers.values() if worker.kill_at is not None]
-        if not self.stopping and self.processes > self.counted(State.STARTING, State.SERVING):
+        times = [at for w in self.workers.values() for at in (w.end_at, w.kill_at, w.restart_at) if at is not None]
+        if self._starts(self.next_start) > 0:
             times.append(self.next_start)
         return min(times, default=None)

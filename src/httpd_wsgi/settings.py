@@ -49,7 +49,8 @@ class GroupSettings:
     server_metrics: bool = False
     startup_timeout: float = 0.0
     shutdown_timeout: float = 5.0
-    graceful_timeout: float = 15.0
+    graceful_timeout: float = 600.0
+    reload: str = "now"
     eviction_timeout: float = 0.0
     deadlock_timeout: float = 300.0
     inactivity_timeout: float = 0.0
@@ -139,6 +140,7 @@ def runtime_settings(settings: GroupSettings) -> dict[str, object]:
             "maximum_processes": settings.mpm_processes,
             "threads_per_process": settings.mpm_threads,
         },
+        "rolling": settings.reload == "rolling",
         "package_dir": settings.package_dir,
         "home": settings.home,
         "send_buffer_size": settings.send_buffer_size,

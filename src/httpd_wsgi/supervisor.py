@@ -1,160 +1,252 @@
 """The supervisor of one daemon group: starts its workers, watches and replaces them.
 
-It lives as long as an Apache process of its generation holds the lifeline, and no longer: end-of-file there means drain and
-exit. Workers in turn exit when their control socket closes, so nothing survives a killed supervisor.
+An Apache restart starts another supervisor. This one goes on until the board says that the other's workers serve; it ends at
+once when it never served, when it is told to stop, and when Apache has gone, which the house pipe tells. Workers in turn notice
+when their control socket closes, so nothing survives a killed supervisor and Apache.
 """
 
 from __future__ import annotations
 
-import mmap
+import dataclasses
 import os
 import selectors
 import signal
 import socket
-import struct
 import sys
-import sysconfig
 import time
-from dataclasses import dataclass
 
-from httpd_wsgi import _boot, logs, policy, settings
-from httpd_wsgi.policy import Event, Policy, State
+from httpd_wsgi import _boot, board, logs, policy, process, settings
+from httpd_wsgi.policy import Policy, State
+from httpd_wsgi.process import FD_BOARD, FD_CONTROL, FD_HOUSE, FD_LIFELINE, FD_LISTEN, FD_SETTINGS, Process
 
-FD_LISTEN, FD_LIFELINE, FD_SETTINGS, FD_BOARD = 3, 4, 5, 6
-BOARD_STARTING, BOARD_SERVING, BOARD_FAILED = 0, 1, 2
-BOARD_SIZE = 4096
-TITLE_ROOM = "." * 128  # gives the worker memory to write its process title to
-
-
-@dataclass(slots=True)
-class Process:
-    """A worker as the operating system sees it; the policy knows it by its pid."""
-
-    pid: int
-    pidfd: int
-    control: socket.socket
-    started: float
-    received: bytes = b""
-
-
-def describe_exit(status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
-    if code >= 0:
-        return f"exited with status {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = "unknown"
-    return f"was killed by signal {-code} ({name})"
-
-
-def python_options(config: settings.GroupSettings) -> list[str]:
-    """What the WSGIPython… directives mean on a command line."""
-    options = ["-" + "O" * config.optimize] if config.optimize else []
-    options += ["-B"] if config.dont_write_bytecode else []
-    for warning in config.warnings:
-        options += ["-W", warning]
-    if sysconfig.get_config_var("Py_GIL_DISABLED"):
-        options += ["-X", f"gil={0 if config.free_threading else 1}"]
-    return options
+RELOAD_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1)
+STALE_PAUSE = 1.0  # so often a script that did not load is looked at
 
 
 class Supervisor:
-    def __init__(self, config: settings.GroupSettings) -> None:
+    def __init__(self, config: settings.GroupSettings, number: int) -> None:
         self.config = config
-        self.policy = Policy(config.processes, config.shutdown_timeout, config.startup_timeout, is_service=config.threads == 0)
-        self.processes: dict[int, Process] = {}
+        self.number = number
+        self.board = board.Board(FD_BOARD)
         self.selector = selectors.DefaultSelector()
-        self.board = mmap.mmap(FD_BOARD, BOARD_SIZE)
-        self.stop_reason = ""
+        self.predecessor = self.find_predecessor()
+        limits = policy.Limits(
+            processes=config.processes,
+            startup=config.startup_timeout,
+            shutdown=config.shutdown_timeout,
+            graceful=config.graceful_timeout,
+            eviction=config.eviction_timeout,
+            is_service=config.threads == 0,
+        )
+        self.policy = Policy(limits, self.board.get("broken") if self.predecessor is not None else None)
+        self.processes: dict[int, Process] = {}
+        self.control = socket.socket(fileno=FD_CONTROL)
+        self.control.setblocking(False)
+        self.told_by_parent = b""
+        self.superseded_at: float | None = None
+        self.is_released = self.lifeline_ended = False
         self.said_failed = False
-        self.boot = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_boot.py")
+        self.touched: dict[str, int] = {}  # script to the time of the version that workers were last asked to load
+        self.more_preloads: dict[str, None] = {}  # scripts that only requests name
+        self.loading: dict[str, int] = {}  # what the worker that was started last finds
+        self.look_at = 0.0
 
-    # ---- workers ----
-
-    def start_worker(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        memory = os.memfd_create("wsgi-settings", os.MFD_CLOEXEC)
-        os.write(memory, self.config.raw)
-        actions = [
-            (os.POSIX_SPAWN_DUP2, FD_LISTEN, FD_LISTEN),
-            (os.POSIX_SPAWN_DUP2, theirs.fileno(), FD_LIFELINE),
-            (os.POSIX_SPAWN_DUP2, memory, FD_SETTINGS),
-        ]
-        argv = [sys.executable, *python_options(self.config), self.boot, "worker", TITLE_ROOM]
-        environment = {**os.environ, "PYTHONHASHSEED": self.config.hash_seed} if self.config.hash_seed else os.environ
+    def find_predecessor(self) -> int | None:
+        """A pidfd of the supervisor whose workers serve now."""
+        pid = self.board.get("serving_pid")
+        if not pid:
+            return None
         try:
-            pid = os.posix_spawn(sys.executable, argv, environment, file_actions=actions, setsigmask=[])
-        finally:
-            theirs.close()
-            os.close(memory)
-        now = time.monotonic()
-        process = Process(pid, os.pidfd_open(pid), ours, now)
-        ours.setblocking(False)
-        self.processes[pid] = process
-        self.selector.register(process.pidfd, selectors.EVENT_READ, process)
-        self.selector.register(ours, selectors.EVENT_READ, process)
-        self.policy.started(pid, now)
-        self.say(logs.INFO, "WSGI0701", f"worker {pid} started")
+            fd = os.pidfd_open(pid)
+        except OSError:
+            return None
+        self.selector.register(fd, selectors.EVENT_READ, "predecessor")
+        return fd
 
     def say(self, level: str, code: str, text: str) -> None:
         logs.log(level, f"{code}: group {self.config.group}: {text}")
 
-    def reap(self, process: Process) -> None:
-        pid, status = os.waitpid(process.pid, os.WNOHANG)
+    # ---- workers ----
+
+    def start_worker(self) -> None:
+        self.loading = self.scripts()
+        more = b"".join(b"preload=" + os.fsencode(preload) + b"\0" for preload in self.more_preloads)
+        worker = process.start(self.config, self.number, more)
+        self.processes[worker.pid] = worker
+        self.selector.register(worker.pidfd, selectors.EVENT_READ, worker)
+        self.selector.register(worker.control, selectors.EVENT_READ, worker)
+        self.policy.started(worker.pid, worker.started)
+        self.say(logs.INFO, "WSGI0701", f"worker {worker.pid} started")
+
+    def reap(self, worker: Process) -> None:
+        pid, status = os.waitpid(worker.pid, os.WNOHANG)
         if pid == 0:
             return
         now = time.monotonic()
-        self.receive(process)  # its last words may change what its end means
-        state = self.policy.workers[process.pid].state
-        self.policy.happened(process.pid, Event.EXITED, now)
-        self.selector.unregister(process.pidfd)
-        self.forget_control(process)
-        os.close(process.pidfd)
-        del self.processes[process.pid]
-        self.report_exit(process, status, state, now)
+        self.receive(worker)  # its last words may change what its end means
+        before = dataclasses.replace(self.policy.workers[worker.pid])
+        self.policy.exited(worker.pid, now)
+        self.selector.unregister(worker.pidfd)
+        self.forget_control(worker)
+        os.close(worker.pidfd)
+        del self.processes[worker.pid]
+        self.report_exit(worker, status, before, now)
 
-    def report_exit(self, process: Process, status: int, state: State, now: float) -> None:
-        what = f"worker {process.pid} {describe_exit(status)} after {now - process.started:.1f} s"
-        if state is State.DRAINING or self.policy.stopping:
+    def report_exit(self, worker: Process, status: int, before: policy.Worker, now: float) -> None:
+        what = f"worker {worker.pid} {process.describe_exit(status)} after {now - worker.started:.1f} s"
+        if before.reason or self.policy.stopping:
             level = logs.INFO if status == 0 else logs.WARNING
-            self.say(level, "WSGI0703", what)
-        elif state is State.STARTING:
+            self.say(level, "WSGI0703", f"{what} ({before.reason or policy.STOP})")
+        elif before.state is not State.STARTING:
+            if status == 0:
+                self.say(logs.NOTICE, "WSGI0712", f"{what}, as it was told to; a new one is being started")
+            else:
+                self.say(logs.ERROR, "WSGI0702", f"{what}; a new one is being started")
+        elif self.policy.stale:
+            self.say(logs.ERROR, "WSGI0713", f"{what}, before it was ready; {self.stale_text()}")
+        else:
             wait = self.policy.next_start - now
             self.say(logs.ERROR, "WSGI0704", f"{what}, before it was ready; the next attempt is in {wait:.0f} s")
-        elif status == 0:
-            self.say(logs.NOTICE, "WSGI0712", f"{what}, as it was told to; a new one is being started")
-        else:
-            self.say(logs.ERROR, "WSGI0702", f"{what}; a new one is being started")
 
-    def receive(self, process: Process) -> None:
+    def stale_text(self) -> str:
+        return "the code that is loaded serves on; mend the new one and touch the script, or reload"
+
+    def receive(self, worker: Process) -> None:
+        lines = worker.receive()
+        if lines is None:
+            self.forget_control(worker)
+        for line in lines or []:
+            self.told(worker, line)
+
+    def told(self, worker: Process, message: str) -> None:
+        word, _, rest = message.partition(" ")
+        now = time.monotonic()
+        if word == "ready":
+            self.ready(worker, int(rest or 0), now)
+        elif word == "stale":
+            self.noticed(*rest.split("\t", 3))
+        elif word == "retire":
+            self.policy.retire(worker.pid, rest, now)
+        elif word == "draining":
+            self.policy.drained(worker.pid, now, rest)
+
+    def ready(self, worker: Process, broken: int, now: float) -> None:
+        self.policy.ready(worker.pid, now, broken)
+        state = self.policy.workers[worker.pid].state
+        if state is State.DRAINING and broken:
+            self.say(logs.ERROR, "WSGI0714", f"worker {worker.pid} could not load the new code; {self.stale_text()}")
+        elif state in (State.SERVING, State.RETIRING):
+            self.say(logs.INFO, "WSGI0705", f"worker {worker.pid} is ready after {now - worker.started:.2f} s")
+
+    def forget_control(self, worker: Process) -> None:
+        if worker.control.fileno() >= 0:
+            self.selector.unregister(worker.control)
+            worker.control.close()
+
+    # ---- code ----
+
+    def noticed(self, mtime: str, application_group: str, callable: str, script: str) -> None:
+        """A worker serves an older version of the script than the one on disk."""
+        if self.touched.get(script) == int(mtime):
+            return
+        if self.superseded_at is not None:
+            self.touched[script] = int(mtime)
+            self.keep()  # loading it is the newer supervisor's affair; when it can, its workers answer
+            return
+        if not any(item.script == script for item in self.config.preloads):
+            self.more_preloads[f"{application_group}\n{script}\n{callable}"] = None
+        self.touched[script] = int(mtime)
+        self.say(logs.NOTICE, "WSGI0706", f"{script} has changed; its new version is loaded in new workers")
+        self.policy.reload(time.monotonic())
+
+    def reload(self, why: str) -> None:
+        self.say(logs.NOTICE, "WSGI0715", f"{why}: the code is loaded again in new workers")
+        self.policy.reload(time.monotonic())
+
+    def keep(self) -> None:
+        for worker in self.processes.values():
+            for script, mtime in self.touched.items():
+                worker.send(f"keep {mtime} {script}")
+
+    def scripts(self) -> dict[str, int]:
+        """Times of the files that workers load; 0: there is none."""
+        paths = [item.script for item in self.config.preloads] + [item.split("\n")[1] for item in self.more_preloads]
+        found = {}
+        for path in paths:
+            try:
+                found[path] = os.stat(path).st_mtime_ns // 1000
+            except OSError:
+                found[path] = 0
+        return found
+
+    def look_for_mended(self, now: float) -> None:
+        """While nobody asks for the new code (requests go to the older supervisor's workers), its files must be looked at."""
+        if not self.policy.on_hold or now < self.look_at:
+            return
+        self.look_at = now + STALE_PAUSE
+        for script, mtime in self.scripts().items():
+            if mtime and self.touched.get(script) != mtime:
+                self.touched[script] = mtime
+                self.reload(f"{script} has changed")
+                return
+
+    # ---- older and newer supervisors ----
+
+    def compare_turns(self, now: float) -> None:
+        if self.policy.stopping:
+            return
+        serving = self.board.get("serving")
+        if serving > self.number:
+            self.say(logs.INFO, "WSGI0716", "newer workers serve; the old ones finish their requests")
+            self.policy.stop(now, self.config.graceful_timeout)
+        elif self.superseded_at is not None and serving != self.number:
+            self.stop("a newer configuration has come before it was ready")
+        elif serving < self.number and self.policy.can_take_over:
+            self.board.put(serving=self.number, serving_pid=os.getpid())
+            self.policy.predecessor_broken = None
+
+    def write_board(self) -> None:
+        if self.policy.predecessor_broken is not None or self.board.get("serving") > self.number:
+            if self.policy.on_hold:
+                self.board.put(stale=1)
+            return
+        serving = self.policy.counted(State.SERVING, State.RETIRING)
+        if self.policy.failed:
+            state, retry = board.Shown.FAILED, max(1, round(self.policy.next_start - time.monotonic()))
+        else:
+            state, retry = board.Shown.SERVING if self.policy.ever_ready else board.Shown.STARTING, 0
+        if self.policy.failed and not self.said_failed:
+            self.say(logs.ERROR, "WSGI0708", "no worker can be started; requests are answered with 503 until one can")
+        self.said_failed = self.policy.failed
+        self.board.put(
+            state=state, retry_after=retry, ready_workers=serving, broken=self.policy.broken, stale=int(self.policy.stale)
+        )
+
+    def stop(self, reason: str) -> None:
+        """Drains within shutdown-timeout, whether or not it is draining already."""
+        if not self.policy.stopping:
+            self.say(logs.INFO, "WSGI0709", f"stopping: {reason}")
+        self.policy.stop(time.monotonic())
+        if self.board.get("serving_pid") == os.getpid():
+            self.board.put(serving_pid=0)
+
+    def told_on_control(self) -> None:
         try:
-            data = process.control.recv(65536)
+            data = self.control.recv(4096)
         except BlockingIOError:
             return
         except OSError:
             data = b""
         if not data:
-            self.forget_control(process)
-            return
-        *lines, process.received = (process.received + data).split(b"\n")
+            self.selector.unregister(self.control)  # the house tells what it means
+        *lines, self.told_by_parent = (self.told_by_parent + data).split(b"\n")
         for line in lines:
-            self.told(process, os.fsdecode(line))
-
-    def told(self, process: Process, message: str) -> None:
-        word, _, rest = message.partition(" ")
-        now = time.monotonic()
-        if word == "ready":
-            self.policy.happened(process.pid, Event.READY, now)
-            self.say(logs.INFO, "WSGI0705", f"worker {process.pid} is ready after {now - process.started:.2f} s")
-        elif word == "stale":
-            self.say(logs.NOTICE, "WSGI0706", f"{rest} has changed; worker {process.pid} is replaced by one with the new code")
-            self.policy.happened(process.pid, Event.STALE, now)
-
-    def forget_control(self, process: Process) -> None:
-        if process.control.fileno() >= 0:
-            self.selector.unregister(process.control)
-            process.control.close()
+            if line == b"superseded" and self.superseded_at is None:
+                self.superseded_at = time.monotonic()
+            elif line == b"released":
+                self.is_released = True
+            elif line == b"stop":
+                self.stop("Apache has stopped or restarted")
 
     # ---- the loop ----
 
@@ -163,47 +255,48 @@ class Supervisor:
             match action:
                 case policy.Start():
                     self.start_worker()
-                case policy.Drain(number):
-                    self.policy.happened(number, Event.DRAIN, time.monotonic())
-                    self.send(self.processes[number], b"drain\n")
-                case policy.Kill(number):
-                    self.say(logs.WARNING, "WSGI0707", f"worker {number} did not obey within its time and is killed")
+                case policy.Serve(number):
+                    self.processes[number].send("serve")
+                case policy.Drain(number, reason):
+                    self.processes[number].send(f"drain {reason}")
+                case policy.End(number):
+                    limit = f"graceful-timeout={self.config.graceful_timeout:g} ({self.config.where})"
+                    self.say(logs.WARNING, "WSGI0717", f"worker {number} still has requests after {limit}; it ends now")
+                    self.processes[number].send("end")
+                case policy.Kill(number, option):
+                    value = f"{getattr(self.config, option.replace('-', '_')):g}"
+                    where = f"{option}={value} ({self.config.where})"
+                    self.say(logs.WARNING, "WSGI0707", f"worker {number} is not done within {where} and is killed")
                     os.kill(number, signal.SIGKILL)
-
-    def send(self, process: Process, message: bytes) -> None:
-        try:
-            process.control.send(message)
-        except OSError:
-            pass  # it is dying; its exit follows
-
-    def write_board(self) -> None:
-        serving = self.policy.counted(State.SERVING)
-        if self.policy.failed:
-            state, retry = BOARD_FAILED, max(1, round(self.policy.next_start - time.monotonic()))
-        else:
-            state, retry = BOARD_SERVING if self.policy.ever_ready else BOARD_STARTING, 0
-        if self.policy.failed != self.said_failed and self.policy.failed:
-            self.say(logs.ERROR, "WSGI0708", "no worker can be started; requests are answered with 503 until one can")
-        self.said_failed = self.policy.failed
-        struct.pack_into("=III", self.board, 0, state, retry, serving)
-
-    def stop(self, reason: str) -> None:
-        if not self.policy.stopping:
-            self.say(logs.INFO, "WSGI0709", f"stopping: {reason}")
-            self.policy.stop()
+                case policy.Keep():
+                    self.touched.update(self.loading)
+                    self.look_at = time.monotonic() + STALE_PAUSE
+                    self.keep()
 
     def timeout(self) -> float | None:
-        at = self.policy.wake_at()
-        return None if at is None else max(0.0, at - time.monotonic())
+        now = time.monotonic()
+        times = [self.policy.wake_at()]
+        if self.policy.on_hold:
+            times.append(self.look_at)
+        if self.superseded_at is not None and not self.policy.stopping:
+            # The newer one is mostly ready within a second; when its code is broken, this may go on for days.
+            times.append(now + min(1.0, max(0.02, (now - self.superseded_at) / 20)))
+        at = min((at for at in times if at is not None), default=None)
+        return None if at is None else max(0.0, at - now)
 
     def run(self) -> int:
         wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, *RELOAD_SIGNALS):
             signal.signal(number, lambda *_: None)
         self.selector.register(wake_read, selectors.EVENT_READ, "signal")
         self.selector.register(FD_LIFELINE, selectors.EVENT_READ, "lifeline")
+        self.selector.register(FD_HOUSE, selectors.EVENT_READ, "house")
+        self.selector.register(self.control, selectors.EVENT_READ, "control")
         while not self.policy.done:
+            self.look_for_mended(time.monotonic())
+            self.carry_out()
+            self.compare_turns(time.monotonic())
             self.carry_out()
             self.write_board()
             for key, _ in self.selector.select(self.timeout()):
@@ -211,25 +304,48 @@ class Supervisor:
         return 0
 
     def dispatch(self, key: selectors.SelectorKey, wake_read: int) -> None:
-        if key.data == "signal":
-            os.read(wake_read, 512)
-            self.stop("it received a signal")
-        elif key.data == "lifeline":
-            self.selector.unregister(FD_LIFELINE)
-            self.stop("Apache has stopped or restarted")
-        elif key.fileobj == key.data.pidfd:
-            self.reap(key.data)
-        elif key.data.control.fileno() >= 0:
-            self.receive(key.data)
+        match key.data:
+            case "signal":
+                self.received(os.read(wake_read, 512))
+            case "lifeline":
+                self.selector.unregister(FD_LIFELINE)
+                self.lifeline_ended = True
+            case "house":
+                self.selector.unregister(FD_HOUSE)
+                self.stop("Apache has gone")
+            case "control":
+                self.told_on_control()
+            case "predecessor":
+                self.predecessor_gone()
+            case Process() as worker if key.fileobj == worker.pidfd:
+                self.reap(worker)
+            case Process() as worker if worker.control.fileno() >= 0:
+                self.receive(worker)
+        if self.is_released and self.lifeline_ended and not self.policy.stopping:
+            self.stop("the configuration has no such group any more")
+
+    def received(self, numbers: bytes) -> None:
+        for number in numbers:
+            if number == signal.SIGTERM:
+                self.stop("it received SIGTERM")
+            elif number in RELOAD_SIGNALS and self.superseded_at is None and not self.policy.stopping:
+                self.reload(f"the supervisor received {signal.Signals(number).name}")
+
+    def predecessor_gone(self) -> None:
+        assert self.predecessor is not None
+        self.selector.unregister(self.predecessor)
+        os.close(self.predecessor)
+        self.predecessor = None
+        self.policy.predecessor_gone(time.monotonic())
 
 
 def main() -> int:
     config = settings.read(FD_SETTINGS)
     logs.set_level(config.log_level)
-    for fd in (FD_LISTEN, FD_LIFELINE, FD_BOARD):
+    for fd in (FD_LISTEN, FD_LIFELINE, FD_BOARD, FD_CONTROL, FD_HOUSE):
         os.set_inheritable(fd, False)
     try:
-        return Supervisor(config).run()
+        return Supervisor(config, int(sys.argv[2])).run()
     except Exception as exc:
         logs.log(logs.ERROR, f"WSGI0710: group {config.group}: the supervisor failed: {exc!r}; Apache starts another one")
         return _boot.EXIT_FAILED

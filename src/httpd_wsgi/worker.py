@@ -6,6 +6,7 @@ import _thread
 import faulthandler
 import os
 import queue
+import select
 import signal
 import socket
 import sys
@@ -13,47 +14,72 @@ import threading
 import time
 from collections.abc import Callable
 
-from httpd_wsgi import _runtime, interpreter, limits, logs, settings
-
-FD_LISTEN, FD_CONTROL, FD_SETTINGS, FD_SCORES = 3, 4, 5, 7
+from httpd_wsgi import _runtime, board, interpreter, limits, logs, policy, settings
+from httpd_wsgi.process import FD_BOARD, FD_HOUSE, FD_LIFELINE, FD_LISTEN, FD_SCORES, FD_SETTINGS
 
 
 class Control:
-    """The socket to the supervisor; `drain REASON` comes over it. Its end-of-file means that the supervisor has gone, which
-    counts as `drain`; then the worker itself keeps to `patience`, in seconds.
+    """The socket to the supervisor. Its end-of-file means that the supervisor has gone: the worker serves on until another
+    supervisor's workers do, or Apache has gone too; then it keeps to `patience`, in seconds, by itself.
     """
 
-    def __init__(self, fd: int, patience: float) -> None:
+    def __init__(self, fd: int, supervisor: int, patience: float) -> None:
         self.socket = socket.socket(fileno=fd)
+        self.supervisor = supervisor
         self.patience = patience
+        self.reason = ""
+        self.accepted = threading.Event()  # may serve although not everything could be loaded
         self.draining = threading.Event()
-        self.reason = ""  # why it drains: the first one counts
-        self.ready = False
+        self.over = threading.Event()  # all requests are done, or there is no more time for them
+        self.loaded = False
 
-    def tell(self, message: str) -> None:
+    def tell(self, message: str) -> bool:
         try:
             self.socket.sendall(os.fsencode(message) + b"\n")
         except OSError:
-            pass  # the supervisor has gone; watch() sees it too
+            return False  # the supervisor has gone; watch() sees it too
+        return True
 
-    def give_reason(self, reason: str) -> None:
-        self.reason = self.reason or reason or "shutdown_signal"
+    def watch(self, on_drain: Callable[[str], None]) -> None:
+        received = b""
+        while data := self.receive():
+            *lines, received = (received + data).split(b"\n")
+            for line in lines:
+                self.obey(line, on_drain)
+        if not self.loaded:
+            os._exit(0)  # nobody waits for it
+        self.outlive()
+        on_drain(policy.STOP)
+        time.sleep(self.patience)  # nobody is left who would end a worker that does not end by itself
+        os._exit(1)
 
-    def watch(self, on_drain: Callable[[], None]) -> None:
-        while True:
-            try:
-                data = self.socket.recv(4096)
-            except OSError:
-                data = b""
-            if not data or b"drain" in data:
-                self.give_reason(data.decode("ascii", "replace").partition("drain")[2].strip())
-                break
-        if not self.ready:
-            os._exit(0)  # still importing the application: nothing to finish
-        on_drain()
-        if not data:
-            time.sleep(self.patience)  # nobody is left who would end a worker that does not end by itself
-            os._exit(1)
+    def receive(self) -> bytes:
+        try:
+            return self.socket.recv(4096)
+        except OSError:
+            return b""
+
+    def obey(self, line: bytes, on_drain: Callable[[str], None]) -> None:
+        word, _, rest = line.partition(b" ")
+        if word == b"drain":
+            if not self.loaded:
+                os._exit(0)  # still importing, or not wanted: there is nothing to finish
+            on_drain(rest.decode() or policy.STOP)
+        elif word == b"serve":
+            self.accepted.set()
+        elif word == b"keep":
+            mtime, _, script = rest.partition(b" ")
+            _runtime.keep(script, int(mtime))
+        elif word == b"end":
+            self.over.set()
+
+    def outlive(self) -> None:
+        """Apache starts another supervisor at once; how long its workers take to load is not known."""
+        shown, pause = board.Board(FD_BOARD), 0.02
+        house = select.poll()
+        house.register(FD_HOUSE, 0)
+        while shown.get("serving") <= self.supervisor and not house.poll(int(pause * 1000)) and not self.draining.is_set():
+            pause = min(1.0, pause * 1.2)
 
 
 def publish_signals() -> None:
@@ -88,16 +114,27 @@ def process_title(config: settings.GroupSettings) -> str:
     return config.display_name.replace("%{GROUP}", f"(wsgi:{config.group})")
 
 
-def finish(config: settings.GroupSettings, threads: list[threading.Thread]) -> None:
-    """Returns when all requests are done; the supervisor ends the wait with SIGKILL after shutdown-timeout."""
-    for thread in threads:
-        thread.join()
+def finish(config: settings.GroupSettings, unfinished: bool) -> None:
+    """When no request is left, or those that are have had their time. The supervisor ends a slow end after shutdown-timeout."""
     if not config.destroy_interpreter:
         os._exit(0)
-    if _runtime.end_interpreters() > 0:
-        # CPython cannot finalise safely while sub-interpreters with foreign threads exist.
+    if _runtime.end_interpreters() > 0 or unfinished:
+        # CPython cannot finalise safely while sub-interpreters with foreign threads exist, or threads run.
         interpreter.shutdown()
         os._exit(0)
+
+
+def prepare(config: settings.GroupSettings) -> None:
+    if title := process_title(config):
+        _runtime.set_process_title(os.fsencode(title))
+    publish_signals()
+    open_scoreboard(config)
+    _runtime.configure(settings.runtime_settings(config))
+
+
+def preload(config: settings.GroupSettings) -> int:
+    """How many scripts could not be loaded."""
+    return sum(not _runtime.preload(item.application_group, item.script, item.callable) for item in config.preloads)
 
 
 def serve_nothing(config: settings.GroupSettings, control: Control) -> int:
@@ -107,71 +144,93 @@ def serve_nothing(config: settings.GroupSettings, control: Control) -> int:
         raise SystemExit(0)
 
     signal.signal(signal.SIGTERM, leave)
-    threading.Thread(target=control.watch, args=(lambda: os.kill(os.getpid(), signal.SIGTERM),), daemon=True).start()
-    if title := process_title(config):
-        _runtime.set_process_title(os.fsencode(title))
-    publish_signals()
-    open_scoreboard(config)
-    _runtime.configure(settings.runtime_settings(config))
-    control.ready = True
+    threading.Thread(target=control.watch, args=(lambda _: os.kill(os.getpid(), signal.SIGTERM),), daemon=True).start()
+    prepare(config)
+    control.loaded = True
     control.tell("ready")
-    for item in config.preloads:
-        _runtime.preload(item.application_group, item.script, item.callable)
+    preload(config)
     return 0
+
+
+def serve(config: settings.GroupSettings, control: Control) -> int:
+    stop_fd = os.eventfd(0, os.EFD_CLOEXEC) if hasattr(os, "eventfd") else -1
+    stop_write = stop_fd
+    if stop_fd < 0:
+        stop_fd, stop_write = os.pipe()
+
+    def drain(reason: str) -> None:
+        control.reason = control.reason or reason
+        os.write(stop_write, (1).to_bytes(8, sys.byteorder))
+        control.draining.set()
+
+    def leave(*_: object) -> None:
+        control.tell(f"draining {policy.STOP}")
+        drain(policy.STOP)
+
+    def ask_for_replacement(number: int, _: object) -> None:
+        evicted = number == signal.SIGUSR1 and config.eviction_timeout > 0
+        if not control.tell(f"retire {'eviction_signal' if evicted else 'graceful_signal'}"):
+            drain("graceful_signal")
+
+    signal.signal(signal.SIGTERM, leave)
+    for number in (signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, ask_for_replacement)
+    threading.Thread(target=control.watch, args=(drain,), name="wsgi-control", daemon=True).start()
+    prepare(config)
+    if broken := preload(config):
+        control.tell(f"ready {broken}")
+        control.accepted.wait()
+    control.loaded = True
+    if not broken:
+        control.tell("ready")  # before the first request, which may end this process
+    threads = RequestThreads(config, stop_fd, control)
+    control.draining.wait()
+    _runtime.tell_all("stopping", control.reason, 0)
+    logs.log(logs.DEBUG, f"WSGI0711: group {config.group}: draining: {control.reason}")
+    control.over.wait()
+    finish(config, threads.join())
+    return 0
+
+
+class RequestThreads:
+    """They end when stop_fd is readable and their requests are done; the last one says so."""
+
+    def __init__(self, config: settings.GroupSettings, stop_fd: int, control: Control) -> None:
+        self.stop_fd = stop_fd
+        self.control = control
+        self.left = config.threads  # under guard
+        self.guard = threading.Lock()
+        names = [f"wsgi-request-{number + 1}" for number in range(config.threads)]
+        self.threads = [threading.Thread(target=self.run, name=name, daemon=True) for name in names]
+        with limits.stack_size(config):
+            for thread in self.threads:
+                thread.start()
+
+    def run(self) -> None:
+        try:
+            _runtime.serve(FD_LISTEN, self.stop_fd, FD_LIFELINE)
+        finally:
+            with self.guard:
+                self.left -= 1
+                if not self.left:
+                    self.control.over.set()
+
+    def join(self) -> bool:
+        """Are there any that still have requests? Does not wait for those."""
+        if self.left:
+            return True
+        for thread in self.threads:
+            thread.join()
+        return False
 
 
 def main() -> int:
     config = settings.read(FD_SETTINGS)
     logs.set_level(config.log_level)
-    for fd in (FD_LISTEN, FD_CONTROL):
+    for fd in (FD_LISTEN, FD_LIFELINE, FD_BOARD, FD_HOUSE):
         os.set_inheritable(fd, False)
     faulthandler.enable(file=2)
+    control = Control(FD_LIFELINE, int(sys.argv[2]), config.shutdown_timeout)
     sys.argv = ["mod_wsgi"]
     limits.apply(config)
-    stop_fd = os.eventfd(0, os.EFD_CLOEXEC) if hasattr(os, "eventfd") else -1
-    stop_write = stop_fd
-    if stop_fd < 0:
-        stop_fd, stop_write = os.pipe()
-    control = Control(FD_CONTROL, config.shutdown_timeout)
-
-    def stop_accepting() -> None:
-        control.give_reason("")
-        os.write(stop_write, (1).to_bytes(8, sys.byteorder))
-        control.draining.set()
-
-    def on_stale(script: str) -> None:
-        control.give_reason("script_reload")
-        os.write(stop_write, (1).to_bytes(8, sys.byteorder))
-        control.tell(f"stale {script}")
-
-    if config.threads == 0:
-        return serve_nothing(config, control)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop_accepting())
-    threading.Thread(target=control.watch, args=(stop_accepting,), name="wsgi-control", daemon=True).start()
-    if title := process_title(config):
-        _runtime.set_process_title(os.fsencode(title))
-    publish_signals()
-    open_scoreboard(config)
-    _runtime.configure(settings.runtime_settings(config))
-    for item in config.preloads:
-        _runtime.preload(item.application_group, item.script, item.callable)
-    threads = [
-        threading.Thread(
-            target=_runtime.serve,
-            args=(FD_LISTEN, stop_fd, on_stale),
-            name=f"wsgi-request-{number}",
-            daemon=True,
-        )
-        for number in range(1, config.threads + 1)
-    ]
-    control.ready = True
-    control.tell("ready")  # before the first request, which may end this process
-    with limits.stack_size(config):
-        for thread in threads:
-            thread.start()
-    control.draining.wait()
-    _runtime.tell_all("stopping", control.reason, 0)
-    logs.log(logs.DEBUG, f"WSGI0711: group {config.group}: draining")
-    finish(config, threads)
-    return 0
+    return serve(config, control) if config.threads else serve_nothing(config, control)

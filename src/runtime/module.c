@@ -30,6 +30,8 @@ static PyObject *configure(PyObject *module, PyObject *settings)
     rt_the_process.send_buffer_size = setting_int(settings, "send_buffer_size");
     rt_the_process.processes = setting_int(settings, "processes");
     rt_the_process.main_is_first = setting_int(settings, "main_is_first");
+    rt_the_process.rolling = setting_int(settings, "rolling");
+    rt_the_process.control_fd = -1;
     if (PyErr_Occurred() || rt_interp_init_main(module, settings) < 0)
         return NULL;
     Py_RETURN_NONE;
@@ -52,41 +54,34 @@ static PyObject *preload(PyObject *module, PyObject *args)
     return PyBool_FromLong(loaded);
 }
 
-/* Called by a request thread without the GIL; on_stale lives in the main interpreter. */
-static void call_on_stale(void *ctx, const char *script, size_t len)
-{
-    rt_interp *main_in = rt_interp_get("", 0);
-    PyObject *path, *done = NULL;
-    rt_held held;
-
-    if (!main_in)
-        return;
-    held = rt_enter(main_in);
-    path = PyUnicode_DecodeFSDefaultAndSize(script, (Py_ssize_t)len);
-    if (path)
-        done = PyObject_CallOneArg(ctx, path);
-    if (!done)
-        PyErr_WriteUnraisable(ctx);
-    Py_XDECREF(path);
-    Py_XDECREF(done);
-    rt_leave(&held);
-}
-
 static PyObject *serve(PyObject *module, PyObject *args)
 {
-    PyObject *on_stale;
-    int listen_fd, stop_fd, rc;
+    int listen_fd, stop_fd, control_fd, rc;
 
     (void)module;
-    if (!PyArg_ParseTuple(args, "iiO", &listen_fd, &stop_fd, &on_stale))
+    if (!PyArg_ParseTuple(args, "iii", &listen_fd, &stop_fd, &control_fd))
         return NULL;
+    rt_the_process.control_fd = control_fd;
     Py_BEGIN_ALLOW_THREADS
-    rc = rt_serve(listen_fd, stop_fd, call_on_stale, on_stale);
+    rc = rt_serve(listen_fd, stop_fd);
     Py_END_ALLOW_THREADS
     if (rc) {
         errno = rc;
         return PyErr_SetFromErrno(PyExc_OSError);
     }
+    Py_RETURN_NONE;
+}
+
+static PyObject *keep(PyObject *module, PyObject *args)
+{
+    const char *script;
+    Py_ssize_t len;
+    long long mtime_us;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y#L", &script, &len, &mtime_us))
+        return NULL;
+    rt_keep((rt_slice){script, (size_t)len}, mtime_us);
     Py_RETURN_NONE;
 }
 
@@ -232,6 +227,7 @@ static PyMethodDef functions[] = {
     {"configure", configure, METH_O, NULL},
     {"preload", preload, METH_VARARGS, NULL},
     {"serve", serve, METH_VARARGS, NULL},
+    {"keep", keep, METH_VARARGS, NULL},
     {"active", active, METH_NOARGS, NULL},
     {"end_interpreters", end_interpreters, METH_NOARGS, NULL},
     {"set_process_title", set_process_title, METH_O, NULL},

@@ -178,6 +178,8 @@ typedef struct rt_process {
     int64_t start_us;
     int log_level;            /* of the server, as in APLOG_* */
     int main_is_first;        /* the first application group seen gets the main interpreter */
+    int rolling;              /* reload=rolling: requests that find their script changed are answered by the loaded code */
+    int control_fd;           /* socket to the supervisor; -1: there is none */
     PyObject *settings;       /* dict of the main interpreter, as given to configure(); owned */
     void (*embed_log)(int level, const char *text, size_t len);
     size_t (*embed_scoreboard)(char *buf, size_t room); /* NULL: not permitted */
@@ -301,8 +303,14 @@ int rt_file_wrapper_send(rt_request *rq, PyObject *wrapper);
 
 /* ---- socket.c: the worker's transport ---- */
 /* Serves requests from listen_fd until stop_fd becomes readable. Without the GIL. 0, or an errno. */
-int rt_serve(int listen_fd, int stop_fd, void (*on_stale)(void *ctx, const char *script, size_t len), void *ctx);
+int rt_serve(int listen_fd, int stop_fd);
 int rt_active(void);
+
+/* ---- stale.c: scripts that are newer on disk than what is loaded; workers only ---- */
+/* Tells the supervisor that the request's script is newer. May the loaded code answer all the same? With or without the GIL. */
+int rt_stale_is_served(const rt_request *rq);
+/* The version of this time is known not to load: what is loaded stays in use. */
+void rt_keep(rt_slice script, int64_t mtime_us);
 
 /* ---- title.c ---- */
 void rt_set_process_title(const char *title, size_t len);

@@ -92,6 +92,25 @@ static PyObject *resource_of(const rt_request *rq)
     return PyUnicode_DecodeFSDefaultAndSize(found.at, (Py_ssize_t)found.len);
 }
 
+/* After Stale: what it carries, the loaded version, when that may answer. New reference; NULL with the exception still set. */
+static PyObject *stale_served(const rt_request *rq)
+{
+    PyObject *type, *value, *traceback, *args, *loaded = NULL;
+
+    if (!PyErr_ExceptionMatches(rq->st->stale) || !rt_stale_is_served(rq))
+        return NULL;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    args = PyObject_GetAttrString(value, "args");
+    if (args && PyTuple_Check(args) && PyTuple_GET_SIZE(args) == 1)
+        loaded = Py_NewRef(PyTuple_GET_ITEM(args, 0));
+    Py_XDECREF(args);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+    return loaded;
+}
+
 /* Loads the script when it is not loaded, or changed on disk. New reference; NULL with an exception set. */
 static PyObject *script_module(rt_request *rq, PyObject *script)
 {
@@ -109,7 +128,9 @@ static PyObject *script_module(rt_request *rq, PyObject *script)
                                        resource);
     Py_XDECREF(path);
     Py_XDECREF(resource);
-    if (module && PyDict_SetItem(st->scripts, script, module) < 0)
+    if (!module)
+        return stale_served(rq);
+    if (PyDict_SetItem(st->scripts, script, module) < 0)
         Py_CLEAR(module);
     return module;
 }
@@ -160,6 +181,8 @@ static PyObject *module_application(rt_request *rq, PyObject *target)
         Py_CLEAR(entry);
     if (!entry)
         entry = load_target(rq->st, target, rq->head.script_mtime_us, reloading);
+    if (!entry)
+        entry = stale_served(rq);
     app = entry ? Py_NewRef(PyTuple_GET_ITEM(entry, 0)) : NULL;
     Py_XDECREF(entry);
     return app;

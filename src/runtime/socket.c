@@ -398,24 +398,6 @@ static void send_outcome(connection *c, enum wire_outcome outcome)
     flush_out(c);
 }
 
-typedef struct stale_report {
-    void (*call)(void *ctx, const char *script, size_t len);
-    void *ctx;
-} stale_report;
-
-static void report_stale(const stale_report *report, const char *block, size_t len)
-{
-    wire_block_head head;
-    wire_reader rd;
-    wire_pair pair;
-
-    if (wire_block_open(&rd, &head, block, len) < 0)
-        return;
-    while (wire_block_next(&rd, &pair) > 0)
-        if (pair.code == WIRE_M_SCRIPT)
-            report->call(report->ctx, pair.value, pair.value_len);
-}
-
 /* What of the body came with the request. 0, or -1: not as head says. */
 static int open_body(connection *c, const wire_block_head *head)
 {
@@ -439,7 +421,7 @@ static int open_body(connection *c, const wire_block_head *head)
     return 0;
 }
 
-static void serve_connection(connection *c, const stale_report *report)
+static void serve_connection(connection *c)
 {
     enum wire_outcome outcome;
     wire_block_head head;
@@ -460,12 +442,10 @@ static void serve_connection(connection *c, const stale_report *report)
     }
     outcome = rt_request_run(block, frame.len, &sock_ops, c);
     send_outcome(c, outcome);
-    if (outcome == WIRE_STALE)
-        report_stale(report, block, frame.len);
     free(block);
 }
 
-static void serve_one(int fd, const stale_report *report, connection *c)
+static void serve_one(int fd, connection *c)
 {
     char *in = c->in;
     size_t room = c->room;
@@ -477,7 +457,7 @@ static void serve_one(int fd, const stale_report *report, connection *c)
     c->in = in;
     c->room = room;
     atomic_fetch_add(&active, 1);
-    serve_connection(c, report);
+    serve_connection(c);
     if (c->body_fd >= 0)
         close(c->body_fd);
     close(fd);
@@ -498,9 +478,8 @@ static int watch(int epoll, int fd, uint32_t events)
     return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev);
 }
 
-int rt_serve(int listen_fd, int stop_fd, void (*on_stale)(void *, const char *, size_t), void *ctx)
+int rt_serve(int listen_fd, int stop_fd)
 {
-    stale_report report = {on_stale, ctx};
     connection *c = calloc(1, sizeof(*c));
     int epoll = epoll_create1(EPOLL_CLOEXEC), rc = 0, stop = 0;
 
@@ -513,19 +492,22 @@ int rt_serve(int listen_fd, int stop_fd, void (*on_stale)(void *, const char *, 
         rc = errno ? errno : ENOMEM;
     while (rc == 0 && !stop) {
         struct epoll_event events[2];
-        int n = epoll_wait(epoll, events, 2, -1), fd;
+        int n = epoll_wait(epoll, events, 2, -1), fd, is_called = 0;
 
         if (n < 0 && errno != EINTR)
             rc = errno;
-        for (int i = 0; i < n; i++)
+        for (int i = 0; i < n; i++) {
             stop |= events[i].data.fd == stop_fd;
-        if (stop || n <= 0)
+            is_called |= events[i].data.fd == listen_fd;
+        }
+        /* EPOLLEXCLUSIVE has woken nobody else for this connection, so even a thread that is to stop must take it. */
+        if (!is_called)
             continue;
         fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd >= 0 && rt_the_process.send_buffer_size > 0)
             setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &rt_the_process.send_buffer_size, sizeof(int));
         if (fd >= 0)
-            serve_one(fd, &report, c);
+            serve_one(fd, c);
     }
     if (epoll >= 0)
         close(epoll);

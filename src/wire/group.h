@@ -11,10 +11,17 @@ enum wire_group_fd {
     WIRE_FD_LISTEN = 3,   /* listening AF_UNIX socket, non-blocking; belongs to the parent, survives generations */
     WIRE_FD_LIFELINE = 4, /* read end of a pipe: end-of-file means that no Apache process of this generation is left */
     WIRE_FD_SETTINGS = 5, /* settings, see below; read to end-of-file, then close */
-    WIRE_FD_BOARD = 6,    /* memfd with one wire_board, shared with all Apache children of this generation */
+    WIRE_FD_BOARD = 6,    /* memfd with one wire_board, shared with all Apache children and all supervisors of this group */
     WIRE_FD_SCORES = 7,   /* with server-metrics=On: memory file as in wire/scores.h, for reading; workers inherit it */
+    WIRE_FD_CONTROL = 8,  /* socket to the parent, who sends lines, see below; a worker's WIRE_FD_LIFELINE is its own to its supervisor */
+    WIRE_FD_HOUSE = 9,    /* read end of a pipe: end-of-file means that no Apache process of any generation is left */
     WIRE_FD_END
 };
+
+/* Lines on WIRE_FD_CONTROL. A supervisor whose lifeline has ended goes on until one of them, or the end of the house, says what that means.
+ *   superseded  a later supervisor of this group has been started: serve on until the board says that it serves
+ *   released    the configuration has no such group any more: drain when the lifeline ends
+ *   stop        drain now, within shutdown-timeout */
 
 /* Settings are "name=value" records, each ended by NUL, as in environ. Names are those of the WSGIDaemonProcess options with '-'
  * as '_', and besides: group, where ("shop.conf:14"), multiprocess, log_level (APLOG number), package_dir, case_sensitive,
@@ -32,12 +39,18 @@ enum wire_board_state {
 
 #define WIRE_BOARD_SIZE 4096
 
-/* One writer per field; every field is a naturally aligned 32-bit word, so a reader sees old or new, never half. */
+/* One per group, as long as the parent lives. Supervisors are numbered in the order of their start; the number is an argument of theirs.
+ * Only the one that serves writes, and the parent when that one has died; every field is a naturally aligned 32-bit word, so a reader
+ * sees old or new, never half. A supervisor drains when it sees a higher number than its own in `serving`, as do workers whose
+ * supervisor has died. */
 typedef struct wire_board {
-    uint32_t state;         /* enum wire_board_state; written by the supervisor, and by the parent when the supervisor died */
+    uint32_t state;         /* enum wire_board_state */
     uint32_t retry_after_s; /* while FAILED: seconds until the next attempt */
     uint32_t ready_workers;
-    uint32_t generation;
+    uint32_t serving;       /* number of the supervisor whose workers serve; 0: none yet */
+    uint32_t serving_pid;   /* its pid; 0: it has begun to stop */
+    uint32_t broken;        /* how many scripts its workers could not load */
+    uint32_t stale;         /* 1: newer code could not be loaded, the old code serves on */
 } wire_board;
 
 #endif

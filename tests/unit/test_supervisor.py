@@ -23,8 +23,8 @@ import os, sys
 fds = [os.dup2(fd, 64 + n) for n, fd in enumerate(map(int, sys.argv[2:]))]
 for n, fd in enumerate(fds):
     os.dup2(fd, 3 + n)
-os.closerange(7, 128)
-os.execv(sys.executable, [sys.executable, sys.argv[1], "supervisor"])
+os.closerange(10, 128)
+os.execv(sys.executable, [sys.executable, sys.argv[1], "supervisor", "1"])
 """
 
 
@@ -49,12 +49,18 @@ class Group:
         self.board = os.memfd_create("board")
         os.ftruncate(self.board, 4096)
         lifeline, self.lifeline = os.pipe()
-        fds = [listener.fileno(), lifeline, settings, self.board]
+        house, self.house = os.pipe()
+        self.control, control = socket.socketpair()
+        no_scores = os.open(os.devnull, os.O_RDONLY)
+        fds = [listener.fileno(), lifeline, settings, self.board, no_scores, control.fileno(), house]
         with self.log.open("wb") as log:
             self.supervisor = subprocess.Popen(
                 [sys.executable, "-c", LAUNCH, str(BOOT), *map(str, fds)], pass_fds=fds, stdout=log, stderr=log
             )
         listener.close()
+        control.close()
+        os.close(no_scores)
+        os.close(house)
         os.close(lifeline)
         os.close(settings)
 
@@ -72,13 +78,16 @@ class Group:
         wait_until(lambda: self.state() == SERVING, "a worker is ready")
         return self.workers()[0]
 
-    def cut_lifeline(self) -> None:
-        if self.lifeline >= 0:
+    def leave_house(self) -> None:
+        """Apache has gone."""
+        if self.house >= 0:
             os.close(self.lifeline)
-        self.lifeline = -1
+            os.close(self.house)
+        self.house = -1
 
     def finish(self) -> None:
-        self.cut_lifeline()
+        self.leave_house()
+        self.control.close()
         self.supervisor.kill()
         self.supervisor.wait()
         os.close(self.board)
@@ -98,11 +107,11 @@ BROKEN = "import os\nos._exit(3)\n"
 
 
 @pytest.mark.parametrize("group", [(GOODBYE, {"processes": 2})], indirect=True)
-def test_a_cut_lifeline_ends_everything_in_order(group: Group) -> None:
+def test_the_end_of_apache_ends_everything_in_order(group: Group) -> None:
     group.wait_logged("is ready")
     wait_until(lambda: group.log.read_text().count("is ready") == 2, "both workers are ready")
     workers = group.workers()
-    group.cut_lifeline()
+    group.leave_house()
     assert group.supervisor.wait(10) == 0
     assert not any(alive(pid) for pid in workers)
     assert group.log.read_text().count("good bye") == 2
@@ -137,10 +146,12 @@ def test_workers_that_cannot_start_are_tried_slowly_and_the_board_says_so(group:
 
 
 @pytest.mark.parametrize("group", [("application = print\n", {}), (STUCK, {"shutdown_timeout": 1})], indirect=True)
-def test_kill_9_of_the_supervisor_leaves_no_worker(group: Group) -> None:
+def test_kill_9_of_supervisor_and_apache_leaves_no_worker(group: Group) -> None:
     worker = group.wait_serving()
     group.supervisor.kill()
     group.supervisor.wait()
+    assert alive(worker)  # it serves until another supervisor's workers do, or Apache has gone
+    group.leave_house()
     wait_until(lambda: not alive(worker), "the worker has gone")
 
 
@@ -156,7 +167,7 @@ def test_a_worker_still_importing_goes_with_its_supervisor(group: Group) -> None
 @pytest.mark.parametrize("group", [(STUCK, {"shutdown_timeout": 1})], indirect=True)
 def test_a_worker_that_does_not_end_is_ended(group: Group) -> None:
     worker = group.wait_serving()
-    group.cut_lifeline()
+    group.leave_house()
     assert group.supervisor.wait(10) == 0 and not alive(worker)
 
 

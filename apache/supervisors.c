@@ -1,0 +1,307 @@
+#include "supervisors.h"
+
+#include "scoreboard.h"
+#include "settings.h"
+
+#include <apr_strings.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_main.h>
+#include <mpm_common.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <unixd.h>
+
+APLOG_USE_MODULE(wsgi);
+
+#define EXIT_HOPELESS_EXEC    126 /* wsgi_parent_spawn(): Python cannot be executed */
+#define EXIT_HOPELESS_RUNTIME 78  /* _boot.py: no runtime for this Python */
+#define STEADY                apr_time_from_sec(60) /* a supervisor that lived so long starts its back-off anew */
+#define MOMENT                apr_time_from_sec(1)  /* beyond shutdown-timeout, for the supervisor itself */
+
+/* In a pool of its own below the process pool, until it is reaped and not to be started again. */
+typedef struct supervisor {
+    apr_pool_t *pool;
+    apr_proc_t proc;           /* pid 0: not running */
+    const char *name;          /* of the group */
+    wsgi_group *group;         /* NULL once its generation is over */
+    int control_fd;            /* our end; -1: none */
+    int settings_fd;           /* for starting it again; -1 once its generation is over */
+    int scores_fd;             /* pconf's; -1: none */
+    int failures;
+    apr_time_t started, next_start; /* next_start 0: nothing to start */
+    apr_interval_time_t patience;   /* shutdown-timeout */
+    struct supervisor *next;
+} supervisor;
+
+static supervisor *all;
+static int lifeline[2] = {-1, -1}; /* of this generation */
+static int house[2] = {-1, -1};
+
+static int log_fd_of(const server_rec *s)
+{
+    apr_os_file_t fd = STDERR_FILENO;
+
+    if (s->error_log)
+        apr_os_file_get(&fd, s->error_log);
+    return fd;
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+/* The settings as wire/group.h describes them, in a memory file. */
+static int settings_file(const wsgi_group *g, apr_pool_t *p)
+{
+    apr_size_t len;
+    const char *settings = wsgi_settings_build(p, g, &len);
+    int fd = memfd_create("wsgi-settings", MFD_CLOEXEC);
+
+    if (fd >= 0 && write(fd, settings, len) != (ssize_t)len)
+        close_fd(&fd);
+    return fd;
+}
+
+static void tell(const supervisor *sup, const char *line)
+{
+    /* It reads, or it is dying: there is nothing to wait for. */
+    if (sup->control_fd >= 0)
+        send(sup->control_fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void forget(supervisor *sup)
+{
+    for (supervisor **at = &all; *at; at = &(*at)->next)
+        if (*at == sup) {
+            *at = sup->next;
+            break;
+        }
+    close_fd(&sup->control_fd);
+    close_fd(&sup->settings_fd);
+    apr_pool_destroy(sup->pool);
+}
+
+/* Does another supervisor of the group, one of an earlier generation, serve meanwhile? */
+static int is_served_by_another(const supervisor *sup)
+{
+    for (const supervisor *other = all; other; other = other->next)
+        if (other != sup && other->proc.pid && (uint32_t)other->proc.pid == sup->group->board->serving_pid)
+            return 1;
+    return 0;
+}
+
+static void say_failed(const supervisor *sup, int wait)
+{
+    if (is_served_by_another(sup))
+        return;
+    sup->group->board->retry_after_s = (uint32_t)wait;
+    sup->group->board->state = WIRE_BOARD_FAILED;
+}
+
+static void on_other_child(int reason, void *data, int status);
+
+static void start(supervisor *sup)
+{
+    wsgi_group *g = sup->group;
+    int control[2];
+    apr_pool_t *scratch;
+    apr_status_t rv = APR_SUCCESS;
+
+    sup->next_start = 0;
+    close_fd(&sup->control_fd);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) < 0)
+        rv = errno;
+    if (rv == APR_SUCCESS) {
+        wsgi_spawn spawn = {g->listen_fd, lifeline[0], sup->settings_fd, g->board_fd, sup->scores_fd, control[1], house[0],
+                            log_fd_of(g->server), ++*g->last_supervisor};
+
+        apr_pool_create(&scratch, sup->pool);
+        rv = wsgi_parent_spawn(g, &spawn, scratch, &sup->proc.pid);
+        apr_pool_destroy(scratch);
+        close(control[1]);
+        sup->control_fd = control[0];
+    }
+    if (rv != APR_SUCCESS) {
+        sup->proc.pid = 0;
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, g->server, "WSGI0606: group %s (%s): no supervisor could be started", g->name,
+                     g->where);
+        say_failed(sup, 30);
+        sup->next_start = apr_time_now() + apr_time_from_sec(30);
+        return;
+    }
+    sup->started = apr_time_now();
+    apr_proc_other_child_register(&sup->proc, on_other_child, sup, NULL, sup->pool);
+    ap_log_error(APLOG_MARK, APLOG_INFO, 0, g->server, "WSGI0607: group %s: supervisor %" APR_PID_T_FMT " started", g->name,
+                 sup->proc.pid);
+}
+
+/* A supervisor that ends while its group is wanted is replaced: at once the first time, then after 1, 2, 4 … 30 s. Its workers go on
+ * serving until the next one's are ready. */
+static void died(supervisor *sup, int status)
+{
+    wsgi_group *g = sup->group;
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1, wait;
+
+    sup->proc.pid = 0;
+    if (!g) {
+        forget(sup); /* of an earlier generation: it was meant to end */
+        return;
+    }
+    if (apr_time_now() - sup->started > STEADY)
+        sup->failures = 0;
+    wait = code == EXIT_HOPELESS_EXEC || code == EXIT_HOPELESS_RUNTIME ? 30
+           : sup->failures == 0                                       ? 0
+           : sup->failures > 5                                        ? 30
+                                                                       : 1 << (sup->failures - 1);
+    sup->failures++;
+    sup->next_start = apr_time_now() + apr_time_from_sec(wait);
+    if (wait > 0)
+        say_failed(sup, wait);
+    ap_log_error(APLOG_MARK, APLOG_ERR, 0, g->server,
+                 "WSGI0608: group %s (%s): its supervisor %s %d; it is started again in %d s", g->name, g->where,
+                 code >= 0 ? "exited with status" : "was killed by signal", code >= 0 ? code : WTERMSIG(status), wait);
+    if (wait == 0)
+        start(sup);
+}
+
+static void on_other_child(int reason, void *data, int status)
+{
+    supervisor *sup = data;
+
+    switch (reason) {
+    case APR_OC_REASON_DEATH:
+    case APR_OC_REASON_LOST:
+        apr_proc_other_child_unregister(sup);
+        died(sup, status);
+        break;
+    case APR_OC_REASON_UNREGISTER:
+    case APR_OC_REASON_RESTART:
+    default:
+        break; /* it is told in its own way */
+    }
+}
+
+void wsgi_supervisors_monitor(void)
+{
+    for (supervisor *sup = all; sup; sup = sup->next)
+        if (sup->group && sup->next_start && apr_time_now() >= sup->next_start)
+            start(sup);
+}
+
+/* ---- generations ---- */
+
+/* Apache ends. Whoever waits for the parent's end (a service manager, `apachectl stop`) wants to find nothing of ours behind it; what
+ * does not obey is ended by its supervisor, and that one by the kernel when the house closes. */
+static void wait_for_all(void)
+{
+    apr_time_t end = apr_time_now();
+
+    for (const supervisor *sup = all; sup; sup = sup->next)
+        if (sup->proc.pid && apr_time_now() + sup->patience + MOMENT > end)
+            end = apr_time_now() + sup->patience + MOMENT;
+    while (all && apr_time_now() < end) {
+        supervisor *next;
+
+        for (supervisor *sup = all; sup; sup = next) {
+            next = sup->next;
+            if (!sup->proc.pid || waitpid(sup->proc.pid, NULL, WNOHANG) != 0) {
+                apr_proc_other_child_unregister(sup);
+                forget(sup);
+            }
+        }
+        if (all)
+            apr_sleep(5000);
+    }
+}
+
+/* pconf goes. After a graceful restart the old supervisors go on until the new ones can serve; otherwise theirs is over now. Closing our
+ * end of the lifeline leaves it to the children that still hold theirs. */
+static apr_status_t end_generation(void *unused)
+{
+    int restarts = ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_DESTROY_CONFIG;
+    supervisor *next;
+
+    (void)unused;
+    for (supervisor *sup = all; sup; sup = next) {
+        next = sup->next;
+        sup->group = NULL;
+        close_fd(&sup->settings_fd);
+        if (!restarts || !ap_unixd_mpm_get_retained_data()->was_graceful)
+            tell(sup, "stop\n");
+        if (!sup->proc.pid)
+            forget(sup);
+    }
+    close_fd(&lifeline[0]);
+    close_fd(&lifeline[1]);
+    if (!restarts)
+        wait_for_all();
+    return APR_SUCCESS;
+}
+
+apr_status_t wsgi_supervisors_begin(apr_pool_t *pconf)
+{
+    if ((house[1] < 0 && pipe2(house, O_CLOEXEC) < 0) || pipe2(lifeline, O_CLOEXEC) < 0)
+        return errno;
+    apr_pool_cleanup_register(pconf, NULL, end_generation, apr_pool_cleanup_null);
+    return APR_SUCCESS;
+}
+
+static void tell_older(const wsgi_group *g, const char *line)
+{
+    for (const supervisor *sup = all; sup; sup = sup->next)
+        if (!sup->group && !strcmp(sup->name, g->name))
+            tell(sup, line);
+}
+
+void wsgi_supervisors_start(wsgi_group *g, apr_pool_t *pconf, apr_pool_t *ptemp)
+{
+    apr_pool_t *pool;
+    supervisor *sup;
+
+    apr_pool_create(&pool, ap_server_conf->process->pool);
+    sup = apr_pcalloc(pool, sizeof(*sup));
+    sup->pool = pool;
+    sup->name = apr_pstrdup(pool, g->name);
+    sup->group = g;
+    sup->control_fd = -1;
+    sup->settings_fd = settings_file(g, ptemp);
+    sup->scores_fd = g->server_metrics ? wsgi_scoreboard_share(pconf, ap_server_conf) : -1;
+    sup->patience = g->shutdown_timeout > 0 ? g->shutdown_timeout : apr_time_from_sec(5);
+    if (g->threads == 0)
+        tell_older(g, "stop\n");
+    sup->next = all;
+    all = sup;
+    start(sup);
+    tell_older(g, "superseded\n");
+}
+
+void wsgi_supervisors_release_others(void)
+{
+    for (const supervisor *sup = all; sup; sup = sup->next) {
+        int wanted = 0;
+
+        for (const supervisor *other = all; other; other = other->next)
+            wanted |= other->group && !strcmp(other->name, sup->name);
+        if (!wanted)
+            tell(sup, "released\n");
+    }
+}
+
+void wsgi_supervisors_child_init(void)
+{
+    for (supervisor *sup = all; sup; sup = sup->next) {
+        close_fd(&sup->control_fd);
+        close_fd(&sup->settings_fd);
+    }
+    close_fd(&lifeline[0]);
+    close_fd(&house[0]);
+    all = NULL;
+}

@@ -1,0 +1,33 @@
+"""The board of a daemon group (wire_board in src/wire/group.h): what its supervisors and Apache's children tell each other."""
+
+from __future__ import annotations
+
+import enum
+import mmap
+
+SIZE = 4096
+
+
+class Shown(enum.IntEnum):
+    STARTING = 0
+    SERVING = 1
+    FAILED = 2
+
+
+class Board:
+    """Aligned 32-bit words, each written in one piece."""
+
+    _FIELDS = ("state", "retry_after", "ready_workers", "serving", "serving_pid", "broken", "stale")
+
+    def __init__(self, fd: int) -> None:
+        self.memory = mmap.mmap(fd, SIZE)
+        self.words = memoryview(self.memory).cast("I")
+
+    def get(self, name: str) -> int:
+        return self.words[self._FIELDS.index(name)]
+
+    def put(self, **values: int) -> None:
+        for name, value in values.items():
+            index = self._FIELDS.index(name)
+            if self.words[index] != value:
+                self.words[index] = value

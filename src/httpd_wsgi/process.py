@@ -1,0 +1,94 @@
+"""A worker as its supervisor sees it: how it is started, and what its end meant."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import sysconfig
+import time
+from dataclasses import dataclass
+
+from httpd_wsgi import settings
+
+FD_LISTEN, FD_LIFELINE, FD_SETTINGS, FD_BOARD, FD_SCORES, FD_CONTROL, FD_HOUSE = range(3, 10)
+TITLE_ROOM = "." * 128  # gives the worker memory to write its process title to
+BOOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_boot.py")
+
+
+@dataclass(slots=True)
+class Process:
+    """The policy knows it by its pid."""
+
+    pid: int
+    pidfd: int
+    control: socket.socket
+    started: float
+    received: bytes = b""
+
+    def send(self, message: str) -> None:
+        try:
+            self.control.send(os.fsencode(message) + b"\n", socket.MSG_DONTWAIT)
+        except OSError:
+            pass  # it is dying; its exit follows
+
+    def receive(self) -> list[str] | None:
+        """Complete lines; None: the worker has closed its end."""
+        try:
+            data = self.control.recv(65536)
+        except BlockingIOError:
+            return []
+        except OSError:
+            data = b""
+        if not data:
+            return None
+        *lines, self.received = (self.received + data).split(b"\n")
+        return [os.fsdecode(line) for line in lines]
+
+
+def describe_exit(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exited with status {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = "unknown"
+    return f"was killed by signal {-code} ({name})"
+
+
+def python_options(config: settings.GroupSettings) -> list[str]:
+    """What the WSGIPython… directives mean on a command line."""
+    options = ["-" + "O" * config.optimize] if config.optimize else []
+    options += ["-B"] if config.dont_write_bytecode else []
+    for warning in config.warnings:
+        options += ["-W", warning]
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        options += ["-X", f"gil={0 if config.free_threading else 1}"]
+    return options
+
+
+def start(config: settings.GroupSettings, supervisor: int, more_settings: bytes) -> Process:
+    """A new worker of the supervisor of this number. What more_settings says overrides or adds to the group's."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    memory = os.memfd_create("wsgi-settings", os.MFD_CLOEXEC)
+    os.write(memory, config.raw + more_settings)
+    actions = [
+        (os.POSIX_SPAWN_DUP2, FD_LISTEN, FD_LISTEN),
+        (os.POSIX_SPAWN_DUP2, theirs.fileno(), FD_LIFELINE),
+        (os.POSIX_SPAWN_DUP2, memory, FD_SETTINGS),
+        (os.POSIX_SPAWN_DUP2, FD_BOARD, FD_BOARD),
+        (os.POSIX_SPAWN_DUP2, FD_HOUSE, FD_HOUSE),
+    ]
+    if config.server_metrics:
+        actions.append((os.POSIX_SPAWN_DUP2, FD_SCORES, FD_SCORES))
+    argv = [sys.executable, *python_options(config), BOOT, "worker", str(supervisor), TITLE_ROOM]
+    environment = {**os.environ, "PYTHONHASHSEED": config.hash_seed} if config.hash_seed else os.environ
+    try:
+        pid = os.posix_spawn(sys.executable, argv, environment, file_actions=actions, setsigmask=[])
+    finally:
+        theirs.close()
+        os.close(memory)
+    ours.setblocking(False)
+    return Process(pid, os.pidfd_open(pid), ours, time.monotonic())

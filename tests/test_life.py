@@ -1,0 +1,231 @@
+"""What serves is given up only when something better serves: restarts of Apache, reloads, broken code."""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+from harness import AS_ROOT, Httpd, wait_until
+
+VERSION = """
+import os, threading
+with open({flag!r}, "a") as file:
+    file.write({word!r} + "\\n")
+{more}
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/wait":
+        while not os.path.exists({flag!r} + ".go"):
+            threading.Event().wait(0.02)
+    start_response("200 OK", [("X-Pid", str(os.getpid()))])
+    return [{word!r}.encode()]
+"""
+WAIT = """
+while not os.path.exists({flag!r} + ".load"):
+    threading.Event().wait(0.02)
+"""
+
+
+class Site:
+    """One group whose script says which version of it is loaded."""
+
+    def __init__(self, httpd: Httpd) -> None:
+        self.httpd = httpd
+        self.script = httpd.app / "version.py"
+        self.flag = httpd.root / "loaded"
+        self.versions = 0
+        if AS_ROOT:
+            httpd.root.chmod(0o777)
+
+    def start(self, options: str = "") -> None:
+        self.httpd.start(f"WSGIDaemonProcess d threads=4 {options}\nWSGIScriptAlias / {{app}}/version.py process-group=d\n")
+        wait_until(lambda: len(self.httpd.workers()) == (2 if "processes=2" in options else 1), "all workers are ready")
+
+    def write(self, word: str, more: str = "") -> None:
+        self.versions += 1
+        self.script.write_text(VERSION.format(flag=str(self.flag), word=word, more=more.format(flag=str(self.flag))))
+        os.utime(self.script, (self.versions, self.versions))
+
+    def get(self, path: str = "/") -> tuple[int, str]:
+        response = requests.get(self.httpd.url(path), timeout=20)
+        return response.status_code, response.text
+
+    def loads(self, word: str) -> int:
+        return self.flag.read_text().split().count(word) if self.flag.exists() else 0
+
+    def let(self, what: str) -> None:
+        Path(f"{self.flag}.{what}").touch()
+
+
+@pytest.fixture
+def site(httpd: Httpd) -> Site:
+    made = Site(httpd)
+    made.write("one")
+    return made
+
+
+# ---- restarts of Apache ----
+
+
+def test_the_old_generation_serves_until_the_new_one_is_loaded(site: Site) -> None:
+    site.start("processes=2 reload=rolling")
+    site.write("two", WAIT)
+    site.httpd.graceful()
+    wait_until(lambda: site.loads("two") == 1, "one new worker is loading")
+    assert {site.get() for _ in range(20)} == {(200, "one")}
+    site.let("load")
+    wait_until(lambda: site.get() == (200, "two"), "the new generation serves")
+    site.httpd.expect("WSGI0716")
+    wait_until(lambda: len(site.httpd.supervisors()) == 1 and len(site.httpd.workers()) == 2, "the old generation has gone")
+
+
+def test_a_long_request_outlives_graceful_restarts(site: Site) -> None:
+    site.start()
+    with ThreadPoolExecutor(1) as pool:
+        long = pool.submit(site.get, "/wait")
+        wait_until(lambda: site.httpd.log_text().count("WSGI0705") == 1, "a worker is ready")
+        for _ in range(3):
+            site.httpd.graceful()
+            assert site.get() == (200, "one")
+        site.let("go")
+        assert long.result(20) == (200, "one")
+    wait_until(lambda: len(site.httpd.supervisors()) == 1, "the old generations have gone")
+
+
+def test_restarts_in_quick_succession_end_with_one_generation(site: Site) -> None:
+    site.start()
+    for _ in range(4):
+        site.httpd.signal(signal.SIGUSR1)
+        assert site.get() == (200, "one")
+    wait_until(lambda: len(site.httpd.supervisors()) == 1, "one generation is left")
+    assert site.get() == (200, "one")
+
+
+def test_a_graceful_restart_with_broken_code_keeps_the_old_code(site: Site) -> None:
+    site.start()
+    site.write("two", "raise RuntimeError('half-finished')")
+    site.httpd.graceful()
+    site.httpd.expect("WSGI0714")
+    assert {site.get() for _ in range(10)} == {(200, "one")}
+    assert site.httpd.expect("WSGI0415") and site.httpd.log_text().count("raise RuntimeError(") == 1
+    site.write("three")
+    wait_until(lambda: site.get() == (200, "three"), "the mended code serves")
+    wait_until(lambda: len(site.httpd.supervisors()) == 1, "the old generation has gone")
+
+
+def test_broken_code_at_a_cold_start_is_shown(httpd: Httpd) -> None:
+    (httpd.app / "version.py").write_text("raise RuntimeError('half-finished')\n")
+    httpd.start("WSGIDaemonProcess d threads=4\nWSGIScriptAlias / {app}/version.py process-group=d\n")
+    assert requests.get(httpd.url("/"), timeout=20).status_code == 500
+    for code in ("WSGI0415", "WSGI0404"):
+        httpd.expect(code)
+    (httpd.app / "version.py").write_text((httpd.app / "hello.py").read_text())
+    assert requests.get(httpd.url("/"), timeout=20).text == "Hello World!"
+
+
+def test_a_hard_restart_does_not_wait_for_the_new_code(site: Site) -> None:
+    site.start("reload=rolling")
+    (old,) = site.httpd.workers()
+    site.write("two", WAIT)
+    site.httpd.restart()
+    wait_until(lambda: not Path(f"/proc/{old}").exists(), "the old worker has gone")
+    site.let("load")
+    assert {site.get() for _ in range(5)} == {(200, "two")}
+
+
+def test_a_group_that_is_no_longer_configured_ends_with_its_last_request(site: Site) -> None:
+    site.start()
+    with ThreadPoolExecutor(1) as pool:
+        long = pool.submit(site.get, "/wait")
+        wait_until(lambda: site.httpd.log_text().count("WSGI0705") == 1, "a worker is ready")
+        site.httpd.write_conf("WSGIScriptAlias / {app}/hello.py\n")
+        site.httpd.graceful()
+        assert site.get() == (200, "Hello World!")
+        site.let("go")
+        assert long.result(20) == (200, "one")
+    wait_until(lambda: not site.httpd.supervisors(), "the group has gone")
+
+
+# ---- reload ----
+
+
+def test_a_touched_script_with_broken_code_leaves_the_old_code_serving(site: Site) -> None:
+    site.start("processes=2")
+    site.write("two", "raise RuntimeError('half-finished')")
+    assert {site.get() for _ in range(20)} == {(200, "one")}
+    site.httpd.expect("WSGI0714")
+    site.httpd.expect("WSGI0415")
+    assert site.httpd.log_text().count("raise RuntimeError(") == 1
+    site.write("three")
+    assert site.get() == (200, "three")
+
+
+def test_a_touched_script_whose_import_ends_the_process_leaves_the_old_code_serving(site: Site) -> None:
+    site.start()
+    site.write("two", "os._exit(9)")
+    assert {site.get() for _ in range(5)} == {(200, "one")}
+    assert "exited with status 9" in site.httpd.expect("WSGI0713")
+
+
+def test_with_rolling_reload_nobody_waits_for_the_new_code(site: Site) -> None:
+    site.start("reload=rolling")
+    site.write("two", WAIT)
+    assert site.get() == (200, "one")
+    wait_until(lambda: site.loads("two") == 1, "the new code is being loaded")
+    assert site.get() == (200, "one")
+    site.let("load")
+    wait_until(lambda: site.get() == (200, "two"), "the new code serves")
+
+
+def test_the_request_that_notices_a_touched_script_waits_and_gets_the_new_code(site: Site) -> None:
+    site.start()
+    with ThreadPoolExecutor(1) as pool:
+        site.write("two", WAIT)
+        asked = pool.submit(site.get)
+        wait_until(lambda: site.loads("two") == 1, "the new code is being loaded")
+        site.let("load")
+        assert asked.result(20) == (200, "two")
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGINT, signal.SIGHUP])
+def test_signals_to_the_supervisor_load_the_code_again(site: Site, number: signal.Signals) -> None:
+    site.start("processes=2")
+    before = set(site.httpd.workers())
+    (supervisor,) = site.httpd.supervisors()
+    os.kill(supervisor, number)
+    site.httpd.expect("WSGI0715", number.name)
+    wait_until(lambda: len(site.httpd.workers()) == 2 and not before & set(site.httpd.workers()), "both workers are new")
+    assert site.get() == (200, "one")
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGINT])
+def test_signals_to_a_worker_replace_it(site: Site, number: signal.Signals) -> None:
+    site.start()
+    (before,) = site.httpd.workers()
+    os.kill(before, number)
+    wait_until(lambda: site.httpd.workers() and before not in site.httpd.workers(), "the worker is another")
+    assert site.httpd.log_text().index("is ready after", site.httpd.log_text().index("is ready after") + 1) < (
+        site.httpd.log_text().index("WSGI0703")
+    )
+
+
+# ---- the supervisor's death ----
+
+
+def test_workers_of_a_killed_supervisor_serve_until_others_do(site: Site) -> None:
+    site.start()
+    (worker,), (supervisor,) = site.httpd.workers(), site.httpd.supervisors()
+    site.write("two", WAIT)
+    with ThreadPoolExecutor(1) as pool:
+        long = pool.submit(site.get, "/wait")
+        os.kill(supervisor, signal.SIGKILL)
+        site.httpd.expect("WSGI0608")
+        wait_until(lambda: site.loads("two") == 1, "the next supervisor's worker is loading")
+        assert Path(f"/proc/{worker}").exists()
+        site.let("load")
+        site.let("go")
+        assert long.result(20)[0] == 200
+    wait_until(lambda: site.get() == (200, "two") and not Path(f"/proc/{worker}").exists(), "only the new worker serves")
