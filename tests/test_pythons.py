@@ -49,3 +49,30 @@ def test_every_python_is_asked_about_requests_that_apache_serves(httpd: Httpd, e
             assert requests.get(httpd.url(f"/{number}/page.txt?{how}"), timeout=20).status_code == status
     httpd.expect("WSGI0232")
     httpd.expect("WSGI0812")
+
+
+def test_the_module_mod_wsgi_works_in_every_python(httpd: Httpd, environments: dict[str, Path]) -> None:
+    express = httpd.app / "lib/mod_wsgi/express"
+    express.mkdir(parents=True)
+    (express.parent / "__init__.py").touch()
+    (express / "__init__.py").write_text("NAME = 'the installed one'\n")
+    for path in (httpd.app / "lib", *(httpd.app / "lib").rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    lines = []
+    for number, home in enumerate(environments.values()):
+        lines.append(f"WSGIDaemonProcess g{number} threads=2 python-home={home} python-path={{app}}/lib server-metrics=On")
+        for name, script in (("a", "watched"), ("b", "server"), ("c", "measured")):
+            lines.append(f"WSGIScriptAlias /{number}/{name} {{app}}/{script}.py process-group=g{number} application-group={name}")
+    httpd.start("\n".join(lines))
+
+    def get(path: str) -> requests.Response:
+        return requests.get(httpd.url(path), timeout=20)
+
+    for number in range(len(environments)):
+        assert get(f"/{number}/a/").text == "changedkept"
+        told = {name: event for name, event, _ in get(f"/{number}/a/seen").json()}
+        assert {"request_started", "response_started", "request_finished"} <= told.keys()
+        assert get(f"/{number}/b/express").text == "the installed one"
+        assert get(f"/{number}/b/data").json()[0] is True and get(f"/{number}/b/log").json() == [20, 30, 40, 50, 60]
+        assert get(f"/{number}/c/settled/requests").json()["request_count"] >= 5
+        assert get(f"/{number}/c/server").json()["running_generation"] >= 0
