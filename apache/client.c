@@ -21,6 +21,7 @@
 #include <http_log.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <limits.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -188,7 +189,7 @@ static int wait_for_both(exchange *x)
         wait = x->lags_since + x->client_timeout - apr_time_now();
     }
     do
-        n = poll(p, x->client_fd < 0 ? 1 : 2, wait > 0 ? (int)(wait / 1000) : 0);
+        n = poll(p, x->client_fd < 0 ? 1 : 2, wait > 0 ? (int)(wait / 1000 < INT_MAX ? wait / 1000 : INT_MAX) : 0);
     while (n < 0 && errno == EINTR);
     if (n > 0 && p[1].revents)
         x->lags_since = 0;

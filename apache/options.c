@@ -138,8 +138,8 @@ static int read_number(const char *value, const unit *units, apr_int64_t *number
         return -1;
     for (; units->name; units++)
         if (!strcmp(digits + len, units->name)) {
-            *number = apr_atoi64(value) * units->factor;
-            return 0;
+            *number = apr_atoi64(value);
+            return __builtin_mul_overflow(*number, units->factor, number) ? -1 : 0;
         }
     return -1;
 }
