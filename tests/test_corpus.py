@@ -21,10 +21,7 @@ from requests.auth import HTTPDigestAuth
 
 CORPUS = Path(__file__).parent / "corpus"
 PEER = os.environ.get("HTTPD_WSGI_PEER", "")  # another module to run the corpus with, for comparison
-WAITING = {
-    **dict.fromkeys(("access-script", "auth-scripts", "dispatch-tenants"), "access, authentication and dispatch scripts"),
-    "certbot-https": "groups that are defined twice in the same way",
-}
+WAITING = {"certbot-https": "groups that are defined twice in the same way"}
 MODULES = (
     "access_compat actions auth_basic auth_digest authn_core authn_file authz_host authz_user autoindex deflate dir expires "
     "filter headers log_config macro negotiation proxy proxy_http remoteip reqtimeout rewrite setenvif socache_shmcb ssl status "
