@@ -112,7 +112,7 @@ static const char *read_alias_options(cmd_parms *cmd, const char *args, wsgi_ali
                              alias->callable);
     alias->process_group = global_or_null(alias->process_group);
     alias->application_group = global_or_null(alias->application_group);
-    wsgi_check_note(cmd, alias->process_group, alias->target, 1);
+    wsgi_check_note(cmd, alias->process_group, alias->script ? alias->script : alias->target, 1);
     return error;
 }
 

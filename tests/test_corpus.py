@@ -21,7 +21,6 @@ from requests.auth import HTTPDigestAuth
 
 CORPUS = Path(__file__).parent / "corpus"
 PEER = os.environ.get("HTTPD_WSGI_PEER", "")  # another module to run the corpus with, for comparison
-WAITING = {"certbot-https": "groups that are defined twice in the same way"}
 MODULES = (
     "access_compat actions auth_basic auth_digest authn_core authn_file authz_host authz_user autoindex deflate dir expires "
     "filter headers log_config macro negotiation proxy proxy_http remoteip reqtimeout rewrite setenvif socache_shmcb ssl status "
@@ -197,8 +196,6 @@ class Site(Httpd):
 
 @pytest.mark.parametrize("name", names())
 def test_an_existing_configuration_works(name: str, certificate: Path, recwarn: pytest.WarningsRecorder) -> None:
-    if name in WAITING:
-        pytest.skip(f"waits for {WAITING[name]}")
     urllib3.disable_warnings()
     site = Site(name, certificate)
     try:
@@ -217,4 +214,3 @@ def test_an_existing_configuration_works(name: str, certificate: Path, recwarn: 
 def test_the_corpus_is_as_large_as_it_claims() -> None:
     assert len(names()) >= 70
     assert {path.stem for path in CORPUS.glob("*.expect")} == set(names())
-    assert set(WAITING) <= set(names())
