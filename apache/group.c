@@ -202,14 +202,14 @@ static int start_groups(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s, apr
 
         if (take_kept(g, all, ptemp, s) != APR_SUCCESS)
             return HTTP_INTERNAL_SERVER_ERROR;
-        wsgi_supervisors_start(g, pconf, ptemp);
+        wsgi_supervisors_start(g, ptemp);
     }
     wsgi_supervisors_release_others();
     close_unused(all, ptemp);
     return OK;
 }
 
-/* Called about once a second in the parent. */
+/* Called about every ten seconds in the parent. */
 static int monitor(apr_pool_t *p, server_rec *s)
 {
     (void)p;

@@ -127,21 +127,11 @@ apr_size_t wsgi_scoreboard_write(char *buf, apr_size_t room)
 
 /* ---- the memory file ---- */
 
-static wire_scores *shared; /* this generation's; set by the parent, inherited by its children */
+/* Set by the parent once, inherited by its children; kept over restarts, since workers of an earlier generation may serve on, and
+ * since httpd does not change its limits at restarts either. */
+static wire_scores *shared;
 static apr_size_t shared_size;
 static int shared_fd = -1;
-
-static apr_status_t end_sharing(void *unused)
-{
-    (void)unused;
-    if (shared)
-        munmap(shared, shared_size);
-    if (shared_fd >= 0)
-        close(shared_fd);
-    shared = NULL;
-    shared_fd = -1;
-    return APR_SUCCESS;
-}
 
 /* The workers' descriptor cannot be turned into one for writing: the file's mode would not let their user. */
 static int read_only(int fd)
@@ -160,21 +150,18 @@ static int share(void)
     shared_size = sizeof(wire_scores) + wsgi_scoreboard_room();
     if (fd >= 0 && ftruncate(fd, (off_t)shared_size) == 0)
         memory = mmap(NULL, shared_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (memory != MAP_FAILED) {
+    if (memory != MAP_FAILED && (shared_fd = read_only(fd)) >= 0)
         shared = memory;
-        shared_fd = read_only(fd);
-    }
+    else if (memory != MAP_FAILED)
+        munmap(memory, shared_size);
     if (fd >= 0)
         close(fd);
     return shared_fd;
 }
 
-int wsgi_scoreboard_share(apr_pool_t *pconf, server_rec *s)
+int wsgi_scoreboard_share(server_rec *s)
 {
-    if (shared)
-        return shared_fd;
-    apr_pool_cleanup_register(pconf, NULL, end_sharing, apr_pool_cleanup_null);
-    if (share() < 0)
+    if (shared_fd < 0 && share() < 0)
         ap_log_error(APLOG_MARK, APLOG_WARNING, errno, s, "WSGI0260: no memory for Apache's scoreboard can be shared with daemon groups; "
                      "mod_wsgi.server_metrics() returns None in those with server-metrics=On");
     return shared_fd;

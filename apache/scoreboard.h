@@ -10,9 +10,9 @@ apr_size_t wsgi_scoreboard_room(void);
 /* Writes what there is now; the number of bytes, 0 when there is no scoreboard or not enough room. Any process, any thread. */
 apr_size_t wsgi_scoreboard_write(char *buf, apr_size_t room);
 
-/* Apache parent, post_config: a descriptor of the memory file that workers read, for reading only. It belongs to pconf. -1 with the reason
- * logged when there can be none. The same at every call. */
-int wsgi_scoreboard_share(apr_pool_t *pconf, server_rec *s);
+/* Apache parent, post_config: a descriptor of the memory file that workers read, for reading only. The same at every call, as long as the
+ * process lives. -1 with the reason logged when there can be none. */
+int wsgi_scoreboard_share(server_rec *s);
 
 /* Brings the memory file up to date when it is older than a second. Parent and children, any thread. */
 void wsgi_scoreboard_refresh(void);

@@ -31,7 +31,7 @@ typedef struct supervisor {
     wsgi_group *group;         /* NULL once its generation is over */
     int control_fd;            /* our end; -1: none */
     int settings_fd;           /* for starting it again; -1 once its generation is over */
-    int scores_fd;             /* pconf's; -1: none */
+    int scores_fd;             /* the process's; -1: none */
     int failures;
     apr_time_t started, next_start; /* next_start 0: nothing to start */
     apr_interval_time_t patience;   /* shutdown-timeout */
@@ -261,7 +261,7 @@ static void tell_older(const wsgi_group *g, const char *line)
             tell(sup, line);
 }
 
-void wsgi_supervisors_start(wsgi_group *g, apr_pool_t *pconf, apr_pool_t *ptemp)
+void wsgi_supervisors_start(wsgi_group *g, apr_pool_t *ptemp)
 {
     apr_pool_t *pool;
     supervisor *sup;
@@ -272,8 +272,9 @@ void wsgi_supervisors_start(wsgi_group *g, apr_pool_t *pconf, apr_pool_t *ptemp)
     sup->name = apr_pstrdup(pool, g->name);
     sup->group = g;
     sup->control_fd = -1;
+    sup->scores_fd = g->server_metrics ? wsgi_scoreboard_share(ap_server_conf) : -1;
+    g->server_metrics = sup->scores_fd >= 0;
     sup->settings_fd = settings_file(g, ptemp);
-    sup->scores_fd = g->server_metrics ? wsgi_scoreboard_share(pconf, ap_server_conf) : -1;
     sup->patience = g->shutdown_timeout > 0 ? g->shutdown_timeout : apr_time_from_sec(5);
     if (g->threads == 0)
         tell_older(g, "stop\n");

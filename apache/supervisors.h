@@ -12,7 +12,7 @@ apr_status_t wsgi_supervisors_begin(apr_pool_t *pconf);
 
 /* Starts this generation's supervisor of g, whose socket and board are there. The older one, if any, is told that it is superseded; of a
  * service (threads=0) two must not run at once, so there it is told to stop. */
-void wsgi_supervisors_start(wsgi_group *g, apr_pool_t *pconf, apr_pool_t *ptemp);
+void wsgi_supervisors_start(wsgi_group *g, apr_pool_t *ptemp);
 
 /* All groups are started: what belongs to groups that are no more may go when the old Apache children have gone. */
 void wsgi_supervisors_release_others(void);

@@ -155,3 +155,15 @@ def test_server_metrics_show_apaches_scoreboard_from_any_thread(httpd: Httpd, mo
 def test_server_metrics_need_permission(httpd: Httpd, mode: str) -> None:
     httpd.start(conf(mode))
     assert get(httpd, "/server") is None
+
+
+def test_workers_that_serve_on_after_a_restart_see_the_new_scoreboard(httpd: Httpd) -> None:
+    httpd.start(conf("daemon", "server-metrics=On"))
+    wait_until(lambda: get(httpd, "/server") is not None, "the scoreboard is there")
+    pid = get(httpd, "/process")["pid"]
+    (httpd.app / "measured.py").write_text("this is no Python\n")
+    httpd.graceful()
+    wait_until(lambda: get(httpd, "/server")["running_generation"] == 1, "the new generation is seen")
+    assert get(httpd, "/process")["pid"] == pid
+    for code in ("WSGI0415", "WSGI0714"):
+        httpd.expect(code)
