@@ -3,6 +3,7 @@
 #include "call.h"
 #include "check.h"
 #include "config.h"
+#include "dump.h"
 #include "embed.h"
 #include "group.h"
 #include "handler.h"
@@ -31,6 +32,7 @@ static void register_hooks(apr_pool_t *p)
 {
     wsgi_target_register_hooks(p);
     wsgi_check_register_hooks(p);
+    wsgi_dump_register_hooks(p);
     wsgi_applications_register_hooks(p);
     wsgi_group_register_hooks(p);
     wsgi_log_register_hooks(p);

@@ -1,7 +1,7 @@
 """Entry point of every Python process that Apache starts: `PYTHON _boot.py ROLE [arguments]`.
 
 It runs before the package can be imported and puts the package into `sys.modules` without adding anything to `sys.path`, so the
-application's own packages are never shadowed. Roles: supervisor, worker, probe.
+application's own packages are never shadowed. Roles: supervisor, worker, probe, tryout.
 """
 
 from __future__ import annotations
@@ -70,7 +70,11 @@ def main() -> int:
         from httpd_wsgi import probe
 
         return probe.main()
-    print(f"_boot.py: unknown role {role!r}: expected supervisor, worker or probe", file=sys.stderr)
+    if role == "tryout":
+        from httpd_wsgi import tryout
+
+        return tryout.main()
+    print(f"_boot.py: unknown role {role!r}: expected supervisor, worker, probe or tryout", file=sys.stderr)
     return 2
 
 

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 import httpd_wsgi
-from httpd_wsgi.command import machine, options, serve
+from httpd_wsgi.command import check, machine, options, serve
 from httpd_wsgi.command.errors import EXIT_BUG, CommandError
 from httpd_wsgi.command.target import DEMO
 
@@ -37,6 +37,33 @@ def run_module_config(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_check(arguments: argparse.Namespace) -> int:
+    return check.run(arguments.config, arguments.httpd, arguments.imports, arguments.json, arguments.strict)
+
+
+def run_explain(arguments: argparse.Namespace) -> int:
+    return check.explain(arguments.url, arguments.config, arguments.httpd, arguments.json)
+
+
+def add_check(commands: argparse._SubParsersAction[options.Parser]) -> None:
+    doctor = commands.add_parser("check", help="look for what is wrong with Apache's configuration, and say what mends it")
+    doctor.add_argument("config", nargs="?", default="", metavar="CONFIG", help="main configuration file (default: httpd's own)")
+    doctor.add_argument(
+        "--import", dest="imports", action="store_true", help="load each application as its own user in its own Python"
+    )
+    doctor.add_argument("--strict", action="store_true", help="end with code 1 for warnings, too")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
+    doctor.add_argument("--httpd", default="", metavar="FILE", help="the httpd to ask")
+    doctor.set_defaults(run=run_check, parser=doctor)
+
+    explain = commands.add_parser("explain", help="say which host, script, group and interpreter serve a URL, and why")
+    explain.add_argument("url", metavar="URL", help="with http:// or https://")
+    explain.add_argument("config", nargs="?", default="", metavar="CONFIG", help="main configuration file (default: httpd's own)")
+    explain.add_argument("--json", action="store_true", help="print JSON")
+    explain.add_argument("--httpd", default="", metavar="FILE", help="the httpd to ask")
+    explain.set_defaults(run=run_explain, parser=explain)
+
+
 def parser() -> argparse.ArgumentParser:
     top = options.Parser(prog="httpd-wsgi", description="Serve Python WSGI applications from Apache httpd.")
     top.add_argument("--version", action="version", version=f"httpd-wsgi {httpd_wsgi.__version__}")
@@ -46,6 +73,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("target", nargs="?", metavar="TARGET", help="script file, module:callable or module:factory()")
     options.add_options(run, "serve")
     run.set_defaults(run=run_serve, parser=run)
+
+    add_check(commands)
 
     config = commands.add_parser("module-config", help="print the lines to paste into httpd.conf")
     config.set_defaults(run=run_module_config, parser=config)

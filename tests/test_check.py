@@ -1,0 +1,227 @@
+"""`httpd-wsgi check` and `explain`, against real configurations."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import AS_ROOT, Httpd
+from served import run
+
+from httpd_wsgi.command import findings
+
+CONF = """
+WSGIDaemonProcess shop processes=2 threads=3
+<VirtualHost *:{port}>
+    ServerName shop.example.com
+    ServerAlias *.shop.example.com
+    WSGIScriptAlias /hello {app}/hello.py
+    WSGIScriptAlias /inside {app}/hello.py process-group=%{GLOBAL}
+    <Location /hello>
+        WSGIProcessGroup shop
+    </Location>
+    Alias /files {app}
+</VirtualHost>
+"""
+
+
+@pytest.fixture
+def unstarted() -> Iterator[Httpd]:
+    httpd = Httpd()
+    yield httpd
+    httpd.finish()
+
+
+def line_of(httpd: Httpd, text: str) -> str:
+    path = httpd.root / "httpd.conf"
+    number = next(n for n, line in enumerate(path.read_text().splitlines(), 1) if text in line)
+    return f"{path}:{number}"
+
+
+def check(httpd: Httpd, conf: str, *arguments: str) -> tuple[int, list[dict[str, Any]]]:
+    path = httpd.write_conf(conf)
+    done = run("check", str(path), "--json", *arguments)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, json.loads(done.stdout)["findings"]
+
+
+def found(items: list[dict[str, Any]], part: str) -> dict[str, Any]:
+    matching = [item for item in items if part in item["cause"]]
+    assert len(matching) == 1, items
+    return matching[0]
+
+
+def test_a_sound_configuration_has_no_findings(unstarted: Httpd) -> None:
+    conf = "WSGIDaemonProcess d\nWSGIScriptAlias / {app}/hello.py process-group=d"
+    code, items = check(unstarted, conf, "--import", "--strict")
+    assert (code, [item for item in items if item["level"] != "note"]) == (0, [])
+    done = run("check", str(unstarted.root / "httpd.conf"))
+    assert "1 daemon groups and 1 applications checked: 0 errors" in done.stdout
+
+
+def test_scripts_that_silently_run_embedded_are_found(unstarted: Httpd) -> None:
+    code, items = check(unstarted, CONF)
+    item = found(items, "inside Apache's own processes")
+    assert item["where"] == line_of(unstarted, "/inside") and "process-group=" in item["cure"] and code == 0
+    assert check(unstarted, CONF, "--strict")[0] == 1
+
+
+def test_shadowed_aliases_are_found(unstarted: Httpd) -> None:
+    conf = CONF.replace("    Alias /files", "    WSGIScriptAlias /hello/deep {app}/facts.py\n    Alias /files")
+    item = found(check(unstarted, conf)[1], "/hello/deep of shop.example.com")
+    assert item["where"] == line_of(unstarted, "/hello/deep") and line_of(unstarted, "WSGIScriptAlias /hello ") in item["cause"]
+    conf = CONF.replace("WSGIScriptAlias /inside", "WSGIScriptAlias /files/x")
+    assert "Alias, RewriteRule" in found(check(unstarted, conf)[1], "/files/x of shop")["cause"]
+
+
+@pytest.mark.parametrize(
+    ("conf", "cause", "cure", "code"),
+    [
+        ("WSGIDaemonProcess unused", "nothing uses the daemon group 'unused'", "process-group=unused", 0),
+        ("WSGIScriptAlias / {app}/nowhere.py process-group=d\nWSGIDaemonProcess d", "nowhere.py does not exist", "", 1),
+        (
+            "WSGIRestrictEmbedded On\nWSGIScriptAlias /x {app}/hello.py",
+            "get status 500",
+            "httpd-wsgi explain http://localhost",
+            1,
+        ),
+        ("WSGIDaemonProcess d procesess=2", "did you mean processes", "mend that line", 1),
+        ("WSGIScriptAlias / {app}/hello.py process-group=missing", "the daemon group 'missing'", "WSGIDaemonProcess missing", 1),
+    ],
+)
+def test_mistakes_are_found_with_their_cure(unstarted: Httpd, conf: str, cause: str, cure: str, code: int) -> None:
+    status, items = check(unstarted, conf)
+    assert cure in found(items, cause)["cure"] and status == code, items
+
+
+def test_a_configuration_without_the_module_says_what_to_paste(unstarted: Httpd) -> None:
+    path = unstarted.write_conf("")
+    path.write_text("\n".join(line for line in path.read_text().splitlines() if "WSGI" not in line and "wsgi_" not in line))
+    done = run("check", str(path))
+    assert done.returncode == 1 and "does not load httpd-wsgi" in done.stdout and "module-config" in done.stdout
+
+
+def test_a_module_of_another_httpd_is_recognised(unstarted: Httpd) -> None:
+    fake = unstarted.root / "mod_wsgi.so"
+    fake.write_bytes(b"no library")
+    path = unstarted.write_conf("")
+    text = path.read_text()
+    start = text.index("LoadModule wsgi_module")
+    path.write_text(text[:start] + f"LoadModule wsgi_module {fake}" + text[text.index("\n", start) :])
+    done = run("check", str(path))
+    assert done.returncode == 1 and done.stdout.startswith("error: ") and str(fake) in done.stdout
+
+
+def test_a_python_without_the_runtime_is_found(unstarted: Httpd) -> None:
+    home = unstarted.root / "home" / "bin"
+    home.mkdir(parents=True)
+    (home / "python").write_text("#!/bin/sh\nexit 78\n")
+    (home / "python").chmod(0o755)
+    conf = f"WSGIDaemonProcess d python-home={home.parent}\nWSGIScriptAlias / {{app}}/hello.py process-group=d"
+    code, items = check(unstarted, conf)
+    assert code == 1 and any(
+        "has no runtime" in item["cause"] and "pip install httpd-wsgi" in item["cure"] for item in items
+    ), items
+
+
+def test_import_shows_the_traceback_of_the_application(unstarted: Httpd) -> None:
+    (unstarted.app / "broken.py").write_text("import os\nraise RuntimeError(os.environ['WHY'] + str(os.getuid()))\n")
+    conf = "WSGIDaemonProcess d env=WHY=because\nWSGIScriptAlias / {app}/broken.py process-group=d"
+    code, items = check(unstarted, conf, "--import")
+    uid = 33 if AS_ROOT else os.getuid()
+    item = found(items, "cannot be loaded")
+    assert code == 1 and item["cause"].endswith(f"RuntimeError: because{uid}") and "Traceback" in item["detail"]
+    assert check(unstarted, conf)[0] == 0  # without --import nothing of it runs
+
+
+def test_import_finds_a_missing_callable_and_modules(unstarted: Httpd) -> None:
+    (unstarted.app / "other.py").write_text("import mod_wsgi\ndef app(e, s): pass\n")
+    conf = "WSGIDaemonProcess d python-path={app}\nWSGIScriptAlias /a {app}/other.py process-group=d\n"
+    code, items = check(unstarted, conf + "WSGIScriptAlias /b other:app process-group=d", "--import")
+    assert code == 1 and "it defines app" in found(items, "cannot be loaded")["cause"]
+
+
+def test_ports_taken_by_others_are_found(unstarted: Httpd) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", unstarted.port))
+        taken.listen()
+        code, items = check(unstarted, "")
+        assert code == 1 and f"(process {os.getpid()}) listens there already" in found(items, f":{unstarted.port}")["cause"]
+
+
+def test_selinux_and_apparmor_are_looked_at(tmp_path: Path) -> None:
+    assert not list(findings.of_apparmor(tmp_path)) and not list(findings.of_selinux({"servers": []}, tmp_path))
+    profiles = tmp_path / "sys/kernel/security/apparmor/profiles"
+    profiles.parent.mkdir(parents=True)
+    profiles.write_text("/usr/sbin/cupsd (enforce)\n/usr/sbin/apache2 (enforce)\n")
+    [finding] = findings.of_apparmor(tmp_path)
+    assert "/usr/sbin/apache2" in finding.cause and "DENIED" in finding.cure
+
+
+# ---- explain ----
+
+
+@pytest.mark.parametrize("host", ["shop.example.com", "x.shop.example.com"])
+def test_explain_says_what_serves_a_url_and_where_that_is_written(unstarted: Httpd, host: str) -> None:
+    path = unstarted.write_conf(CONF)
+    done = run("explain", f"http://{host}:{unstarted.port}/hello/a%20b?x=1", str(path))
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert done.returncode == 0, done
+    for value, why in (
+        (f"virtual host  shop.example.com:{unstarted.port}", line_of(unstarted, "<VirtualHost")),
+        (f"script        {unstarted.app}/hello.py", line_of(unstarted, "WSGIScriptAlias /hello")),
+        ("daemon group  shop, defined in " + line_of(unstarted, "WSGIDaemonProcess"), line_of(unstarted, "WSGIProcessGroup")),
+    ):
+        assert lines[lines.index(value) + 1].startswith(why), done.stdout
+    assert "PATH_INFO     /a b" in lines and f"interpreter   sub-interpreter shop.example.com:{unstarted.port}|/hello" in lines
+
+
+def test_explain_knows_the_main_interpreter_of_a_group_with_one_application(unstarted: Httpd) -> None:
+    path = unstarted.write_conf("WSGIDaemonProcess d\nWSGIScriptAlias / {app}/hello.py process-group=d")
+    done = run("explain", f"http://localhost:{unstarted.port}/", str(path), "--json")
+    rows = {row["what"]: row for row in json.loads(done.stdout)}
+    assert rows["interpreter"]["value"].startswith("main interpreter") and "only application" in rows["interpreter"]["why"]
+    assert rows["daemon group"]["why"] == rows["script"]["why"] == line_of(unstarted, "WSGIScriptAlias")
+
+
+def test_explain_says_that_no_application_serves_a_file(unstarted: Httpd) -> None:
+    path = unstarted.write_conf(CONF)
+    done = run("explain", f"http://shop.example.com:{unstarted.port}/files/hello.py", str(path))
+    assert done.returncode == 1 and f"{unstarted.app}/hello.py" in done.stdout and "no WSGIScriptAlias" in done.stdout
+
+
+def test_explain_says_why_a_request_is_refused(unstarted: Httpd) -> None:
+    path = unstarted.write_conf("WSGIRestrictEmbedded On\nWSGIScriptAlias / {app}/hello.py")
+    done = run("explain", f"http://localhost:{unstarted.port}/", str(path))
+    assert done.returncode == 1 and "status 500" in done.stdout and "WSGI0206" in done.stderr
+
+
+@pytest.mark.parametrize("url", ["shop", "ftp://x/", "http://"])
+def test_explain_wants_a_whole_url(unstarted: Httpd, url: str) -> None:
+    done = run("explain", url, str(unstarted.write_conf("")))
+    assert done.returncode == 2 and f"{url}: expected a URL" in done.stderr
+
+
+# ---- the dump ----
+
+
+def test_the_dump_hides_values_of_variables_unless_asked(unstarted: Httpd) -> None:
+    unstarted.write_conf("WSGIDaemonProcess d env=SECRET=hush")
+    for define, shown in (("DUMP_WSGI", False), ("DUMP_WSGI_ENV", True)):
+        command = unstarted.command("-t", "-D", "DUMP_WSGI", "-D", define)
+        dump = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert ("hush" in dump) == shown and "SECRET" in dump and json.loads(dump)["format"] == 1
+
+
+def test_the_dump_is_json_whatever_the_configuration_holds(unstarted: Httpd) -> None:
+    path = unstarted.write_conf("WSGIDaemonProcess d")
+    path.write_bytes(path.read_bytes() + b'WSGIScriptAlias "/a\\"b\xe9\xc3\xa9\t" /x.py process-group=d\n')
+    dump = subprocess.run(unstarted.command("-t", "-D", "DUMP_WSGI"), capture_output=True, check=True).stdout
+    assert json.loads(dump)["servers"][0]["aliases"][0]["location"] == '/a"b\u00e9\u00e9\t'
