@@ -101,12 +101,16 @@ static const char *group_of(const wsgi_use *use, const apr_array_header_t *group
     return name && *name != '%' ? name : NULL;
 }
 
+/* A directory's files are only known with a request; it must be possible to enter it. What is not there is another matter. */
 static void add_need(apr_pool_t *p, apr_array_header_t *all, const char *path, int mode, const wsgi_use *use)
 {
     need *n = apr_pcalloc(p, sizeof(*n));
+    struct stat st;
 
-    n->reach.path = path;
-    n->reach.mode = mode;
+    if (stat(path, &st) < 0)
+        return;
+    n->reach.path = S_ISDIR(st.st_mode) ? apr_pstrcat(p, path, "/", NULL) : path;
+    n->reach.mode = S_ISDIR(st.st_mode) ? F_OK : mode;
     n->use = use;
     APR_ARRAY_PUSH(all, wsgi_reach *) = &n->reach;
 }
@@ -139,6 +143,8 @@ static void check_as_apache(apr_pool_t *p, const apr_array_header_t *uses, const
     wsgi_credentials who;
     const char *user;
 
+    if (ap_find_linked_module("mpm_itk.c") || ap_find_linked_module("mod_ruid2.c"))
+        return; /* a child becomes somebody else for each virtual host */
     for (int i = 0; i < uses->nelts; i++) {
         const wsgi_use *use = &APR_ARRAY_IDX(uses, i, wsgi_use);
         const char *group = use->script ? group_of(use, groups) : NULL;
@@ -198,11 +204,13 @@ static void check_existence(const apr_array_header_t *uses)
 {
     for (int i = 0; i < uses->nelts; i++) {
         const wsgi_use *use = &APR_ARRAY_IDX(uses, i, wsgi_use);
+        int is_alias = !strncmp(use->directive, "WSGIScriptAlias", 15);
         struct stat st;
 
-        if (use->script && stat(use->script, &st) < 0 && (errno == ENOENT || errno == ENOTDIR))
+        /* ENOTDIR: what follows the script in the path is path info. */
+        if (use->script && stat(use->script, &st) < 0 && errno == ENOENT)
             ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_check_log(use->server), "WSGI0282: %s: %s: %s does not exist%s",
-                         use->where, use->directive, use->script, use->serves_requests ? "; requests get 404 until it does" : "");
+                         use->where, use->directive, use->script, is_alias ? "; requests get 404 until it does" : "");
     }
 }
 

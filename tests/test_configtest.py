@@ -127,6 +127,20 @@ def test_a_target_that_does_not_exist(httpd: Httpd, url: str) -> None:
     assert f"{httpd.root}/none" in line and "404" in line
 
 
+def test_path_info_behind_a_script_is_no_missing_file(httpd: Httpd) -> None:
+    assert "WSGI028" not in httpd.configtest("WSGIScriptAlias / {app}/hello.py/shop")[1]
+
+
+@as_root
+def test_a_directory_of_scripts_must_be_enterable(httpd: Httpd) -> None:
+    (httpd.app / "private").mkdir()
+    (httpd.app / "private").chmod(0o711)
+    conf = "WSGIDaemonProcess d\nWSGIScriptAlias /d/ {app}/private/ process-group=d"
+    assert "WSGI028" not in httpd.configtest(conf)[1]
+    (httpd.app / "private").chmod(0o700)
+    assert f"directory {httpd.app}/private (mode 0700)" in warned(httpd, conf, "WSGI0283")
+
+
 @pytest.mark.parametrize(
     "conf",
     [

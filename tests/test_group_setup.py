@@ -122,6 +122,7 @@ def test_a_chroot_that_does_not_exist_gives_503(httpd: Httpd) -> None:
 # ---- limits and settings of the process ----
 
 
+@pytest.mark.skipif(SANITIZED, reason="the sanitizers need more address space")
 def test_memory_limits_are_the_workers_and_not_the_supervisors(httpd: Httpd) -> None:
     found = facts(httpd, "memory-limit=700M virtual-memory-limit=4G")
     assert (found["data"], found["address_space"]) == ([700 << 20] * 2, [4 << 30] * 2)
