@@ -76,13 +76,16 @@ class Contender:
             f"KeepAlive On\nMaxKeepAliveRequests 0\n<Directory {self.root}>\nRequire all granted\n</Directory>\n"
         )
         (self.root / "conf").write_text(base + conf.replace("{root}", str(self.root)) + "\n")
-        self.process = subprocess.Popen([HTTPD, "-f", self.root / "conf", "-DFOREGROUND"])
+        self.process = self.launch()
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([HTTPD, "-f", self.root / "conf", "-DFOREGROUND"])
 
     def wait(self) -> None:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             with contextlib.suppress(subprocess.CalledProcessError):
-                subprocess.run(["curl", "-sf", "-o", "/dev/null", f"http://127.0.0.1:{self.port}/"], check=True)
+                subprocess.run(["curl", "-sf", "--max-time", "10", "-o", "/dev/null", f"http://127.0.0.1:{self.port}/"], check=True)
                 return
             time.sleep(0.1)
         raise SystemExit(f"{self.name} does not answer:\n" + (self.root / "log").read_text())
@@ -98,6 +101,9 @@ class Contender:
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(20)
+        self.remove()
+
+    def remove(self) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
 
 
