@@ -19,6 +19,7 @@ static const struct {
     {WIRE_M_SCRIPT_NAME, "mod_wsgi.script_name"},
     {WIRE_M_PATH_INFO, "mod_wsgi.path_info"},
     {WIRE_M_HANDLER_SCRIPT, "mod_wsgi.handler_script"},
+    {WIRE_M_APACHE_VERSION, "apache.version"},
 };
 
 static int put_new(PyObject *dict, const char *key, PyObject *value)
@@ -69,11 +70,65 @@ static PyObject *apache_version(rt_state *st, const wire_pair *pair)
 }
 
 /* Native strings are bytes seen as ISO-8859-1, except paths, which follow the file system's encoding. */
-static PyObject *value_of(const wire_pair *pair)
+static PyObject *new_value(const wire_pair *pair)
 {
     if (pair->code == WIRE_DOCUMENT_ROOT || pair->code == WIRE_SCRIPT_FILENAME)
         return PyUnicode_DecodeFSDefaultAndSize(pair->value, (Py_ssize_t)pair->value_len);
     return PyUnicode_DecodeLatin1(pair->value, (Py_ssize_t)pair->value_len, NULL);
+}
+
+/* What is usually the same in one request as in the one before. */
+static int is_steady(int code)
+{
+    switch (code) {
+    case WIRE_REQUEST_METHOD:
+    case WIRE_SCRIPT_NAME:
+    case WIRE_QUERY_STRING:
+    case WIRE_SERVER_PROTOCOL:
+    case WIRE_SERVER_NAME:
+    case WIRE_SERVER_PORT:
+    case WIRE_SERVER_ADDR:
+    case WIRE_SERVER_SOFTWARE:
+    case WIRE_SERVER_ADMIN:
+    case WIRE_REMOTE_ADDR:
+    case WIRE_DOCUMENT_ROOT:
+    case WIRE_CONTEXT_PREFIX:
+    case WIRE_CONTEXT_DOCUMENT_ROOT:
+    case WIRE_REQUEST_SCHEME:
+    case WIRE_SCRIPT_FILENAME:
+    case WIRE_HTTP_HOST:
+    case WIRE_HTTP_ACCEPT:
+    case WIRE_HTTP_ACCEPT_ENCODING:
+    case WIRE_HTTP_ACCEPT_LANGUAGE:
+    case WIRE_HTTP_CONNECTION:
+        return 1;
+    default:
+        return code >= WIRE_META && code != WIRE_M_REQUEST_ID && code != WIRE_M_PATH_INFO;
+    }
+}
+
+static int is_same(PyObject *text, const wire_pair *pair)
+{
+    return PyUnicode_IS_COMPACT_ASCII(text) && (size_t)PyUnicode_GET_LENGTH(text) == pair->value_len &&
+           memcmp(PyUnicode_1BYTE_DATA(text), pair->value, pair->value_len) == 0;
+}
+
+/* New reference; of a steady value to the string made for an earlier request. */
+static PyObject *value_of(rt_state *st, const wire_pair *pair)
+{
+    PyObject **last = &st->last_values[pair->code], *value;
+
+#ifdef Py_GIL_DISABLED
+    last = NULL; /* threads would fight for it */
+#endif
+    if (!last || !is_steady(pair->code))
+        return new_value(pair);
+    if (*last && is_same(*last, pair))
+        return Py_NewRef(*last);
+    value = new_value(pair);
+    if (value)
+        Py_XSETREF(*last, Py_NewRef(value));
+    return value;
 }
 
 /* Borrowed for known names, new for spelled-out ones; *owned says which. */
@@ -89,13 +144,9 @@ static int put_pair(PyObject *environ, rt_state *st, const wire_pair *pair)
     PyObject *owned = NULL, *key = key_of(st, pair, &owned), *value;
     int rc = 0;
 
-    if (pair->code == WIRE_M_APACHE_VERSION) {
-        value = apache_version(st, pair);
-        return value ? PyDict_SetItemString(environ, "apache.version", value) : -1;
-    }
     if (!key)
         return pair->code == WIRE_NAMED ? -1 : 0; /* meta that is not an environ key */
-    value = value_of(pair);
+    value = pair->code == WIRE_M_APACHE_VERSION ? Py_XNewRef(apache_version(st, pair)) : value_of(st, pair);
     rc = value ? PyDict_SetItem(environ, key, value) : -1;
     Py_XDECREF(value);
     Py_XDECREF(owned);
@@ -164,13 +215,35 @@ static int put_apache_request(PyObject *environ, rt_request *rq)
     return put_new(environ, "apache.request_rec", PyCapsule_New(rq->ops->apache_request(rq->ctx), NULL, NULL));
 }
 
+/* Room for a usual request, so that the dictionary need not grow several times. */
+static PyObject *new_environ(void)
+{
+#if PY_VERSION_HEX < 0x030e0000
+    return _PyDict_NewPresized(80);
+#else
+    return PyDict_New();
+#endif
+}
+
+/* One by one: a copy of the whole would have the template's size. */
+static int put_template(PyObject *environ, const rt_state *st)
+{
+    PyObject *key, *value; /* borrowed; nobody changes the template */
+    Py_ssize_t at = 0;
+
+    while (PyDict_Next(st->environ_template, &at, &key, &value))
+        if (PyDict_SetItem(environ, key, value) < 0)
+            return -1;
+    return 0;
+}
+
 PyObject *rt_environ_build(const rt_held *held, rt_request *rq)
 {
     PyObject *environ;
 
     rt_assert_held(held);
-    environ = PyDict_Copy(rq->st->environ_template);
-    if (environ && (put_block(environ, rq) < 0 || put_wsgi_keys(environ, rq) < 0 || put_apache_request(environ, rq) < 0))
+    environ = new_environ();
+    if (environ && (put_template(environ, rq->st) < 0 || put_block(environ, rq) < 0 || put_wsgi_keys(environ, rq) < 0 || put_apache_request(environ, rq) < 0))
         Py_CLEAR(environ);
     return environ;
 }

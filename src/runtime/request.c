@@ -99,6 +99,8 @@ static void close_result(rt_request *rq, PyObject *result)
 {
     PyObject *type, *value, *traceback, *method, *done;
 
+    if (PyList_CheckExact(result) || PyTuple_CheckExact(result))
+        return; /* which have none; looking for it would cost as much as all the rest */
     PyErr_Fetch(&type, &value, &traceback);
     method = PyObject_GetAttr(result, rq->st->str_close);
     if (method) {

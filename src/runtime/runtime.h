@@ -36,6 +36,7 @@ typedef struct rt_state {
     PyObject *meta_names[WIRE_M_END];         /* interned, NULL where a meta pair is not an environ key */
     PyObject *apache_version;                 /* tuple; NULL before the first request */
     PyObject *environ_template;               /* what is the same in every environ */
+    PyObject *last_values[WIRE_M_END];        /* of environ.c: values of earlier requests, by code */
     PyObject *scripts;                        /* {script bytes: module, or a tuple for "module:callable"}, see script.c */
     PyObject *load, *load_target;             /* functions of httpd_wsgi.interpreter */
     PyObject *format_exception;
