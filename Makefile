@@ -21,7 +21,7 @@ BENCH_PACKAGES := wrk
 DEB_PACKAGES := debhelper dh-python dpkg-dev lintian pybuild-plugin-pyproject python3-all-dev python3-argparse-manpage python3-setuptools
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
-.PHONY: help serve test check lint asan bench fuzz deb clean install
+.PHONY: help serve test check lint asan bench instructions fuzz deb clean install
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -83,6 +83,10 @@ lint: $(STATE)/lint-ready $(STATE)/installed ## ruff, mypy, -Werror build (by in
 bench: $(STATE)/installed ## compare with a C handler and with mod_wsgi
 	$(call need,$(BENCH_PACKAGES))
 	$(BIN)/python bench/run.py --state $(STATE) $(ARGS)
+
+instructions: $(STATE)/installed ## instructions per request, counted by callgrind
+	$(call need,valgrind)
+	$(BIN)/python bench/instructions.py --state $(STATE) $(ARGS)
 
 # httpd and Python themselves are not instrumented, so the sanitizers must be loaded before them. test_pythons.py builds the runtime for
 # other Pythons itself, without sanitizers.

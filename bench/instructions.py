@@ -1,7 +1,7 @@
 """Instructions per request, counted by callgrind: the same for the same binaries whatever else the machine does.
 
-Each contender runs as one Apache process (httpd -X) under valgrind, once with few and once with many requests over one connection; the
-difference divided by the difference in requests is what one request costs. Of daemon mode only Apache's side is counted.
+Each contender runs as one Apache process (httpd -X) under valgrind, with few and with many requests over one connection;
+the difference divided by the difference in requests is what one request costs. Of daemon mode only Apache's side is counted.
 """
 
 from __future__ import annotations

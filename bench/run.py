@@ -85,7 +85,8 @@ class Contender:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             with contextlib.suppress(subprocess.CalledProcessError):
-                subprocess.run(["curl", "-sf", "--max-time", "10", "-o", "/dev/null", f"http://127.0.0.1:{self.port}/"], check=True)
+                url = f"http://127.0.0.1:{self.port}/"
+                subprocess.run(["curl", "-sf", "--max-time", "10", "-o", "/dev/null", url], check=True)
                 return
             time.sleep(0.1)
         raise SystemExit(f"{self.name} does not answer:\n" + (self.root / "log").read_text())
