@@ -8,9 +8,10 @@
 
 APLOG_USE_MODULE(wsgi);
 
-typedef struct obsolete {
-    const char *where, *directive, *why;
-} obsolete;
+typedef struct remark {
+    int level;
+    const char *text;
+} remark;
 
 /* ---- noting ---- */
 
@@ -31,9 +32,9 @@ static apr_array_header_t *uses_of(apr_pool_t *pconf)
     return kept(pconf, "httpd-wsgi:uses", sizeof(wsgi_use));
 }
 
-static apr_array_header_t *obsoletes_of(apr_pool_t *pconf)
+static apr_array_header_t *remarks_of(apr_pool_t *pconf)
 {
-    return kept(pconf, "httpd-wsgi:obsolete", sizeof(obsolete));
+    return kept(pconf, "httpd-wsgi:remarks", sizeof(remark));
 }
 
 static int is_htaccess(const cmd_parms *cmd)
@@ -56,14 +57,34 @@ void wsgi_check_note(cmd_parms *cmd, const char *process_group, const char *scri
     use->serves_requests = serves_requests;
 }
 
+static void add_remark(cmd_parms *cmd, int level, const char *text)
+{
+    if (!is_htaccess(cmd)) /* it would be said with every request */
+        *(remark *)apr_array_push(remarks_of(cmd->pool)) = (remark){level, text};
+}
+
 void wsgi_check_note_obsolete(cmd_parms *cmd, const char *why)
 {
-    obsolete *o;
+    add_remark(cmd, APLOG_NOTICE, apr_psprintf(cmd->pool, "WSGI0221: %s: %s has no effect and can be removed: %s", wsgi_where(cmd),
+                                               cmd->cmd->name, why));
+}
 
-    if (is_htaccess(cmd))
-        return; /* it would be said with every request */
-    o = apr_array_push(obsoletes_of(cmd->pool));
-    *o = (obsolete){wsgi_where(cmd), cmd->cmd->name, why};
+void wsgi_check_note_name(cmd_parms *cmd, const char *value)
+{
+    static const char *const known[] = {"%{GLOBAL}", "%{SERVER}", "%{HOST}", "%{RESOURCE}", NULL};
+    apr_size_t len = strlen(value);
+    const char *near;
+
+    for (int i = 0; known[i]; i++)
+        if (!strcmp(value, known[i]))
+            return;
+    if (*value != '%' || (!strncmp(value, "%{ENV:", 6) && len > 7 && value[len - 1] == '}'))
+        return;
+    near = wsgi_nearest(cmd->pool, value, known);
+    add_remark(cmd, APLOG_WARNING, apr_psprintf(cmd->pool, "WSGI0293: %s: %s: %s is none of %%{GLOBAL}, %%{SERVER}, %%{HOST}, "
+                                                "%%{RESOURCE} and %%{ENV:variable}%s%s; it is taken as it is written",
+                                                wsgi_where(cmd), cmd->cmd->name, value, near ? ", did you mean " : "",
+                                                near ? near : ""));
 }
 
 /* ---- groups ---- */
@@ -174,13 +195,12 @@ const server_rec *wsgi_check_log(const server_rec *s)
 
 static void report(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
 {
-    const apr_array_header_t *uses = uses_of(pconf), *groups = wsgi_groups_defined(pconf), *old = obsoletes_of(pconf);
+    const apr_array_header_t *uses = uses_of(pconf), *groups = wsgi_groups_defined(pconf), *remarks = remarks_of(pconf);
 
-    for (int i = 0; i < old->nelts; i++) {
-        const obsolete *o = &APR_ARRAY_IDX(old, i, obsolete);
+    for (int i = 0; i < remarks->nelts; i++) {
+        const remark *rem = &APR_ARRAY_IDX(remarks, i, remark);
 
-        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s, "WSGI0221: %s: %s has no effect and can be removed: %s", o->where,
-                     o->directive, o->why);
+        ap_log_error(APLOG_MARK, rem->level, 0, s, "%s", rem->text);
     }
     for (int i = 0; i < uses->nelts; i++)
         check_group_of(ptemp, &APR_ARRAY_IDX(uses, i, wsgi_use), groups);

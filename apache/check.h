@@ -21,6 +21,9 @@ typedef struct wsgi_use {
  * "module:callable" or with "$1". */
 void wsgi_check_note(cmd_parms *cmd, const char *process_group, const char *script, int serves_requests);
 
+/* A name as written: one that begins like an expansion and is none is probably a typing error. */
+void wsgi_check_note_name(cmd_parms *cmd, const char *value);
+
 /* A directive that has no effect, and why. */
 void wsgi_check_note_obsolete(cmd_parms *cmd, const char *why);
 

@@ -52,6 +52,7 @@ static const char *read_options(cmd_parms *cmd, const char *args, const named_va
         if (!option->name || !equals || !equals[1])
             return unknown_option(cmd, word, name, table);
         *option->value = equals + 1;
+        wsgi_check_note_name(cmd, equals + 1);
     }
     return NULL;
 }
@@ -413,6 +414,7 @@ static const char *accept_obsolete(cmd_parms *cmd, void *unused, const char *arg
 static const char *set_dir_string(cmd_parms *cmd, void *dir, const char *value)
 {
     *(const char **)((char *)dir + (apr_size_t)cmd->info) = value;
+    wsgi_check_note_name(cmd, value);
     return NULL;
 }
 
@@ -420,6 +422,7 @@ static const char *set_process_group(cmd_parms *cmd, void *dir, const char *valu
 {
     ((wsgi_dir_config *)dir)->process_group = value;
     wsgi_check_note(cmd, wsgi_global_name(value), NULL, 1);
+    wsgi_check_note_name(cmd, value);
     return NULL;
 }
 

@@ -304,6 +304,25 @@ def test_different_groups_of_one_name_are_an_error(httpd: Httpd, old: str, new: 
     assert output.count(f"{httpd.root}/httpd.conf") == 2
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "WSGIApplicationGroup %{GLOBLA}",
+        "WSGIProcessGroup %{GLOBLA}",
+        "WSGIScriptAlias / {app}/hello.py application-group=%{GLOBLA}",
+        "<WSGIInterpreterOptions application-group=%{GLOBLA}>\n</WSGIInterpreterOptions>",
+    ],
+)
+def test_an_expansion_that_is_none(httpd: Httpd, line: str) -> None:
+    found = warned(httpd, line, "WSGI0293")
+    assert "%{GLOBLA} is none of %{GLOBAL}, %{SERVER}, %{HOST}, %{RESOURCE} and %{ENV:variable}, did you mean %{GLOBAL}" in found
+
+
+@pytest.mark.parametrize("value", ["%{GLOBAL}", "%{SERVER}", "%{HOST}", "%{RESOURCE}", "%{ENV:a}", "a%{b}"])
+def test_expansions_and_names_are_not_remarked_on(httpd: Httpd, value: str) -> None:
+    assert "WSGI0293" not in httpd.configtest(f"WSGIApplicationGroup {value}")[1]
+
+
 # ---- at a start ----
 
 
