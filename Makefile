@@ -21,7 +21,7 @@ BENCH_PACKAGES := wrk
 DEB_PACKAGES := debhelper dh-python dpkg-dev lintian pybuild-plugin-pyproject python3-all-dev python3-argparse-manpage python3-setuptools
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
-.PHONY: help serve test check lint asan bench instructions fuzz deb clean install
+.PHONY: help serve test check docs lint asan bench instructions fuzz deb clean install
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -70,7 +70,7 @@ $(STATE)/lint-ready: $(VENV)/ready
 	$(BIN)/pip install -q ruff==0.8.4 mypy==1.14.0
 	@touch $@
 
-lint: $(STATE)/lint-ready $(STATE)/installed ## ruff, mypy, -Werror build (by installing), cppcheck, include and reference checks
+lint: $(STATE)/lint-ready $(STATE)/installed docs ## ruff, mypy, -Werror build (by installing), cppcheck, include and reference checks
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/mypy --cache-dir=$(STATE)/mypy
 	$(BIN)/python docs/reference.py --check
@@ -79,6 +79,14 @@ lint: $(STATE)/lint-ready $(STATE)/installed ## ruff, mypy, -Werror build (by in
 	  --suppress=missingIncludeSystem --suppress=missingReturn --suppress=returnDanglingLifetime -Isrc -DAPLOG_USE_MODULE\(x\)= apache src/runtime src/wire
 	@! grep -nE 'Python\.h' apache/*.[ch] || { echo 'a Python header in apache/' >&2; exit 1; }
 	@! grep -nE '[<"](httpd|http_[a-z]+|ap_[a-z]+|apr[a-z_]*|util_[a-z]+)\.h[>"]' src/*/*.[ch] || { echo 'an httpd header in src/' >&2; exit 1; }
+
+$(STATE)/docs-ready: $(VENV)/ready docs/requirements.txt
+	$(BIN)/pip install -q -r docs/requirements.txt
+	@touch $@
+
+docs: $(STATE)/docs-ready ## the documentation as a site; a link that leads nowhere is an error
+	@$(BIN)/mkdocs build --site-dir $(STATE)/site 2>$(STATE)/docs.log || { grep -v '^INFO' $(STATE)/docs.log >&2; exit 1; }
+	@echo $(STATE)/site/index.html
 
 bench: $(STATE)/installed ## compare with a C handler and with mod_wsgi
 	$(call need,$(BENCH_PACKAGES))
@@ -122,7 +130,7 @@ PACKED := $(SOURCES) $(wildcard debian/* debian/*/* docs/*.md) $(shell find conf
 $(DEB)/built: $(VENV)/ready $(PACKED)
 	$(call need,$(PACKAGES) $(DEB_PACKAGES))
 	@rm -rf $(DEB) && mkdir -p $(DEB)/source $(DEB)/httpd-wsgi-$(VERSION)
-	@cp -r apache src conf docs tests setup.py pyproject.toml MANIFEST.in *.md LICENSE Makefile $(DEB)/source
+	@cp -r apache src conf docs tests setup.py pyproject.toml MANIFEST.in *.md LICENSE Makefile mkdocs.yml $(DEB)/source
 	@cd $(DEB)/source && $(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("$(DEB)")' >/dev/null 2>&1
 	@cd $(DEB) && rm -r source && mv *.tar.gz httpd-wsgi_$(VERSION).orig.tar.gz
 	@tar xf $(DEB)/*.orig.tar.gz --strip-components=1 -C $(DEB)/httpd-wsgi-$(VERSION) && cp -r debian $(DEB)/httpd-wsgi-$(VERSION)/

@@ -360,6 +360,22 @@ def test_logrotate_moves_logs_and_the_server_goes_on_with_new_ones(httpd: Httpd)
     assert "/before" in (server / "access_log.1").read_text()
 
 
+def test_the_tutorial_does_what_it_says(httpd: Httpd) -> None:
+    pytest.importorskip("flask")
+    text = (REPOSITORY / "docs" / "tutorial.md").read_text()
+    named = re.findall(r"^`(/\S+)`:\n\n((?:    .*\n|\n)+)", text, re.MULTILINE)
+    (script, first), (_, site), (_, second) = [(path[1:], block.replace("\n    ", "\n")[4:]) for path, block in named]
+    put_environment(httpd, "hello")
+    put(httpd, {script: first})
+    httpd.start(site.replace("/srv/", f"{httpd.root}/srv/").replace("*:80", f"*:{httpd.port}"))
+    assert requests.get(httpd.url("/you"), timeout=20).text == "Hello you!\n"
+    put(httpd, {script: first.replace("    start", "    1 / 0\n    start", 1)})
+    assert requests.get(httpd.url("/you"), timeout=20).status_code == 500
+    httpd.expect("WSGI0401")
+    put(httpd, {script: second})
+    assert requests.get(httpd.url("/you"), timeout=20).json() == {"hello": "you"}
+
+
 def test_every_example_is_started() -> None:
     source = Path(__file__).read_text()
     assert [path.name for path in EXAMPLES.iterdir() if f'"{path.name}"' not in source] == []

@@ -52,7 +52,7 @@ def test_the_sdist_has_all_sources_and_nothing_that_was_built(archive: Path) -> 
     wanted = {*files_below("apache", "src", "conf", "docs", "tests"), "LICENSE", "README.md", "CHANGELOG.md", "Makefile"}
     assert not wanted - packed
     written = {name for name in packed - wanted if ".egg-info/" not in name}
-    assert written == {"CONTRIBUTING.md", "MANIFEST.in", "PKG-INFO", "pyproject.toml", "setup.cfg", "setup.py"}
+    assert written == {"CONTRIBUTING.md", "MANIFEST.in", "mkdocs.yml", "PKG-INFO", "pyproject.toml", "setup.cfg", "setup.py"}
 
 
 def test_the_sdist_installs_in_a_clean_environment_and_serves(archive: Path, httpd: Httpd) -> None:
