@@ -187,14 +187,14 @@ static void put_connection(builder *b)
     conn_rec *c = r->connection;
 
     put(b, WIRE_SERVER_NAME, ap_get_server_name_for_url(r));
-    put(b, WIRE_SERVER_PORT, apr_psprintf(r->pool, "%u", (unsigned)ap_get_server_port(r)));
+    put(b, WIRE_SERVER_PORT, apr_itoa(r->pool, ap_get_server_port(r)));
     put(b, WIRE_SERVER_ADDR, c->local_ip);
     put(b, WIRE_SERVER_SOFTWARE, ap_get_server_banner());
     put(b, WIRE_SERVER_ADMIN, r->server->server_admin);
     put(b, WIRE_REMOTE_ADDR, r->useragent_ip);
-    put(b, WIRE_REMOTE_PORT, apr_psprintf(r->pool, "%u", (unsigned)c->client_addr->port));
+    put(b, WIRE_REMOTE_PORT, apr_itoa(r->pool, c->client_addr->port));
     put(b, WIRE_M_LISTENER_HOST, c->local_addr->hostname ? c->local_addr->hostname : "");
-    put(b, WIRE_M_LISTENER_PORT, apr_psprintf(r->pool, "%u", (unsigned)c->local_addr->port));
+    put(b, WIRE_M_LISTENER_PORT, apr_itoa(r->pool, c->local_addr->port));
 }
 
 static void put_redirect(builder *b)
@@ -273,7 +273,7 @@ static void put_identity(builder *b)
 
     put(b, WIRE_M_HANDLER, b->t->handler);
     put_path(b, WIRE_M_HANDLER_SCRIPT, b->t->is_handler_script ? b->t->script : NULL);
-    put(b, WIRE_M_SERVER_PID, apr_psprintf(r->pool, "%" APR_PID_T_FMT, getpid()));
+    put(b, WIRE_M_SERVER_PID, apr_itoa(r->pool, getpid()));
     if (!r->log_id)
         ap_run_generate_log_id(r->connection, r, &r->log_id);
     put(b, WIRE_M_REQUEST_ID, r->log_id);

@@ -18,6 +18,7 @@ from pathlib import Path
 from run import HTTPD, Contender, contenders
 
 FEW, MANY = 100, 600
+HEADERS = {"User-Agent": "bench", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
 
 
 def total(report: Path) -> int:
@@ -38,7 +39,7 @@ class Counted(Contender):
     def request(self, count: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         for _ in range(count):
-            connection.request("GET", "/")
+            connection.request("GET", "/", headers=HEADERS)
             response = connection.getresponse()
             if response.status != 200 or response.read() != b"Hello World!":
                 raise SystemExit(f"{self.name} answers {response.status}")

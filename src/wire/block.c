@@ -21,11 +21,42 @@ const char *wire_name_string(int code)
     return code > 0 && code < WIRE_NAME_COUNT ? names[code] : NULL;
 }
 
+/* Codes by a hash of their names, with the next free place for those that meet. Filled when the library is loaded, then read-only. */
+#define PLACES 256
+
+static uint8_t codes[PLACES];
+static uint8_t name_lens[WIRE_NAME_COUNT];
+
+static unsigned place_of(const char *name, size_t len)
+{
+    unsigned hash = (unsigned)len;
+
+    /* The first letters are HTTP_ or SERVER_ or the like in all of them. */
+    hash = hash * 31 + (unsigned char)name[len - 1];
+    hash = hash * 31 + (unsigned char)name[len / 2];
+    hash = hash * 31 + (unsigned char)name[len * 3 / 4];
+    return hash % PLACES;
+}
+
+__attribute__((constructor)) static void fill_codes(void)
+{
+    for (int code = 1; code < WIRE_NAME_COUNT; code++) {
+        unsigned place = place_of(names[code], strlen(names[code]));
+
+        while (codes[place])
+            place = (place + 1) % PLACES;
+        codes[place] = (uint8_t)code;
+        name_lens[code] = (uint8_t)strlen(names[code]);
+    }
+}
+
 int wire_name_code(const char *name, size_t len)
 {
-    for (int code = 1; code < WIRE_NAME_COUNT; code++)
-        if (names[code][0] == name[0] && strlen(names[code]) == len && memcmp(names[code], name, len) == 0)
-            return code;
+    unsigned place = len > 0 ? place_of(name, len) : 0;
+
+    for (; codes[place] && len > 0; place = (place + 1) % PLACES)
+        if (name_lens[codes[place]] == len && memcmp(names[codes[place]], name, len) == 0)
+            return codes[place];
     return WIRE_NAMED;
 }
 
