@@ -13,7 +13,7 @@ endif
 
 VENV := $(STATE)/venv
 BIN := $(VENV)/bin
-SOURCES := $(wildcard apache/*.[ch] src/*/*.[ch] src/httpd_wsgi/*.py src/httpd_wsgi/*/*.py) setup.py pyproject.toml
+SOURCES := $(wildcard apache/*.[ch] src/*/*.[ch] src/httpd_wsgi/*.py src/httpd_wsgi/*/*.py src/httpd_wsgi/*/*/*.py src/httpd_wsgi/*/*/*/*.py) setup.py pyproject.toml
 PACKAGES := apache2 apache2-dev python3-dev python3-venv build-essential curl
 TEST_PACKAGES := litmus logrotate openssl patchelf
 LINT_PACKAGES := cppcheck

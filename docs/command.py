@@ -1,7 +1,7 @@
 """Writes the tables of docs/command.md from the options and exit codes in src/httpd_wsgi/command.
 
-    docs/command.py          writes them
-    docs/command.py --check  fails when docs/command.md is not what would be written
+docs/command.py          writes them
+docs/command.py --check  fails when docs/command.md is not what would be written
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 TARGET = Path(__file__).resolve().parent / "command.md"
 sys.path.insert(0, str(TARGET.parent.parent / "src"))
 
-from httpd_wsgi.command import errors, options  # noqa: E402
+from httpd_wsgi.command import errors, express_options, options  # noqa: E402
 
 
 def option_tables() -> str:
@@ -30,12 +30,23 @@ def option_tables() -> str:
     return "\n".join(lines).rstrip()
 
 
+def express_table() -> str:
+    """What is the same under the same name needs no row."""
+    lines = ["| mod_wsgi-express | here |", "|---|---|"]
+    for row in express_options.ROWS:
+        same = row.serve == row.name or row.daemon == row.name.removeprefix("--")
+        told = row.note or row.refused or (f"`{row.serve}`" if row.serve and not same else "")
+        if told:
+            lines.append(f"| `{row.name}` | {told.replace('|', chr(92) + '|')} |")
+    return "\n".join(lines)
+
+
 def exit_codes() -> str:
     return "\n".join(["| code | meaning |", "|---|---|", *(f"| {code} | {meaning} |" for code, meaning in errors.MEANINGS)])
 
 
 def rendered(text: str) -> str:
-    for name, table in (("options", option_tables()), ("exit codes", exit_codes())):
+    for name, table in (("options", option_tables()), ("express", express_table()), ("exit codes", exit_codes())):
         begin, end = f"<!-- {name}: written by docs/command.py -->", f"<!-- end of {name} -->"
         before, rest = text.split(begin)
         text = f"{before}{begin}\n\n{table}\n\n{end}{rest.split(end)[1]}"

@@ -8,15 +8,12 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import httpd_wsgi
-from httpd_wsgi.command import check, machine, options, serve
+from httpd_wsgi.command import check, express, machine, options, serve, setup
 from httpd_wsgi.command.errors import EXIT_BUG, CommandError
 from httpd_wsgi.command.target import DEMO
-
-
-def module_config() -> str:
-    return f'LoadModule wsgi_module "{machine.find_wsgi_module()}"\nWSGIPythonHome "{sys.prefix}"\n'
 
 
 def target_of(arguments: argparse.Namespace) -> str:
@@ -32,8 +29,16 @@ def run_serve(arguments: argparse.Namespace) -> int:
     return serve.run(settings, arguments.quiet)
 
 
+def run_setup(arguments: argparse.Namespace) -> int:
+    if arguments.error_log is None:
+        settings = replace(options.settings_from(arguments, target_of(arguments)), error_log="")
+    else:
+        settings = options.settings_from(arguments, target_of(arguments))
+    return setup.run(settings, arguments.systemd, arguments.quiet)
+
+
 def run_module_config(arguments: argparse.Namespace) -> int:
-    sys.stdout.write(module_config())
+    sys.stdout.write(machine.module_config())
     return 0
 
 
@@ -74,7 +79,17 @@ def parser() -> argparse.ArgumentParser:
     options.add_options(run, "serve")
     run.set_defaults(run=run_serve, parser=run)
 
+    service = commands.add_parser("setup", help="write a server root with apachectl, to run as a service")
+    service.add_argument("target", nargs="?", metavar="TARGET", help="script file, module:callable or module:factory()")
+    service.add_argument("--systemd", action="store_true", help="print a unit for systemd")
+    options.add_options(service, "setup")
+    service.set_defaults(run=run_setup, parser=service)
+
     add_check(commands)
+
+    other = commands.add_parser("express", help="the commands of mod_wsgi-express: start-server, setup-server, module-config, …")
+    other.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND …")
+    other.set_defaults(run=lambda arguments: express.run(arguments.words), parser=other)
 
     config = commands.add_parser("module-config", help="print the lines to paste into httpd.conf")
     config.set_defaults(run=run_module_config, parser=config)

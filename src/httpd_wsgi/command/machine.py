@@ -10,6 +10,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +149,11 @@ def find_wsgi_module() -> Path:
         "(Debian) or httpd-devel (Red Hat), then run: pip install --force-reinstall --no-cache-dir httpd-wsgi",
         EXIT_NO_MODULE,
     )
+
+
+def module_config(module: Path | None = None) -> str:
+    """The lines to paste into httpd.conf."""
+    return f'LoadModule wsgi_module "{module or find_wsgi_module()}"\nWSGIPythonHome "{sys.prefix}"\n'
 
 
 def mime_types() -> str:

@@ -7,7 +7,7 @@ import difflib
 import enum
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -336,16 +336,17 @@ class Parser(argparse.ArgumentParser):
         self.error(f"{name}: no such option" + (f", did you mean {near[0]}?" if near else f"; see {self.prog} --help"))
 
 
-def add_options(parser: argparse.ArgumentParser, command: str) -> None:
+def add_options(parser: argparse.ArgumentParser, command: str, taken: Collection[str] = ()) -> None:
+    """taken: names that the parser has already, or must not have."""
     for title, section in SECTIONS:
         group = parser.add_argument_group(title)
         for option in section:
-            if option.command in ("", command):
-                add_option(group, option)
+            names = [name for name in option.names.split() if name not in taken]
+            if names and option.command in ("", command):
+                add_option(group, option, names)
 
 
-def add_option(group: argparse._ArgumentGroup, option: Option) -> None:
-    names = option.names.split()
+def add_option(group: argparse._ArgumentGroup, option: Option, names: Sequence[str]) -> None:
     help_text = option.help.replace("%", "%%")
     if option.kind is Kind.FLAG:
         group.add_argument(*names, dest=option.destination, action="store_true", help=help_text)

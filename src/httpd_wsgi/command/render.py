@@ -87,6 +87,7 @@ def render_conf(settings: ServerSettings, layout: Layout) -> str:
         application(settings, layout),
         services(settings, layout),
         requests(settings),
+        settings.extra,
         (f"Include {words.conf(path)}" for path in settings.include_files),
         https_host(settings),
     )

@@ -124,7 +124,8 @@ class ServerSettings:
     group: str = ""
     access_log: str = ""  # a file, or "-" for standard output
     access_log_format: str = "combined"
-    error_log: str = "-"  # a file, or "-" for standard error
+    error_log: str = "-"  # a file, "-" for standard error, "" for a file in the server root (setup)
+    extra: tuple[str, ...] = ()  # more lines for httpd.conf, quoted
     log_level: str = "warn"
     log_format: str = "text"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 
 from httpd_wsgi.command.errors import CommandError
 
@@ -35,6 +36,10 @@ def pattern(text: str) -> str:
 def rewrite(pattern: str) -> str:
     """A quoted word of mod_rewrite, which takes backslashes as they are. What is literal in it went through pattern()."""
     return f'"{pattern}"'
+
+
+def shell(value: object) -> str:
+    return shlex.quote(str(value))
 
 
 def unit(value: object) -> str:

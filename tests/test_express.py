@@ -1,0 +1,184 @@
+"""The commands of mod_wsgi-express, and those for Django's manage.py."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from harness import free_port, wait_until
+from served import COMMAND, HELLO, run
+
+from httpd_wsgi.command.express_options import ROWS
+from httpd_wsgi.command.options import OPTIONS
+
+SPEC_OF_DJANGO = importlib.util.find_spec("django")
+
+
+@pytest.fixture
+def site() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="httpd-wsgi-site-") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        (path / "hello.py").write_text(HELLO)
+        (path / "files").mkdir()
+        (path / "files" / "f.css").write_text("a style")
+        yield path
+
+
+@contextlib.contextmanager
+def started(site: Path, *command: str) -> Iterator[tuple[str, Path]]:
+    """The URL it answers at, and what it has written."""
+    log = site / "output"
+    with log.open("w") as out:
+        process = subprocess.Popen(command, cwd=site, stdout=out, stderr=out)
+    try:
+        wait_until(lambda: " is served on " in log.read_text() or process.poll() is not None, "the server is there")
+        found = re.search(r"is served on (\S+)", log.read_text())
+        assert found, log.read_text()
+        yield found[1].rstrip("/"), log
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def test_start_server_serves_and_says_what_differs(site: Path) -> None:
+    options = [
+        "--port",
+        str(free_port()),
+        "--processes=2",
+        "--setenv",
+        "GIVEN",
+        'a "b"',
+        "--rotate-logs",
+        "--url-alias",
+        "/static",
+        "files",
+    ]
+    (site / "env.py").write_text(
+        "def application(e, s):\n    s('200 OK', [])\n    return [(e['GIVEN'] + str(e['wsgi.multiprocess'])).encode()]\n"
+    )
+    with started(site, COMMAND, "express", "start-server", "env.py", *options) as (url, log):
+        assert requests.get(url, timeout=5).text == 'a "b"True'
+        assert requests.get(url + "/static/f.css", timeout=5).text == "a style"
+        assert "note: --rotate-logs: ignored" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["hello", "--application-type", "module"], '"hello:application"'),
+        (["--application-type=module", "--entry-point", "hello", "--callable-object", "other"], '"hello:other"'),
+        (["hello.py", "--callable-object", "other"], '"callable-object=other"'),
+        (["hello.py"], "threads=5 "),
+        (["hello.py", "--reque", "7"], '"request-timeout=7"'),
+        (["hello.py"], '"deadlock-timeout=60"'),
+        (["hello.py"], "LimitRequestBody 10485760"),
+        (["hello.py", "--deadlock-timeout", "0"], "WSGIRestrictEmbedded On"),
+        (["--application-type", "static", "files"], "/files"),
+        (["hello.py", "--auth-user-script", "auth.py", "--auth-group-script", "auth.py"], 'Require wsgi-group "wsgi"'),
+        (["hello.py", "--python-path", "$WHERE"], '"python-path=/from/variable"'),
+        (["hello.py", "--log-level", "info"], "LogLevel info"),
+        (["hello.py", "--access-log"], "/root/access_log"),
+        (["hello.py", "--map-head-to-get", "Off"], "WSGIMapHEADToGET Off"),
+    ],
+)
+def test_setup_server_writes_what_the_options_mean(site: Path, arguments: list[str], expected: str) -> None:
+    done = run(
+        "express", "setup-server", *arguments, "--server-root", "root", cwd=site, env={**os.environ, "WHERE": "/from/variable"}
+    )
+    assert done.returncode == 0, done.stderr
+    conf = (site / "root" / "httpd.conf").read_text()
+    assert expected in conf and ("deadlock-timeout" in conf) == ("0" not in arguments and "static" not in arguments)
+    (site / "auth.py").write_text("")
+    if "auth.py" not in arguments:
+        checked = subprocess.run([site / "root" / "apachectl", "configtest"], capture_output=True, text=True, check=False)
+        assert "Syntax OK" in checked.stderr, checked.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "expected one of start-server"),
+        (["start"], "express start: expected one of"),
+        (["start-server", "--with-cgi"], "--with-cgi: is not written for you"),
+        (["start-server", "--embedded-mode"], "--embedded-mode: is not offered"),
+        (["start-server", "--nonsense"], "--nonsense: no such option"),
+        (["start-server", "x.py", "--ssl-certificate-key-file", "x"], "needs --https-certificate"),
+        (["setup-server", "hello.py"], "expected --server-root DIR"),
+        (["module-location", "x"], "expected no argument"),
+    ],
+)
+def test_what_cannot_be_had_is_said_in_one_line(site: Path, arguments: list[str], said: str) -> None:
+    done = run("express", *arguments, cwd=site)
+    assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_the_module_is_installed_as_a_link(site: Path) -> None:
+    location = run("express", "module-location").stdout.strip()
+    done = run("express", "install-module", "--modules-directory", str(site))
+    assert done.returncode == 0 and f'LoadModule wsgi_module "{site}/mod_wsgi.so"' in done.stdout
+    assert os.path.realpath(site / "mod_wsgi.so") == os.path.realpath(location)
+
+
+def test_every_option_of_the_table_is_sound() -> None:
+    names = {name for option in OPTIONS for name in option.names.split()}
+    assert {row.serve for row in ROWS if row.serve} <= names
+    assert not [row.name for row in ROWS if row.note and row.refused]
+
+
+# ---- Django ----
+
+SETTINGS = """
+INSTALLED_APPS += ["httpd_wsgi.django"]
+ALLOWED_HOSTS = ["*"]
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "files"
+MEDIA_URL = "/media/"
+MEDIA_ROOT = BASE_DIR / "media"
+"""
+
+
+@pytest.fixture
+def project(site: Path) -> Path:
+    if SPEC_OF_DJANGO is None:
+        pytest.skip("Django is not installed")
+    subprocess.run([sys.executable, "-m", "django", "startproject", "shop", str(site)], check=True)
+    with (site / "shop" / "settings.py").open("a") as file:
+        file.write(SETTINGS)
+    (site / "media").mkdir()
+    (site / "media" / "m.txt").write_text("a medium")
+    return site
+
+
+@pytest.mark.parametrize(("command", "options"), [("runhttpd", ["--port", "0", "-w", "2"]), ("runmodwsgi", ["--processes", "2"])])
+def test_manage_py_serves_the_project_with_its_files(project: Path, command: str, options: list[str]) -> None:
+    if command == "runmodwsgi":
+        options = [*options, "--port", str(free_port())]
+    with started(project, sys.executable, "manage.py", command, *options) as (url, _):
+        assert "Django" in requests.get(url, timeout=15).text
+        assert requests.get(url + "/static/f.css", timeout=5).text == "a style"
+        assert requests.get(url + "/media/m.txt", timeout=5).text == "a medium"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"), [(["-w", "0"], 2, "--processes 0"), (["-b", "203.0.113.9:1"], 4, "cannot be listened")]
+)
+def test_manage_py_reports_errors_as_django_does(project: Path, arguments: list[str], code: int, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "runhttpd", *arguments],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == code and said in done.stderr and done.stderr.startswith("CommandError: ")
