@@ -21,7 +21,7 @@ BENCH_PACKAGES := wrk
 DEB_PACKAGES := debhelper dh-python dpkg-dev lintian pybuild-plugin-pyproject python3-all-dev python3-argparse-manpage python3-setuptools
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
-.PHONY: help serve test check docs lint asan bench instructions fuzz deb clean install
+.PHONY: help serve test check docs lint asan bench peer instructions fuzz deb clean install
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -91,6 +91,12 @@ docs: $(STATE)/docs-ready ## the documentation as a site; a link that leads nowh
 bench: $(STATE)/installed ## compare with a C handler and with mod_wsgi
 	$(call need,$(BENCH_PACKAGES))
 	$(BIN)/python bench/run.py --state $(STATE) $(ARGS)
+
+peer: $(STATE)/test-ready ## the corpus of configurations with mod_wsgi from PyPI, for comparison
+	@test -x $(STATE)/peer/bin/pip || $(PYTHON) -m venv $(STATE)/peer
+	$(STATE)/peer/bin/pip install -q mod_wsgi
+	HTTPD_WSGI_PEER=$$(echo $(STATE)/peer/lib/python3*/site-packages/mod_wsgi/server/mod_wsgi*.so) HTTPD_WSGI_STATE=$(STATE) \
+	  PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider tests/test_corpus.py $(ARGS)
 
 instructions: $(STATE)/installed ## instructions per request, counted by callgrind
 	$(call need,valgrind)

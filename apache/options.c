@@ -224,6 +224,12 @@ static const char *set_groups(apr_pool_t *p, const option *o, const char *value,
     return error;
 }
 
+/* As in mod_wsgi: generated configurations write python-path='' and the like when there is nothing to say. */
+static int may_be_empty(const option *o)
+{
+    return o->type == OPT_TEXT || o->type == OPT_GROUPS || !strncmp(o->name, "python-", 7);
+}
+
 static const char *set_option(apr_pool_t *p, wsgi_group *g, const char *word)
 {
     const char *equals = strchr(word, '='), *value, *error;
@@ -239,7 +245,7 @@ static const char *set_option(apr_pool_t *p, wsgi_group *g, const char *word)
     if (!o)
         return unknown_option(p, name);
     if (!*value)
-        return apr_psprintf(p, "%s= needs a value", name);
+        return may_be_empty(o) ? NULL : apr_psprintf(p, "%s= needs a value", name);
     at = (char *)g + o->offset;
     g->processes_given |= !strcmp(name, "processes");
     if (o->type == OPT_FLAG)

@@ -223,18 +223,27 @@ int wsgi_refuse(request_rec *r, int status)
     return status;
 }
 
-static int check_file(request_rec *r, int from_alias)
+/* "/blog/" for a file: "/blog/2024" leads to "wsgi.py2024". */
+static const char *slash_hint(const wsgi_alias *alias)
 {
-    int is_module = from_alias && wsgi_is_module(r->filename);
+    size_t len = alias && alias->location && alias->script ? strlen(alias->location) : 0;
 
-    if (!from_alias && !(ap_allow_options(r) & OPT_EXECCGI)) {
+    return len > 1 && alias->location[len - 1] == '/'
+               ? "; the URL path of its alias ends with / and the file does not: remove that / from the alias" : "";
+}
+
+static int check_file(request_rec *r, const wsgi_alias *alias)
+{
+    int is_module = alias && wsgi_is_module(r->filename);
+
+    if (!alias && !(ap_allow_options(r) & OPT_EXECCGI)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       "WSGI0202: %s is not run: Options ExecCGI is off for it; add \"Options +ExecCGI\" to its directory",
                       r->filename);
         return wsgi_refuse(r, HTTP_FORBIDDEN);
     }
     if (r->finfo.filetype == APR_NOFILE && !is_module) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0203: the script %s does not exist", r->filename);
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0203: the script %s does not exist%s", r->filename, slash_hint(alias));
         return wsgi_refuse(r, HTTP_NOT_FOUND);
     }
     if (r->finfo.filetype == APR_DIR) {
@@ -411,7 +420,7 @@ int wsgi_target_resolve(wsgi_target **out, request_rec *r)
         return DECLINED;
     if (wsgi_is_own_handler(r->handler)) {
         alias = alias_of(r);
-        rc = check_file(r, alias != NULL);
+        rc = check_file(r, alias);
     } else if ((handler = handler_script_of(r))) {
         rc = OK;
     } else {

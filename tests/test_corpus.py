@@ -33,7 +33,7 @@ SHORT = {
     "user": "REMOTE_USER",
 }
 # What httpd itself says of a private server that has certificates for no name and none of the documented ports.
-HARMLESS = re.compile(r"AH0(0558|1909|1906|2292|1882)|ssl:warn|NameVirtualHost has no effect|:notice\]|Init: ")
+HARMLESS = re.compile(r"AH10159|AH0(0558|1909|1906|2292|1882|3490)|ssl:warn|NameVirtualHost has no effect|:notice\]|Init: ")
 
 
 def names() -> list[str]:
@@ -127,10 +127,17 @@ class Site(Httpd):
     def base_conf(self) -> str:
         if self.whole:
             return ""
-        common = ["ServerLimit 2", "ThreadsPerChild 8", "MaxRequestWorkers 16", "DocumentRoot {root}/var/www/html"]
+        common = [
+            "ServerLimit 2",
+            "ThreadsPerChild 8",
+            "MinSpareThreads 4",
+            "MaxRequestWorkers 16",
+            "DocumentRoot {root}/var/www/html",
+        ]
         denied = [] if self.open else ["<Directory />", "    Require all denied", "</Directory>"]
         (self.root / "var/www/html").mkdir(parents=True, exist_ok=True)
-        return super().base_conf().replace(str(MODULE), PEER or str(MODULE)) + "\n" + self.fill("\n".join(common + denied))
+        usual = super().base_conf().replace(str(MODULE), PEER or str(MODULE))
+        return self.fill("\n".join([usual, *common, *denied, "DocumentRoot {root}/var/www/html"]))
 
     def environment(self) -> dict[str, str]:
         debian = {"LOG": "var/log/apache2", "RUN": "var/run", "LOCK": "var/run"}
@@ -208,6 +215,28 @@ def test_an_existing_configuration_works(name: str, certificate: Path, recwarn: 
         site.check_logs()
     finally:
         site.expected |= set(re.findall(r"WSGI\d{4}", site.log_text())) if PEER else set()
+        site.finish()
+
+
+@pytest.mark.skipif(not PEER, reason="needs mod_wsgi-express, see make peer")
+def test_a_server_root_of_mod_wsgi_express_needs_only_another_module(certificate: Path) -> None:
+    site = Site("tutorial", certificate)
+    try:
+        site.put(site.root / "srv/site.wsgi", (site.app / "hello.py").read_text())
+        site.put(site.root / "srv/static/a.txt", "static")
+        express = next(parent / "bin/mod_wsgi-express" for parent in Path(PEER).parents if (parent / "bin").exists())
+        options = f"--server-root {site.root} --host 127.0.0.1 --port {site.port} --user {APACHE_USER} --group {APACHE_USER}"
+        more = f"--processes 2 --locale C.UTF-8 --url-alias /static {site.root}/srv/static --reload-on-changes"
+        command = [express, "setup-server", site.root / "srv/site.wsgi", *options.split(), *more.split()]
+        subprocess.run(command, check=True, capture_output=True)
+        conf = site.root / "httpd.conf"
+        assert PEER in conf.read_text()
+        conf.write_text(conf.read_text().replace(PEER, str(MODULE)))
+        site.process = subprocess.Popen([site.root / "apachectl", "start", "-DFOREGROUND"], env=site.environment())
+        wait_until(site.is_listening, "httpd listens")
+        assert requests.get(site.url("/x"), timeout=20).text == "Hello World!"
+        assert requests.get(site.url("/static/a.txt"), timeout=20).text.strip() == "static"
+    finally:
         site.finish()
 
 

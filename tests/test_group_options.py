@@ -40,17 +40,13 @@ INVALID = [
     ("umask", "-1", "is not an octal number"),
     ("chroot", "jail", "must be an absolute path"),
     ("home", "here", "must be an absolute path"),
-    ("lang", "", "lang= needs a value"),
-    ("locale", "", "locale= needs a value"),
     ("env", "A", "is not NAME=value"),
     ("env-file", "a.env", "must be an absolute path"),
     ("python-home", "venv", "must be an absolute path"),
-    ("python-path", "", "python-path= needs a value"),
     ("python-eggs", "eggs", "must be an absolute path"),
     ("switch-interval", "0", "expected seconds greater than 0, for example switch-interval=0.005"),
     ("switch-interval", "fast", "expected seconds greater than 0"),
     ("stack-size", "1000", f"is not a number from 32768 to 1073741824 {BYTES}"),
-    ("display-name", "", "display-name= needs a value"),
     ("maximum-requests", "-1", "is not a number from 0 to 1000000000"),
     ("startup-timeout", "-1", f"is not a number from 0 to 2147483647 {SECONDS}"),
     ("shutdown-timeout", "5m", f"is not a number from 0 to 2147483647 {SECONDS}; for example shutdown-timeout=5"),
@@ -97,10 +93,13 @@ VALID = (
 )
 
 
+ANY_TEXT = {"lang", "locale", "python-path", "display-name"}
+
+
 def test_every_option_is_in_both_tables() -> None:
     invalid = {option for option, _, _ in INVALID}
     assert invalid <= {row.name for row in reference().options()}
-    assert {word.split("=")[0] for word in VALID.split() if "=" in word} | {"script-group"} == invalid
+    assert {word.split("=")[0] for word in VALID.split() if "=" in word} | {"script-group"} == invalid | ANY_TEXT
 
 
 @pytest.mark.parametrize(("option", "value", "said"), INVALID, ids=lambda value: value.split()[0] if value.strip() else "empty")
@@ -109,6 +108,12 @@ def test_what_is_not_valid_fails_configtest(httpd: Httpd, option: str, value: st
     assert status != 0
     assert f"{httpd.root}/httpd.conf" in output and "WSGIDaemonProcess shop: " in output
     assert said in output
+
+
+@pytest.mark.parametrize("option", sorted(ANY_TEXT | {"python-home", "python-eggs", "supplementary-groups"}))
+def test_an_option_that_may_be_missing_may_be_empty(httpd: Httpd, option: str) -> None:
+    status, output = httpd.configtest(f"WSGIDaemonProcess shop {option}='' {option}=")
+    assert status == 0, output
 
 
 def test_what_is_valid_is_accepted(httpd: Httpd) -> None:

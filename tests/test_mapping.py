@@ -88,6 +88,13 @@ def test_an_alias_decides_against_a_suffix_and_set_handler_against_an_alias(http
     assert get(httpd, "/as-text").status_code == 404
 
 
+def test_a_slash_too_many_in_an_alias_is_explained(httpd: Httpd) -> None:
+    httpd.start("WSGIScriptAlias /blog/ {app}/hello.py")
+    assert get(httpd, "/blog/").text == "Hello World!"
+    assert get(httpd, "/blog/2024").status_code == 404
+    assert "hello.py2024 does not exist; the URL path of its alias ends with /" in httpd.expect("WSGI0203")
+
+
 @pytest.mark.parametrize("options", ["", " application-group=a"])
 def test_only_the_script_of_a_target_is_loaded_early(httpd: Httpd, options: str) -> None:
     httpd.start(
