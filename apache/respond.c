@@ -130,16 +130,21 @@ int wsgi_respond_keep(wsgi_respond *out)
     return 0;
 }
 
-/* Up to len bytes of the kept data to the front of the brigade. */
+/* Up to len bytes of the kept data to the front of the brigade. When they are lost, nothing that looks complete may follow. */
 static void take_kept(wsgi_respond *out, apr_off_t len)
 {
     apr_off_t left = wsgi_respond_kept(out);
+    apr_bucket *kept;
 
     if (len > left)
         len = left;
-    if (len > 0)
-        APR_BRIGADE_INSERT_HEAD(out->bb, apr_bucket_file_create(out->spool.file, out->spool_sent, (apr_size_t)len, out->r->pool,
-                                                                out->bb->bucket_alloc));
+    if (len == 0)
+        return;
+    kept = wsgi_spool_bucket(&out->spool, out->r, out->spool_sent, len, out->bb->bucket_alloc);
+    if (kept)
+        APR_BRIGADE_INSERT_HEAD(out->bb, kept);
+    else
+        out->r->connection->aborted = 1;
     out->spool_sent += len;
 }
 

@@ -2,9 +2,13 @@
 
 #include <apr_portable.h>
 #include <apr_strings.h>
+#include <errno.h>
 #include <http_log.h>
+#include <unistd.h>
 
 APLOG_USE_MODULE(wsgi);
+
+#define COPY_MAX (32u << 10)
 
 static apr_status_t create(wsgi_spool *spool, request_rec *r, const char **directory)
 {
@@ -38,6 +42,52 @@ int wsgi_spool_write(wsgi_spool *spool, request_rec *r, const char *data, apr_si
     }
     spool->size += (apr_off_t)len;
     return 0;
+}
+
+/* 0, or an errno. */
+static int read_at(int fd, char *buf, size_t len, off_t offset)
+{
+    while (len > 0) {
+        ssize_t n = pread(fd, buf, len, offset);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? errno : EIO;
+        buf += n;
+        len -= (size_t)n;
+        offset += n;
+    }
+    return 0;
+}
+
+static apr_bucket *log_unreadable(request_rec *r, apr_status_t rv)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
+                  "WSGI0236: the temporary file with the response's data cannot be read; the connection is closed");
+    return NULL;
+}
+
+/* A file bucket takes over the file it is made of when httpd sets it aside (apr_file_setaside()), and reading one moves the file's
+ * position. So it gets a file of its own, opened anew; what is small is copied, as each such file stays open as long as the request. */
+apr_bucket *wsgi_spool_bucket(const wsgi_spool *spool, request_rec *r, apr_off_t offset, apr_off_t len, apr_bucket_alloc_t *alloc)
+{
+    int fd = wsgi_spool_fd(spool);
+    apr_file_t *view;
+    apr_status_t rv;
+    char *copy;
+
+    if (len > COPY_MAX) {
+        rv = apr_file_open(&view, apr_psprintf(r->pool, "/proc/self/fd/%d", fd), APR_FOPEN_READ | APR_FOPEN_SENDFILE_ENABLED,
+                           APR_OS_DEFAULT, r->pool);
+        return rv == APR_SUCCESS ? apr_bucket_file_create(view, offset, (apr_size_t)len, r->pool, alloc) : log_unreadable(r, rv);
+    }
+    copy = apr_bucket_alloc((apr_size_t)len, alloc);
+    rv = read_at(fd, copy, (size_t)len, offset);
+    if (rv == APR_SUCCESS)
+        return apr_bucket_heap_create(copy, (apr_size_t)len, apr_bucket_free, alloc);
+    apr_bucket_free(copy);
+    return log_unreadable(r, rv);
 }
 
 int wsgi_spool_fd(const wsgi_spool *spool)

@@ -456,6 +456,13 @@ def test_http2_carries_bodies_both_ways(server: Httpd, secure: bool) -> None:
     assert len(huge) == 20_000_000 and huge[:3] == b"\0\0\0"
 
 
+@pytest.mark.parametrize("secure", [False, True])
+def test_http2_carries_what_comes_with_pauses(server: Httpd, secure: bool) -> None:
+    option, base = http2(server, secure)
+    assert curl(server, option, base + "/flow/pauses").stdout == b"".join(bytes([n]) * 300_000 for n in range(8))
+    assert "WSGI0315" not in server.log_text()
+
+
 @pytest.mark.parametrize("told", [{"items": ["part"], "fail": 1}, {"items": ["part"], "headers": [["Content-Length", "9"]]}])
 def test_http2_resets_the_stream_of_a_truncated_response(server: Httpd, told: Told) -> None:
     option, base = http2(server, False)

@@ -42,6 +42,14 @@ def huge(environ, start_response):
     return (bytes([n % 251]) * 50_000 for n in range(400))
 
 
+def pauses(environ, start_response):
+    """More than a client takes at once, and pauses in which it gets a part."""
+    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    for n in range(8):
+        yield bytes([n]) * 300_000
+        threading.Event().wait(0.02)
+
+
 def wait(environ, start_response):
     """One item, then, when told, the other."""
     name, _, kind = environ["QUERY_STRING"].partition(",")
