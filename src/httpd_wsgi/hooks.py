@@ -51,7 +51,7 @@ class Question:
 
 
 def call(kind: str, script: str, reloading: bool, environ: dict[str, Any], user: bytes, argument: bytes) -> Answer:
-    """Raises Stale when a daemon has an older version of a module loaded; scripts are loaded again where they are."""
+    """Scripts are loaded again in this process when they change, also in a daemon: they are no reason to replace an application."""
     try:
         return _KINDS[kind](Question(script, reloading, environ, user, argument))
     except Problem as problem:
@@ -81,15 +81,13 @@ def module_of(question: Question) -> Any:
 def loaded(question: Question, load: Callable[[], Any]) -> Any:
     try:
         return load()
-    except interpreter.Stale:
-        raise
     except BaseException as exc:
         raise Problem(f"WSGI0810: {question.script} could not be loaded", exc) from None
 
 
 def function_of(question: Question, name: str) -> Callable[..., Any]:
     if not question.script.startswith("/"):
-        target = loaded(question, lambda: interpreter.load_target(question.script, 0, question.reloading))
+        target = loaded(question, lambda: interpreter.load_target(question.script, 0, question.reloading, True))
         return target[0]  # type: ignore[no-any-return]
     module = loaded(question, lambda: module_of(question))
     function = vars(module).get(name)

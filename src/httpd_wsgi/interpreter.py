@@ -197,17 +197,18 @@ def wants_reload(module: ModuleType, resource: str) -> bool:
 # ---- modules as targets ----
 
 
-def load_target(spec: str, mtime_us: int, reloading: bool) -> tuple[Any, ModuleType, int, bytes]:
+def load_target(spec: str, mtime_us: int, reloading: bool, in_place: bool = False) -> tuple[Any, ModuleType, int, bytes]:
     """What "module:callable" or "module:factory()" names, imported as usual; its module, its file's time, its file.
 
-    The rules for reloading are those of load(), with the module's file in place of the script: code that it imports stays.
+    The rules for reloading are those of load(), with the module's file in place of the script: code that it imports stays. In place
+    means that a daemon, too, imports it again in this process.
     """
     name, _, path = spec.partition(":")
     with lock_of(spec):
         known = _targets.get(spec)
         if known is not None and not (reloading and target_changed(known, mtime_us, spec)):
             return known
-        if known is not None and _settings.get("process_group"):
+        if known is not None and _settings.get("process_group") and not in_place:
             raise Stale(known)
         if known is not None and sys.modules.get(name) is known[1]:
             del sys.modules[name]

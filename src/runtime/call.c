@@ -52,12 +52,7 @@ enum wire_outcome rt_call_run(const rt_held *held, rt_request *rq)
     if (answer)
         outcome = send_answer(rq, answer);
     Py_XDECREF(answer);
-    if (!PyErr_Occurred())
-        return outcome;
-    if (PyErr_ExceptionMatches(rq->st->stale)) {
-        PyErr_Clear();
-        return WIRE_STALE;
-    }
-    rt_log_exception(rq->st, WIRE_ERR, "WSGI0420", "a script could not be asked");
-    return WIRE_ERROR_500;
+    if (PyErr_Occurred())
+        rt_log_exception(rq->st, WIRE_ERR, "WSGI0420", "a script could not be asked");
+    return outcome;
 }
