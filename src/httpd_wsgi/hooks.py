@@ -51,7 +51,7 @@ class Question:
 
 
 def call(kind: str, script: str, reloading: bool, environ: dict[str, Any], user: bytes, argument: bytes) -> Answer:
-    """Scripts are loaded again in this process when they change, also in a daemon: they are no reason to replace an application."""
+    """Scripts are loaded again here when they change, also in a daemon: they are no reason to replace an application."""
     try:
         return _KINDS[kind](Question(script, reloading, environ, user, argument))
     except Problem as problem:

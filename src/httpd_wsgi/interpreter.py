@@ -200,8 +200,8 @@ def wants_reload(module: ModuleType, resource: str) -> bool:
 def load_target(spec: str, mtime_us: int, reloading: bool, in_place: bool = False) -> tuple[Any, ModuleType, int, bytes]:
     """What "module:callable" or "module:factory()" names, imported as usual; its module, its file's time, its file.
 
-    The rules for reloading are those of load(), with the module's file in place of the script: code that it imports stays. In place
-    means that a daemon, too, imports it again in this process.
+    The rules for reloading are those of load(), with the module's file in place of the script: code that it imports stays. In
+    place means that a daemon, too, imports it again in this process.
     """
     name, _, path = spec.partition(":")
     with lock_of(spec):
