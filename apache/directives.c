@@ -342,7 +342,7 @@ static const char *set_free_threading(cmd_parms *cmd, void *unused, int on)
 {
     if (!section || !section->application_group)
         return set_interpreter_flag(cmd, unused, on);
-    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server, "WSGI0220: %s: %s has no effect for single application groups, a process has "
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server, "WSGI0226: %s: %s has no effect for single application groups, a process has "
                  "one lock for all of them; remove application-group= from <WSGIInterpreterOptions>", wsgi_where(cmd), cmd->cmd->name);
     return NULL;
 }

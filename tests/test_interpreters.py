@@ -113,4 +113,4 @@ def test_free_threading_needs_a_python_that_can(httpd: Httpd, mode: str) -> None
 def test_free_threading_for_one_application_group_is_explained(httpd: Httpd) -> None:
     section = "<WSGIInterpreterOptions application-group=a>\nWSGIFreeThreading On\n</WSGIInterpreterOptions>"
     code, output = httpd.configtest(section)
-    assert code == 0 and "WSGI0220" in output and "one lock for all of them" in output
+    assert code == 0 and "WSGI0226" in output and "one lock for all of them" in output
