@@ -10,6 +10,7 @@
 #include <http_core.h>
 #include <http_log.h>
 #include <http_main.h>
+#include <unistd.h>
 
 APLOG_USE_MODULE(wsgi);
 
@@ -33,6 +34,7 @@ wsgi_server_config *wsgi_main_config(void)
 void wsgi_config_remember_main(server_rec *s)
 {
     main_config = wsgi_server_of(s);
+    main_config->parent_pid = getpid();
 }
 
 const char *wsgi_where(cmd_parms *cmd)
@@ -206,6 +208,7 @@ void *wsgi_server_create(apr_pool_t *p, server_rec *s)
     c->warnings = apr_array_make(p, 2, sizeof(const char *));
     c->interpreter_options = apr_array_make(p, 2, sizeof(wsgi_interpreter_options));
     c->case_sensitive = c->destroy_interpreter = 1;
+    c->slow_requests = WSGI_UNSET;
     wsgi_interpreter_options_init(&c->base);
     return c;
 }

@@ -52,6 +52,13 @@ typedef struct wsgi_import {
     server_rec *server;
 } wsgi_import;
 
+/* Where and how often processes tell what they do. */
+typedef struct wsgi_telemetry {
+    const char *path;              /* of a datagram socket; NULL: nowhere */
+    apr_interval_time_t interval;
+    int user_agent;                /* with the User-Agent of slow requests */
+} wsgi_telemetry;
+
 /* All but aliases and imports only matters in the main server. */
 typedef struct wsgi_server_config {
     apr_array_header_t *aliases;   /* of wsgi_alias; after merging a virtual host's own come first */
@@ -64,6 +71,9 @@ typedef struct wsgi_server_config {
     wsgi_interpreter_options base; /* top level */
     apr_array_header_t *interpreter_options; /* of wsgi_interpreter_options: the sections, in order */
     int optimize;                  /* 0, 1, 2 */
+    wsgi_telemetry telemetry;
+    apr_interval_time_t slow_requests; /* 0: none is too slow; WSGI_UNSET */
+    pid_t parent_pid;              /* Apache's, set by post_config */
     int restrict_embedded, case_sensitive, dont_write_bytecode, destroy_interpreter, server_metrics;
 } wsgi_server_config;
 

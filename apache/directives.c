@@ -6,6 +6,7 @@
 #include "group.h"
 #include "proxies.h"
 #include "target.h"
+#include "telemetry.h"
 
 #include <ap_regex.h>
 #include <apr_lib.h>
@@ -534,6 +535,10 @@ const command_rec wsgi_commands[] = {
                   "path prefix under which sockets are created"),
     AP_INIT_FLAG("WSGIRestrictEmbedded", set_global_flag, IN_SERVER(restrict_embedded), CTX_G,
                  "On to refuse requests that would run in Apache's own processes"),
+    AP_INIT_TAKE12("WSGITelemetryService", wsgi_telemetry_set_service, NULL, CTX_G,
+                   "unix: and the path of the socket that processes report to, and interval="),
+    AP_INIT_RAW_ARGS("WSGITelemetryOptions", wsgi_telemetry_set_options, NULL, CTX_G, "what is reported besides"),
+    AP_INIT_TAKE1("WSGISlowRequests", wsgi_telemetry_set_slow, NULL, CTX_G, "seconds from which on a request is slow"),
     OBSOLETE("WSGIAcceptMutex", "workers share one socket without a mutex"),
     OBSOLETE("WSGISocketRotation", "sockets have no names that could change"),
     OBSOLETE("WSGIPythonEggs", "Python has no egg cache any more"),
@@ -543,8 +548,5 @@ const command_rec wsgi_commands[] = {
     OBSOLETE("WSGIUserAuthoritative", "httpd 2.4 asks the providers of AuthBasicProvider in their order"),
     OBSOLETE("WSGIGroupAuthoritative", "httpd 2.4 combines groups with RequireAny and RequireAll"),
     OBSOLETE("WSGIVerboseDebugging", "use LogLevel wsgi:debug"),
-    OBSOLETE("WSGITelemetryService", "metrics are on the status page and in the mod_wsgi module"),
-    OBSOLETE("WSGITelemetryOptions", "metrics are on the status page and in the mod_wsgi module"),
-    OBSOLETE("WSGISlowRequests", "stacks of slow requests go to the log by themselves"),
     {NULL, {NULL}, NULL, 0, 0, NULL},
 };

@@ -124,6 +124,18 @@ static void put_group(apr_array_header_t *out, apr_pool_t *p, const wsgi_group *
         put(out, "preload", APR_ARRAY_IDX(g->preloads, i, const char *));
 }
 
+static void put_telemetry(apr_array_header_t *out, apr_pool_t *p, const wsgi_server_config *c, const wsgi_group *g)
+{
+    if (!g && c->restrict_embedded)
+        return;
+    put(out, "telemetry_path", c->telemetry.path);
+    put_seconds(out, p, "telemetry_interval", c->telemetry.interval);
+    put_int(out, p, "telemetry_user_agent", c->telemetry.user_agent);
+    put_int(out, p, "parent_pid", (int)c->parent_pid);
+    if (c->slow_requests != WSGI_UNSET)
+        put_seconds(out, p, "slow_requests", c->slow_requests);
+}
+
 /* For the module `apache`. */
 static void put_apache(apr_array_header_t *out, apr_pool_t *p)
 {
@@ -157,6 +169,7 @@ const char *wsgi_settings_build(apr_pool_t *p, const wsgi_group *g, apr_size_t *
     for (int i = 0; i < c->warnings->nelts; i++)
         put(out, "warning", APR_ARRAY_IDX(c->warnings, i, const char *));
     put_interpreters(out, p, c, g);
+    put_telemetry(out, p, c, g);
     if (g)
         put_group(out, p, g);
     *len = (apr_size_t)out->nelts;

@@ -31,6 +31,9 @@ CLASSES = {
         "<WSGIInterpreterOptions application-group=a>\n</WSGIInterpreterOptions>",
         "WSGISocketPrefix {root}/wsgi",
         "WSGIRestrictEmbedded Off",
+        "WSGITelemetryService unix:/x interval=2",
+        "WSGITelemetryOptions All",
+        "WSGISlowRequests 1",
     ],
     S: [
         "WSGIScriptAlias /a {app}/hello.py",
@@ -71,9 +74,6 @@ CLASSES = {
         "WSGIUserAuthoritative On",
         "WSGIGroupAuthoritative On",
         "WSGIVerboseDebugging On",
-        "WSGITelemetryService unix:/x interval=2",
-        "WSGITelemetryOptions All",
-        "WSGISlowRequests 1",
     ],
 }
 

@@ -178,8 +178,7 @@ def test_a_wrong_value_fails_the_configuration_test(httpd: Httpd, conf: str, par
 
 OBSOLETE = (
     "WSGIAcceptMutex default|WSGISocketRotation Off|WSGIPythonEggs /tmp|WSGILazyInitialization On|WSGIVerboseDebugging On|"
-    "WSGINewRelicConfigFile /x|WSGINewRelicEnvironment x|WSGIUserAuthoritative On|WSGIGroupAuthoritative On|"
-    "WSGITelemetryService unix:/x|WSGITelemetryOptions All|WSGISlowRequests 1"
+    "WSGINewRelicConfigFile /x|WSGINewRelicEnvironment x|WSGIUserAuthoritative On|WSGIGroupAuthoritative On"
 ).split("|")
 
 

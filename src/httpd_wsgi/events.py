@@ -21,6 +21,7 @@ _RECEIVERS = {
 }
 _ERROR, _INFO = 3, 6  # APLOG_*
 _told_stopping = False
+_told_first: list[Callable[[str], None]] = []
 _has_signals = False
 
 
@@ -28,6 +29,11 @@ def configure(has_signals: bool) -> None:
     """Signals are published in daemon processes only; Apache's own are Apache's."""
     global _has_signals
     _has_signals = has_signals
+
+
+def tell_first(callback: Callable[[str], None]) -> None:
+    """The server's own interest in process_stopping: callback(reason) before any subscriber."""
+    _told_first.append(callback)
 
 
 def subscribe_events(callback: Callback, /) -> Callback:
@@ -85,6 +91,8 @@ def stopping(reason: str, number: int, /) -> None:
     global _told_stopping
     if not _told_stopping:
         _told_stopping = True
+        for callback in _told_first:
+            callback(reason)
         publish("process_stopping", {"shutdown_reason": reason})
 
 

@@ -18,6 +18,7 @@ import site
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -35,6 +36,7 @@ _settings: dict[str, Any] = {}
 _locks: dict[str, threading.Lock] = {}
 _targets: dict[str, tuple[Any, ModuleType, int, bytes]] = {}
 _locks_guard = threading.Lock()
+_last_words: list[Callable[[], None]] = []  # for shutdown()
 
 
 def setup(application_group: str, settings: dict[str, Any]) -> None:
@@ -53,6 +55,21 @@ def setup(application_group: str, settings: dict[str, Any]) -> None:
     add_paths("", settings.get("home") or "")
     api.adopt_installed(settings)
     set_switch_interval(options, application_group)
+    if settings.get("telemetry"):
+        start_telemetry(application_group, settings)
+
+
+def start_telemetry(application_group: str, settings: dict[str, Any]) -> None:
+    """A worker starts the main interpreter's when it is ready, an Apache process is with its interpreter."""
+    if application_group:
+        from httpd_wsgi import gcwatch
+
+        gcwatch.install(application_group, settings["telemetry"]["interval"])
+    elif settings["embedded"]:
+        from httpd_wsgi import telemetry
+
+        telemetry.start(settings)
+        _last_words.append(lambda: telemetry.stopped(graceful=True))
 
 
 def options_for(application_group: str) -> dict[str, Any]:
@@ -289,6 +306,8 @@ def _strip(formatted: traceback.TracebackException, here: str, seen: set[int]) -
 
 def shutdown() -> None:
     """What CPython does when an interpreter ends: non-daemon threads, then atexit. Called once."""
+    for say in _last_words:
+        say()
     if not _settings.get("destroy_interpreter", True):
         return
     for function in reversed(getattr(threading, "_threading_atexits", [])):

@@ -11,22 +11,24 @@ from httpd_wsgi import _runtime, scoreboard
 # In the order of `enum phase` in src/runtime/metrics.c: what the mean is called, and what the histogram is.
 _PHASES = ("server", "queue", "daemon", "application", "request", "gil_wait", "input_read", "output_write")
 _DAEMON_ONLY = ("queue", "daemon")
+# Readers, whose intervals do not disturb each other: enum rt_reader in src/runtime/runtime.h.
+APPLICATION, TELEMETRY = 0, 1
 
 
 def start_recording_metrics() -> None:
     """Begins the accounting for request_metrics() and process_metrics() in this process. More calls change nothing."""
-    _runtime.start_recording()
+    _runtime.start_recording(APPLICATION)
 
 
 def request_metrics() -> dict[str, Any] | None:
     """The requests that were completed since the last call in this process; None before start_recording_metrics()."""
-    raw = _runtime.metrics_interval()
+    raw = _runtime.metrics_interval(APPLICATION)
     return None if raw is None else interval_report(raw, is_daemon(), memory())
 
 
 def process_metrics() -> dict[str, Any] | None:
     """This process since start_recording_metrics(); None before."""
-    raw = _runtime.metrics_totals()
+    raw = _runtime.metrics_totals(APPLICATION)
     return None if raw is None else process_report(raw, memory())
 
 
@@ -45,7 +47,8 @@ def memory() -> tuple[int, int]:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     try:
         with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * resource.getpagesize(), peak
+            now = int(file.read().split()[1]) * resource.getpagesize()
+            return now, max(now, peak)  # which the system does not measure at the same moment
     except (OSError, ValueError, IndexError):
         return 0, peak
 

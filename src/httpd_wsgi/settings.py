@@ -47,6 +47,11 @@ class GroupSettings:
     maximum_requests: int = 0
     cpu_priority: int = 0
     server_metrics: bool = False
+    telemetry_path: str = ""
+    telemetry_interval: float = 1.0
+    telemetry_user_agent: bool = False
+    slow_requests: float = 0.0
+    parent_pid: int = 0
     startup_timeout: float = 0.0
     shutdown_timeout: float = 5.0
     graceful_timeout: float = 600.0
@@ -121,6 +126,19 @@ def read(fd: int) -> GroupSettings:
     return parse(data)
 
 
+def telemetry_settings(settings: GroupSettings) -> dict[str, object] | None:
+    """None: not wanted. Groups without request threads have nothing to tell."""
+    if not settings.telemetry_path or not settings.threads:
+        return None
+    return {
+        "path": settings.telemetry_path,
+        "interval": settings.telemetry_interval,
+        "slow_requests": settings.slow_requests,
+        "user_agent": settings.telemetry_user_agent,
+        "parent_pid": settings.parent_pid,
+    }
+
+
 def runtime_settings(settings: GroupSettings) -> dict[str, object]:
     """The dictionary for `_runtime.configure()` and `interpreter.setup()`."""
     return {
@@ -140,6 +158,7 @@ def runtime_settings(settings: GroupSettings) -> dict[str, object]:
             "maximum_processes": settings.mpm_processes,
             "threads_per_process": settings.mpm_threads,
         },
+        "telemetry": telemetry_settings(settings),
         "rolling": settings.reload == "rolling",
         "package_dir": settings.package_dir,
         "home": settings.home,

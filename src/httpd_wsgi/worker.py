@@ -32,6 +32,7 @@ class Control:
         self.draining = threading.Event()
         self.over = threading.Event()  # all requests are done, or there is no more time for them
         self.loaded = False
+        self.last_words: Callable[[bool], None] = lambda graceful: None
 
     def tell(self, message: str) -> bool:
         try:
@@ -51,6 +52,7 @@ class Control:
         self.outlive()
         on_drain(policy.STOP)
         time.sleep(self.patience)  # nobody is left who would end a worker that does not end by itself
+        self.last_words(False)
         os._exit(1)
 
     def receive(self) -> bytes:
@@ -132,6 +134,14 @@ def prepare(config: settings.GroupSettings) -> None:
     _runtime.configure(settings.runtime_settings(config))
 
 
+def start_telemetry(config: settings.GroupSettings, control: Control) -> None:
+    if config.telemetry_path:
+        from httpd_wsgi import telemetry
+
+        telemetry.start(settings.runtime_settings(config))
+        control.last_words = telemetry.stopped
+
+
 def preload(config: settings.GroupSettings) -> int:
     """How many scripts could not be loaded."""
     return sum(not _runtime.preload(item.application_group, item.script, item.callable) for item in config.preloads)
@@ -183,12 +193,15 @@ def serve(config: settings.GroupSettings, control: Control) -> int:
     control.loaded = True
     if not broken:
         control.tell("ready")  # before the first request, which may end this process
+    start_telemetry(config, control)
     threads = RequestThreads(config, stop_fd, control)
     control.draining.wait()
     _runtime.tell_all("stopping", control.reason, 0)
     logs.log(logs.DEBUG, f"WSGI0711: group {config.group}: draining: {control.reason}")
     control.over.wait()
-    finish(config, threads.join())
+    unfinished = threads.join()
+    control.last_words(not unfinished)
+    finish(config, unfinished)
     return 0
 
 

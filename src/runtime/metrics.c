@@ -1,7 +1,7 @@
-/* metrics.c - accounting for mod_wsgi.request_metrics() and process_metrics(), from start_recording_metrics() on.
+/* metrics.c - accounting for mod_wsgi.request_metrics() and process_metrics(), and for telemetry, each from its start on.
  *
- * One account for the process, shared by its interpreters; everything in `account` is under its lock, which is held for additions
- * and copies only and never while attached to an interpreter. */
+ * One account for the process, shared by its interpreters; each reader has sums and an interval of its own. Everything in `account` is
+ * under its lock, which is held for additions and copies only and never while attached to an interpreter. */
 #include "runtime.h"
 
 #include <errno.h>
@@ -19,8 +19,10 @@ typedef struct timing {
 /* A request thread, by its number. Threads beyond the configured number (HTTP/2 has threads of its own) count in the sums only. */
 typedef struct slot {
     int64_t started_us; /* of the request it is running; 0: none */
-    int64_t ever;       /* requests it has completed */
-    int64_t completed, busy_us, cpu_us, longest_us; /* in the interval */
+    struct {
+        int64_t ever;   /* requests it has completed */
+        int64_t completed, busy_us, cpu_us, longest_us; /* in the interval */
+    } of[RT_READERS];
 } slot;
 
 typedef struct interval {
@@ -32,19 +34,20 @@ typedef struct interval {
 } interval;
 
 typedef struct sums {
+    int is_read;             /* its reader has started */
     interval now;
     int64_t busy_us, count;  /* of the intervals that are over */
-    int64_t running;
-    int nslots;
 } sums;
 
 static struct {
     pthread_mutex_t lock;
-    sums sums;
+    sums sums[RT_READERS];
+    int64_t running;
     slot *slots;             /* allocated once */
+    int nslots;
 } account = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static atomic_int recording;
+static atomic_int recording; /* has any reader started? */
 
 /* ---- adding up ---- */
 
@@ -118,7 +121,7 @@ static slot *slot_of_thread_locked(void)
 {
     int number = rt_thread_number();
 
-    return number <= account.sums.nslots ? &account.slots[number - 1] : NULL;
+    return number <= account.nslots ? &account.slots[number - 1] : NULL;
 }
 
 void rt_metrics_begin(rt_request *rq)
@@ -130,16 +133,35 @@ void rt_metrics_begin(rt_request *rq)
     rq->usage.recorded = 1;
     rq->recorded_us = rt_now_us();
     pthread_mutex_lock(&account.lock);
-    account.sums.running++;
+    rq->active_at_start = ++account.running;
     s = slot_of_thread_locked();
     if (s)
         s->started_us = rq->recorded_us;
     pthread_mutex_unlock(&account.lock);
+    rt_slow_begin(rq);
+}
+
+static void count_locked(const rt_request *rq, enum wire_outcome outcome, int64_t now_us, enum rt_reader reader, slot *s)
+{
+    interval *in = &account.sums[reader].now;
+    int64_t busy = busy_within(in, rq->recorded_us, now_us);
+
+    in->busy_us += busy;
+    if (outcome != WIRE_STALE)
+        add_request(in, rq, rt_status_of(rq, outcome));
+    if (!s)
+        return;
+    s->of[reader].busy_us += busy;
+    s->of[reader].cpu_us += rq->usage.measured ? rq->usage.cpu_user_us + rq->usage.cpu_system_us : 0;
+    s->of[reader].completed += outcome != WIRE_STALE;
+    s->of[reader].ever += outcome != WIRE_STALE;
+    if (since(rq->recorded_us, now_us) > s->of[reader].longest_us)
+        s->of[reader].longest_us = since(rq->recorded_us, now_us);
 }
 
 void rt_metrics_end(rt_request *rq, enum wire_outcome outcome)
 {
-    int64_t now, busy;
+    int64_t now;
     slot *s;
 
     if (!rq->usage.recorded)
@@ -148,38 +170,32 @@ void rt_metrics_end(rt_request *rq, enum wire_outcome outcome)
     if (!rq->usage.finish_us) /* the application was never called */
         rq->application_start_us = rq->usage.finish_us = now;
     pthread_mutex_lock(&account.lock);
-    account.sums.running--;
-    busy = busy_within(&account.sums.now, rq->recorded_us, now);
-    account.sums.now.busy_us += busy;
-    if (outcome != WIRE_STALE)
-        add_request(&account.sums.now, rq, rt_status_of(rq, outcome));
+    rq->active_at_end = account.running--;
     s = slot_of_thread_locked();
-    if (s) {
+    for (int reader = 0; reader < RT_READERS; reader++)
+        if (account.sums[reader].is_read)
+            count_locked(rq, outcome, now, reader, s);
+    if (s)
         s->started_us = 0;
-        s->busy_us += busy;
-        s->cpu_us += rq->usage.measured ? rq->usage.cpu_user_us + rq->usage.cpu_system_us : 0;
-        s->completed += outcome != WIRE_STALE;
-        s->ever += outcome != WIRE_STALE;
-        if (since(rq->recorded_us, now) > s->longest_us)
-            s->longest_us = since(rq->recorded_us, now);
-    }
     pthread_mutex_unlock(&account.lock);
+    rt_slow_end(rq, outcome, now);
 }
 
 /* ---- reading ---- */
 
-static void begin_interval_locked(int64_t now_us, const struct rusage *used)
+static void begin_interval_locked(enum rt_reader reader, int64_t now_us, const struct rusage *used)
 {
-    interval *in = &account.sums.now;
+    sums *sum = &account.sums[reader];
+    interval *in = &sum->now;
 
-    account.sums.busy_us += in->busy_us;
-    account.sums.count += in->count;
-    for (int i = 0; i < account.sums.nslots; i++) {
+    sum->busy_us += in->busy_us;
+    sum->count += in->count;
+    for (int i = 0; i < account.nslots; i++) {
         slot *s = &account.slots[i];
 
         if (s->started_us) /* its running request has a part in the interval that ends */
-            account.sums.busy_us += busy_within(in, s->started_us, now_us);
-        s->completed = s->busy_us = s->cpu_us = s->longest_us = 0;
+            sum->busy_us += busy_within(in, s->started_us, now_us);
+        s->of[reader].completed = s->of[reader].busy_us = s->of[reader].cpu_us = s->of[reader].longest_us = 0;
     }
     memset(in, 0, sizeof(*in));
     in->start_us = now_us;
@@ -187,29 +203,41 @@ static void begin_interval_locked(int64_t now_us, const struct rusage *used)
     in->cpu_system_us = (int64_t)used->ru_stime.tv_sec * 1000000 + used->ru_stime.tv_usec;
 }
 
-int rt_metrics_start(void)
+static int allocate_slots_locked(void)
+{
+    int threads = rt_the_process.threads > 0 ? rt_the_process.threads : 1;
+
+    if (!account.slots) {
+        account.slots = calloc((size_t)threads, sizeof(slot));
+        account.nslots = account.slots ? threads : 0;
+    }
+    return account.slots ? 0 : ENOMEM;
+}
+
+int rt_metrics_start(enum rt_reader reader)
 {
     struct rusage used;
-    int threads = rt_the_process.threads > 0 ? rt_the_process.threads : 1, rc = 0;
+    int rc;
 
     getrusage(RUSAGE_SELF, &used);
     pthread_mutex_lock(&account.lock);
-    if (!account.slots) {
-        account.slots = calloc((size_t)threads, sizeof(slot));
-        account.sums.nslots = account.slots ? threads : 0;
-        begin_interval_locked(rt_now_us(), &used);
-        if (account.slots)
-            atomic_store_explicit(&recording, 1, memory_order_release);
-        else
-            rc = ENOMEM;
+    rc = allocate_slots_locked();
+    if (rc == 0 && !account.sums[reader].is_read) {
+        account.sums[reader].now.start_us = rt_now_us(); /* what runs already counts from here on */
+        begin_interval_locked(reader, account.sums[reader].now.start_us, &used);
+        account.sums[reader].is_read = 1;
+        atomic_store_explicit(&recording, 1, memory_order_release);
     }
     pthread_mutex_unlock(&account.lock);
     return rc;
 }
 
 typedef struct reading {
+    enum rt_reader reader;
     sums sums;
+    int64_t running;
     slot *slots;
+    int nslots;
     int64_t now_us;
     struct rusage used;
 } reading;
@@ -219,20 +247,22 @@ static int take_reading(reading *r, int then_begin)
 {
     getrusage(RUSAGE_SELF, &r->used);
     r->now_us = rt_now_us();
-    r->slots = malloc((size_t)account.sums.nslots * sizeof(slot)); /* nslots no longer changes */
+    r->nslots = account.nslots; /* which no longer changes */
+    r->slots = malloc((size_t)r->nslots * sizeof(slot));
     if (!r->slots)
         return -1;
     pthread_mutex_lock(&account.lock);
-    r->sums = account.sums;
-    memcpy(r->slots, account.slots, (size_t)account.sums.nslots * sizeof(slot));
-    if (then_begin)
-        begin_interval_locked(r->now_us, &r->used);
+    r->sums = account.sums[r->reader];
+    r->running = account.running;
+    memcpy(r->slots, account.slots, (size_t)r->nslots * sizeof(slot));
+    if (then_begin && r->sums.is_read)
+        begin_interval_locked(r->reader, r->now_us, &r->used);
     pthread_mutex_unlock(&account.lock);
-    for (int i = 0; i < r->sums.nslots; i++)
+    for (int i = 0; i < r->nslots; i++)
         if (r->slots[i].started_us) {
             int64_t busy = busy_within(&r->sums.now, r->slots[i].started_us, r->now_us);
 
-            r->slots[i].busy_us += busy;
+            r->slots[i].of[r->reader].busy_us += busy;
             r->sums.now.busy_us += busy;
         }
     return 0;
@@ -241,13 +271,15 @@ static int take_reading(reading *r, int then_begin)
 /* [(ever, completed, busy_us, cpu_us, elapsed_us, longest_us), …] */
 static PyObject *slots_list(const reading *r)
 {
-    PyObject *list = PyList_New(r->sums.nslots);
+    PyObject *list = PyList_New(r->nslots);
 
-    for (int i = 0; list && i < r->sums.nslots; i++) {
+    for (int i = 0; list && i < r->nslots; i++) {
         const slot *s = &r->slots[i];
-        PyObject *item = Py_BuildValue("(LLLLLL)", (long long)s->ever, (long long)s->completed, (long long)s->busy_us,
-                                       (long long)s->cpu_us,
-                                       (long long)(s->started_us ? since(s->started_us, r->now_us) : -1), (long long)s->longest_us);
+        int n = r->reader;
+        PyObject *item = Py_BuildValue("(LLLLLL)", (long long)s->of[n].ever, (long long)s->of[n].completed,
+                                       (long long)s->of[n].busy_us, (long long)s->of[n].cpu_us,
+                                       (long long)(s->started_us ? since(s->started_us, r->now_us) : -1),
+                                       (long long)s->of[n].longest_us);
 
         if (!item)
             Py_CLEAR(list);
@@ -311,14 +343,14 @@ static PyObject *totals_dict(const reading *r)
 {
     return Py_BuildValue("{s:L,s:L,s:L,s:L,s:L,s:N}", "start_us", (long long)rt_the_process.start_us,
                          "now_us", (long long)r->now_us, "busy_us", (long long)(r->sums.busy_us + r->sums.now.busy_us),
-                         "count", (long long)(r->sums.count + r->sums.now.count), "running", (long long)r->sums.running,
+                         "count", (long long)(r->sums.count + r->sums.now.count), "running", (long long)r->running,
                          "slots", slots_list(r));
 }
 
-PyObject *rt_metrics_read(int interval_too)
+PyObject *rt_metrics_read(enum rt_reader reader, int interval_too)
 {
-    PyObject *result;
-    reading r;
+    reading r = {.reader = reader};
+    PyObject *result = NULL;
     int rc;
 
     if (!atomic_load_explicit(&recording, memory_order_acquire))
@@ -328,7 +360,10 @@ PyObject *rt_metrics_read(int interval_too)
     Py_END_ALLOW_THREADS
     if (rc < 0)
         return PyErr_NoMemory();
-    result = interval_too ? interval_dict(&r) : totals_dict(&r);
+    if (!r.sums.is_read)
+        result = Py_NewRef(Py_None);
+    else
+        result = interval_too ? interval_dict(&r) : totals_dict(&r);
     free(r.slots);
     return result;
 }

@@ -168,30 +168,82 @@ static PyObject *tell_all(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static PyObject *start_recording(PyObject *module, PyObject *unused)
+/* enum rt_reader, or -1 with an exception set. */
+static int reader_of(PyObject *number)
 {
-    int rc;
+    long reader = PyLong_AsLong(number);
+
+    if (reader >= 0 && reader < RT_READERS)
+        return (int)reader;
+    if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "not a reader of metrics");
+    return -1;
+}
+
+static PyObject *start_recording(PyObject *module, PyObject *number)
+{
+    int reader = reader_of(number), rc;
 
     (void)module;
-    (void)unused;
+    if (reader < 0)
+        return NULL;
     Py_BEGIN_ALLOW_THREADS
-    rc = rt_metrics_start();
+    rc = rt_metrics_start((enum rt_reader)reader);
     Py_END_ALLOW_THREADS
     return rc ? PyErr_NoMemory() : Py_NewRef(Py_None);
 }
 
-static PyObject *metrics_interval(PyObject *module, PyObject *unused)
+static PyObject *metrics_interval(PyObject *module, PyObject *number)
 {
+    int reader = reader_of(number);
+
     (void)module;
-    (void)unused;
-    return rt_metrics_read(1);
+    return reader < 0 ? NULL : rt_metrics_read((enum rt_reader)reader, 1);
 }
 
-static PyObject *metrics_totals(PyObject *module, PyObject *unused)
+static PyObject *metrics_totals(PyObject *module, PyObject *number)
+{
+    int reader = reader_of(number);
+
+    (void)module;
+    return reader < 0 ? NULL : rt_metrics_read((enum rt_reader)reader, 0);
+}
+
+static PyObject *watch_slow(PyObject *module, PyObject *threshold)
+{
+    double seconds = PyFloat_AsDouble(threshold);
+
+    (void)module;
+    if (seconds == -1.0 && PyErr_Occurred())
+        return NULL;
+    rt_slow_watch((int64_t)(seconds * 1e6));
+    Py_RETURN_NONE;
+}
+
+static PyObject *slow_requests(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
-    return rt_metrics_read(0);
+    return rt_slow_read();
+}
+
+static PyObject *put_note(PyObject *module, PyObject *args)
+{
+    const char *bytes;
+    Py_ssize_t len;
+    int kind;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "iy#", &kind, &bytes, &len))
+        return NULL;
+    return PyBool_FromLong(rt_note_put(kind, bytes, (size_t)len) == 0);
+}
+
+static PyObject *take_notes(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return rt_note_take();
 }
 
 static PyObject *open_scoreboard(PyObject *module, PyObject *args)
@@ -236,9 +288,13 @@ static PyMethodDef functions[] = {
     {"log_level", log_level, METH_NOARGS, NULL},
     {"request_data", request_data, METH_NOARGS, NULL},
     {"tell_all", tell_all, METH_VARARGS, NULL},
-    {"start_recording", start_recording, METH_NOARGS, NULL},
-    {"metrics_interval", metrics_interval, METH_NOARGS, NULL},
-    {"metrics_totals", metrics_totals, METH_NOARGS, NULL},
+    {"start_recording", start_recording, METH_O, NULL},
+    {"metrics_interval", metrics_interval, METH_O, NULL},
+    {"metrics_totals", metrics_totals, METH_O, NULL},
+    {"watch_slow", watch_slow, METH_O, NULL},
+    {"slow_requests", slow_requests, METH_NOARGS, NULL},
+    {"put_note", put_note, METH_VARARGS, NULL},
+    {"take_notes", take_notes, METH_NOARGS, NULL},
     {"open_scoreboard", open_scoreboard, METH_VARARGS, NULL},
     {"scoreboard", scoreboard, METH_NOARGS, NULL},
     {"is_embedded", is_embedded, METH_NOARGS, NULL},

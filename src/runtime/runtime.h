@@ -92,8 +92,10 @@ typedef struct rt_request {
 
     /* events.c, metrics.c */
     int64_t daemon_start_us;      /* 0 when embedded */
-    int64_t application_start_us;
+    _Atomic int64_t application_start_us; /* slow.c looks at it */
     int64_t recorded_us;          /* when metrics.c began to count it */
+    int64_t active_at_start, active_at_end; /* requests then, this one included; as metrics.c counts */
+    rt_running running;
     PyObject *id;                 /* Owned, as data; NULL before the application is called. */
     PyObject *data;               /* dict of request_data() */
     rt_usage usage;
@@ -255,9 +257,21 @@ int rt_status_of(const rt_request *rq, enum wire_outcome outcome); /* as metrics
 /* ---- metrics.c ---- */
 void rt_metrics_begin(rt_request *rq);              /* without the GIL, as the next one */
 void rt_metrics_end(rt_request *rq, enum wire_outcome outcome);
-int rt_metrics_start(void);                         /* without the GIL. 0, or an errno */
-/* What httpd_wsgi.metrics makes its dictionaries of; the interval's numbers begin anew. None: not recording. */
-PyObject *rt_metrics_read(int interval_too);
+enum rt_reader { RT_APPLICATION, RT_TELEMETRY, RT_READERS }; /* of metrics; the numbers are in httpd_wsgi/metrics.py, too */
+int rt_metrics_start(enum rt_reader reader);        /* without the GIL. 0, or an errno */
+/* What httpd_wsgi.metrics makes its dictionaries of; the reader's interval begins anew. None: the reader has not started. */
+PyObject *rt_metrics_read(enum rt_reader reader, int interval_too);
+
+/* ---- slow.c: requests that have been running for long; telemetry only ---- */
+void rt_slow_begin(rt_request *rq);                 /* of a recorded request, without the GIL, as the next two */
+void rt_slow_end(rt_request *rq, enum wire_outcome outcome, int64_t now_us);
+void rt_slow_watch(int64_t threshold_us);           /* from now on; 0: no longer */
+/* List of dictionaries: all that run beyond the threshold, and those that have ended since the last call. */
+PyObject *rt_slow_read(void);
+
+/* ---- notes.c: from any interpreter to the thread that sends telemetry ---- */
+int rt_note_put(int kind, const char *bytes, size_t len); /* never waits. 0, or -1: there are too many */
+PyObject *rt_note_take(void);                       /* [(kind, bytes), …] in their order */
 
 /* ---- scoreboard.c ---- */
 int rt_scoreboard_open(int fd);                     /* a worker's, before the first request. 0, or an errno; fd stays the caller's */

@@ -79,6 +79,6 @@ int64_t rt_usage_count_output(rt_usage *u, int64_t began_ns, size_t len)
 
 void rt_usage_count_gil(rt_usage *u, int64_t began_ns)
 {
-    u->gil_waits++;
-    u->gil_wait_ns += rt_clock_ns() - began_ns;
+    atomic_fetch_add_explicit(&u->gil_waits, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&u->gil_wait_ns, rt_clock_ns() - began_ns, memory_order_relaxed);
 }

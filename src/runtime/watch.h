@@ -4,6 +4,7 @@
 #ifndef RT_WATCH_H
 #define RT_WATCH_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,10 +14,16 @@ typedef struct rt_usage {
     int recorded;             /* metrics.c knows this request */
     int64_t input_reads, input_len, input_ns;
     int64_t output_writes, output_len, output_ns;
-    int64_t gil_waits, gil_wait_ns;
+    _Atomic int64_t gil_waits, gil_wait_ns; /* slow.c looks at them while they grow */
     int64_t cpu_user_us, cpu_system_us; /* of the thread: at the start, and what was used when it has ended */
     int64_t finish_us;        /* since the epoch, 0 before the end */
 } rt_usage;
+
+/* Part of a rt_request: its place among those that slow.c watches. Under the lock there. */
+typedef struct rt_running {
+    struct rt_request *next, *previous;
+    int is_listed, thread;
+} rt_running;
 
 int64_t rt_now_us(void);      /* since the epoch */
 int64_t rt_clock_ns(void);    /* monotonic */
