@@ -114,7 +114,8 @@ static void dump_target(wsgi_json *j, request_rec *r)
         wsgi_json_number(j, "refused", rc);
     if (!t)
         return;
-    rc = wsgi_target_admit(t, r);
+    /* What sets variables does not run here; the group is the request's business then. */
+    rc = strncmp(t->process_group, "%{ENV:", 6) ? wsgi_target_admit(t, r) : OK;
     if (rc != OK)
         wsgi_json_number(j, "refused", rc);
     wsgi_json_string(j, "script", t->script);

@@ -104,6 +104,8 @@ int wsgi_log_is_first(const server_rec *s, const char *subject)
     char key[512];
     int first;
 
+    if (!said.lock)
+        return 1; /* no child: a configuration test that asks how a request would be mapped */
     apr_snprintf(key, sizeof(key), "%pp %s", (const void *)s, subject);
     apr_thread_mutex_lock(said.lock);
     first = !apr_hash_get(said.subjects, key, APR_HASH_KEY_STRING);

@@ -65,6 +65,15 @@ def test_a_sound_configuration_has_no_findings(unstarted: Httpd) -> None:
     assert "1 daemon groups and 1 applications checked: 0 errors" in done.stdout
 
 
+def test_names_that_only_a_request_knows_are_no_mistakes(unstarted: Httpd) -> None:
+    conf = (
+        "WSGIDaemonProcess d\nSetEnv who d\nWSGIRestrictProcess d\nWSGIScriptAlias /a {app}/hello.py process-group=%{ENV:who}\n"
+        "WSGIScriptAlias /b {app}/hello.py process-group=d application-group=%{ENV:who} callable-object=%{ENV:which}"
+    )
+    code, items = check(unstarted, conf, "--import")
+    assert (code, [item for item in items if item["level"] == "error"]) == (0, [])
+
+
 def test_scripts_that_silently_run_embedded_are_found(unstarted: Httpd) -> None:
     code, items = check(unstarted, CONF)
     item = found(items, "inside Apache's own processes")
