@@ -210,7 +210,7 @@ static void check_existence(const apr_array_header_t *uses)
         /* ENOTDIR: what follows the script in the path is path info. */
         if (use->script && stat(use->script, &st) < 0 && errno == ENOENT)
             ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_check_log(use->server), "WSGI0282: %s: %s: %s does not exist%s",
-                         use->where, use->directive, use->script, is_alias ? "; requests fail until it does" : "");
+                         use->where, use->directive, use->script, is_alias ? "; requests get 404 until it does" : "");
     }
 }
 
