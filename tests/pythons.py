@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
@@ -77,27 +78,40 @@ def sdist(source: Path, target: Path) -> Path:
     return next(target.glob("*.tar.gz"))
 
 
+@functools.cache
+def sdist_of_repository() -> Path:
+    with tempfile.TemporaryDirectory() as directory:
+        target = STATE / "sdist"
+        shutil.rmtree(target, ignore_errors=True)
+        return sdist(copy_of_repository(Path(directory, "source")), target)
+
+
+def pip_of(home: Path) -> list[str | Path]:
+    return [home / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
+
+
 def make_environment(python: Path, home: Path) -> list[str | Path]:
     """An empty virtual environment; returns its pip."""
     try:
         subprocess.run([python, "-m", "venv", home], check=True)
     except subprocess.CalledProcessError as exc:
         raise OSError(f"{python} makes no virtual environments") from exc
-    return [home / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
+    return pip_of(home)
 
 
 def environment_with_package(name: str, python: Path) -> Path:
-    """A virtual environment of this Python with httpd-wsgi in it; kept until a source changes. wheel_of() finds its wheel."""
+    """A virtual environment of this Python with httpd-wsgi in it; the package is built again when a source has changed."""
     home = STATE / "environments" / name
-    stamp = home / source_hash()
-    if not stamp.exists():
+    made, stamp = home / "made", home / "dist" / source_hash()
+    if not made.exists():
         shutil.rmtree(home, ignore_errors=True)
-        pip = make_environment(python, home)
-        archive = sdist(copy_of_repository(home / "source"), home / "dist")
-        subprocess.run([*pip, "install", "-q", "setuptools>=64", "wheel"], check=True)
-        subprocess.run([*pip, "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", home / "dist", archive], check=True)
-        subprocess.run([*pip, "install", "-q", "--no-deps", wheel_of(home)], check=True)
-        shutil.rmtree(home / "source")
+        subprocess.run([*make_environment(python, home), "install", "-q", "setuptools>=64", "wheel"], check=True)
+        made.touch()
+    if not stamp.exists():
+        shutil.rmtree(home / "dist", ignore_errors=True)
+        wheel = ["wheel", "-q", "--no-deps", "--no-build-isolation", "-w", home / "dist", sdist_of_repository()]
+        subprocess.run([*pip_of(home), *wheel], check=True)
+        subprocess.run([*pip_of(home), "install", "-q", "--no-deps", "--force-reinstall", wheel_of(home)], check=True)
         stamp.touch()
     return home
 
@@ -116,6 +130,7 @@ def environment_or_reason(name: str, python: Path) -> Path | OSError:
 def build_environments() -> dict[str, Path]:
     """By name. Pythons without venv or unreadable ones are left out; one for which the package cannot be built is a failure."""
     pythons = find_pythons()
+    sdist_of_repository()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = dict(zip(pythons, pool.map(environment_or_reason, pythons, pythons.values()), strict=True))
     for name, result in results.items():

@@ -20,6 +20,7 @@ from pythons import REPOSITORY, STATE
 import httpd_wsgi
 
 PACKAGES = ("libapache2-mod-httpd-wsgi", "python3-httpd-wsgi")
+LOCK = Path("/run/lock/httpd-wsgi-packages")
 SCRIPT = Path("/var/www/wsgi/application.py")
 WATCHED = ("/etc/apache2", "/usr/lib/apache2/modules")
 PLACES = ("/usr/bin", "/usr/lib/python3/dist-packages", "/usr/share/doc", "/usr/share/man/man1")
@@ -57,8 +58,6 @@ def why_not() -> str:
         return "needs root on a Debian with its Apache and dpkg-dev"
     if SANITIZED:
         return "the packages are not built with sanitizers"
-    if is_in_use() or SCRIPT.parent.exists():
-        return f"this machine uses a WSGI module or {SCRIPT.parent} itself"
     return ""
 
 
@@ -87,18 +86,28 @@ def built() -> Path:
 @pytest.fixture(scope="module")
 def machine(built: Path) -> Iterator[dict[str, str]]:
     """The packages are installed; the value is what the machine was before. Checkouts on one machine take turns."""
-    with open("/run/lock/httpd-wsgi-packages", "w") as lock:
+    with LOCK.open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if LOCK.read_text():  # a run before was killed
+            clean_up()
+        elif is_in_use() or SCRIPT.parent.exists():
+            pytest.skip(f"this machine uses a WSGI module or {SCRIPT.parent} itself")
         before = trace()
         try:
+            LOCK.write_text("the packages are installed by a test\n")
             SCRIPT.parent.mkdir()
             SCRIPT.write_text(re.findall(r"((?:    .*\n|\n)+)", readme_after(f"`{SCRIPT}`:"))[0].replace("\n    ", "\n"))
             apt("install", *(next(built.glob(f"{name}_*.deb")) for name in PACKAGES))
             yield before
         finally:
-            shutil.rmtree(SCRIPT.parent, ignore_errors=True)
-            if is_in_use():
-                apt("purge", *PACKAGES)
+            clean_up()
+
+
+def clean_up() -> None:
+    shutil.rmtree(SCRIPT.parent, ignore_errors=True)
+    if is_in_use():
+        apt("purge", *PACKAGES)
+    LOCK.write_text("")
 
 
 def readme_after(heading: str) -> str:
@@ -198,5 +207,4 @@ def test_a_module_that_the_administrator_disabled_stays_so_after_an_upgrade(mach
 
 def test_purging_leaves_the_machine_as_it_was(machine: dict[str, str]) -> None:
     apt("purge", *PACKAGES)
-    shutil.rmtree(SCRIPT.parent)
     assert trace() == machine
