@@ -19,7 +19,7 @@ APLOG_USE_MODULE(wsgi);
 /* Everything known about a home that is not there, or is none. NULL: it is one. */
 static const char *find_fault(apr_pool_t *p, const char *root, const char *home)
 {
-    const char *directory = apr_pstrcat(p, root, home, NULL), *python = apr_pstrcat(p, directory, "/bin/python", NULL);
+    const char *directory = apr_pstrcat(p, root, home, NULL), *python = apr_pstrcat(p, root, wsgi_python_in(p, root, home), NULL);
     char link[4096];
     struct stat st;
     ssize_t len;
@@ -37,7 +37,8 @@ static const char *find_fault(apr_pool_t *p, const char *root, const char *home)
     if (len > 0)
         return apr_psprintf(p, "has a bin/python that leads to %s, which does not exist any more; make the environment again, "
                             "for example with \"python3 -m venv --clear %s\"", apr_pstrmemdup(p, link, (apr_size_t)len),
-    directory); return "has no bin/python, so it is neither a virtual environment nor an installation of Python";
+                            directory);
+    return "has no bin/python, so it is neither a virtual environment nor an installation of Python";
 }
 
 /* origin: "python-home= of daemon group 'shop'" */
@@ -54,8 +55,8 @@ static void check_home(apr_pool_t *p, const server_rec *s, const char *root, con
     version = wsgi_python_version(p, root, home);
     if (version && !wsgi_python_may_have_runtime(p, root, home, version))
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     "WSGI0281: %s: %s: Python %s in %s has no runtime; build one with \"%s/bin/python -m pip install "
-                     "httpd-wsgi\"; requests get an error until then", where, origin, version, home, home);
+                     "WSGI0281: %s: %s: Python %s in %s has no runtime; build one with \"%s -m pip install "
+                     "httpd-wsgi\"; requests get an error until then", where, origin, version, home, wsgi_python_in(p, root, home));
 }
 
 static const char *main_home_of(const server_rec *s)
@@ -175,7 +176,7 @@ static void check_as_group(apr_pool_t *p, const wsgi_group *g, const char *home,
     if (g->chroot)
         return; /* what is around it does not count */
     if (home)
-        add_need(p, all, apr_pstrcat(p, home, "/bin/python", NULL), X_OK, NULL);
+        add_need(p, all, wsgi_python_in(p, "", home), X_OK, NULL);
     for (int i = 0; i < uses->nelts; i++) {
         const wsgi_use *use = &APR_ARRAY_IDX(uses, i, wsgi_use);
         const char *group = use->script ? group_of(use, groups) : NULL;

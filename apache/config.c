@@ -2,6 +2,7 @@
 
 #include "group.h"
 #include "package.h"
+#include "pythons.h"
 
 #include <ap_regex.h>
 #include <apr_lib.h>
@@ -67,11 +68,11 @@ const char *wsgi_host_name(apr_pool_t *p, const server_rec *s, const char *host)
     return wsgi_server_name(p, s);
 }
 
-const char *wsgi_python_of_home(apr_pool_t *p, const char *home)
+const char *wsgi_python_of_home(apr_pool_t *p, const char *root, const char *home)
 {
     if (!home && main_config)
         home = main_config->python_home;
-    return home ? apr_pstrcat(p, home, "/bin/python", NULL) : wsgi_default_python(p);
+    return home ? wsgi_python_in(p, root, home) : wsgi_default_python(p);
 }
 
 const char *wsgi_global_name(const char *value)

@@ -117,7 +117,8 @@ wsgi_server_config *wsgi_main_config(void);
 void wsgi_config_remember_main(server_rec *s);
 
 /* The interpreter for embedded mode and the default of daemon groups: WSGIPythonHome's, or that of the package. */
-const char *wsgi_python_of_home(apr_pool_t *p, const char *home); /* home NULL: WSGIPythonHome, then the default */
+/* home NULL: WSGIPythonHome, then the default. root: the chroot, or "". */
+const char *wsgi_python_of_home(apr_pool_t *p, const char *root, const char *home);
 
 /* "name.conf:12" of the directive being read. */
 const char *wsgi_where(cmd_parms *cmd);

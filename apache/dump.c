@@ -132,7 +132,7 @@ static void dump_group(wsgi_json *j, apr_pool_t *p, const wsgi_group *g)
     wsgi_json_string(j, "user", g->user.name ? g->user.name : ap_unixd_config.user_name);
     wsgi_json_number(j, "uid", g->user.name ? g->user.id : ap_unixd_config.user_id);
     wsgi_json_number(j, "gid", g->group.name ? g->group.id : ap_unixd_config.group_id);
-    wsgi_json_string(j, "python", wsgi_python_of_home(p, g->python_home));
+    wsgi_json_string(j, "python", wsgi_python_of_home(p, g->chroot ? g->chroot : "", g->python_home));
     wsgi_json_string(j, "python_path", g->python_path);
     wsgi_json_string(j, "home", g->home);
     wsgi_json_string(j, "chroot", g->chroot);
@@ -198,7 +198,7 @@ static const char *dump(apr_pool_t *p, server_rec *main_server)
     wsgi_json_open(j, NULL, '{');
     wsgi_json_number(j, "format", 1);
     wsgi_json_string(j, "package", wsgi_package_dir());
-    wsgi_json_string(j, "python", wsgi_python_of_home(p, NULL));
+    wsgi_json_string(j, "python", wsgi_python_of_home(p, "", NULL));
     wsgi_json_flag(j, "restrict_embedded", wsgi_main_config()->restrict_embedded == 1);
     dump_httpd(j, p);
     wsgi_json_open(j, "servers", '[');

@@ -169,7 +169,7 @@ static void load_locked(void)
     facts f;
 
     apr_pool_create(&p, child_pool);
-    python = wsgi_python_of_home(p, NULL);
+    python = wsgi_python_of_home(p, "", NULL);
     error = probe(p, python, &f);
     if (!error)
         error = start_runtime(p, python, &f);

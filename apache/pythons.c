@@ -8,7 +8,18 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+const char *wsgi_python_in(apr_pool_t *p, const char *root, const char *home)
+{
+    const char *python = apr_pstrcat(p, home, "/bin/python", NULL), *python3 = apr_pstrcat(p, python, "3", NULL);
+    struct stat st;
+
+    if (lstat(apr_pstrcat(p, root, python, NULL), &st) < 0 && lstat(apr_pstrcat(p, root, python3, NULL), &st) == 0)
+        return python3;
+    return python;
+}
 
 /* The length of "3.12" or "3.13t" at text, if that is all there is; else 0. */
 static size_t version_length(const char *text)
@@ -22,7 +33,7 @@ static size_t version_length(const char *text)
 const char *wsgi_python_version(apr_pool_t *p, const char *root, const char *home)
 {
     const char *version = NULL, *name;
-    char *real = *root ? NULL : realpath(apr_pstrcat(p, home, "/bin/python", NULL), NULL);
+    char *real = *root ? NULL : realpath(wsgi_python_in(p, root, home), NULL);
     glob_t found;
 
     name = real ? strrchr(real, '/') + 1 : "";

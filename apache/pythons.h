@@ -4,7 +4,11 @@
 
 #include <apr_pools.h>
 
-/* "3.12", "3.13t", or NULL: not known. root: the chroot it lies in, or "". */
+/* The program of an installation or environment, without root: HOME/bin/python, or HOME/bin/python3 where there is only that, as in
+ * Debian's /usr. root: the chroot it lies in, or "". */
+const char *wsgi_python_in(apr_pool_t *p, const char *root, const char *home);
+
+/* "3.12", "3.13t", or NULL: not known. */
 const char *wsgi_python_version(apr_pool_t *p, const char *root, const char *home);
 
 /* May this Python have the package with a runtime for its version? Only 0 is certain. */

@@ -260,7 +260,7 @@ apr_status_t wsgi_parent_spawn(const wsgi_group *g, const wsgi_spawn *fds, apr_p
     pl->drop = geteuid() == 0;
     if (pl->drop && pl->who.uid == 0)
         return EPERM;
-    pl->python = wsgi_python_of_home(p, g->python_home);
+    pl->python = wsgi_python_of_home(p, g->chroot ? g->chroot : "", g->python_home);
     pl->argv = plan_command(g, p, pl->python, fds->number);
     pl->env = plan_env(g, p, pw);
     pl->chroot = g->chroot;

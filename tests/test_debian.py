@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from harness import AS_ROOT, MARK, SANITIZED, Httpd
+from harness import AS_ROOT, MARK, SANITIZED, Httpd, free_port, wait_until
 from pythons import REPOSITORY, STATE
 
 import httpd_wsgi
@@ -179,6 +179,23 @@ def test_the_packages_bring_command_and_manual_page(machine: dict[str, str]) -> 
     assert 'LoadModule wsgi_module "/usr/lib/' in run("/usr/bin/httpd-wsgi", "module-config")
     page = gzip.decompress(Path("/usr/share/man/man1/httpd-wsgi.1.gz").read_bytes()).decode()
     assert "httpd-wsgi \\- serve Python" in page and "module\\-config" in page.replace("module-config", "module\\-config")
+
+
+def test_the_installed_command_serves_with_the_distributions_python(machine: dict[str, str]) -> None:
+    port = free_port()
+    process = subprocess.Popen(["/usr/bin/httpd-wsgi", "serve", "--demo", "--port", str(port)], env=ENVIRONMENT)
+    try:
+        wait_until(lambda: answers(port), "the demonstration answers")
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def answers(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/", timeout=5).ok
+    except requests.ConnectionError:
+        return False
 
 
 def test_an_upgrade_keeps_the_administrators_settings_and_serves(machine: dict[str, str], built: Path, tmp_path: Path) -> None:

@@ -85,6 +85,16 @@ def test_a_link_in_the_directory_of_apaches_modules_leads_to_the_package(environ
     assert requests.get(httpd.url("/daemon/info"), timeout=20).json()["prefix"] == str(home)
 
 
+def test_a_home_may_have_python3_only_as_debians_usr_has(environments: dict[str, Path], httpd: Httpd) -> None:
+    home = httpd.root / "venv"
+    subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", home], check=True)
+    (home / "bin" / "python").unlink()
+    (httpd.module,) = environments["system"].glob("lib/*/site-packages/httpd_wsgi/mod_wsgi.so")
+    httpd.start(f"WSGIPythonHome {home}\n" + BOTH_MODES.replace("Process d", f"Process d python-home={home}"))
+    assert [requests.get(httpd.url(f"/{m}/info"), timeout=20).json()["prefix"] for m in ("embedded", "daemon")] == [str(home)] * 2
+    assert "WSGI0280" not in httpd.log_text()
+
+
 def test_one_apache_serves_the_pythons_of_several_wheels(environments: dict[str, Path], httpd: Httpd) -> None:
     """The module comes from the wheel of one Python, the groups from those of all."""
     (httpd.module,) = environments["system"].glob("lib/*/site-packages/httpd_wsgi/mod_wsgi.so")

@@ -163,7 +163,7 @@ class ServerSettings:
             raise CommandError("expected a TARGET: a script file, module:callable or module:factory() (or --demo)")
 
     def _check_python(self) -> None:
-        if not os.path.exists(os.path.join(self.python_home, "bin", "python")):
+        if not any(os.path.exists(os.path.join(self.python_home, "bin", name)) for name in ("python", "python3")):
             raise CommandError(f"--python-home {self.python_home}: there is no bin/python in it")
         for path in self.python_path:
             if ":" in path:
