@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <string.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -34,7 +36,7 @@ ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room)
         n = recvmsg(ch->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
     if (n < 0)
-        return errno == EAGAIN || errno == EWOULDBLOCK ? -1 : 0;
+        return errno == EAGAIN || errno == EWOULDBLOCK ? -1 : errno == ECONNRESET ? WSGI_CHANNEL_RESET : 0;
     keep_fds(ch, &msg);
     return n;
 }
@@ -74,6 +76,13 @@ int wsgi_channel_send(const wsgi_channel *ch, struct iovec *iov, int n, int pass
         }
     }
     return 0;
+}
+
+int wsgi_channel_is_unread(const wsgi_channel *ch)
+{
+    int bytes = 0;
+
+    return ioctl(ch->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0;
 }
 
 int wsgi_channel_take_fd(wsgi_channel *ch)

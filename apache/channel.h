@@ -14,11 +14,17 @@ typedef struct wsgi_channel {
     int fds[WSGI_CHANNEL_FDS], nfds;
 } wsgi_channel;
 
-/* What is already there. Bytes, 0 at end-of-file or after an error, -1 when nothing is there now. */
+#define WSGI_CHANNEL_RESET (-2)
+
+/* What is already there. Bytes, 0 at end-of-file or after an error, -1 when nothing is there now, WSGI_CHANNEL_RESET: the worker has gone
+ * without having read all that was sent, so it did not begin with it. */
 ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room);
 
 /* Everything in iov, which is used up; pass_fd: a descriptor to travel with the first byte, or -1. 0, or -1 when the worker has gone. */
 int wsgi_channel_send(const wsgi_channel *ch, struct iovec *iov, int n, int pass_fd);
+
+/* Is there something that no worker has read yet? Workers read all of a request before they begin with it. */
+int wsgi_channel_is_unread(const wsgi_channel *ch);
 
 /* The first descriptor that was received, now the caller's; -1: there is none. */
 int wsgi_channel_take_fd(wsgi_channel *ch);

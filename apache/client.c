@@ -48,6 +48,7 @@ typedef struct exchange {
     wsgi_body upload;
     wsgi_answer *answer; /* of a call, which has no response and no body; NULL: a request */
     apr_time_t deadline; /* for retries */
+    apr_time_t queued;   /* since then it waits for a thread */
     apr_interval_time_t client_timeout; /* for writing; Apache's own is back when this is over */
     apr_time_t lags_since;  /* the client could have taken something and has not; 0: it has */
     int client_fd;       /* -1: a stream of HTTP/2, which has no socket of its own */
@@ -56,6 +57,7 @@ typedef struct exchange {
     wsgi_channel worker;
     char *in;                /* received and not yet used: in[at..have) */
     size_t at, have, room;
+    int heard;    /* the worker has sent something */
     int got_file; /* the last frame was a FILE */
 } exchange;
 
@@ -118,6 +120,52 @@ static int bad_frame(exchange *x, const char *what)
 
 /* ---- receiving ---- */
 
+static int has_client_left(const exchange *x)
+{
+    struct pollfd p = {.fd = x->client_fd, .events = POLLRDHUP};
+
+    return x->client_fd >= 0 && poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
+/* As it could be written in the configuration. */
+static const char *seconds_text(apr_pool_t *p, apr_interval_time_t t)
+{
+    return t % APR_USEC_PER_SEC ? apr_psprintf(p, "%dms", (int)(t / 1000)) : apr_itoa(p, (int)apr_time_sec(t));
+}
+
+/* The request waits for a thread of a worker. NOT_YET: let it. */
+static int wait_in_queue(exchange *x)
+{
+    const wsgi_group *g = x->t->group;
+    apr_time_t waited = apr_time_now() - x->queued;
+
+    if (x->heard || !wsgi_channel_is_unread(&x->worker))
+        return NOT_YET;
+    if (has_client_left(x)) {
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r, "WSGI0320: the client has left before a thread of daemon group %s was free for its "
+                      "request, which is dropped", g->name);
+        x->r->connection->aborted = 1;
+        return OK;
+    }
+    if (g->queue_timeout == 0 || waited < g->queue_timeout)
+        return NOT_YET;
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, "WSGI0321: %s %s has waited %.1f s for a thread of daemon group %s, longer than "
+                  "queue-timeout=%s (%s); it is not run", x->r->method, x->r->uri, (double)waited / 1e6, g->name,
+                  seconds_text(x->r->pool, g->queue_timeout), g->where);
+    apr_table_setn(x->r->err_headers_out, "Retry-After", "1");
+    return HTTP_GATEWAY_TIME_OUT;
+}
+
+/* How long to wait before somebody must be asked again; at most a second. */
+static int slice_ms(const exchange *x, apr_interval_time_t left)
+{
+    apr_interval_time_t queue = x->t->group->queue_timeout;
+
+    if (!x->heard && queue > 0 && x->queued + queue > apr_time_now() && x->queued + queue - apr_time_now() < left)
+        left = x->queued + queue - apr_time_now();
+    return left > APR_USEC_PER_SEC ? 1000 : (int)(left / 1000) + 1;
+}
+
 /* Waits in slices of at most a second, so that a group that fails meanwhile is noticed. NOT_YET: readable. */
 static int wait_readable(exchange *x)
 {
@@ -127,15 +175,17 @@ static int wait_readable(exchange *x)
     for (;;) {
         struct pollfd p = {.fd = x->worker.fd, .events = POLLIN};
         apr_interval_time_t left = end - apr_time_now();
-        int n, retry_after;
+        int n, retry_after, rc;
 
         if (left <= 0)
             return timed_out(x, limit);
-        n = poll(&p, 1, left > APR_USEC_PER_SEC ? 1000 : (int)(left / 1000) + 1);
+        n = poll(&p, 1, slice_ms(x, left));
         if (n > 0)
             return NOT_YET;
         if (n < 0 && errno != EINTR)
             return worker_gone(x);
+        if ((rc = wait_in_queue(x)) != NOT_YET)
+            return rc;
         if (!x->out.head_done && wsgi_group_board_state(x->t->group, &retry_after) == WIRE_BOARD_FAILED)
             return unavailable(x, "its workers cannot be started");
     }
@@ -217,9 +267,12 @@ static int receive(exchange *x)
         n = wsgi_channel_receive(&x->worker, x->in + x->have, x->room - x->have);
         if (n > 0) {
             x->have += (size_t)n;
+            x->heard = 1;
             return NOT_YET;
         }
-        if (n == 0)
+        if (n == WSGI_CHANNEL_RESET && !x->heard)
+            return RETRY; /* no application code was reached */
+        if (n == 0 || n == WSGI_CHANNEL_RESET)
             return worker_gone(x);
         rc = wsgi_respond_pending(&x->out) ? wait_for_both(x) : wait_readable(x);
         if (rc != NOT_YET)
@@ -471,6 +524,16 @@ static int on_frame(exchange *x)
 
 /* ---- one try ---- */
 
+static const char *why_no_connection(const exchange *x, apr_status_t rv)
+{
+    const wsgi_group *g = x->t->group;
+
+    if (g->queue_size > 0 && rv == EAGAIN)
+        return apr_psprintf(x->r->pool, "queue-size=%d requests wait already", g->queue_size);
+    return apr_psprintf(x->r->pool, "no worker accepts within connect-timeout=%d (%s)", (int)apr_time_sec(g->connect_timeout),
+                        strerror(rv));
+}
+
 static int try_worker(exchange *x)
 {
     struct timeval limit;
@@ -482,12 +545,12 @@ static int try_worker(exchange *x)
         return unavailable(x, "its workers cannot be started");
     rv = wsgi_child_connect(x->t->group, &x->worker.fd);
     if (rv != APR_SUCCESS)
-        return unavailable(x, apr_psprintf(x->r->pool, "no worker accepts within connect-timeout=%d (%s)",
-                                           (int)apr_time_sec(x->t->group->connect_timeout), strerror(rv)));
+        return unavailable(x, why_no_connection(x, rv));
     limit.tv_sec = apr_time_sec(timeout);
     limit.tv_usec = apr_time_usec(timeout);
     setsockopt(x->worker.fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     x->at = x->have = 0;
+    x->heard = 0;
     note_try(x);
     if (send_request(x) < 0)
         rc = RETRY; /* it left between our connect() and its accept(): nothing of the request was used */
@@ -504,10 +567,11 @@ static int ask_workers(exchange *x)
     int rc;
 
     x->in = apr_palloc(x->r->pool, x->room);
-    x->deadline = apr_time_now() + wsgi_group_socket_timeout(x->t->group, x->r->server);
+    x->queued = apr_time_now();
+    x->deadline = x->queued + wsgi_group_socket_timeout(x->t->group, x->r->server);
     while ((rc = try_worker(x)) == RETRY) {
         if (apr_time_now() > x->deadline)
-            return unavailable(x, "no worker with the current code got ready in time");
+            return unavailable(x, "no worker that could serve it got ready in time");
         apr_sleep(pause);
         pause = pause < 100000 ? pause * 2 : pause;
     }

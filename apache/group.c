@@ -94,7 +94,7 @@ static apr_status_t configure_socket(const kept_group *k, const wsgi_group *g)
 
     if (geteuid() == 0 && fchownat(k->path_fd, "", owner, (gid_t)-1, AT_EMPTY_PATH) < 0)
         return errno;
-    return listen(k->listen_fd, g->listen_backlog) < 0 ? errno : APR_SUCCESS;
+    return listen(k->listen_fd, g->queue_size > 0 ? g->queue_size : g->listen_backlog) < 0 ? errno : APR_SUCCESS;
 }
 
 static apr_status_t open_board(kept_group *k)
@@ -187,6 +187,36 @@ static void close_unused(kept *all, apr_pool_t *p)
     }
 }
 
+static apr_size_t activity_size(const wsgi_group *g)
+{
+    return WIRE_ACTIVITY_SLOTS(g->processes) * WIRE_ACTIVITY_SLOT(g->threads);
+}
+
+static apr_status_t close_activity(void *group)
+{
+    wsgi_group *g = group;
+
+    munmap((void *)g->activity, activity_size(g));
+    close(g->activity_fd);
+    return APR_SUCCESS;
+}
+
+/* Lives as long as the generation, so that another supervisor of it finds the workers of one that died. */
+static apr_status_t make_activity(wsgi_group *g, apr_pool_t *pconf)
+{
+    void *memory;
+
+    g->activity_fd = memfd_create("wsgi-activity", MFD_CLOEXEC);
+    if (g->activity_fd < 0 || ftruncate(g->activity_fd, (off_t)activity_size(g)) < 0)
+        return errno;
+    memory = mmap(NULL, activity_size(g), PROT_READ, MAP_SHARED, g->activity_fd, 0);
+    if (memory == MAP_FAILED)
+        return errno;
+    g->activity = memory;
+    apr_pool_cleanup_register(pconf, g, close_activity, apr_pool_cleanup_null);
+    return APR_SUCCESS;
+}
+
 static int start_groups(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s, apr_array_header_t *groups)
 {
     kept *all = kept_of(s);
@@ -200,7 +230,7 @@ static int start_groups(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s, apr
     for (int i = 0; i < groups->nelts; i++) {
         wsgi_group *g = APR_ARRAY_IDX(groups, i, wsgi_group *);
 
-        if (take_kept(g, all, ptemp, s) != APR_SUCCESS)
+        if (take_kept(g, all, ptemp, s) != APR_SUCCESS || make_activity(g, pconf) != APR_SUCCESS)
             return HTTP_INTERNAL_SERVER_ERROR;
         wsgi_supervisors_start(g, ptemp);
     }
@@ -279,7 +309,7 @@ apr_status_t wsgi_child_connect(wsgi_group *g, int *out_fd)
     apr_interval_time_t pause = 1000;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), retry_after, receive_buffer = (int)g->receive_buffer_size;
     /* A full backlog makes a blocking connect() wait without limit. */
-    struct timeval limit = {.tv_sec = 1};
+    struct timeval limit = {.tv_sec = g->queue_size > 0 ? 0 : 1, .tv_usec = 1000};
 
     if (fd < 0)
         return errno;
@@ -292,7 +322,7 @@ apr_status_t wsgi_child_connect(wsgi_group *g, int *out_fd)
 
         if (rv == EINTR)
             continue;
-        if ((rv != EAGAIN && rv != ECONNREFUSED) || apr_time_now() >= deadline ||
+        if ((rv != EAGAIN && rv != ECONNREFUSED) || g->queue_size > 0 || apr_time_now() >= deadline ||
             wsgi_group_board_state(g, &retry_after) == WIRE_BOARD_FAILED) {
             close(fd);
             return rv;
@@ -300,7 +330,7 @@ apr_status_t wsgi_child_connect(wsgi_group *g, int *out_fd)
         apr_sleep(pause);
         pause = pause < 100000 ? pause * 2 : pause;
     }
-    limit.tv_sec = 0;
+    limit.tv_sec = limit.tv_usec = 0;
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     *out_fd = fd;
     return APR_SUCCESS;

@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "users.h"
+#include "wire/activity.h"
 #include "wire/group.h"
 
 #include <apr_time.h>
@@ -18,7 +19,8 @@ struct wsgi_group {
     int number;                    /* 1, 2, 3 … in order of definition */
 
     /* Options of WSGIDaemonProcess, filled from the table in options.c. NULL or 0: not given. */
-    int processes, processes_given, threads, maximum_requests, listen_backlog, cpu_priority, server_metrics;
+    int processes, processes_given, threads, maximum_requests, listen_backlog, cpu_priority, server_metrics, queue_size,
+        request_timeout_scaling;
     wsgi_identity user, group, socket_user, script_user, script_group;
     apr_array_header_t *supplementary_groups; /* of wsgi_identity; NULL: those of the user */
     const char *umask, *chroot, *home, *lang, *locale;
@@ -26,9 +28,9 @@ struct wsgi_group {
     apr_array_header_t *env;       /* of const char *: NAME=value in the order given */
     apr_interval_time_t startup_timeout, shutdown_timeout, graceful_timeout, eviction_timeout, deadlock_timeout, inactivity_timeout,
         request_timeout, interrupt_timeout, restart_interval, connect_timeout, socket_timeout, queue_timeout,
-        response_socket_timeout, response_flush_delay, cpu_time_limit;
+        response_socket_timeout, response_flush_delay, cpu_time_limit, slow_request;
     apr_int64_t stack_size, send_buffer_size, receive_buffer_size, header_buffer_size, request_buffer_size, request_spool_size,
-        response_buffer_size, memory_limit, virtual_memory_limit; /* bytes */
+        response_buffer_size, memory_limit, virtual_memory_limit, memory_rss_limit; /* bytes */
 
     apr_array_header_t *preloads;    /* of const char *: settings records, made by applications.c */
     apr_array_header_t *main_groups; /* of const char * */
@@ -38,6 +40,8 @@ struct wsgi_group {
     int path_fd;                   /* O_PATH descriptor of the unlinked socket; children connect through it */
     int board_fd;                  /* parent only */
     volatile wire_board *board;
+    int activity_fd;               /* parent only */
+    const char *activity;          /* WIRE_ACTIVITY_SLOTS() times WIRE_ACTIVITY_SLOT(); this generation's workers */
     unsigned *last_supervisor;     /* parent only: number of the supervisor of this name that was started last */
 };
 
@@ -88,7 +92,8 @@ typedef struct wsgi_credentials {
 void wsgi_credentials_of(wsgi_credentials *out, const wsgi_group *g);
 
 typedef struct wsgi_spawn {
-    int listen_fd, lifeline_fd, settings_fd, board_fd, scores_fd, control_fd, house_fd; /* become WIRE_FD_LISTEN …; -1: none */
+    int listen_fd, lifeline_fd, settings_fd, board_fd, scores_fd, control_fd, house_fd,
+        activity_fd; /* become WIRE_FD_LISTEN …; -1: none */
     int log_fd;                                        /* its standard output and error */
     unsigned number;                                   /* see wire_board */
 } wsgi_spawn;

@@ -99,6 +99,8 @@ static void put_group(apr_array_header_t *out, apr_pool_t *p, const wsgi_group *
     put(out, "locale", g->locale);
     put(out, "display_name", g->display_name);
     put(out, "reload", g->reload);
+    put_seconds(out, p, "slow_request", g->slow_request);
+    put_int(out, p, "request_timeout_scaling", g->request_timeout_scaling);
     put_int(out, p, "maximum_requests", g->maximum_requests);
     put_int(out, p, "cpu_priority", g->cpu_priority);
     put_int(out, p, "server_metrics", g->server_metrics);
@@ -115,6 +117,7 @@ static void put_group(apr_array_header_t *out, apr_pool_t *p, const wsgi_group *
     put_seconds(out, p, "cpu_time_limit", g->cpu_time_limit);
     put_size(out, p, "stack_size", g->stack_size);
     put_size(out, p, "send_buffer_size", g->send_buffer_size);
+    put_size(out, p, "memory_rss_limit", g->memory_rss_limit);
     put_size(out, p, "memory_limit", g->memory_limit);
     put_size(out, p, "virtual_memory_limit", g->virtual_memory_limit);
     put(out, "switch_interval", g->switch_interval);

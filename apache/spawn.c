@@ -228,7 +228,8 @@ static void place(int *from, int count, int first)
 
 static void child(const plan *pl, const wsgi_spawn *fds)
 {
-    int moved[] = {fds->listen_fd, fds->lifeline_fd, fds->settings_fd, fds->board_fd, fds->scores_fd, fds->control_fd, fds->house_fd};
+    int moved[] = {fds->listen_fd, fds->lifeline_fd, fds->settings_fd, fds->board_fd, fds->scores_fd, fds->control_fd, fds->house_fd,
+                   fds->activity_fd};
     int log = fds->log_fd, null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     sigset_t none;
 

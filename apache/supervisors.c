@@ -120,7 +120,7 @@ static void start(supervisor *sup)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) < 0)
         rv = errno;
     if (rv == APR_SUCCESS) {
-        wsgi_spawn spawn = {g->listen_fd, lifeline[0], sup->settings_fd, g->board_fd, sup->scores_fd, control[1], house[0],
+        wsgi_spawn spawn = {g->listen_fd, lifeline[0], sup->settings_fd, g->board_fd, sup->scores_fd, control[1], house[0], g->activity_fd,
                             log_fd_of(g->server), ++*g->last_supervisor};
 
         apr_pool_create(&scratch, sup->pool);

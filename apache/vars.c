@@ -301,6 +301,7 @@ static uint32_t flags_of(const builder *b)
     flags |= b->t->group && threads == 1 && b->t->group->maximum_requests == 1 ? WIRE_RQ_RUN_ONCE : 0;
     flags |= b->t->script_reloading ? WIRE_RQ_RELOADING : 0;
     flags |= !b->t->group && wsgi_dir_of(r)->pass_apache_request == 1 ? WIRE_RQ_APACHE_REQUEST : 0;
+    flags |= wsgi_dir_of(r)->ignore_activity == 1 ? WIRE_RQ_IGNORE_ACTIVITY : 0;
     flags |= b->tls ? WIRE_RQ_TLS : 0;
     flags |= r->header_only ? WIRE_RQ_HEAD : 0;
     flags |= r->proto_num < HTTP_VERSION(1, 1) ? WIRE_RQ_HTTP10 : 0;

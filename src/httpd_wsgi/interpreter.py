@@ -292,6 +292,16 @@ def format_exception(exc: BaseException) -> list[str]:
     return [line for part in formatted.format() for line in part.rstrip("\n").split("\n")]
 
 
+def stack_of(ident: int) -> str:
+    """Where a thread of this interpreter is; without this package's own frames."""
+    frame = sys._current_frames().get(ident)
+    if frame is None:
+        return "(no Python code)"
+    here = os.path.dirname(os.path.abspath(__file__)) + os.sep
+    frames = [entry for entry in traceback.extract_stack(frame) if not entry.filename.startswith(here)]
+    return "".join(traceback.format_list(frames)).rstrip("\n") or "(no Python code)"
+
+
 def _strip(formatted: traceback.TracebackException, here: str, seen: set[int]) -> None:
     if id(formatted) in seen:
         return

@@ -15,6 +15,7 @@ BACK_OFF = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 STOP = "shutdown_signal"
 RELOAD = "script_reload"
 DEFAULT_GRACEFUL = 600.0
+LAST_WORDS = 1.0  # seconds for writing stacks
 
 
 class State(enum.Enum):
@@ -72,6 +73,7 @@ class Worker:
     state: State = State.STARTING
     reason: str = ""  # why it is to go
     broken: int = 0  # scripts it could not load
+    is_hurried: bool = False
     kept: bool = False  # goes on with older code because the new one does not load
     restart_at: float | None = None
     end_at: float | None = None
@@ -99,12 +101,14 @@ class Drain:
 @dataclass(frozen=True, slots=True)
 class End:
     number: int
+    is_hurried: bool  # what it still has was given up; else it had its time
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
     number: int
     option: str  # the limit that is over
+    with_stacks: bool = False  # so that it can say first where it hangs
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +251,14 @@ class Policy:
             worker.restart_at = None
             self._limit(worker, now, 0 if reason == STOP else self._grace(reason))
 
+    def hurry(self, number: int, now: float) -> None:
+        """What a draining worker still has is not worth waiting for."""
+        worker = self.workers[number]
+        if worker.state is State.DRAINING and worker.end_at is not None:
+            worker.is_hurried = True
+            worker.end_at = now
+            worker.kill_at = now + (self.limits.shutdown or self.limits.graceful)
+
     def _grace(self, reason: str) -> float:
         return self.limits.eviction if reason == "eviction_signal" and self.limits.eviction > 0 else self.limits.graceful
 
@@ -331,11 +343,23 @@ class Policy:
             if worker.end_at is not None and now >= worker.end_at:
                 worker.end_at = None
                 self._advance(worker, Event.END)
-                todo.append(End(worker.number))
+                todo.append(End(worker.number, worker.is_hurried))
             if worker.kill_at is not None and now >= worker.kill_at:
-                worker.kill_at = None
-                todo.append(Kill(worker.number, "startup-timeout" if worker.state is State.STARTING else "shutdown-timeout"))
+                todo.append(self._kill(worker, now))
         return todo
+
+    def _kill(self, worker: Worker, now: float) -> Kill:
+        if worker.state is not State.STARTING:
+            worker.kill_at = None
+            return Kill(worker.number, "shutdown-timeout")
+        with_stacks, worker.is_hurried = not worker.is_hurried, True
+        worker.kill_at = now + LAST_WORDS if with_stacks else None
+        return Kill(worker.number, "startup-timeout", with_stacks)
+
+    def doom(self, number: int, now: float) -> None:
+        """It was told to die with its stacks; if it does not, it is killed."""
+        worker = self.workers[number]
+        worker.kill_at = min(now + LAST_WORDS, worker.kill_at or now + LAST_WORDS)
 
     def _replaced(self, now: float) -> list[Action]:
         """Those that may go because enough others serve, the oldest first."""

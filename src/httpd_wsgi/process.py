@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from httpd_wsgi import settings
 
-FD_LISTEN, FD_LIFELINE, FD_SETTINGS, FD_BOARD, FD_SCORES, FD_CONTROL, FD_HOUSE = range(3, 10)
+FD_LISTEN, FD_LIFELINE, FD_SETTINGS, FD_BOARD, FD_SCORES, FD_CONTROL, FD_HOUSE, FD_ACTIVITY = range(3, 11)
+FD_CRASH = 11  # of a worker: a memory file for the stacks that faulthandler writes
 TITLE_ROOM = "." * 128  # gives the worker memory to write its process title to
 BOOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_boot.py")
 
@@ -25,6 +26,7 @@ class Process:
     pidfd: int
     control: socket.socket
     started: float
+    crash_fd: int
     received: bytes = b""
 
     def send(self, message: str) -> None:
@@ -45,6 +47,11 @@ class Process:
             return None
         *lines, self.received = (self.received + data).split(b"\n")
         return [os.fsdecode(line) for line in lines]
+
+    def crash_lines(self) -> list[str]:
+        """What faulthandler wrote when the worker crashed."""
+        text = os.pread(self.crash_fd, 65536, 0).decode("utf-8", "replace")
+        return [line for line in text.splitlines() if line.strip()]
 
 
 def describe_exit(status: int) -> str:
@@ -69,21 +76,26 @@ def python_options(config: settings.GroupSettings) -> list[str]:
     return options
 
 
-def start(config: settings.GroupSettings, supervisor: int, more_settings: bytes) -> Process:
-    """A new worker of the supervisor of this number. What more_settings says overrides or adds to the group's."""
+def start(config: settings.GroupSettings, supervisor: int, offset: int, more_settings: bytes) -> Process:
+    """A new worker of the supervisor of this number, whose activity is at offset; negative: nobody watches it. What more_settings
+    says overrides or adds to the group's.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     memory = os.memfd_create("wsgi-settings", os.MFD_CLOEXEC)
     os.write(memory, config.raw + more_settings)
+    crash = os.memfd_create("wsgi-crash", os.MFD_CLOEXEC)
     actions = [
         (os.POSIX_SPAWN_DUP2, FD_LISTEN, FD_LISTEN),
         (os.POSIX_SPAWN_DUP2, theirs.fileno(), FD_LIFELINE),
         (os.POSIX_SPAWN_DUP2, memory, FD_SETTINGS),
         (os.POSIX_SPAWN_DUP2, FD_BOARD, FD_BOARD),
         (os.POSIX_SPAWN_DUP2, FD_HOUSE, FD_HOUSE),
+        (os.POSIX_SPAWN_DUP2, FD_ACTIVITY, FD_ACTIVITY),
+        (os.POSIX_SPAWN_DUP2, crash, FD_CRASH),
     ]
     if config.server_metrics:
         actions.append((os.POSIX_SPAWN_DUP2, FD_SCORES, FD_SCORES))
-    argv = [sys.executable, *python_options(config), BOOT, "worker", str(supervisor), TITLE_ROOM]
+    argv = [sys.executable, *python_options(config), BOOT, "worker", str(supervisor), str(offset), TITLE_ROOM]
     environment = {**os.environ, "PYTHONHASHSEED": config.hash_seed} if config.hash_seed else os.environ
     try:
         pid = os.posix_spawn(sys.executable, argv, environment, file_actions=actions, setsigmask=[])
@@ -91,4 +103,4 @@ def start(config: settings.GroupSettings, supervisor: int, more_settings: bytes)
         theirs.close()
         os.close(memory)
     ours.setblocking(False)
-    return Process(pid, os.pidfd_open(pid), ours, time.monotonic())
+    return Process(pid, os.pidfd_open(pid), ours, time.monotonic(), crash)

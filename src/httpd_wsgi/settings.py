@@ -56,6 +56,9 @@ class GroupSettings:
     shutdown_timeout: float = 5.0
     graceful_timeout: float = 600.0
     reload: str = "now"
+    slow_request: float = 10.0
+    request_timeout_scaling: bool = False
+    memory_rss_limit: int = 0
     eviction_timeout: float = 0.0
     deadlock_timeout: float = 300.0
     inactivity_timeout: float = 0.0
@@ -159,6 +162,9 @@ def runtime_settings(settings: GroupSettings) -> dict[str, object]:
             "threads_per_process": settings.mpm_threads,
         },
         "telemetry": telemetry_settings(settings),
+        "where": settings.where,
+        "maximum_requests": settings.maximum_requests,
+        "queue_timeout": settings.queue_timeout,
         "rolling": settings.reload == "rolling",
         "package_dir": settings.package_dir,
         "home": settings.home,

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import random
 import selectors
 import signal
 import socket
 import sys
 import time
 
-from httpd_wsgi import _boot, board, logs, policy, process, settings
+from httpd_wsgi import _boot, activity, board, logs, overseer, policy, process, settings
 from httpd_wsgi.policy import Policy, State
-from httpd_wsgi.process import FD_BOARD, FD_CONTROL, FD_HOUSE, FD_LIFELINE, FD_LISTEN, FD_SETTINGS, Process
+from httpd_wsgi.process import FD_ACTIVITY, FD_BOARD, FD_CONTROL, FD_HOUSE, FD_LIFELINE, FD_LISTEN, FD_SETTINGS, Process
 
 RELOAD_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1)
 STALE_PAUSE = 1.0  # so often a script that did not load is looked at
@@ -36,10 +37,12 @@ class Supervisor:
             shutdown=config.shutdown_timeout,
             graceful=config.graceful_timeout,
             eviction=config.eviction_timeout,
+            restart_interval=config.restart_interval,
             is_service=config.threads == 0,
         )
         self.policy = Policy(limits, self.board.get("broken") if self.predecessor is not None else None)
         self.processes: dict[int, Process] = {}
+        self.overseer = overseer.Overseer(config, self)
         self.control = socket.socket(fileno=FD_CONTROL)
         self.control.setblocking(False)
         self.told_by_parent = b""
@@ -71,12 +74,22 @@ class Supervisor:
     def start_worker(self) -> None:
         self.loading = self.scripts()
         more = b"".join(b"preload=" + os.fsencode(preload) + b"\0" for preload in self.more_preloads)
-        worker = process.start(self.config, self.number, more)
+        if self.config.maximum_requests:
+            more += f"maximum_requests={self.own_maximum()}\0".encode()
+        slots = self.overseer.slots
+        slot = slots.find_free()
+        worker = process.start(self.config, self.number, -1 if slot is None else slots.offset(slot), more)
+        if slot is not None:
+            slots.take(slot, worker.pid)
         self.processes[worker.pid] = worker
         self.selector.register(worker.pidfd, selectors.EVENT_READ, worker)
         self.selector.register(worker.control, selectors.EVENT_READ, worker)
         self.policy.started(worker.pid, worker.started)
         self.say(logs.INFO, "WSGI0701", f"worker {worker.pid} started")
+
+    def own_maximum(self) -> int:
+        """A tenth less or more of maximum-requests=, so that workers started together do not end together."""
+        return self.config.maximum_requests - random.randint(0, self.config.maximum_requests // 10)
 
     def reap(self, worker: Process) -> None:
         pid, status = os.waitpid(worker.pid, os.WNOHANG)
@@ -84,16 +97,21 @@ class Supervisor:
             return
         now = time.monotonic()
         self.receive(worker)  # its last words may change what its end means
+        doing = self.overseer.serving_text(worker.pid)
         before = dataclasses.replace(self.policy.workers[worker.pid])
         self.policy.exited(worker.pid, now)
         self.selector.unregister(worker.pidfd)
         self.forget_control(worker)
         os.close(worker.pidfd)
         del self.processes[worker.pid]
-        self.report_exit(worker, status, before, now)
+        self.overseer.slots.release(worker.pid)
+        self.report_exit(worker, f"{process.describe_exit(status)} after {now - worker.started:.1f} s{doing}", status, before)
+        for line in worker.crash_lines():
+            self.say(logs.ERROR, "WSGI0718", line)
+        os.close(worker.crash_fd)
 
-    def report_exit(self, worker: Process, status: int, before: policy.Worker, now: float) -> None:
-        what = f"worker {worker.pid} {process.describe_exit(status)} after {now - worker.started:.1f} s"
+    def report_exit(self, worker: Process, how: str, status: int, before: policy.Worker) -> None:
+        what = f"worker {worker.pid} {how}"
         if before.reason or self.policy.stopping:
             level = logs.INFO if status == 0 else logs.WARNING
             self.say(level, "WSGI0703", f"{what} ({before.reason or policy.STOP})")
@@ -105,7 +123,7 @@ class Supervisor:
         elif self.policy.stale:
             self.say(logs.ERROR, "WSGI0713", f"{what}, before it was ready; {self.stale_text()}")
         else:
-            wait = self.policy.next_start - now
+            wait = max(0.0, self.policy.next_start - time.monotonic())
             self.say(logs.ERROR, "WSGI0704", f"{what}, before it was ready; the next attempt is in {wait:.0f} s")
 
     def stale_text(self) -> str:
@@ -126,9 +144,20 @@ class Supervisor:
         elif word == "stale":
             self.noticed(*rest.split("\t", 3))
         elif word == "retire":
-            self.policy.retire(worker.pid, rest, now)
+            self.retire(worker.pid, rest)
+        elif word == "pong":
+            self.overseer.watch.answered(worker.pid)
         elif word == "draining":
             self.policy.drained(worker.pid, now, rest)
+
+    def retire(self, pid: int, reason: str) -> None:
+        self.policy.retire(pid, reason, time.monotonic())
+
+    def hurry(self, pid: int) -> None:
+        self.policy.hurry(pid, time.monotonic())
+
+    def doom(self, pid: int) -> None:
+        self.policy.doom(pid, time.monotonic())
 
     def ready(self, worker: Process, broken: int, now: float) -> None:
         self.policy.ready(worker.pid, now, broken)
@@ -250,6 +279,12 @@ class Supervisor:
 
     # ---- the loop ----
 
+    def look(self) -> None:
+        serving = (State.SERVING, State.RETIRING)
+        self.overseer.look(self.processes, {pid for pid, worker in self.policy.workers.items() if worker.state in serving})
+        for pid, worker in self.policy.workers.items():
+            self.overseer.slots.show(pid, activity.SHOWN[worker.state])
+
     def carry_out(self) -> None:
         for action in self.policy.actions(time.monotonic()):
             match action:
@@ -259,15 +294,15 @@ class Supervisor:
                     self.processes[number].send("serve")
                 case policy.Drain(number, reason):
                     self.processes[number].send(f"drain {reason}")
-                case policy.End(number):
-                    limit = f"graceful-timeout={self.config.graceful_timeout:g} ({self.config.where})"
-                    self.say(logs.WARNING, "WSGI0717", f"worker {number} still has requests after {limit}; it ends now")
+                case policy.End(number, is_hurried):
+                    limit = "were given up" if is_hurried else f"had {self.overseer.option('graceful-timeout')}"
+                    self.say(logs.WARNING, "WSGI0717", f"the requests that worker {number} still has {limit}; it ends now")
                     self.processes[number].send("end")
-                case policy.Kill(number, option):
-                    value = f"{getattr(self.config, option.replace('-', '_')):g}"
-                    where = f"{option}={value} ({self.config.where})"
-                    self.say(logs.WARNING, "WSGI0707", f"worker {number} is not done within {where} and is killed")
-                    os.kill(number, signal.SIGKILL)
+                case policy.Kill(number, option, with_stacks):
+                    limit = self.overseer.option(option)
+                    doing = self.overseer.serving_text(number)
+                    self.say(logs.WARNING, "WSGI0707", f"worker {number} is not done within {limit}{doing} and is killed")
+                    os.kill(number, signal.SIGABRT if with_stacks else signal.SIGKILL)
                 case policy.Keep():
                     self.touched.update(self.loading)
                     self.look_at = time.monotonic() + STALE_PAUSE
@@ -276,6 +311,8 @@ class Supervisor:
     def timeout(self) -> float | None:
         now = time.monotonic()
         times = [self.policy.wake_at()]
+        if self.processes and self.config.threads:
+            times.append(self.overseer.next_look)
         if self.policy.on_hold:
             times.append(self.look_at)
         if self.superseded_at is not None and not self.policy.stopping:
@@ -295,6 +332,7 @@ class Supervisor:
         self.selector.register(self.control, selectors.EVENT_READ, "control")
         while not self.policy.done:
             self.look_for_mended(time.monotonic())
+            self.look()
             self.carry_out()
             self.compare_turns(time.monotonic())
             self.carry_out()
@@ -342,7 +380,7 @@ class Supervisor:
 def main() -> int:
     config = settings.read(FD_SETTINGS)
     logs.set_level(config.log_level)
-    for fd in (FD_LISTEN, FD_LIFELINE, FD_BOARD, FD_CONTROL, FD_HOUSE):
+    for fd in (FD_LISTEN, FD_LIFELINE, FD_BOARD, FD_CONTROL, FD_HOUSE, FD_ACTIVITY):
         os.set_inheritable(fd, False)
     try:
         return Supervisor(config, int(sys.argv[2])).run()

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from httpd_wsgi import _runtime, board, interpreter, limits, logs, policy, settings
-from httpd_wsgi.process import FD_BOARD, FD_HOUSE, FD_LIFELINE, FD_LISTEN, FD_SCORES, FD_SETTINGS
+from httpd_wsgi.process import FD_ACTIVITY, FD_BOARD, FD_CRASH, FD_HOUSE, FD_LIFELINE, FD_LISTEN, FD_SCORES, FD_SETTINGS
 
 
 class Control:
@@ -74,6 +74,24 @@ class Control:
             _runtime.keep(script, int(mtime))
         elif word == b"end":
             self.over.set()
+        elif word == b"ping":
+            self.tell("pong")
+        elif word in (b"slow", b"interrupt", b"expire"):
+            self.watched(word, rest)
+
+    def watched(self, word: bytes, rest: bytes) -> None:
+        """Something about a request that is being served: the text for the log, with the stack as it is now."""
+        thread, serial, text = rest.split(b" ", 2)
+        index, number = int(thread), int(serial)
+        if word == b"expire":  # before anything that may wait for a stuck interpreter
+            _runtime.expire(index, number, 504, text)
+        stack = _runtime.stack(index, number)
+        if word == b"interrupt" and not _runtime.interrupt(index, number):
+            return
+        if stack is not None:
+            logs.log(logs.WARNING, text.decode("utf-8", "replace"))
+            for line in stack.split("\n"):
+                logs.log(logs.WARNING, line)
 
     def outlive(self) -> None:
         """Apache starts another supervisor at once; how long its workers take to load is not known."""
@@ -213,20 +231,30 @@ class RequestThreads:
         self.control = control
         self.left = config.threads  # under guard
         self.guard = threading.Lock()
-        names = [f"wsgi-request-{number + 1}" for number in range(config.threads)]
-        self.threads = [threading.Thread(target=self.run, name=name, daemon=True) for name in names]
+        self.threads = [
+            threading.Thread(target=self.run, args=(index,), name=f"wsgi-request-{index + 1}", daemon=True)
+            for index in range(config.threads)
+        ]
         with limits.stack_size(config):
             for thread in self.threads:
                 thread.start()
 
-    def run(self) -> None:
+    def run(self, index: int) -> None:
         try:
-            _runtime.serve(FD_LISTEN, self.stop_fd, FD_LIFELINE)
+            _runtime.serve(FD_LISTEN, self.stop_fd, FD_LIFELINE, index)
         finally:
             with self.guard:
                 self.left -= 1
-                if not self.left:
-                    self.control.over.set()
+                last = not self.left
+            if last:
+                self.end()
+
+    def end(self) -> None:
+        if not self.control.draining.is_set():  # maximum-requests=1: they ended by themselves
+            self.control.tell("draining maximum_requests")
+            self.control.reason = "maximum_requests"
+            self.control.draining.set()
+        self.control.over.set()
 
     def join(self) -> bool:
         """Are there any that still have requests? Does not wait for those."""
@@ -240,9 +268,11 @@ class RequestThreads:
 def main() -> int:
     config = settings.read(FD_SETTINGS)
     logs.set_level(config.log_level)
-    for fd in (FD_LISTEN, FD_LIFELINE, FD_BOARD, FD_HOUSE):
+    for fd in (FD_LISTEN, FD_LIFELINE, FD_BOARD, FD_HOUSE, FD_ACTIVITY, FD_CRASH):
         os.set_inheritable(fd, False)
-    faulthandler.enable(file=2)
+    faulthandler.enable(file=FD_CRASH)
+    if (offset := int(sys.argv[3])) >= 0:
+        _runtime.open_activity(FD_ACTIVITY, offset, config.threads)
     control = Control(FD_LIFELINE, int(sys.argv[2]), config.shutdown_timeout)
     sys.argv = ["mod_wsgi"]
     limits.apply(config)

@@ -19,6 +19,16 @@ static int setting_int(PyObject *settings, const char *name)
     return value ? (int)PyLong_AsLong(value) : 0;
 }
 
+static void read_limits(PyObject *settings)
+{
+    PyObject *limit = PyDict_GetItemString(settings, "queue_timeout"), *where = PyDict_GetItemString(settings, "where"); /* borrowed */
+    const char *text = where && PyUnicode_Check(where) ? PyUnicode_AsUTF8(where) : NULL;
+
+    rt_the_process.maximum_requests = setting_int(settings, "maximum_requests");
+    rt_the_process.queue_timeout = limit ? PyFloat_AsDouble(limit) : 0;
+    snprintf(rt_the_process.where, sizeof(rt_the_process.where), "%s", text ? text : "");
+}
+
 static PyObject *configure(PyObject *module, PyObject *settings)
 {
     if (!PyDict_Check(settings)) {
@@ -32,6 +42,7 @@ static PyObject *configure(PyObject *module, PyObject *settings)
     rt_the_process.main_is_first = setting_int(settings, "main_is_first");
     rt_the_process.rolling = setting_int(settings, "rolling");
     rt_the_process.control_fd = -1;
+    read_limits(settings);
     if (PyErr_Occurred() || rt_interp_init_main(module, settings) < 0)
         return NULL;
     Py_RETURN_NONE;
@@ -56,20 +67,81 @@ static PyObject *preload(PyObject *module, PyObject *args)
 
 static PyObject *serve(PyObject *module, PyObject *args)
 {
-    int listen_fd, stop_fd, control_fd, rc;
+    int listen_fd, stop_fd, control_fd, index, rc;
 
     (void)module;
-    if (!PyArg_ParseTuple(args, "iii", &listen_fd, &stop_fd, &control_fd))
+    if (!PyArg_ParseTuple(args, "iiii", &listen_fd, &stop_fd, &control_fd, &index))
         return NULL;
     rt_the_process.control_fd = control_fd;
     Py_BEGIN_ALLOW_THREADS
-    rc = rt_serve(listen_fd, stop_fd);
+    rt_activity_thread(index);
+    rc = rt_serve(listen_fd, stop_fd, index);
     Py_END_ALLOW_THREADS
     if (rc) {
         errno = rc;
         return PyErr_SetFromErrno(PyExc_OSError);
     }
     Py_RETURN_NONE;
+}
+
+static PyObject *open_activity(PyObject *module, PyObject *args)
+{
+    long long offset;
+    int fd, count;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "iLi", &fd, &offset, &count))
+        return NULL;
+    if (rt_activity_open(fd, offset, count) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
+static PyObject *interrupt(PyObject *module, PyObject *args)
+{
+    unsigned index, serial;
+    int done;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "II", &index, &serial))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    done = rt_activity_interrupt(index, serial);
+    Py_END_ALLOW_THREADS
+    return PyBool_FromLong(done);
+}
+
+static PyObject *expire(PyObject *module, PyObject *args)
+{
+    unsigned index, serial;
+    const char *text;
+    Py_ssize_t len;
+    int status, done;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "IIiy#", &index, &serial, &status, &text, &len))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    done = rt_expire(index, serial, status, text, (size_t)len);
+    Py_END_ALLOW_THREADS
+    return PyBool_FromLong(done);
+}
+
+static PyObject *stack(PyObject *module, PyObject *args)
+{
+    unsigned index, serial;
+    char *lines;
+    PyObject *text;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "II", &index, &serial))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    lines = rt_activity_stack(index, serial);
+    Py_END_ALLOW_THREADS
+    text = lines ? PyUnicode_DecodeUTF8(lines, (Py_ssize_t)strlen(lines), "replace") : Py_NewRef(Py_None);
+    free(lines);
+    return text;
 }
 
 static PyObject *keep(PyObject *module, PyObject *args)
@@ -280,6 +352,10 @@ static PyMethodDef functions[] = {
     {"preload", preload, METH_VARARGS, NULL},
     {"serve", serve, METH_VARARGS, NULL},
     {"keep", keep, METH_VARARGS, NULL},
+    {"open_activity", open_activity, METH_VARARGS, NULL},
+    {"interrupt", interrupt, METH_VARARGS, NULL},
+    {"expire", expire, METH_VARARGS, NULL},
+    {"stack", stack, METH_VARARGS, NULL},
     {"active", active, METH_NOARGS, NULL},
     {"end_interpreters", end_interpreters, METH_NOARGS, NULL},
     {"set_process_title", set_process_title, METH_O, NULL},

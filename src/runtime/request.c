@@ -241,6 +241,10 @@ static int read_block(rt_request *rq)
     while ((more = wire_block_next(&rd, &pair)) > 0)
         if (pair.code >= WIRE_META)
             RT_META(rq, pair.code) = (rt_slice){pair.value, pair.value_len};
+        else if (pair.code == WIRE_REQUEST_METHOD)
+            rq->method = (rt_slice){pair.value, pair.value_len};
+        else if (pair.code == WIRE_REQUEST_URI)
+            rq->uri = (rt_slice){pair.value, pair.value_len};
     return more;
 }
 
@@ -273,9 +277,12 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
         rq.daemon_start_us = rt_now_us();
     if (read_block(&rq) < 0)
         return refuse(&rq, "WSGI0413: malformed request block; are Apache module and Python package of one version?");
+    rt_activity_begin(&rq);
     in = rt_interp_get(RT_META(&rq, WIRE_M_APPLICATION_GROUP).at, RT_META(&rq, WIRE_M_APPLICATION_GROUP).len);
-    if (!in)
+    if (!in) {
+        rt_activity_end(&rq);
         return refuse(&rq, "WSGI0414: the application group has no interpreter; the reason is in the server's error log");
+    }
     rt_stat_module(&rq);
     pthread_mutex_init(&rq.io, NULL);
     if (!(rq.head.flags & WIRE_RQ_CALL))
@@ -283,11 +290,14 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     held = rt_enter(in);
     rq.st = in->st;
     rt_set_current(&rq);
+    rt_activity_app(in);
     if (open_objects(&rq) == 0)
         outcome = rq.head.flags & WIRE_RQ_CALL ? rt_call_run(&held, &rq) : run_application(&held, &rq);
+    rt_activity_shut();
     PyErr_Clear();
     close_objects(&rq);
     rt_leave(&held);
+    rt_activity_end(&rq);
     rt_metrics_end(&rq, outcome);
     pthread_mutex_destroy(&rq.io);
     return outcome;

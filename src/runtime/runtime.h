@@ -68,6 +68,7 @@ typedef struct rt_held {
 typedef struct rt_request {
     wire_block_head head;
     rt_slice meta[WIRE_M_END - WIRE_META];
+    rt_slice method, uri;
     const char *block;
     size_t block_len;
     rt_state *st;
@@ -181,6 +182,9 @@ typedef struct rt_process {
     int64_t start_us;
     int log_level;            /* of the server, as in APLOG_* */
     int main_is_first;        /* the first application group seen gets the main interpreter */
+    int maximum_requests;     /* 0: any number */
+    double queue_timeout;     /* seconds; 0: any time */
+    char where[256];          /* "shop.conf:14" */
     int rolling;              /* reload=rolling: requests that find their script changed are answered by the loaded code */
     int control_fd;           /* socket to the supervisor; -1: there is none */
     PyObject *settings;       /* dict of the main interpreter, as given to configure(); owned */
@@ -318,7 +322,9 @@ int rt_file_wrapper_send(rt_request *rq, PyObject *wrapper);
 
 /* ---- socket.c: the worker's transport ---- */
 /* Serves requests from listen_fd until stop_fd becomes readable. Without the GIL. 0, or an errno. */
-int rt_serve(int listen_fd, int stop_fd);
+int rt_serve(int listen_fd, int stop_fd, int index);
+/* The request thread of this index gives up on its request: its client is answered with status and text, if it still can be. 1: it was. */
+int rt_expire(uint32_t index, uint32_t serial, int status, const char *text, size_t len);
 int rt_active(void);
 
 /* ---- stale.c: scripts that are newer on disk than what is loaded; workers only ---- */
@@ -326,6 +332,22 @@ int rt_active(void);
 int rt_stale_is_served(const rt_request *rq);
 /* The version of this time is known not to load: what is loaded stays in use. */
 void rt_keep(rt_slice script, int64_t mtime_us);
+
+/* ---- activity.c: what this worker's threads are doing, for others to see; no-ops in embedded mode ---- */
+int rt_activity_open(int fd, int64_t offset, int count); /* 0, or -1 with errno */
+void rt_activity_thread(int index);       /* this thread writes that entry from now on */
+void rt_activity_begin(const rt_request *rq);
+void rt_activity_app(rt_interp *in);      /* with the GIL, as is shut(): from here to there it may be interrupted */
+void rt_activity_head(void);
+void rt_activity_shut(void);
+void rt_activity_end(const rt_request *rq);
+/* Where the request of this number is being served; NULL: it is over, or has not reached the application. */
+rt_interp *rt_activity_interp(uint32_t index, uint32_t serial, unsigned long *ident);
+int rt_activity_is_serving(uint32_t index, uint32_t serial);
+/* Its Python stack, one line per line, to be freed; NULL: it is over, or there is none. Without the GIL. */
+char *rt_activity_stack(uint32_t index, uint32_t serial);
+/* Raises RequestTimeout in it. 1: done. Without the GIL. */
+int rt_activity_interrupt(uint32_t index, uint32_t serial);
 
 /* ---- title.c ---- */
 void rt_set_process_title(const char *title, size_t len);

@@ -7,6 +7,8 @@
 #include "wire/head.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -16,10 +18,13 @@
 #define IN_ROOM  (64u << 10)
 #define OUT_ROOM (32u << 10)
 
-/* Small things are collected in out and leave with the next large thing, flush or end. */
+#define LONG_WAIT_US 50000 /* after that in the queue it is asked whether anybody still wants the answer */
+
+/* Small things are collected in out and leave with the next large thing, flush or end, in whole frames: lock is held while they are written,
+ * so that another thread can put an end to the response in between, see rt_expire(). */
 typedef struct connection {
-    int fd;
-    int broken;               /* sticky: Apache closed the connection */
+    int fd;                   /* closed under lock; -1: none */
+    atomic_int broken;        /* sticky: Apache closed the connection, or the request was given up */
     int body_fd;              /* spooled body, -1: none; read at body_at */
     int64_t body_at;
     int body_more;            /* more can be asked for */
@@ -28,9 +33,13 @@ typedef struct connection {
     size_t at, have, room;
     char out[OUT_ROOM];
     size_t used;
+    pthread_mutex_t lock;
 } connection;
 
-static atomic_int active;
+static pthread_mutex_t lines_lock = PTHREAD_MUTEX_INITIALIZER;
+static connection **lines; /* of the request threads, by index; under lines_lock */
+static int nlines;
+static atomic_int active, served;
 
 int rt_active(void)
 {
@@ -104,7 +113,7 @@ static int next_frame(connection *c, wire_frame *frame)
 
 /* ---- sending ---- */
 
-static int write_all(connection *c, struct iovec *iov, int n)
+static int write_all_locked(connection *c, struct iovec *iov, int n)
 {
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
 
@@ -128,6 +137,16 @@ static int write_all(connection *c, struct iovec *iov, int n)
         }
     }
     return c->broken ? WIRE_IO_GONE : WIRE_IO_OK;
+}
+
+static int write_all(connection *c, struct iovec *iov, int n)
+{
+    int rc;
+
+    pthread_mutex_lock(&c->lock);
+    rc = write_all_locked(c, iov, n);
+    pthread_mutex_unlock(&c->lock);
+    return rc;
 }
 
 static int flush_out(connection *c)
@@ -258,6 +277,7 @@ static int put_head(connection *c, int type, const wire_response *r)
 
 static int sock_send_head(void *ctx, const wire_response *response)
 {
+    rt_activity_head();
     return put_head(ctx, WIRE_HEAD, response);
 }
 
@@ -311,6 +331,7 @@ static int sock_send_file(void *ctx, int fd, int64_t offset, int64_t length)
     struct iovec iov = {bytes, sizeof(bytes)};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control.space)};
     struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+    int rc = WIRE_IO_OK;
     ssize_t n;
 
     if (flush_out(c) < 0)
@@ -321,15 +342,19 @@ static int sock_send_file(void *ctx, int fd, int64_t offset, int64_t length)
     cmsg->cmsg_type = SCM_RIGHTS;
     cmsg->cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+    pthread_mutex_lock(&c->lock);
     do
-        n = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
+        n = c->broken ? -1 : sendmsg(c->fd, &msg, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR && !c->broken);
     if (n <= 0) {
         c->broken = 1;
-        return WIRE_IO_GONE;
+        rc = WIRE_IO_GONE;
+    } else if ((size_t)n < sizeof(bytes)) {
+        iov = (struct iovec){bytes + n, sizeof(bytes) - (size_t)n};
+        rc = write_all_locked(c, &iov, 1);
     }
-    iov = (struct iovec){bytes + n, sizeof(bytes) - (size_t)n};
-    return iov.iov_len ? write_all(c, &iov, 1) : WIRE_IO_OK;
+    pthread_mutex_unlock(&c->lock);
+    return rc;
 }
 
 static int sock_answer(void *ctx, enum wire_verdict verdict, const char *text, size_t len)
@@ -410,14 +435,37 @@ static int open_body(connection *c, const wire_block_head *head)
     if (next_frame(c, &frame) < 0)
         return -1;
     c->body_left = frame.len;
+    /* All of it is taken off the socket: what a worker that dies leaves unread tells Apache that no application code was reached. */
     if (head->body_kind == WIRE_BODY_INLINE)
-        return frame.type == WIRE_BODY ? 0 : -1;
+        return frame.type == WIRE_BODY && need(c, frame.len) == 0 ? 0 : -1;
     if (frame.type != WIRE_BODY_AT || need(c, sizeof(file)) < 0 || c->body_fd < 0)
         return -1;
     memcpy(&file, c->in + c->at, sizeof(file));
     c->at += sizeof(file);
     c->body_at = file.offset;
     c->body_left = (size_t)file.length;
+    return 0;
+}
+
+/* A request that has waited long may have nobody left who waits for it, or be too late. */
+static int is_wanted(connection *c, const wire_block_head *head)
+{
+    struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
+    int64_t waited_us = head->queue_start_us ? rt_now_us() - head->queue_start_us : 0;
+    double limit = rt_the_process.queue_timeout;
+    char text[512];
+
+    if (waited_us < LONG_WAIT_US)
+        return 1;
+    if (poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP))
+        return 0;
+    if (limit <= 0 || (double)waited_us < limit * 1e6)
+        return 1;
+    snprintf(text, sizeof(text), "WSGI0460: the request waited %.1f s for a thread of a worker, longer than queue-timeout=%g (%s); it "
+             "is not run", (double)waited_us / 1e6, limit, rt_the_process.where);
+    sock_log(c, WIRE_ERR, text, strlen(text));
+    put_frame(c, WIRE_FAILURE, 504, NULL, 0);
+    flush_out(c);
     return 0;
 }
 
@@ -436,7 +484,7 @@ static void serve_connection(connection *c)
         return;
     memcpy(block, c->in + c->at, frame.len);
     c->at += frame.len;
-    if (wire_block_open(&rd, &head, block, frame.len) == 0 && open_body(c, &head) < 0) {
+    if (wire_block_open(&rd, &head, block, frame.len) == 0 && (open_body(c, &head) < 0 || !is_wanted(c, &head))) {
         free(block);
         return;
     }
@@ -460,7 +508,10 @@ static void serve_one(int fd, connection *c)
     serve_connection(c);
     if (c->body_fd >= 0)
         close(c->body_fd);
+    pthread_mutex_lock(&c->lock);
     close(fd);
+    c->fd = -1;
+    pthread_mutex_unlock(&c->lock);
     if (c->room > IN_ROOM) { /* one huge request must not cost this thread memory for ever */
         char *smaller = realloc(c->in, IN_ROOM);
 
@@ -478,7 +529,69 @@ static int watch(int epoll, int fd, uint32_t events)
     return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev);
 }
 
-int rt_serve(int listen_fd, int stop_fd)
+/* ---- giving up ---- */
+
+/* This thread's connection can be found by its index; NULL: no longer. */
+static void enlist(int index, connection *c)
+{
+    pthread_mutex_lock(&lines_lock);
+    if (index >= nlines && c) {
+        connection **more = realloc(lines, (size_t)(index + 1) * sizeof(*lines));
+
+        if (more) {
+            memset(more + nlines, 0, (size_t)(index + 1 - nlines) * sizeof(*more));
+            lines = more;
+            nlines = index + 1;
+        }
+    }
+    if (index < nlines)
+        lines[index] = c;
+    pthread_mutex_unlock(&lines_lock);
+}
+
+static void send_failure_locked(connection *c, int status, const char *text, size_t len)
+{
+    wire_frame log = {.len = (uint32_t)len, .type = WIRE_LOG, .arg = WIRE_ERR}, failure = {.type = WIRE_FAILURE, .arg = (uint16_t)status};
+    struct iovec iov[3] = {{&log, sizeof(log)}, {(void *)text, len}, {&failure, sizeof(failure)}};
+
+    write_all_locked(c, iov, 3);
+    c->broken = 1;
+    shutdown(c->fd, SHUT_RDWR); /* whatever the thread waits for there will not come */
+}
+
+/* A thread that is writing holds its lock, and is not stuck in the application. */
+int rt_expire(uint32_t index, uint32_t serial, int status, const char *text, size_t len)
+{
+    connection *c;
+    int done = 0;
+
+    pthread_mutex_lock(&lines_lock);
+    c = index < (uint32_t)nlines ? lines[index] : NULL;
+    if (c && pthread_mutex_trylock(&c->lock) == 0) {
+        done = c->fd >= 0 && !c->broken && rt_activity_is_serving(index, serial);
+        if (done)
+            send_failure_locked(c, status, text, len < WIRE_LOG_MAX ? len : WIRE_LOG_MAX);
+        pthread_mutex_unlock(&c->lock);
+    }
+    pthread_mutex_unlock(&lines_lock);
+    return done;
+}
+
+/* ---- a request thread ---- */
+
+/* Tells the supervisor when it is time for another worker. 1: this thread is to end, since each request shall have a process of its own. */
+static int is_enough(void)
+{
+    static const char line[] = "retire maximum_requests\n";
+    int limit = rt_the_process.maximum_requests;
+
+    if (limit == 0 || atomic_fetch_add(&served, 1) + 1 != limit)
+        return 0;
+    send(rt_the_process.control_fd, line, sizeof(line) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return limit == 1 && rt_the_process.threads == 1;
+}
+
+int rt_serve(int listen_fd, int stop_fd, int index)
 {
     connection *c = calloc(1, sizeof(*c));
     int epoll = epoll_create1(EPOLL_CLOEXEC), rc = 0, stop = 0;
@@ -486,6 +599,9 @@ int rt_serve(int listen_fd, int stop_fd)
     if (c) {
         c->room = IN_ROOM;
         c->in = malloc(c->room);
+        c->fd = -1;
+        pthread_mutex_init(&c->lock, NULL);
+        enlist(index, c);
     }
     if (!c || !c->in || epoll < 0 || watch(epoll, listen_fd, EPOLLIN | EPOLLEXCLUSIVE) < 0 ||
         watch(epoll, stop_fd, EPOLLIN) < 0)
@@ -506,11 +622,14 @@ int rt_serve(int listen_fd, int stop_fd)
         fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd >= 0 && rt_the_process.send_buffer_size > 0)
             setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &rt_the_process.send_buffer_size, sizeof(int));
-        if (fd >= 0)
+        if (fd >= 0) {
             serve_one(fd, c);
+            stop |= is_enough();
+        }
     }
     if (epoll >= 0)
         close(epoll);
+    enlist(index, NULL);
     if (c)
         free(c->in);
     free(c);

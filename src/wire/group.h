@@ -15,6 +15,7 @@ enum wire_group_fd {
     WIRE_FD_SCORES = 7,   /* with server-metrics=On: memory file as in wire/scores.h, for reading; workers inherit it */
     WIRE_FD_CONTROL = 8,  /* socket to the parent, who sends lines, see below; a worker's WIRE_FD_LIFELINE is its own to its supervisor */
     WIRE_FD_HOUSE = 9,    /* read end of a pipe: end-of-file means that no Apache process of any generation is left */
+    WIRE_FD_ACTIVITY = 10, /* memfd with a slot for each worker of this generation (wire/activity.h); workers inherit it */
     WIRE_FD_END
 };
 

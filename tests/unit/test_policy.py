@@ -58,7 +58,8 @@ def test_a_ready_worker_ends_the_back_off() -> None:
 def test_a_start_that_takes_too_long_is_ended() -> None:
     policy = cold(startup=30)
     policy.started(0, 0)
-    assert policy.actions(29) == [] and policy.actions(30) == [Kill(0, "startup-timeout")]
+    assert policy.actions(29) == [] and policy.actions(30) == [Kill(0, "startup-timeout", with_stacks=True)]
+    assert policy.actions(30.9) == [] and policy.actions(31) == [Kill(0, "startup-timeout")]
 
 
 def test_broken_code_serves_when_nothing_else_does() -> None:
@@ -246,8 +247,16 @@ def test_a_drained_worker_is_told_to_end_then_killed() -> None:
     policy.started(1, 5)
     policy.ready(1, 6)
     assert policy.actions(6) == [Drain(0, RELOAD)]
-    assert policy.actions(65.9) == [] and policy.actions(66) == [End(0)]
+    assert policy.actions(65.9) == [] and policy.actions(66) == [End(0, is_hurried=False)]
     assert policy.actions(70.9) == [] and policy.actions(71) == [Kill(0, "shutdown-timeout")]
+
+
+def test_a_drained_worker_with_nothing_worth_waiting_for_is_ended_sooner() -> None:
+    policy = serving()
+    policy.drained(0, 5, "request_timeout")
+    policy.hurry(0, 10)
+    assert policy.actions(10)[0] == End(0, is_hurried=True)
+    assert Kill(0, "shutdown-timeout") in policy.actions(15)
 
 
 def test_stop_gives_requests_the_shutdown_timeout() -> None:

@@ -23,7 +23,7 @@ import os, sys
 fds = [os.dup2(fd, 64 + n) for n, fd in enumerate(map(int, sys.argv[2:]))]
 for n, fd in enumerate(fds):
     os.dup2(fd, 3 + n)
-os.closerange(10, 128)
+os.closerange(11, 128)
 os.execv(sys.executable, [sys.executable, sys.argv[1], "supervisor", "1"])
 """
 
@@ -51,8 +51,10 @@ class Group:
         lifeline, self.lifeline = os.pipe()
         house, self.house = os.pipe()
         self.control, control = socket.socketpair()
+        activity = os.memfd_create("activity")
+        os.ftruncate(activity, 1 << 20)
         no_scores = os.open(os.devnull, os.O_RDONLY)
-        fds = [listener.fileno(), lifeline, settings, self.board, no_scores, control.fileno(), house]
+        fds = [listener.fileno(), lifeline, settings, self.board, no_scores, control.fileno(), house, activity]
         with self.log.open("wb") as log:
             self.supervisor = subprocess.Popen(
                 [sys.executable, "-c", LAUNCH, str(BOOT), *map(str, fds)], pass_fds=fds, stdout=log, stderr=log
@@ -60,6 +62,7 @@ class Group:
         listener.close()
         control.close()
         os.close(no_scores)
+        os.close(activity)
         os.close(house)
         os.close(lifeline)
         os.close(settings)

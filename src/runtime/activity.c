@@ -1,0 +1,187 @@
+/* activity.c - this worker's slot of the shared memory of wire/activity.h, and interrupting a request from outside.
+ *
+ * A thread writes its own entry without any lock. `gate` of a thread decides between the end of its request and an interruption, so that the
+ * exception never reaches the next request: whoever moves it from OPEN goes on alone. */
+#include "runtime.h"
+
+#include "wire/activity.h"
+
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+enum gate { GATE_SHUT, GATE_OPEN, GATE_BUSY, GATE_INTERRUPTED };
+
+typedef struct serving {
+    atomic_int gate;
+    _Atomic(rt_interp *) in;
+    unsigned long ident; /* for Python; written once by the thread */
+} serving;
+
+static wire_activity_worker *slot; /* set before the threads start */
+static serving *threads;
+static uint32_t nthreads;
+static __thread wire_activity_thread *mine;
+static __thread serving *my_serving;
+
+static int64_t now_us(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+int rt_activity_open(int fd, int64_t offset, int count)
+{
+    size_t page = 4096, skip = (size_t)offset % page, len = skip + WIRE_ACTIVITY_SLOT(count);
+    char *memory = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)((size_t)offset - skip));
+
+    if (memory == MAP_FAILED)
+        return -1;
+    threads = calloc((size_t)count, sizeof(*threads));
+    if (!threads)
+        return -1;
+    nthreads = (uint32_t)count;
+    slot = (wire_activity_worker *)(memory + skip);
+    return 0;
+}
+
+void rt_activity_thread(int index)
+{
+    if (!slot || index < 0 || (uint32_t)index >= nthreads)
+        return;
+    mine = &slot->threads[index];
+    my_serving = &threads[index];
+    my_serving->ident = (unsigned long)pthread_self();
+}
+
+static size_t append(char *to, size_t at, rt_slice text)
+{
+    size_t len = text.len < WIRE_WHAT_MAX - at ? text.len : WIRE_WHAT_MAX - at;
+
+    memcpy(to + at, text.at, len);
+    return at + len;
+}
+
+void rt_activity_begin(const rt_request *rq)
+{
+    int64_t waited;
+    size_t len;
+
+    if (!mine)
+        return;
+    waited = rq->head.queue_start_us ? rq->daemon_start_us - rq->head.queue_start_us : 0;
+    atomic_store(&my_serving->in, NULL);
+    mine->phase = WIRE_PHASE_START;
+    mine->queue_us = waited > 0 ? waited : 0;
+    mine->start_us = now_us();
+    mine->app_us = mine->head_us = 0;
+    if (!(rq->head.flags & WIRE_RQ_IGNORE_ACTIVITY))
+        mine->touched_us = mine->start_us;
+    len = append(mine->what, 0, rq->method);
+    len = append(mine->what, len, (rt_slice){" ", 1});
+    mine->what_len = (uint32_t)append(mine->what, len, rq->uri);
+    __atomic_add_fetch(&mine->serial, 1, __ATOMIC_RELEASE);
+}
+
+void rt_activity_app(rt_interp *in)
+{
+    if (!mine)
+        return;
+    mine->app_us = now_us();
+    mine->phase = WIRE_PHASE_APP;
+    atomic_store(&my_serving->in, in);
+    atomic_store(&my_serving->gate, GATE_OPEN);
+}
+
+void rt_activity_head(void)
+{
+    if (mine && mine->phase != WIRE_PHASE_WRITE) {
+        mine->head_us = now_us();
+        mine->phase = WIRE_PHASE_WRITE;
+    }
+}
+
+void rt_activity_shut(void)
+{
+    int was = GATE_OPEN;
+
+    if (!my_serving || atomic_load(&my_serving->gate) == GATE_SHUT)
+        return;
+    while (!atomic_compare_exchange_strong(&my_serving->gate, &was, GATE_SHUT)) {
+        if (was == GATE_INTERRUPTED) { /* what was set and has not been raised yet must not hit the next request */
+            PyThreadState_SetAsyncExc(my_serving->ident, NULL);
+            atomic_store(&my_serving->gate, GATE_SHUT);
+            return;
+        }
+        sched_yield(); /* free-threaded builds only: the other thread is about to finish */
+        was = GATE_OPEN;
+    }
+}
+
+void rt_activity_end(const rt_request *rq)
+{
+    if (!mine)
+        return;
+    if (!(rq->head.flags & WIRE_RQ_IGNORE_ACTIVITY))
+        mine->touched_us = now_us();
+    __atomic_add_fetch(&mine->serial, 1, __ATOMIC_RELEASE);
+}
+
+/* ---- from other threads ---- */
+
+int rt_activity_is_serving(uint32_t index, uint32_t serial)
+{
+    return slot && index < nthreads && __atomic_load_n(&slot->threads[index].serial, __ATOMIC_ACQUIRE) == serial;
+}
+
+rt_interp *rt_activity_interp(uint32_t index, uint32_t serial, unsigned long *ident)
+{
+    if (!rt_activity_is_serving(index, serial))
+        return NULL;
+    *ident = threads[index].ident;
+    return atomic_load(&threads[index].in);
+}
+
+int rt_activity_interrupt(uint32_t index, uint32_t serial)
+{
+    unsigned long ident;
+    rt_interp *in = rt_activity_interp(index, serial, &ident);
+    int was = GATE_OPEN, done = 0;
+    rt_held held;
+
+    if (!in)
+        return 0;
+    held = rt_enter(in);
+    if (atomic_compare_exchange_strong(&threads[index].gate, &was, GATE_BUSY)) {
+        done = rt_activity_is_serving(index, serial) && PyThreadState_SetAsyncExc(ident, in->st->request_timeout) == 1;
+        atomic_store(&threads[index].gate, done ? GATE_INTERRUPTED : GATE_OPEN);
+    }
+    rt_leave(&held);
+    return done;
+}
+
+char *rt_activity_stack(uint32_t index, uint32_t serial)
+{
+    unsigned long ident;
+    rt_interp *in = rt_activity_interp(index, serial, &ident);
+    PyObject *module, *text = NULL;
+    char *copy = NULL;
+    rt_held held;
+
+    if (!in)
+        return NULL;
+    held = rt_enter(in);
+    module = PyImport_ImportModule("httpd_wsgi.interpreter");
+    if (module)
+        text = PyObject_CallMethod(module, "stack_of", "k", ident);
+    if (text && PyUnicode_Check(text) && PyUnicode_AsUTF8(text))
+        copy = strdup(PyUnicode_AsUTF8(text));
+    PyErr_Clear();
+    Py_XDECREF(text);
+    Py_XDECREF(module);
+    rt_leave(&held);
+    return copy;
+}
