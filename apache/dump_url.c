@@ -6,6 +6,7 @@
 
 #include "target.h"
 
+#include <ap_expr.h>
 #include <apr_strings.h>
 #include <apr_uri.h>
 #include <http_config.h>
@@ -90,11 +91,13 @@ static int map(request_rec *r)
     return rc == OK ? HTTP_OK : rc;
 }
 
+/* SetHandler, which httpd keeps as an expression, decides against an alias; None decides nothing. */
 static const char *handler_of(request_rec *r)
 {
     const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    const char *error = NULL, *set = core->expr_handler ? ap_expr_str_exec(r, core->expr_handler, &error) : core->handler;
 
-    return r->handler ? r->handler : core->handler;
+    return set && *set && !error && strcasecmp(set, "none") ? set : r->handler;
 }
 
 static const char *alias_where(const request_rec *r)

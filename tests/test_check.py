@@ -206,6 +206,18 @@ def test_explain_says_that_no_application_serves_a_file(unstarted: Httpd) -> Non
     assert done.returncode == 1 and f"{unstarted.app}/hello.py" in done.stdout and "no WSGIScriptAlias" in done.stdout
 
 
+def test_explain_knows_set_handler(unstarted: Httpd) -> None:
+    path = unstarted.write_conf(
+        "WSGIScriptAlias / {app}/hello.py\nAlias /id {app}/kitchen.py\n"
+        "<Location /id>\nSetHandler wsgi-script\nOptions +ExecCGI\n</Location>\n"
+        "<Location /own>\nSetHandler default-handler\n</Location>\n<Location /none>\nSetHandler None\n</Location>"
+    )
+    for url, script in (("/id/x", "kitchen.py"), ("/none", "hello.py"), ("/own", None)):
+        done = run("explain", f"http://localhost:{unstarted.port}{url}", str(path))
+        assert (script is None) == (done.returncode == 1), done.stdout
+        assert script is None or f"app/{script}" in done.stdout.split("script", 1)[1].splitlines()[0]
+
+
 def test_explain_says_why_a_request_is_refused(unstarted: Httpd) -> None:
     path = unstarted.write_conf("WSGIRestrictEmbedded On\nWSGIScriptAlias / {app}/hello.py")
     done = run("explain", f"http://localhost:{unstarted.port}/", str(path))
