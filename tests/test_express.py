@@ -89,6 +89,9 @@ def test_start_server_serves_and_says_what_differs(site: Path) -> None:
         (["hello.py", "--log-level", "info"], "LogLevel info"),
         (["hello.py", "--access-log"], "/root/access_log"),
         (["hello.py", "--map-head-to-get", "Off"], "WSGIMapHEADToGET Off"),
+        (["hello.py", "--telemetry-service", "unix:/run/t"], 'WSGITelemetryService "unix:/run/t" "interval=1.0"'),
+        (["hello.py", "--telemetry-options=-CaptureUserAgent"], 'WSGITelemetryOptions "-CaptureUserAgent"'),
+        (["hello.py", "--slow-requests", "2.5"], 'WSGISlowRequests "2.5"'),
     ],
 )
 def test_setup_server_writes_what_the_options_mean(site: Path, arguments: list[str], expected: str) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import requests
 from authsite import put
-from harness import Httpd
+from collector import Collector
+from harness import Httpd, wait_until
 
 
 def test_all_pythons_serve_side_by_side(httpd: Httpd, environments: dict[str, Path]) -> None:
@@ -76,3 +77,24 @@ def test_the_module_mod_wsgi_works_in_every_python(httpd: Httpd, environments: d
         assert get(f"/{number}/b/data").json()[0] is True and get(f"/{number}/b/log").json() == [20, 30, 40, 50, 60]
         assert get(f"/{number}/c/settled/requests").json()["request_count"] >= 5
         assert get(f"/{number}/c/server").json()["running_generation"] >= 0
+
+
+def test_every_python_reports_telemetry(httpd: Httpd, environments: dict[str, Path]) -> None:
+    lines = [f"WSGITelemetryService unix:{httpd.root}/run/telemetry interval=0.5"]
+    for number, home in enumerate(environments.values()):
+        lines.append(f"WSGIDaemonProcess g{number} threads=2 python-home={home}")
+        for name in ("a", "b"):
+            lines.append(f"WSGIScriptAlias /{number}/{name} {{app}}/told.py process-group=g{number} application-group={name}")
+    collector = Collector(httpd.root / "run" / "telemetry")
+    httpd.start("\n".join(lines))
+    for number in range(len(environments)):
+        assert requests.get(httpd.url(f"/{number}/b/collect"), timeout=20).json() == "b"
+
+        def told(number: int = number) -> bool:
+            mine = [item for item in collector.receive("request") if item.fields[6] == b"g%d" % number]
+            return sum(item.fields[20] for item in mine) == 1 and any(
+                item.pid == mine[0].pid and item.fields.get(8) == b"b" for item in collector.receive("gc event")
+            )
+
+        wait_until(told, f"telemetry of {list(environments)[number]}")
+    collector.close()

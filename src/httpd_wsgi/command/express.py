@@ -118,11 +118,23 @@ def extra_lines(given: Given, host: str) -> Iterator[str]:
         yield "WSGIDestroyInterpreter Off"
     if "--free-threading" in given:
         yield "WSGIFreeThreading On"
+    yield from telemetry_lines(given)
     if "--error-log-format" in given:
         yield f"ErrorLogFormat {words.conf(given['--error-log-format'])}"
     protection = list(protecting_lines(given, host))
     if protection:
         yield from ('<Location "/">', *("    " + line for line in protection), "</Location>")
+
+
+def telemetry_lines(given: Given) -> Iterator[str]:
+    """Apache itself checks the values."""
+    if "--telemetry-service" in given:
+        interval = f"interval={given.get('--telemetry-interval', '1.0')}"
+        yield f"WSGITelemetryService {words.conf(given['--telemetry-service'])} {words.conf(interval)}"
+    for line in given.get("--telemetry-options", ()):
+        yield "WSGITelemetryOptions " + " ".join(map(words.conf, line.split()))
+    if "--slow-requests" in given:
+        yield f"WSGISlowRequests {words.conf(given['--slow-requests'])}"
 
 
 def protecting_lines(given: Given, host: str) -> Iterator[str]:

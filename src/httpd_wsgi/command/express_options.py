@@ -26,7 +26,7 @@ class Row:
         return self.name.removeprefix("--").replace("-", "_")
 
 
-NO_TELEMETRY = "ignored: metrics are on the status page and in the module mod_wsgi"
+NO_COLLECTOR = "ignored: start a collector of your own and name its socket with --telemetry-service"
 BY_INCLUDE = "is not written for you here; put the directives of httpd into a file and name it with --include-file"
 NO_TOOL = "is not part of httpd-wsgi; run the tool in the application, or start it with `httpd-wsgi serve --debug`"
 OWN_ROTATION = "ignored: let logrotate move the files and run `apachectl graceful`"
@@ -159,12 +159,12 @@ ROWS = (
     Row("--verbose-debugging", FLAG, note="ignored: use --log-level debug"),
     Row("--server-metrics", FLAG),
     Row("--server-status", FLAG, note="ignored: mod_status can be set up in a file for --include-file"),
-    Row("--telemetry-service", note=NO_TELEMETRY),
-    Row("--telemetry-interval", note=NO_TELEMETRY),
-    Row("--telemetry-options", MANY, note=NO_TELEMETRY),
-    Row("--enable-telemetry", FLAG, note=NO_TELEMETRY),
-    Row("--telemetry-ui-port", note=NO_TELEMETRY),
-    Row("--slow-requests", note="ignored: stacks of slow requests go to the log by themselves"),
+    Row("--telemetry-service"),
+    Row("--telemetry-interval"),
+    Row("--telemetry-options", MANY),
+    Row("--enable-telemetry", FLAG, note=NO_COLLECTOR),
+    Row("--telemetry-ui-port", note=NO_COLLECTOR),
+    Row("--slow-requests"),
     Row("--free-threading", FLAG),
     Row("--process-name", note="ignored: httpd keeps its own name"),
     Row("--shell-executable", note="ignored: apachectl needs nothing but /bin/sh"),
