@@ -74,6 +74,7 @@ lint: $(STATE)/lint-ready $(STATE)/installed docs ## ruff, mypy, -Werror build (
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/mypy --cache-dir=$(STATE)/mypy
 	$(BIN)/python docs/reference.py --check
+	$(BIN)/python docs/errors.py --check
 	$(BIN)/python docs/command.py --check
 	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability --suppress=unknownMacro \
 	  --suppress=missingIncludeSystem --suppress=missingReturn --suppress=returnDanglingLifetime -Isrc -DAPLOG_USE_MODULE\(x\)= apache src/runtime src/wire

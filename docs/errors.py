@@ -11,6 +11,7 @@ only have a variable.
 from __future__ import annotations
 
 import ast
+import html
 import re
 import sys
 from collections.abc import Iterator
@@ -159,7 +160,8 @@ def check_completeness(known: dict[str, list[Message]], written: list[str]) -> N
 
 
 def escaped(text: str) -> str:
-    return re.sub(r"([<*_|`])", r"\\\1", text)
+    """As text of Markdown. A backslash before < is not known everywhere."""
+    return re.sub(r"([*_|`])", r"\\\1", html.escape(text, quote=False))
 
 
 def render_entry(code: str, places: list[Message], fields: dict[str, str]) -> list[str]:

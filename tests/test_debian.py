@@ -65,8 +65,8 @@ pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
 
 def trace() -> dict[str, str]:
-    """What the machine has: packages with their versions, Apache's files, and what is called as these packages are."""
-    found = dict(line.split("\t") for line in run("dpkg-query", "-W").splitlines())
+    """What the machine has: WSGI packages with their versions, Apache's files, and what is called as these packages are."""
+    found = dict(line.split("\t") for line in run("dpkg-query", "-W").splitlines() if "wsgi" in line)
     paths = [path for top in WATCHED for path in Path(top).rglob("*")]
     paths += [path for top in PLACES for path in Path(top).glob("*httpd*wsgi*")]
     paths += [path for path in Path("/var/lib/apache2").rglob("*") if path.is_file()]  # a2enmod makes and keeps directories there

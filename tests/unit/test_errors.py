@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).parents[2] / "docs" / "errors.py"
 ENTRY = "### {}\nCause: It is\n  so.\nOutcome: None.\nAction: None.\n"
 ONE = """\
 ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, "WSGI0201: %s has %" APR_SIZE_T_FMT " of "
-             "them", a, b);
+             "<them>", a, b);
 """
 TWO = """\
 rt_log_exception(st, WIRE_WARNING, "WSGI0401", "close() raised");
@@ -52,7 +52,7 @@ def errors(tmp_path: Path) -> ModuleType:
 def test_messages_are_found_in_c_and_python_with_their_levels(errors: ModuleType) -> None:
     found = {code: (places[0].text, places[0].level) for code, places in errors.messages().items()}
     assert found == {
-        "WSGI0201": ("… has … of them", "error"),
+        "WSGI0201": ("… has … of <them>", "error"),
         "WSGI0401": ("close() raised", "warn"),
         "WSGI0402": ("", "error"),
         "WSGI0701": ("worker … ran", "info"),
@@ -62,7 +62,7 @@ def test_messages_are_found_in_c_and_python_with_their_levels(errors: ModuleType
 
 def test_the_page_has_messages_and_texts(errors: ModuleType) -> None:
     page = errors.render()
-    assert "## 02xx\n\nOf these.\n\n### WSGI0201\n\n> … has … of them\n" in page
+    assert "## 02xx\n\nOf these.\n\n### WSGI0201\n\n> … has … of &lt;them&gt;\n" in page
     assert "> told here\n\n- **Cause.** It is so.\n- **Outcome.** None.\n- **Action.** None.\n" in page
     assert "- *Level warn, from `src/runtime/two.c`*" in page
 
