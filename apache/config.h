@@ -73,6 +73,7 @@ typedef struct wsgi_server_config {
     int optimize;                  /* 0, 1, 2 */
     wsgi_telemetry telemetry;
     apr_interval_time_t slow_requests; /* 0: none is too slow; WSGI_UNSET */
+    const char *slow_requests_set; /* "WSGISlowRequests 2.5 (site.conf:14)" */
     pid_t parent_pid;              /* Apache's, set by post_config */
     int restrict_embedded, case_sensitive, dont_write_bytecode, destroy_interpreter, server_metrics;
 } wsgi_server_config;

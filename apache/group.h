@@ -19,7 +19,7 @@ struct wsgi_group {
     int number;                    /* 1, 2, 3 … in order of definition */
 
     /* Options of WSGIDaemonProcess, filled from the table in options.c. NULL or 0: not given. */
-    int processes, processes_given, threads, maximum_requests, listen_backlog, cpu_priority, server_metrics, queue_size,
+    int processes, processes_given, slow_request_given, threads, maximum_requests, listen_backlog, cpu_priority, server_metrics, queue_size,
         request_timeout_scaling;
     wsgi_identity user, group, socket_user, script_user, script_group;
     apr_array_header_t *supplementary_groups; /* of wsgi_identity; NULL: those of the user */

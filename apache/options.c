@@ -252,6 +252,7 @@ static const char *set_option(apr_pool_t *p, wsgi_group *g, const char *word)
         return may_be_empty(o) ? NULL : apr_psprintf(p, "%s= needs a value", name);
     at = (char *)g + o->offset;
     g->processes_given |= !strcmp(name, "processes");
+    g->slow_request_given |= !strcmp(name, "slow-request");
     if (o->type == OPT_FLAG)
         return set_flag(p, o, value, at);
     if (o->type < OPT_FLAG)
@@ -405,9 +406,10 @@ static const char *share(apr_pool_t *p, wsgi_group *first, const wsgi_group *aga
 
     while (o->name && is_same_value(o, (const char *)first + o->offset, (const char *)again + o->offset))
         o++;
-    if (o->name || first->processes_given != again->processes_given)
+    if (o->name || first->processes_given != again->processes_given || first->slow_request_given != again->slow_request_given)
         return apr_psprintf(p, "another group of this name is defined in %s, with another %s=; give one of them another name, or both "
-                            "the same options to share one group", first->where, o->name ? o->name : "processes");
+                            "the same options to share one group", first->where,
+                            o->name ? o->name : first->processes_given != again->processes_given ? "processes" : "slow-request");
     APR_ARRAY_PUSH(first->owners, server_rec *) = again->server;
     return NULL;
 }

@@ -101,10 +101,12 @@ const char *wsgi_telemetry_set_options(cmd_parms *cmd, void *unused, const char 
 
 const char *wsgi_telemetry_set_slow(cmd_parms *cmd, void *unused, const char *seconds)
 {
+    wsgi_server_config *c = wsgi_server_of(cmd->server);
     const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
 
     (void)unused;
-    if (!error && read_seconds(seconds, 0, &wsgi_server_of(cmd->server)->slow_requests) < 0)
+    c->slow_requests_set = apr_psprintf(cmd->pool, "%s %s (%s)", cmd->cmd->name, seconds, wsgi_where(cmd));
+    if (!error && read_seconds(seconds, 0, &c->slow_requests) < 0)
         error = apr_psprintf(cmd->pool, "%s %s: expected seconds from 0 to 86400, for example 2.5; 0: no request is too slow",
                              cmd->cmd->name, seconds);
     return error;

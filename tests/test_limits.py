@@ -116,6 +116,18 @@ def test_a_slow_request_is_explained_while_it_runs(site: Site) -> None:
     assert site.httpd.log_text().count("WSGI0720") == 1
 
 
+@pytest.mark.parametrize(
+    ("option", "directive", "said"),
+    [("", "0.2", r"WSGISlowRequests 0\.2 \("), ("slow-request=200ms", "60", r"slow-request=0\.2 \(")],
+)
+def test_a_threshold_for_all_groups_is_the_default_of_the_option(site: Site, option: str, directive: str, said: str) -> None:
+    site.start(f"threads=2 {option}", f"WSGISlowRequests {directive}")
+    answer = site.ask("/wait")
+    assert re.search(said + r"\S*httpd\.conf:\d+\)", site.httpd.expect("WSGI0720"))
+    site.let()
+    assert answer.result().status_code == 200
+
+
 def test_request_timeout_answers_504_and_replaces_the_worker(site: Site) -> None:
     site.start("threads=2 request-timeout=300ms shutdown-timeout=1")
     (worker,) = site.httpd.workers()

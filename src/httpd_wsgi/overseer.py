@@ -56,6 +56,9 @@ class Overseer:
         value = getattr(self.config, name.replace("-", "_"))
         return f"{name}={value:g} ({self.config.where})" if isinstance(value, float) else f"{name}={value} ({self.config.where})"
 
+    def slow_option(self) -> str:
+        return self.config.slow_request_set or self.option("slow-request")
+
     def serving_text(self, pid: int) -> str:
         """For the message about the end of a worker: what it was doing."""
         now = time.monotonic()
@@ -87,7 +90,7 @@ class Overseer:
     def act(self, action: watch.Action, processes: Mapping[int, Process], now: float) -> None:
         match action:
             case watch.Slow(request):
-                text = f"has been running for {request.age(now):.1f} s ({request.phases(now)}); {self.option('slow-request')}"
+                text = f"has been running for {request.age(now):.1f} s ({request.phases(now)}); {self.slow_option()}"
                 self.send(processes, "slow", request, f"WSGI0720: {self.describe(request)} {text}")
             case watch.Interrupt(request):
                 text = f"({request.phases(now)}) is over {self.option('request-timeout')} and is interrupted"

@@ -57,6 +57,7 @@ class GroupSettings:
     graceful_timeout: float = 600.0
     reload: str = "now"
     slow_request: float = 10.0
+    slow_request_set: str = ""  # what says so instead of the option
     request_timeout_scaling: bool = False
     memory_rss_limit: int = 0
     eviction_timeout: float = 0.0

@@ -188,8 +188,8 @@ def serve(config: settings.GroupSettings, control: Control) -> int:
 
     def drain(reason: str) -> None:
         control.reason = control.reason or reason
+        control.draining.set()  # first: threads that end without it end by themselves
         os.write(stop_write, (1).to_bytes(8, sys.byteorder))
-        control.draining.set()
 
     def leave(*_: object) -> None:
         control.tell(f"draining {policy.STOP}")
