@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import httpd_wsgi
-from httpd_wsgi.command import check, express, machine, options, serve, setup
+from httpd_wsgi.command import check, control, express, machine, options, serve, setup
 from httpd_wsgi.command.errors import EXIT_BUG, CommandError
 from httpd_wsgi.command.target import DEMO
 
@@ -69,6 +69,25 @@ def add_check(commands: argparse._SubParsersAction[options.Parser]) -> None:
     explain.set_defaults(run=run_explain, parser=explain)
 
 
+CONTROLS = (
+    ("status", "show the workers of a daemon group, or of all", "?"),
+    ("reload", "load the code of a daemon group in new workers, and replace the old ones", None),
+    ("stop", "let the workers of a daemon group end, until it is reloaded", None),
+    ("stacks", "show what the threads of a daemon group are doing", None),
+)
+
+
+def add_controls(commands: argparse._SubParsersAction[options.Parser]) -> None:
+    for name, help_text, number in CONTROLS:
+        one = commands.add_parser(name, help=help_text)
+        one.add_argument("group", nargs=number, default="", metavar="GROUP", help="name of the WSGIDaemonProcess")
+        if name in ("status", "stacks"):
+            one.add_argument("--json", action="store_true", help="print JSON")
+        one.set_defaults(
+            run=lambda arguments: control.run(arguments.command, arguments.group, getattr(arguments, "json", False)), parser=one
+        )
+
+
 def parser() -> argparse.ArgumentParser:
     top = options.Parser(prog="httpd-wsgi", description="Serve Python WSGI applications from Apache httpd.")
     top.add_argument("--version", action="version", version=f"httpd-wsgi {httpd_wsgi.__version__}")
@@ -86,6 +105,7 @@ def parser() -> argparse.ArgumentParser:
     service.set_defaults(run=run_setup, parser=service)
 
     add_check(commands)
+    add_controls(commands)
 
     other = commands.add_parser("express", help="the commands of mod_wsgi-express: start-server, setup-server, module-config, …")
     other.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND …")

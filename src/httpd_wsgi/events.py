@@ -96,5 +96,11 @@ def stopping(reason: str, number: int, /) -> None:
         publish("process_stopping", {"shutdown_reason": reason})
 
 
+def write_stacks(_: str, fd: int, /) -> None:
+    from httpd_wsgi import stacks
+
+    stacks.dump(fd)
+
+
 def signalled(name: str, number: int, /) -> None:
     publish("process_signal", {"signame": name, "signum": number})

@@ -134,6 +134,7 @@ class Policy:
     failures: int = 0
     next_start: float = 0.0
     stopping: bool = False
+    halted: bool = False  # there shall be no worker until somebody says reload()
     ever_ready: bool = False
     said: list[Action] = field(default_factory=list)  # to be carried out with the next actions()
 
@@ -226,7 +227,7 @@ class Policy:
     def reload(self, now: float) -> None:
         """The code has changed, or somebody wants it to be loaded again."""
         self.code += 1
-        self.proven = self.on_hold = False
+        self.proven = self.on_hold = self.halted = False
         self.failures = 0
         self.next_start = now
         for worker in self.workers.values():
@@ -279,8 +280,16 @@ class Policy:
             self.failures = 0
             self.next_start = now
 
+    def halt(self, now: float) -> None:
+        """No workers any more, but reload() makes new ones."""
+        self.halted = True
+        self._drain_all(now, self.limits.graceful)
+
     def stop(self, now: float, grace: float = 0) -> None:
         self.stopping = True
+        self._drain_all(now, grace)
+
+    def _drain_all(self, now: float, grace: float) -> None:
         for worker in self.workers.values():
             if worker.state in (State.STARTING, State.SERVING, State.RETIRING):
                 worker.reason = worker.reason or STOP
@@ -306,7 +315,7 @@ class Policy:
     def _is_waiting(self) -> bool:
         """A service must not run twice, so it waits for the older one's end."""
         older = self.predecessor_broken is not None or self.counted(State.DRAINING, State.ENDING) > 0
-        return self.stopping or self.on_hold or (self.limits.is_service and older)
+        return self.stopping or self.halted or self.on_hold or (self.limits.is_service and older)
 
     def _starts(self, now: float) -> int:
         if self._is_waiting or now < self.next_start:
@@ -376,9 +385,9 @@ class Policy:
 
     @property
     def failed(self) -> bool:
-        """No worker serves, and the last attempts to start one failed."""
+        """No worker serves, and the last attempts to start one failed; or none shall."""
         served = self.predecessor_broken is not None or self.counted(State.SERVING, State.RETIRING) > 0
-        return self.failures > 0 and not served and not self.stopping
+        return ((self.failures > 0 and not served) or (self.halted and not self.workers)) and not self.stopping
 
     @property
     def can_take_over(self) -> bool:

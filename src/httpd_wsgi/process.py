@@ -29,9 +29,9 @@ class Process:
     crash_fd: int
     received: bytes = b""
 
-    def send(self, message: str) -> None:
+    def send(self, message: str, *fds: int) -> None:
         try:
-            self.control.send(os.fsencode(message) + b"\n", socket.MSG_DONTWAIT)
+            socket.send_fds(self.control, [os.fsencode(message) + b"\n"], fds, socket.MSG_DONTWAIT)
         except OSError:
             pass  # it is dying; its exit follows
 

@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 
-from httpd_wsgi import _boot, activity, board, logs, overseer, policy, process, settings
+from httpd_wsgi import _boot, activity, board, logs, overseer, policy, process, remote, settings
 from httpd_wsgi.policy import Policy, State
 from httpd_wsgi.process import FD_ACTIVITY, FD_BOARD, FD_CONTROL, FD_HOUSE, FD_LIFELINE, FD_LISTEN, FD_SETTINGS, Process
 
@@ -45,6 +45,7 @@ class Supervisor:
         self.overseer = overseer.Overseer(config, self)
         self.control = socket.socket(fileno=FD_CONTROL)
         self.control.setblocking(False)
+        self.remote = remote.Remote(self)
         self.told_by_parent = b""
         self.superseded_at: float | None = None
         self.is_released = self.lifeline_ended = False
@@ -192,6 +193,11 @@ class Supervisor:
         self.say(logs.NOTICE, "WSGI0715", f"{why}: the code is loaded again in new workers")
         self.policy.reload(time.monotonic())
 
+    def halt(self, why: str) -> None:
+        until = "others get 503 until httpd-wsgi reload or a restart"
+        self.say(logs.NOTICE, "WSGI0852", f"{why}: workers finish their requests; {until}")
+        self.policy.halt(time.monotonic())
+
     def keep(self) -> None:
         for worker in self.processes.values():
             for script, mtime in self.touched.items():
@@ -244,7 +250,7 @@ class Supervisor:
             state, retry = board.Shown.FAILED, max(1, round(self.policy.next_start - time.monotonic()))
         else:
             state, retry = board.Shown.SERVING if self.policy.ever_ready else board.Shown.STARTING, 0
-        if self.policy.failed and not self.said_failed:
+        if self.policy.failed and not self.said_failed and not self.policy.halted:
             self.say(logs.ERROR, "WSGI0708", "no worker can be started; requests are answered with 503 until one can")
         self.said_failed = self.policy.failed
         self.board.put(
@@ -355,6 +361,8 @@ class Supervisor:
                 self.told_on_control()
             case "predecessor":
                 self.predecessor_gone()
+            case remote.Endpoint() as endpoint:
+                endpoint.ready()
             case Process() as worker if key.fileobj == worker.pidfd:
                 self.reap(worker)
             case Process() as worker if worker.control.fileno() >= 0:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from httpd_wsgi import _runtime, board, interpreter, limits, logs, policy, settings
+from httpd_wsgi import _runtime, board, interpreter, limits, logs, policy, settings, stacks
 from httpd_wsgi.process import FD_ACTIVITY, FD_BOARD, FD_CRASH, FD_HOUSE, FD_LIFELINE, FD_LISTEN, FD_SCORES, FD_SETTINGS
 
 
@@ -28,6 +28,7 @@ class Control:
         self.supervisor = supervisor
         self.patience = patience
         self.reason = ""
+        self.fds: list[int] = []  # received with the lines that need them
         self.accepted = threading.Event()  # may serve although not everything could be loaded
         self.draining = threading.Event()
         self.over = threading.Event()  # all requests are done, or there is no more time for them
@@ -57,9 +58,11 @@ class Control:
 
     def receive(self) -> bytes:
         try:
-            return self.socket.recv(4096)
+            data, fds, _, _ = socket.recv_fds(self.socket, 4096, 4)
         except OSError:
             return b""
+        self.fds += fds
+        return data
 
     def obey(self, line: bytes, on_drain: Callable[[str], None]) -> None:
         word, _, rest = line.partition(b" ")
@@ -78,6 +81,8 @@ class Control:
             self.tell("pong")
         elif word in (b"slow", b"interrupt", b"expire"):
             self.watched(word, rest)
+        elif word == b"stacks" and self.fds:
+            stacks.start(self.fds.pop(0))
 
     def watched(self, word: bytes, rest: bytes) -> None:
         """Something about a request that is being served: the text for the log, with the stack as it is now."""

@@ -307,3 +307,24 @@ def test_events_that_make_no_sense_change_nothing() -> None:
     policy.ready(0, 2)
     policy.retire(0, RELOAD, 3)
     assert policy.workers[0].state is State.DRAINING
+
+
+# ---- halted by hand ----
+
+
+def test_a_halted_group_drains_and_starts_nothing_until_it_is_reloaded() -> None:
+    policy = serving(2)
+    policy.halt(10)
+    assert [type(action) for action in policy.actions(10)] == [Drain, Drain] and not policy.failed
+    policy.exited(0, 11)
+    policy.exited(1, 12)
+    assert policy.actions(13) == [] and policy.failed and policy.wake_at() is None and not policy.done
+    policy.reload(20)
+    assert policy.actions(20) == [Start()] * 2 and not policy.failed
+
+
+def test_a_worker_of_a_halted_group_that_takes_too_long_is_ended() -> None:
+    policy = serving(1)
+    policy.halt(10)
+    policy.actions(10)
+    assert policy.wake_at() == 70

@@ -1,0 +1,165 @@
+"""`httpd-wsgi status|reload|stop|stacks`: the client of remote.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from httpd_wsgi import remote
+from httpd_wsgi.command.errors import EXIT_CONTROL, CommandError
+
+PATIENCE = 5.0  # seconds for an answer
+LISTENING = 0x10000  # __SO_ACCEPTCON in /proc/net/unix
+
+
+def sockets(group: str = "", table: Path = Path("/proc/net/unix")) -> list[tuple[str, int]]:
+    """Names, and process numbers as the names say them, of the supervisors that listen; of all groups for ""."""
+    wanted = f"@{remote.PREFIX}" + (quote(group, safe="")[: remote.NAME_LIMIT] + "/" if group else "")
+    found = []
+    for line in table.read_text(errors="replace").splitlines()[1:]:
+        words = line.split(maxsplit=7)
+        if len(words) == 8 and words[7].startswith(wanted) and int(words[3], 16) & LISTENING:
+            pid = words[7].split("/")[2]
+            if pid.isdecimal():
+                found.append((words[7][1:], int(pid)))
+    return sorted(found)
+
+
+def printable(value: Any) -> Any:
+    """Text from another process must not steer the terminal."""
+    if isinstance(value, str):
+        return "".join(c if c.isprintable() or c in "\n" else f"\\x{ord(c):02x}" for c in value)
+    if isinstance(value, dict):
+        return {key: printable(item) for key, item in value.items()}
+    return [printable(item) for item in value] if isinstance(value, list) else value
+
+
+def ask(name: str, pid: int, command: str) -> Iterator[dict[str, Any]]:
+    """The messages of one supervisor, and of its workers. Only of the process that the name tells, not of one that pretends."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+        connection.settimeout(PATIENCE)
+        try:
+            connection.connect("\0" + name)
+            if remote.peer_of(connection)[0] != pid:
+                return
+            connection.send(command.encode())
+            end = time.monotonic() + PATIENCE
+            while data := connection.recv(1 << 20):
+                message = json.loads(data)
+                yield printable(message)
+                if "error" in message:
+                    return
+                connection.settimeout(max(0.01, end - time.monotonic()))
+        except TimeoutError:
+            return
+        except OSError as exc:
+            yield {"error": f"process {pid} does not answer: {exc.strerror}"}
+
+
+def answers(group: str, command: str) -> list[list[dict[str, Any]]]:
+    """Of every supervisor of the group. Raises CommandError when there is none, or none that would talk to us."""
+    found = sockets(group)
+    if not found:
+        what = f"group {group}" if group else "any daemon group"
+        raise CommandError(
+            f"{what}: no supervisor is running on this machine; is Apache started, and the name right?", EXIT_CONTROL
+        )
+    collected = [list(ask(name, pid, command)) for name, pid in found]
+    good = [messages for messages in collected if messages and "error" not in messages[0]]
+    if not good:
+        reasons = [messages[0]["error"] for messages in collected if messages]
+        reason = reasons[0] if reasons else "the supervisor does not answer"
+        raise CommandError(f"{f'group {group}' if group else 'daemon groups'}: {reason}", EXIT_CONTROL)
+    return good
+
+
+# ---- what to show ----
+
+
+def user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def duration(seconds: float) -> str:
+    for size, unit, smaller, factor in ((86400, "d", "h", 3600), (3600, "h", "min", 60), (60, "min", "s", 1)):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} {int(seconds % size // factor)} {smaller}"
+    return f"{seconds:.1f} s"
+
+
+def status_lines(status: dict[str, Any]) -> Iterator[str]:
+    serving = sum(worker["state"] in ("serving", "retiring") for worker in status["workers"])
+    note = "" if status["current"] else ", being replaced by a newer supervisor"
+    owner = f"user {user_name(status['uid'])}, supervisor {status['supervisor']}, Apache {status['parent']}"
+    yield f"{status['group']}: {serving} of {status['wanted']} workers serve ({owner}, {status['where']}){note}"
+    if status["halted"]:
+        yield f"  stopped by hand; httpd-wsgi reload {status['group']} starts it"
+    elif status["failed"]:
+        yield "  no worker can be started; the error log says why"
+    if status["stale"]:
+        yield "  stale: newer code could not be loaded, the old code serves on; the error log has the traceback"
+    for worker in status["workers"]:
+        extra = [text for text in (worker["reason"], "with old code" if worker["old_code"] else "") if text]
+        if worker["broken"]:
+            extra.append(f"{worker['broken']} scripts could not be loaded")
+        yield f"  worker {worker['pid']:<8} {worker['state']:<9} {duration(worker['seconds']):>12}  {', '.join(extra)}".rstrip()
+
+
+def status(group: str, is_json: bool) -> int:
+    found = [messages[0] for messages in answers(group, "status")]
+    found.sort(key=lambda message: (message["group"], message["parent"], message["generation"]))
+    if is_json:
+        json.dump(found, sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        sys.stdout.writelines(line + "\n" for message in found for line in status_lines(message))
+    return EXIT_CONTROL if any(message["failed"] and message["current"] for message in found) else 0
+
+
+def order(group: str, command: str, done: str) -> int:
+    """For reload and stop; supervisors that are on their way out take no orders."""
+    taken = [messages[0] for messages in answers(group, command) if messages[0]["current"]]
+    if not taken:
+        raise CommandError(f"group {group}: its supervisor is just being replaced; try again", EXIT_CONTROL)
+    for message in taken:
+        print(f"{message['group']}: {done}")
+    return 0
+
+
+def stacks(group: str, is_json: bool) -> int:
+    found: dict[int, str] = {}
+    for messages in answers(group, "stacks"):
+        for message in messages:  # workers may be faster than their supervisor
+            found.update({pid: found.get(pid, "") for pid in message.get("workers", ())})
+            found.update({message["worker"]: message["stacks"]} if "worker" in message else {})
+    if is_json:
+        json.dump([{"worker": pid, "stacks": text or None} for pid, text in found.items()], sys.stdout, indent=2)
+        sys.stdout.write("\n")
+        return 0
+    for pid, text in found.items():
+        silent = f"does not answer within {PATIENCE:.0f} s: it is loading, or stuck; try py-spy dump -p {pid}"
+        print(f"worker {pid}" + (f"\n{text}\n" if text else f" {silent}"))
+    return 0
+
+
+def run(command: str, group: str, is_json: bool) -> int:
+    if not os.path.exists("/proc/net/unix"):
+        raise CommandError("/proc/net/unix: cannot be read, so supervisors cannot be found; is /proc mounted?", EXIT_CONTROL)
+    if command == "status":
+        return status(group, is_json)
+    if command == "stacks":
+        return stacks(group, is_json)
+    if command == "reload":
+        return order(group, command, "its code is loaded in new workers; the error log says when they serve")
+    return order(group, command, "its workers finish their requests and end; others get 503 until it is reloaded")

@@ -1,0 +1,162 @@
+"""A supervisor's ear for `httpd-wsgi status|reload|stop|stacks`: a socket that only root and the group's user may use.
+
+It has an abstract name (unix(7)): nothing is left on disk, chroot= and directory permissions do not matter. Who may use it is
+decided by SO_PEERCRED. The name ends in random characters, so nobody can take it before; the client finds it in /proc/net/unix.
+One message asks, each message in return is a JSON object; the end of the connection is the end of the answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from httpd_wsgi import logs
+
+if TYPE_CHECKING:
+    from httpd_wsgi.supervisor import Supervisor
+
+PREFIX = "httpd-wsgi/"
+NAME_LIMIT = 60  # of the group's part; 107 bytes are all that a name can have
+MESSAGE_LIMIT = 4096
+REFUSED_LIMIT = 8
+
+
+def name_of(group: str, pid: int) -> str:
+    return f"{PREFIX}{quote(group, safe='')[:NAME_LIMIT]}/{pid}/{os.urandom(6).hex()}"
+
+
+def peer_of(connection: socket.socket) -> tuple[int, int]:
+    """Process and user at the other end."""
+    pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return pid, uid
+
+
+class Endpoint:
+    """Something the supervisor's selector waits for."""
+
+    def ready(self) -> None:
+        raise NotImplementedError
+
+
+class Remote(Endpoint):
+    """The listening socket."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.supervisor = supervisor
+        self.refused: set[Client] = set()  # connections of those who may not, still open
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.setblocking(False)
+        try:
+            self.socket.bind("\0" + name_of(supervisor.config.group, os.getpid()))
+            self.socket.listen(8)
+        except OSError as exc:
+            supervisor.say(
+                logs.WARNING, "WSGI0850", f"no control socket: {exc}; httpd-wsgi status and its like cannot reach the group"
+            )
+            return
+        supervisor.selector.register(self.socket, 1, self)
+
+    def ready(self) -> None:
+        try:
+            connection, _ = self.socket.accept()
+        except OSError:
+            return
+        pid, uid = peer_of(connection)
+        if uid not in (0, os.getuid()):
+            if len(self.refused) >= REFUSED_LIMIT:
+                connection.close()
+                return
+            text = f"user {uid} (process {pid}) may not control this group; only root and uid {os.getuid()}"
+            self.supervisor.say(logs.NOTICE, "WSGI0851", text)
+        connection.setblocking(False)
+        self.supervisor.selector.register(connection, 1, Client(self, connection, uid))
+
+
+class Client(Endpoint):
+    """One question."""
+
+    def __init__(self, remote: Remote, connection: socket.socket, uid: int) -> None:
+        self.remote = remote
+        self.supervisor = remote.supervisor
+        self.connection = connection
+        self.uid = uid
+        self.may = uid in (0, os.getuid())
+        if not self.may:
+            remote.refused.add(self)
+
+    def ready(self) -> None:
+        try:
+            command = self.connection.recv(MESSAGE_LIMIT).decode("ascii", "replace")
+        except OSError:
+            command = ""
+        self.supervisor.selector.unregister(self.connection)
+        self.remote.refused.discard(self)
+        answers = {"status": self.status, "reload": self.reload, "stop": self.stop, "stacks": self.stacks}
+        if not self.may:  # told only now: closing with the question unread would make its answer unreadable
+            self.answer({"error": f"only root and uid {os.getuid()} may control this group"})
+        elif command in answers:
+            self.answer({**self.who(), **answers[command]()})
+        elif command:
+            self.answer({"error": f"{command!r}: expected one of {', '.join(answers)}"})
+        self.connection.close()
+
+    def answer(self, message: dict[str, Any]) -> None:
+        try:
+            self.connection.send(json.dumps(message).encode(), socket.MSG_DONTWAIT)
+        except OSError:
+            pass  # it has not waited for the answer
+
+    def who(self) -> dict[str, Any]:
+        s = self.supervisor
+        is_current = s.superseded_at is None and not s.policy.stopping
+        return {
+            "group": s.config.group,
+            "supervisor": os.getpid(),
+            "parent": os.getppid(),
+            "uid": os.getuid(),
+            "current": is_current,
+        }
+
+    def status(self) -> dict[str, Any]:
+        s, now = self.supervisor, time.monotonic()
+        return {
+            "where": s.config.where,
+            "generation": s.number,
+            "wanted": s.policy.limits.processes,
+            "stale": s.policy.stale,
+            "halted": s.policy.halted,
+            "failed": s.policy.failed,
+            "workers": [
+                {
+                    "pid": worker.number,
+                    "state": worker.state.value,
+                    "seconds": round(now - worker.started, 1),
+                    "reason": worker.reason,
+                    "broken": worker.broken,
+                    "old_code": worker.kept,
+                }
+                for worker in s.policy.workers.values()
+            ],
+        }
+
+    def reload(self) -> dict[str, Any]:
+        if self.who()["current"]:
+            self.supervisor.reload(f"uid {self.uid} asked for it with httpd-wsgi reload")
+        return {}
+
+    def stop(self) -> dict[str, Any]:
+        if self.who()["current"]:
+            self.supervisor.halt(f"uid {self.uid} asked for it with httpd-wsgi stop")
+        return {}
+
+    def stacks(self) -> dict[str, Any]:
+        """The workers answer by themselves; each gets this connection."""
+        processes = self.supervisor.processes.values()
+        for process in processes:
+            process.send("stacks", self.connection.fileno())
+        return {"workers": [process.pid for process in processes]}

@@ -1,0 +1,90 @@
+"""What a worker's threads are doing, for `httpd-wsgi stacks`."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import linecache
+import os
+import re
+import socket
+import sys
+import threading
+
+from httpd_wsgi import _runtime
+
+LIMIT = 100_000  # characters; a message of a local socket has an end
+THREAD = re.compile(r"(?:Current thread|Thread) 0x([0-9a-f]+).*")
+OWN = re.compile("wsgi-(?!request)")  # names of the worker's own threads
+FRAME = re.compile(r'  File "(.*)", line (\d+) in (.*)')
+
+
+def dump(fd: int) -> None:
+    """Called in every interpreter: its threads as faulthandler sees them. sys._current_frames() would have one frame per thread
+    in all of them."""
+    name = getattr(sys.modules.get("mod_wsgi"), "application_group", "")
+    os.write(fd, f"Interpreter {name}\n".encode())
+    faulthandler.dump_traceback(fd, all_threads=True)
+
+
+def application_frames(lines: list[str], package: str) -> list[re.Match[str]]:
+    """From the outermost call to the innermost, without what leads to the application: threading and this package."""
+    frames = [match for line in reversed(lines) if (match := FRAME.match(line))]
+    while frames and (frames[0][1].startswith(package) or frames[0][1] == threading.__file__):
+        del frames[0]
+    return frames
+
+
+def describe(head: str, frames: list[re.Match[str]]) -> list[str]:
+    lines = [head]
+    for path, line, function in (match.groups() for match in frames):
+        lines.append(f'  File "{path}", line {line}, in {function}')
+        if source := linecache.getline(path, int(line)).strip():
+            lines.append(f"    {source}")
+    return lines
+
+
+def readable(text: str, names: dict[int, str], package: str) -> str:
+    """What faulthandler wrote, as tracebacks usually look; threads that run no code of the application are only counted."""
+    lines: list[str] = []
+    interpreter = ""
+    idle: set[int] = set()
+    busy: set[int] = set()
+    for block in re.split(r"\n(?=Interpreter |Thread 0x|Current thread 0x)", text):
+        head, *rest = block.strip("\n").split("\n")
+        if head.startswith("Interpreter "):
+            interpreter = head.removeprefix("Interpreter").strip()
+        if thread := THREAD.match(head):
+            ident = int(thread[1], 16)
+            frames = [] if OWN.match(names.get(ident, "")) else application_frames(rest, package)
+            (busy if frames else idle).add(ident)
+            where = f" in interpreter {interpreter}" if interpreter else ""
+            lines += describe(f"Thread {names.get(ident, hex(ident))}{where}:", frames) if frames else []
+    lines.append(f"{len(idle - busy)} threads run no code of the application")
+    return "\n".join(lines)
+
+
+def collect() -> str:
+    fd = os.memfd_create("wsgi-stacks", os.MFD_CLOEXEC)
+    try:
+        _runtime.tell_all("write_stacks", "", fd)
+        text = os.pread(fd, os.fstat(fd).st_size, 0).decode("utf-8", "replace")
+    finally:
+        os.close(fd)
+    names = {thread.ident or 0: thread.name for thread in threading.enumerate()}
+    linecache.checkcache()
+    return readable(text, names, os.path.dirname(os.path.abspath(__file__)) + os.sep)
+
+
+def send(fd: int) -> None:
+    """In a thread of its own: an interpreter that is stuck must not keep the worker from being told to stop."""
+    with socket.socket(fileno=fd) as client:
+        client.settimeout(5)
+        try:
+            client.send(json.dumps({"worker": os.getpid(), "stacks": collect()[:LIMIT]}).encode())
+        except OSError:
+            pass  # nobody waits for it any more
+
+
+def start(fd: int) -> None:
+    threading.Thread(target=send, args=(fd,), name="wsgi-stacks", daemon=True).start()
