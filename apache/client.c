@@ -138,6 +138,7 @@ static int wait_in_queue(exchange *x)
 {
     const wsgi_group *g = x->t->group;
     apr_time_t waited = apr_time_now() - x->queued;
+    int retry_after;
 
     if (x->heard || !wsgi_channel_is_unread(&x->worker))
         return NOT_YET;
@@ -147,6 +148,8 @@ static int wait_in_queue(exchange *x)
         x->r->connection->aborted = 1;
         return OK;
     }
+    if (wsgi_group_board_state(g, &retry_after) == WIRE_BOARD_FAILED) /* while a draining worker may still have others */
+        return unavailable(x, "its workers cannot be started");
     if (g->queue_timeout == 0 || waited < g->queue_timeout)
         return NOT_YET;
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, "WSGI0321: %s %s has waited %.1f s for a thread of daemon group %s, longer than "
@@ -175,7 +178,7 @@ static int wait_readable(exchange *x)
     for (;;) {
         struct pollfd p = {.fd = x->worker.fd, .events = POLLIN};
         apr_interval_time_t left = end - apr_time_now();
-        int n, retry_after, rc;
+        int n, rc;
 
         if (left <= 0)
             return timed_out(x, limit);
@@ -186,8 +189,6 @@ static int wait_readable(exchange *x)
             return worker_gone(x);
         if ((rc = wait_in_queue(x)) != NOT_YET)
             return rc;
-        if (!x->out.head_done && wsgi_group_board_state(x->t->group, &retry_after) == WIRE_BOARD_FAILED)
-            return unavailable(x, "its workers cannot be started");
     }
 }
 

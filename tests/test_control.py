@@ -105,7 +105,8 @@ def test_a_stopped_group_finishes_its_requests(started: Httpd, group: str) -> No
     wait_until(lambda: "waiting_here" in run("stacks", group).stdout, "the request is there")
     run("stop", group)
     wait_until(lambda: len(started.workers()) == 1, "the idle worker has gone")
-    assert "draining" in run("status", group).stdout
+    shown = run("status", group).stdout
+    assert "draining" in shown and " s  GET /wait\n" in shown
     assert not replies
     (started.root / "go").touch()
     thread.join(30)

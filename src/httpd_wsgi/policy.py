@@ -387,7 +387,7 @@ class Policy:
     def failed(self) -> bool:
         """No worker serves, and the last attempts to start one failed; or none shall."""
         served = self.predecessor_broken is not None or self.counted(State.SERVING, State.RETIRING) > 0
-        return ((self.failures > 0 and not served) or (self.halted and not self.workers)) and not self.stopping
+        return (self.failures > 0 or self.halted) and not served and not self.stopping
 
     @property
     def can_take_over(self) -> bool:

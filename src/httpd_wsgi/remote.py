@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from httpd_wsgi import logs
+from httpd_wsgi import activity, logs, process
 
 if TYPE_CHECKING:
     from httpd_wsgi.supervisor import Supervisor
@@ -24,6 +24,7 @@ PREFIX = "httpd-wsgi/"
 NAME_LIMIT = 60  # of the group's part; 107 bytes are all that a name can have
 MESSAGE_LIMIT = 4096
 REFUSED_LIMIT = 8
+MOST_REQUESTS = 20  # of each worker, the longest first: an answer is one message
 
 
 def name_of(group: str, pid: int) -> str:
@@ -71,8 +72,10 @@ class Remote(Endpoint):
             if len(self.refused) >= REFUSED_LIMIT:
                 connection.close()
                 return
-            text = f"user {uid} (process {pid}) may not control this group; only root and uid {os.getuid()}"
-            self.supervisor.say(logs.NOTICE, "WSGI0851", text)
+            who = f"uid {os.getuid()}"
+            self.supervisor.say(
+                logs.NOTICE, "WSGI0851", f"user {uid} (process {pid}) may not control this group; only root and {who} may"
+            )
         connection.setblocking(False)
         self.supervisor.selector.register(connection, 1, Client(self, connection, uid))
 
@@ -131,6 +134,7 @@ class Client(Endpoint):
             "stale": s.policy.stale,
             "halted": s.policy.halted,
             "failed": s.policy.failed,
+            "queued": activity.queue_length(process.FD_LISTEN),
             "workers": [
                 {
                     "pid": worker.number,
@@ -139,9 +143,20 @@ class Client(Endpoint):
                     "reason": worker.reason,
                     "broken": worker.broken,
                     "old_code": worker.kept,
+                    **self.work_of(worker.number, now),
                 }
                 for worker in s.policy.workers.values()
             ],
+        }
+
+    def work_of(self, pid: int, now: float) -> dict[str, Any]:
+        seen = self.supervisor.overseer.slots.seen(pid)
+        longest = sorted(seen.running, key=lambda item: item.start)[:MOST_REQUESTS]
+        return {
+            "begun": seen.begun,
+            "resident_bytes": activity.resident_bytes(pid),
+            "cpu_seconds": round(activity.cpu_seconds(pid), 1),
+            "requests": [{"what": item.what, "seconds": round(item.age(now), 1), "thread": item.thread} for item in longest],
         }
 
     def reload(self) -> dict[str, Any]:
@@ -156,7 +171,7 @@ class Client(Endpoint):
 
     def stacks(self) -> dict[str, Any]:
         """The workers answer by themselves; each gets this connection."""
-        processes = self.supervisor.processes.values()
-        for process in processes:
-            process.send("stacks", self.connection.fileno())
-        return {"workers": [process.pid for process in processes]}
+        workers = self.supervisor.processes.values()
+        for worker in workers:
+            worker.send("stacks", self.connection.fileno())
+        return {"workers": [worker.pid for worker in workers]}

@@ -315,7 +315,7 @@ def test_events_that_make_no_sense_change_nothing() -> None:
 def test_a_halted_group_drains_and_starts_nothing_until_it_is_reloaded() -> None:
     policy = serving(2)
     policy.halt(10)
-    assert [type(action) for action in policy.actions(10)] == [Drain, Drain] and not policy.failed
+    assert [type(action) for action in policy.actions(10)] == [Drain, Drain] and policy.failed
     policy.exited(0, 11)
     policy.exited(1, 12)
     assert policy.actions(13) == [] and policy.failed and policy.wake_at() is None and not policy.done

@@ -107,13 +107,19 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
         yield f"  stopped by hand; httpd-wsgi reload {status['group']} starts it"
     elif status["failed"]:
         yield "  no worker can be started; the error log says why"
+    if status["queued"]:
+        yield f"  {status['queued']} requests wait for a worker"
     if status["stale"]:
         yield "  stale: newer code could not be loaded, the old code serves on; the error log has the traceback"
     for worker in status["workers"]:
         extra = [text for text in (worker["reason"], "with old code" if worker["old_code"] else "") if text]
         if worker["broken"]:
             extra.append(f"{worker['broken']} scripts could not be loaded")
-        yield f"  worker {worker['pid']:<8} {worker['state']:<9} {duration(worker['seconds']):>12}  {', '.join(extra)}".rstrip()
+        memory = f"{worker['resident_bytes'] / 2**20:.0f} MB"
+        work = f"{worker['begun']} requests, {memory}, {duration(worker['cpu_seconds'])} of processor time"
+        yield f"  worker {worker['pid']:<8} {worker['state']:<9} {duration(worker['seconds']):>12}  {'; '.join([work, *extra])}"
+        for request in worker["requests"]:
+            yield f"    {duration(request['seconds']):>10}  {request['what']}"
 
 
 def status(group: str, is_json: bool) -> int:
