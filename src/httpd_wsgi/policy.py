@@ -164,7 +164,8 @@ class Policy:
             worker.reason = RELOAD
             self._limit(worker, now, 0)
             self.said.append(Drain(number, RELOAD))
-            self._reject(now)
+            if worker.code == self.code:  # else newer code is waiting already
+                self._reject(now)
             return
         self._advance(worker, Event.READY)
         worker.kill_at = None
@@ -217,7 +218,7 @@ class Policy:
             return
         if before in (State.SERVING, State.RETIRING) and self.limits.is_service:
             self.next_start = now + 1
-        if before is State.STARTING:
+        if before is State.STARTING and worker.code == self.code:
             if not self.proven and self._bearable() < float("inf"):
                 self._reject(now)
             else:

@@ -78,8 +78,8 @@ static void tell_supervisor(const rt_request *rq)
         return;
     len = snprintf(line, sizeof(line), "stale %lld\t%.*s\t%.*s\t%.*s\n", (long long)rq->head.script_mtime_us, (int)group.len, group.at,
                    (int)name.len, name.at, (int)script.len, script.at);
-    if (len < (int)sizeof(line))
-        send(rt_the_process.control_fd, line, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (len >= (int)sizeof(line) || send(rt_the_process.control_fd, line, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT) != len)
+        atomic_store(&last_told, 0); /* the next request tries again */
 }
 
 int rt_stale_is_served(const rt_request *rq)

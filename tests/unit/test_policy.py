@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from httpd_wsgi.policy import BACK_OFF, RELOAD, STOP, Drain, End, Keep, Kill, Limits, Policy, Serve, Start, State
 
 
@@ -145,6 +147,21 @@ def test_code_that_changes_while_it_is_loaded_is_loaded_again() -> None:
     policy.started(2, 7)
     policy.ready(2, 8)
     assert policy.actions(8) == [Drain(1, RELOAD)]
+
+
+@pytest.mark.parametrize("how", ["broken", "exited"])
+def test_code_that_is_mended_while_it_is_loaded_is_not_taken_for_broken(how: str) -> None:
+    policy = serving()
+    policy.reload(5)
+    policy.started(1, 5)
+    policy.reload(6)
+    if how == "broken":
+        policy.ready(1, 7, broken=1)
+        assert policy.actions(7) == [Drain(1, RELOAD), Start()]
+    else:
+        policy.exited(1, 7)
+        assert policy.actions(7) == [Start()]
+    assert not policy.stale and states(policy)[0] is State.RETIRING
 
 
 def test_a_crash_after_a_failed_reload_takes_the_others_along_when_the_code_loads_again() -> None:
