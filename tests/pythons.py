@@ -86,17 +86,17 @@ def sdist_of_repository() -> Path:
         return sdist(copy_of_repository(Path(directory, "source")), target)
 
 
-def pip_of(home: Path) -> list[str | Path]:
-    return [home / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
+def pip_for(home: Path) -> list[str | Path]:
+    """This environment's pip at work in another one, which saves each the making of its own."""
+    return [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", home / "bin" / "python"]
 
 
-def make_environment(python: Path, home: Path) -> list[str | Path]:
-    """An empty virtual environment; returns its pip."""
+def make_environment(python: Path, home: Path) -> None:
+    """An empty virtual environment, without pip."""
     try:
-        subprocess.run([python, "-m", "venv", home], check=True)
+        subprocess.run([python, "-m", "venv", "--without-pip", home], check=True)
     except subprocess.CalledProcessError as exc:
         raise OSError(f"{python} makes no virtual environments") from exc
-    return pip_of(home)
 
 
 def environment_with_package(name: str, python: Path) -> Path:
@@ -105,13 +105,14 @@ def environment_with_package(name: str, python: Path) -> Path:
     made, stamp = home / "made", home / "dist" / source_hash()
     if not made.exists():
         shutil.rmtree(home, ignore_errors=True)
-        subprocess.run([*make_environment(python, home), "install", "-q", "setuptools>=64", "wheel"], check=True)
+        make_environment(python, home)
+        subprocess.run([*pip_for(home), "install", "-q", "setuptools>=64", "wheel"], check=True)
         made.touch()
     if not stamp.exists():
         shutil.rmtree(home / "dist", ignore_errors=True)
         wheel = ["wheel", "-q", "--no-deps", "--no-build-isolation", "-w", home / "dist", sdist_of_repository()]
-        subprocess.run([*pip_of(home), *wheel], check=True)
-        subprocess.run([*pip_of(home), "install", "-q", "--no-deps", "--force-reinstall", wheel_of(home)], check=True)
+        subprocess.run([*pip_for(home), *wheel], check=True)
+        subprocess.run([*pip_for(home), "install", "-q", "--no-deps", "--force-reinstall", wheel_of(home)], check=True)
         stamp.touch()
     return home
 

@@ -163,6 +163,14 @@ def test_the_packages_are_built_of_this_version(built: Path) -> None:
     assert {path.name.partition("_")[0] for path in built.glob("*.deb") if "dbgsym" not in path.name} == set(PACKAGES)
 
 
+def test_apt_lets_the_module_take_the_place_of_mod_wsgi(built: Path) -> None:
+    package = next(built.glob(f"{PACKAGES[0]}_*.deb"))
+    fields = {name: run("dpkg-deb", "-f", package, name).strip() for name in ("Provides", "Conflicts", "Replaces", "Depends")}
+    assert fields["Provides"] == "httpd-wsgi3" and fields["Replaces"] == "libapache2-mod-wsgi-py3"
+    assert fields["Conflicts"] == "libapache2-mod-wsgi, libapache2-mod-wsgi-py3"
+    assert f"{PACKAGES[1]} (= {httpd_wsgi.__version__}-" in fields["Depends"] and "libpython3." in fields["Depends"]
+
+
 @pytest.mark.skipif(shutil.which("lintian") is None, reason="lintian is not installed")
 def test_lintian_finds_no_error(built: Path) -> None:
     (changes,) = built.glob("*.changes")

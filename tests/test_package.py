@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 from harness import SANITIZED, Httpd
-from pythons import REPOSITORY, copy_of_repository, make_environment, sdist, wheel_of
+from pythons import REPOSITORY, copy_of_repository, make_environment, pip_for, sdist, wheel_of
 
 import httpd_wsgi
 
@@ -57,7 +57,8 @@ def test_the_sdist_has_all_sources_and_nothing_that_was_built(archive: Path) -> 
 
 def test_the_sdist_installs_in_a_clean_environment_and_serves(archive: Path, httpd: Httpd) -> None:
     home = httpd.root / "venv"
-    subprocess.run([*make_environment(Path(sys.executable), home), "install", "-q", archive], check=True)
+    subprocess.run([sys.executable, "-m", "venv", home], check=True)
+    subprocess.run([home / "bin" / "pip", "--disable-pip-version-check", "install", "-q", archive], check=True)
     told = subprocess.run([home / "bin" / "httpd-wsgi", "--version"], capture_output=True, text=True, check=True).stdout
     assert told == f"httpd-wsgi {httpd_wsgi.__version__}\n"
     httpd.module = home / SITE_PACKAGES / "httpd_wsgi" / "mod_wsgi.so"
@@ -67,9 +68,9 @@ def test_the_sdist_installs_in_a_clean_environment_and_serves(archive: Path, htt
 
 def test_a_wheel_needs_no_compiler_and_serves_with_its_own_python(environments: dict[str, Path], httpd: Httpd) -> None:
     home = httpd.root / "venv"
-    pip = make_environment(Path("/usr/bin/python3"), home)
+    make_environment(Path("/usr/bin/python3"), home)
     no_programs = {**os.environ, "PATH": str(home / "bin")}
-    subprocess.run([*pip, "install", "-q", "--no-deps", wheel_of(environments["system"])], check=True, env=no_programs)
+    subprocess.run([*pip_for(home), "install", "-q", "--no-deps", wheel_of(environments["system"])], check=True, env=no_programs)
     (package,) = home.glob("lib/*/site-packages/httpd_wsgi")
     httpd.module = package / "mod_wsgi.so"
     httpd.start(BOTH_MODES)
@@ -87,7 +88,7 @@ def test_a_link_in_the_directory_of_apaches_modules_leads_to_the_package(environ
 
 def test_a_home_may_have_python3_only_as_debians_usr_has(environments: dict[str, Path], httpd: Httpd) -> None:
     home = httpd.root / "venv"
-    subprocess.run(["/usr/bin/python3", "-m", "venv", "--without-pip", home], check=True)
+    make_environment(Path("/usr/bin/python3"), home)
     (home / "bin" / "python").unlink()
     (httpd.module,) = environments["system"].glob("lib/*/site-packages/httpd_wsgi/mod_wsgi.so")
     httpd.start(f"WSGIPythonHome {home}\n" + BOTH_MODES.replace("Process d", f"Process d python-home={home}"))
