@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 import yaml
-from harness import AS_ROOT, Httpd, free_port, wait_until
+from harness import AS_ROOT, Httpd, free_port, processes_marked, wait_until
 from pythons import REPOSITORY
 
 EXAMPLES = REPOSITORY / "conf" / "examples"
@@ -340,24 +340,23 @@ def test_the_compose_file_fits_the_dockerfile() -> None:
 
 @pytest.mark.skipif(shutil.which("logrotate") is None or not AS_ROOT, reason="needs logrotate, and root for its files")
 def test_logrotate_moves_logs_and_the_server_goes_on_with_new_ones(httpd: Httpd) -> None:
-    put(
-        httpd,
-        {
-            "srv/shop/wsgi.py": NAMED.format("x"),
-            "srv/shop/server/apachectl": f"#!/bin/sh\nkill -USR1 $(cat {httpd.root}/httpd.pid)\n",
-        },
-    )
+    put(httpd, {"srv/shop/wsgi.py": NAMED.format("x")})
     server = httpd.root / "srv" / "shop" / "server"
-    (server / "apachectl").chmod(0o755)
-    access = f"CustomLog {server}/access_log %U\n<Location />\nRequire all granted\n</Location>\n"
-    httpd.start(f"WSGIScriptAlias / {httpd.root}/srv/shop/wsgi.py\n" + access)
-    assert requests.get(httpd.url("/before"), timeout=20).ok
+    setup = [Path(sys.prefix, "bin", "httpd-wsgi"), "setup", "wsgi.py", "--server-root", server, "--port", str(httpd.port)]
+    subprocess.run([*setup, "--access-log", server / "access_log"], cwd=server.parent, check=True)
     (httpd.root / "rules").write_text(example("httpd-wsgi.logrotate", httpd))
-    subprocess.run(["logrotate", "--force", "--state", httpd.root / "state", httpd.root / "rules"], check=True)
-    wait_until(lambda: httpd.log_text().count("resuming normal operations") == 2, "graceful restart")
-    assert requests.get(httpd.url("/after"), timeout=20).ok
-    wait_until(lambda: "/after" in (server / "access_log").read_text(), "the new log is written to")
-    assert "/before" in (server / "access_log.1").read_text()
+    subprocess.run([server / "apachectl", "start"], env=httpd.environment(), check=True)
+    try:
+        wait_until(lambda: answers(httpd.port), "the server answers")
+        assert requests.get(httpd.url("/before"), timeout=20).ok
+        subprocess.run(["logrotate", "--force", "--state", httpd.root / "state", httpd.root / "rules"], check=True)
+        wait_until(lambda: (server / "access_log").exists() and (server / "error_log").exists(), "new logs are there")
+        assert requests.get(httpd.url("/after"), timeout=20).ok
+        wait_until(lambda: "/after" in (server / "access_log").read_text(), "the new log is written to")
+        assert "/before" in (server / "access_log.1").read_text() and (server / "error_log.1").exists()
+    finally:
+        subprocess.run([server / "apachectl", "stop"], env=httpd.environment(), check=True)
+        wait_until(lambda: not processes_marked(httpd.mark), "the server has stopped")
 
 
 def test_the_tutorial_does_what_it_says(httpd: Httpd) -> None:
