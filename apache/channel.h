@@ -26,6 +26,9 @@ int wsgi_channel_send(const wsgi_channel *ch, struct iovec *iov, int n, int pass
 /* Is there something that no worker has read yet? Workers read all of a request before they begin with it. */
 int wsgi_channel_is_unread(const wsgi_channel *ch);
 
+/* Has the other side of this socket stopped sending? -1: it is not known, and so it has not. */
+int wsgi_has_hung_up(int fd);
+
 /* The first descriptor that was received, now the caller's; -1: there is none. */
 int wsgi_channel_take_fd(wsgi_channel *ch);
 

@@ -95,10 +95,12 @@ static int unavailable(exchange *x, const char *why)
 /* The connection ended before the response did. */
 static int worker_gone(exchange *x)
 {
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r,
-                  "WSGI0310: the worker of daemon group %s ended while serving %s %s%s; the supervisor's log line says why",
-                  x->t->group->name, x->r->method, x->r->uri,
-                  x->out.head_done ? ", the response is incomplete and the connection is closed" : "");
+    wire_block_head head;
+
+    memcpy(&head, x->block, sizeof(head));
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, "WSGI0310: a worker of daemon group %s ended, process %s while serving %s %s%s",
+                  x->t->group->name, wsgi_group_death(x->t->group, head.queue_start_us, x->r->pool), x->r->method, x->r->uri,
+                  x->out.head_done ? "; the response is incomplete and the connection is closed" : "");
     return x->out.head_done ? wsgi_respond_abort(&x->out) : HTTP_BAD_GATEWAY;
 }
 
@@ -120,19 +122,6 @@ static int bad_frame(exchange *x, const char *what)
 
 /* ---- receiving ---- */
 
-static int has_client_left(const exchange *x)
-{
-    struct pollfd p = {.fd = x->client_fd, .events = POLLRDHUP};
-
-    return x->client_fd >= 0 && poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
-}
-
-/* As it could be written in the configuration. */
-static const char *seconds_text(apr_pool_t *p, apr_interval_time_t t)
-{
-    return t % APR_USEC_PER_SEC ? apr_psprintf(p, "%dms", (int)(t / 1000)) : apr_itoa(p, (int)apr_time_sec(t));
-}
-
 /* The request waits for a thread of a worker. NOT_YET: let it. */
 static int wait_in_queue(exchange *x)
 {
@@ -142,7 +131,7 @@ static int wait_in_queue(exchange *x)
 
     if (x->heard || !wsgi_channel_is_unread(&x->worker))
         return NOT_YET;
-    if (has_client_left(x)) {
+    if (wsgi_has_hung_up(x->client_fd)) {
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r, "WSGI0320: the client has left before a thread of daemon group %s was free for its "
                       "request, which is dropped", g->name);
         x->r->connection->aborted = 1;
@@ -154,7 +143,7 @@ static int wait_in_queue(exchange *x)
         return NOT_YET;
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, "WSGI0321: %s %s has waited %.1f s for a thread of daemon group %s, longer than "
                   "queue-timeout=%s (%s); it is not run", x->r->method, x->r->uri, (double)waited / 1e6, g->name,
-                  seconds_text(x->r->pool, g->queue_timeout), g->where);
+                  wsgi_group_seconds(g->queue_timeout, x->r->pool), g->where);
     apr_table_setn(x->r->err_headers_out, "Retry-After", "1");
     return HTTP_GATEWAY_TIME_OUT;
 }

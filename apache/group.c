@@ -17,10 +17,13 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <unixd.h>
 
 APLOG_USE_MODULE(wsgi);
+
+#define DEATH_PATIENCE (200 * 1000) /* microseconds until it is known how a worker died */
 
 /* Of a group, from its first definition to the first configuration without it. In a pool of its own below the process pool. */
 typedef struct kept_group {
@@ -290,6 +293,36 @@ int wsgi_group_board_state(const wsgi_group *g, int *retry_after_s)
 {
     *retry_after_s = (int)g->board->retry_after_s;
     return (int)g->board->state;
+}
+
+static const volatile wire_death *find_death(const volatile wire_board *board, apr_int64_t asked_us)
+{
+    for (int i = 0; i < WIRE_DEATHS; i++)
+        if (board->death[i].asked_us == asked_us)
+            return &board->death[i];
+    return NULL;
+}
+
+const char *wsgi_group_death(const wsgi_group *g, apr_int64_t asked_us, apr_pool_t *p)
+{
+    const volatile wire_death *d = find_death(g->board, asked_us);
+    apr_time_t end = apr_time_now() + DEATH_PATIENCE;
+    int status;
+
+    for (; !d && apr_time_now() < end; d = find_death(g->board, asked_us))
+        apr_sleep(5000);
+    if (!d)
+        return "not known,";
+    status = d->status;
+    if (WIFSIGNALED(status))
+        return apr_psprintf(p, "%u was killed by signal %d (%s) after %.1f s", (unsigned)d->pid, WTERMSIG(status),
+                            strsignal(WTERMSIG(status)), d->ran_ms / 1e3);
+    return apr_psprintf(p, "%u exited with status %d after %.1f s", (unsigned)d->pid, WEXITSTATUS(status), d->ran_ms / 1e3);
+}
+
+const char *wsgi_group_seconds(apr_interval_time_t t, apr_pool_t *p)
+{
+    return t % APR_USEC_PER_SEC ? apr_psprintf(p, "%dms", (int)(t / 1000)) : apr_itoa(p, (int)apr_time_sec(t));
 }
 
 apr_interval_time_t wsgi_group_socket_timeout(const wsgi_group *g, const server_rec *s)

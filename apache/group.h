@@ -71,6 +71,12 @@ int wsgi_group_board_state(const wsgi_group *g, int *retry_after_s);
  * backlog is waited for until connect-timeout. */
 apr_status_t wsgi_child_connect(wsgi_group *g, int *out_fd);
 
+/* Pid and end of the worker that was serving the request with this queue_start_us, as its supervisor has noted within milliseconds. */
+const char *wsgi_group_death(const wsgi_group *g, apr_int64_t asked_us, apr_pool_t *p);
+
+/* A time as it could be written in the configuration. */
+const char *wsgi_group_seconds(apr_interval_time_t t, apr_pool_t *p);
+
 apr_interval_time_t wsgi_group_socket_timeout(const wsgi_group *g, const server_rec *s);
 
 /* How long a client may take nothing of a response. */

@@ -316,7 +316,8 @@ def test_a_death_is_explained_with_the_request_and_the_stack(site: Site, path: s
     assert site.get(path).status_code == 502
     line = site.httpd.expect("WSGI0702")
     assert said in line and f"worker {worker}" in line and f"while serving GET {path} (0." in line
-    site.httpd.expect("WSGI0310")
+    line = site.httpd.expect("WSGI0310", "[client")
+    assert f"process {worker} {'exited with status 3' if path == '/exit' else 'was killed by signal'}" in line
     if stack:
         site.httpd.expect("WSGI0718", "in application")
     site.replaced(worker)
@@ -365,3 +366,20 @@ def test_apache_waits_for_its_workers_at_the_end(site: Site) -> None:
     site.httpd.stop()
     assert not site.httpd.workers() and not site.httpd.supervisors()
     assert site.httpd.log_text().count("good bye") >= 1
+
+
+def test_an_apache_child_waits_for_the_applications_threads(httpd: Httpd) -> None:
+    (httpd.app / "threads.py").write_text(
+        "import threading, time\n"
+        "def work():\n"
+        "    time.sleep(0.5)\n"
+        "    print('the thread is done')\n"
+        "def application(environ, start_response):\n"
+        "    threading.Thread(target=work).start()\n"
+        "    start_response('200 OK', [])\n"
+        "    return [b'begun']\n"
+    )
+    httpd.start("WSGIScriptAlias / {app}/threads.py\n")
+    assert requests.get(httpd.url("/"), timeout=20).text == "begun"
+    httpd.stop()
+    assert "the thread is done" in httpd.log_text()  # and finish() looks for crashes

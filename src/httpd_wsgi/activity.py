@@ -11,7 +11,7 @@ from httpd_wsgi.policy import State
 from httpd_wsgi.watch import Running, Seen
 
 _HEAD = struct.Struct("=IIII")
-_THREAD = struct.Struct("=IIqqqqqII192s")
+_THREAD = struct.Struct("=IIqqqqqqII192s")
 STARTING, SERVING, DRAINING = 0, 1, 2
 SHOWN = {
     State.STARTING: STARTING,
@@ -71,12 +71,12 @@ class Slots:
         slot = self.taken.get(pid)
         for thread in range(self.threads if slot is not None else 0):
             at = self.offset(slot or 0) + _HEAD.size + thread * _THREAD.size
-            serial, phase, queue, start, app, head, last, _, length, what = _THREAD.unpack_from(self.memory, at)
+            serial, _, queue, start, app, head, last, asked, _, length, what = _THREAD.unpack_from(self.memory, at)
             begun += (serial + 1) // 2
             touched = max(touched, last)
             if serial % 2 and _THREAD.unpack_from(self.memory, at)[0] == serial:
                 text = what[: min(length, len(what))].decode("utf-8", "replace")
-                running.append(Running(pid, thread, serial, text, queue / 1e6, start / 1e6, app / 1e6, head / 1e6))
+                running.append(Running(pid, thread, serial, text, queue / 1e6, start / 1e6, app / 1e6, head / 1e6, asked))
         return Seen(pid, tuple(running), touched / 1e6, begun)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import mmap
+import struct
 
 SIZE = 4096
 
@@ -17,7 +18,9 @@ class Shown(enum.IntEnum):
 class Board:
     """Aligned 32-bit words, each written in one piece."""
 
-    _FIELDS = ("state", "retry_after", "ready_workers", "serving", "serving_pid", "broken", "stale")
+    _FIELDS = ("state", "retry_after", "ready_workers", "serving", "serving_pid", "broken", "stale", "deaths")
+    _DEATH = struct.Struct("=qIiII")
+    _DEATHS = 64
 
     def __init__(self, fd: int) -> None:
         self.memory = mmap.mmap(fd, SIZE)
@@ -31,3 +34,10 @@ class Board:
             index = self._FIELDS.index(name)
             if self.words[index] != value:
                 self.words[index] = value
+
+    def note_death(self, pid: int, status: int, asked: int, ran_ms: int) -> None:
+        """A request that died with its worker."""
+        count = self.get("deaths")
+        at = 4 * len(self._FIELDS) + count % self._DEATHS * self._DEATH.size
+        self._DEATH.pack_into(self.memory, at, asked, pid, status, ran_ms, 0)
+        self.put(deaths=(count + 1) & 0xFFFFFFFF)

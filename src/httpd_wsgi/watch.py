@@ -26,6 +26,7 @@ class Running:
     start: float
     app: float
     head: float
+    asked: int = 0  # Apache's name for it
 
     def age(self, now: float) -> float:
         return max(0.0, now - self.start)

@@ -76,6 +76,7 @@ void rt_activity_begin(const rt_request *rq)
     atomic_store(&my_serving->in, NULL);
     mine->phase = WIRE_PHASE_START;
     mine->queue_us = waited > 0 ? waited : 0;
+    mine->asked_us = rq->head.queue_start_us;
     mine->start_us = now_us();
     mine->app_us = mine->head_us = 0;
     if (!(rq->head.flags & WIRE_RQ_IGNORE_ACTIVITY))

@@ -24,6 +24,7 @@ typedef struct wire_activity_thread {
     int64_t app_us;      /* when its interpreter was entered; 0: not yet */
     int64_t head_us;     /* when its response began; 0: not yet */
     int64_t touched_us;  /* last activity that counts for inactivity-timeout; stays when the request is over */
+    int64_t asked_us;    /* the request's queue_start_us, which is its name in wire_death */
     uint32_t reserved;
     uint32_t what_len;
     char what[WIRE_WHAT_MAX]; /* "GET /path?query", cut */

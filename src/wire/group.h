@@ -39,6 +39,16 @@ enum wire_board_state {
 };
 
 #define WIRE_BOARD_SIZE 4096
+#define WIRE_DEATHS     64
+
+/* A request that a worker was serving when it died, so that Apache can say in the request's own log what became of it. */
+typedef struct wire_death {
+    int64_t asked_us;  /* the request's queue_start_us */
+    uint32_t pid;      /* of the worker */
+    int32_t status;    /* as of waitpid() */
+    uint32_t ran_ms;   /* so long the request had been running */
+    uint32_t reserved;
+} wire_death;
 
 /* One per group, as long as the parent lives. Supervisors are numbered in the order of their start; the number is an argument of theirs.
  * Only the one that serves writes, and the parent when that one has died; every field is a naturally aligned 32-bit word, so a reader
@@ -52,6 +62,8 @@ typedef struct wire_board {
     uint32_t serving_pid;   /* its pid; 0: it has begun to stop */
     uint32_t broken;        /* how many scripts its workers could not load */
     uint32_t stale;         /* 1: newer code could not be loaded, the old code serves on */
+    uint32_t deaths;        /* so many were written; by any supervisor of the group: when two do at once, one record is lost */
+    wire_death death[WIRE_DEATHS]; /* a ring */
 } wire_board;
 
 #endif
