@@ -339,9 +339,9 @@ class Supervisor:
         self.selector.register(FD_HOUSE, selectors.EVENT_READ, "house")
         self.selector.register(self.control, selectors.EVENT_READ, "control")
         while not self.policy.done:
-            self.look_for_mended(time.monotonic())
             self.look()
             self.carry_out()
+            self.look_for_mended(time.monotonic())
             self.compare_turns(time.monotonic())
             self.carry_out()
             self.write_board()
