@@ -174,7 +174,7 @@ static int put_wsgi_keys(PyObject *environ, rt_request *rq)
     PyObject *number = PyLong_FromLong(rt_thread_number()), *hints = rt_adapter_early_hints(rq->adapter);
     int rc = -1;
 
-    rq->application_start_us = rt_now_us();
+    atomic_store_explicit(&rq->application_start_us, rt_now_us(), memory_order_relaxed);
     if (number && hints && PyDict_SetItem(environ, st->str_thread_id, number) == 0 &&
         PyDict_SetItem(environ, st->str_early_hints, hints) == 0 &&
         PyDict_SetItem(environ, st->str_url_scheme, flags & WIRE_RQ_HTTPS ? st->str_https : st->str_http) == 0 &&
