@@ -178,6 +178,23 @@ def test_the_end_of_a_process_is_told(httpd: Httpd, collector: Collector, mode: 
     assert [datagram.sequence for datagram in collector.seen] == list(range(1, len(collector.seen) + 1))
 
 
+def test_requests_that_do_not_end_are_told_at_the_end(httpd: Httpd, collector: Collector) -> None:
+    httpd.start(SERVICE + CONF["daemon"].replace("threads=4", "threads=4 graceful-timeout=1"))
+    thread = threading.Thread(target=requests.get, args=(httpd.url("/hold"),), kwargs={"timeout": 20})
+    thread.start()
+    wait_until(lambda: any(datagram.fields[52] for datagram in collector.receive("request")), "the request runs")
+    (first,) = collector.receive("started")
+    httpd.graceful()
+    stopped = received(collector, "stopped")
+    assert stopped.pid == first.pid and [stopped.fields[field] for field in (132, 134, 135)] == [0, 1, 0]
+    (stopping,) = collector.receive("stopping")
+    assert stopping.fields[133] == 1 and stopping.fields[130] == stopped.fields[130]
+    thread.join()
+    httpd.expect("WSGI0717")
+    httpd.expect("WSGI0310")
+    assert collector.receive("started")[-1].pid != first.pid
+
+
 def test_the_application_still_has_its_own_metrics(httpd: Httpd, collector: Collector, mode: str) -> None:
     httpd.start(SERVICE + CONF[mode])
     get(httpd, "/metrics")
