@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import queue
+import select
 import socket
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,23 +66,41 @@ def decode(data: bytes) -> Datagram:
 
 
 class Collector:
-    def __init__(self, path: Path) -> None:
+    """It reads all the time, since the system keeps only a few datagrams, unless it is lazy: then once read() is called."""
+
+    def __init__(self, path: Path, is_lazy: bool = False) -> None:
         self.path = path
         self.seen: list[Datagram] = []
+        self.raw: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         path.parent.mkdir(exist_ok=True)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.setblocking(False)
         self.socket.bind(str(path))
         os.chmod(path, 0o666)
+        self.reader = threading.Thread(target=self.run, daemon=True)
+        if not is_lazy:
+            self.read()
+
+    def read(self) -> None:
+        self.reader.start()
+
+    def is_full(self) -> bool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.connect(str(self.path))
+            return not select.select([], [sender], [], 0)[1]
+
+    def run(self) -> None:
+        while data := self.socket.recv(65536):
+            self.raw.put(data)
 
     def receive(self, kind: str = "") -> list[Datagram]:
         """Everything so far, of this kind."""
-        while True:
-            try:
-                self.seen.append(decode(self.socket.recv(65536)))
-            except BlockingIOError:
-                return [datagram for datagram in self.seen if kind in ("", datagram.kind)]
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self.seen.append(decode(self.raw.get_nowait()))
+        return [datagram for datagram in self.seen if kind in ("", datagram.kind)]
 
     def close(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.reader.join()
         self.socket.close()
-        self.path.unlink()
