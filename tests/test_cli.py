@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from harness import wait_until
-from served import HELLO, run, serving
+from served import COMMAND, HELLO, run, serving
 
 
 @pytest.fixture
@@ -83,6 +85,37 @@ def test_in_a_pipe_it_says_two_things_at_most(site: Path) -> None:
         served.stop()
         assert [line for line in served.stderr().splitlines() if "httpd-wsgi:" in line][1:] == [] and "\r" not in served.stderr()
         assert "WSGI07" not in served.stderr() and served.stdout() == ""
+
+
+def test_a_terminal_sees_how_long_the_application_takes_to_load(site: Path) -> None:
+    (site / "slow.py").write_text(f"import os, time\nwhile not os.path.exists('{site}/go'):\n    time.sleep(0.01)\n{HELLO}")
+    ours, theirs = os.openpty()
+    os.set_blocking(ours, False)
+    process = subprocess.Popen([COMMAND, "serve", "slow.py", "--port", "0"], cwd=site, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    seen: list[str] = []
+
+    def shows(text: str) -> bool:
+        with contextlib.suppress(OSError):
+            seen.append(os.read(ours, 65536).decode())
+        return text in "".join(seen)
+
+    try:
+        wait_until(lambda: shows("loading slow.py… 0."), "the progress is shown")
+        (site / "go").touch()
+        wait_until(lambda: shows("(stop with Ctrl-C)"), "it is served")
+        assert "\r\x1b[K" in "".join(seen)
+    finally:
+        process.terminate()
+        wait_until(lambda: shows("nothing") or process.poll() is not None, "it stops")
+        os.close(ours)
+    assert process.returncode == 0
+
+
+def test_what_the_system_refuses_is_one_line(site: Path) -> None:
+    (site / "root" / "httpd.conf").mkdir(parents=True)
+    done = run("setup", "--server-root", "root", "hello.py", cwd=site)
+    assert done.returncode == 71 and done.stderr.count("\n") == 1 and "httpd.conf" in done.stderr, done.stderr
 
 
 def test_module_config_prints_lines_to_paste() -> None:

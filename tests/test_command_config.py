@@ -154,6 +154,12 @@ def test_included_files_have_the_last_word(site: Path) -> None:
 # ---- addresses ----
 
 
+@pytest.mark.parametrize("mpm", ["worker", "prefork"])
+def test_other_mpms_serve(site: Path, mpm: str) -> None:
+    with serving(site, "hello.py", "--mpm", mpm, "--max-clients", "30") as served:
+        assert served.get("/x").text.startswith("|/x|")
+
+
 def test_https_and_http2_on_the_address_itself(site: Path, certificate: Path) -> None:
     key = str(certificate.with_name("key.pem"))
     arguments = ["--https-certificate", str(certificate), "--https-key", key, "--http2", "--hsts", "max-age=60"]
@@ -294,6 +300,13 @@ def test_debug_shows_tracebacks_in_the_browser(site: Path, path: str, title: str
         reply = served.get(path)
         assert reply.status_code == 500 and title in reply.text and "failing.py" in reply.text and "<i>" not in reply.text
         assert title.split(":")[0] in served.stderr()
+
+
+def test_debug_shows_nothing_to_pages_of_other_names(site: Path) -> None:
+    (site / "failing.py").write_text(FAILING)
+    with serving(site, "failing.py", "--debug") as served:
+        reply = served.get("/x", headers={"Host": "evil.test"})
+        assert reply.status_code == 500 and "ValueError" not in reply.text and "http://localhost/" in reply.text
 
 
 def test_without_debug_no_traceback_is_shown(site: Path) -> None:

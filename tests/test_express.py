@@ -101,10 +101,19 @@ def test_setup_server_writes_what_the_options_mean(site: Path, arguments: list[s
     assert done.returncode == 0, done.stderr
     conf = (site / "root" / "httpd.conf").read_text()
     assert expected in conf and ("deadlock-timeout" in conf) == ("0" not in arguments and "static" not in arguments)
-    (site / "auth.py").write_text("")
-    if "auth.py" not in arguments:
-        checked = subprocess.run([site / "root" / "apachectl", "configtest"], capture_output=True, text=True, check=False)
-        assert "Syntax OK" in checked.stderr, checked.stderr
+    checked = subprocess.run([site / "root" / "apachectl", "configtest"], capture_output=True, text=True, check=False)
+    assert "Syntax OK" in checked.stderr, checked.stderr
+
+
+def test_a_script_may_ask_for_passwords(site: Path) -> None:
+    (site / "auth.py").write_text(
+        "def check_password(environ, user, password):\n    return password == 'right'\n"
+        "def groups_for_user(environ, user):\n    return ['wsgi']\n"
+    )
+    options = ["--port", str(free_port()), "--auth-user-script", "auth.py", "--auth-group-script", "auth.py"]
+    with started(site, COMMAND, "express", "start-server", "hello.py", *options) as (url, _):
+        codes = [requests.get(url, auth=("me", password), timeout=10).status_code for password in ("wrong", "right")]
+        assert codes == [401, 200]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import httpd_wsgi
 from httpd_wsgi.command import check, control, express, machine, options, serve, setup
-from httpd_wsgi.command.errors import EXIT_BUG, CommandError
+from httpd_wsgi.command.errors import EXIT_BUG, EXIT_SYSTEM, CommandError
 from httpd_wsgi.command.target import DEMO
 
 
@@ -132,6 +132,9 @@ def guarded(work: Callable[[], int]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # `httpd-wsgi … | head`: nothing more to say
         return 0
+    except OSError as exc:
+        print(f"httpd-wsgi: {exc.filename or 'the operating system refused'}: {exc.strerror or exc}", file=sys.stderr)
+        return EXIT_SYSTEM
     except KeyboardInterrupt:
         return 128 + 2
     except Exception:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import linecache
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -69,11 +70,17 @@ class Watched:
             close()
 
 
+def is_local(environ: Environ) -> bool:
+    """A page on the Internet can make its own name lead to 127.0.0.1, and would then read what is shown here."""
+    return re.fullmatch(r"(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?", environ.get("HTTP_HOST", "")) is not None
+
+
 def failed(exc: Exception, environ: Environ, start_response: StartResponse) -> list[bytes]:
     """The page. start_response() raises the exception again when it is too late for one."""
     lines = interpreter.format_exception(exc)
     print("\n".join(lines), file=sys.stderr)
-    body = render(exc, environ, "\n".join(lines)).encode("utf-8", "backslashreplace")
+    page = render(exc, environ, "\n".join(lines)) if is_local(environ) else "Tracebacks are only shown on http://localhost/."
+    body = page.encode("utf-8", "backslashreplace")
     headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))]
     start_response("500 Internal Server Error", headers, (type(exc), exc, exc.__traceback__))
     return [body]

@@ -11,6 +11,7 @@ EXIT_NO_MODULE = 6
 EXIT_HTTPD_FAILED = 7
 EXIT_CERTIFICATE = 8
 EXIT_CONTROL = 9
+EXIT_SYSTEM = 71  # EX_OSERR of sysexits.h
 EXIT_BUG = 70  # EX_SOFTWARE of sysexits.h
 
 MEANINGS = (
@@ -24,6 +25,7 @@ MEANINGS = (
     (EXIT_HTTPD_FAILED, "httpd did not start, or ended by itself; its own message is above"),
     (EXIT_CERTIFICATE, "a certificate or key cannot be read"),
     (EXIT_CONTROL, "the daemon group does not answer, or refused"),
+    (EXIT_SYSTEM, "the operating system refused something; the message names the file"),
     (EXIT_BUG, "a bug of httpd-wsgi; the message names the file with the traceback"),
 )
 

@@ -154,6 +154,12 @@ def protecting_lines(given: Given, host: str) -> Iterator[str]:
         yield "Require valid-user"
 
 
+def modules_of(given: Given) -> tuple[str, ...]:
+    if "--auth-user-script" not in given:
+        return ()
+    return ("authn_core", "auth_digest" if given.get("--auth-type") == "Digest" else "auth_basic", "authz_user")
+
+
 def absolute(path: str) -> str:
     return words.conf(Path(path).absolute())
 
@@ -180,6 +186,7 @@ def settings_from(arguments: argparse.Namespace, entry: str, note: Callable[[str
         request_env=tuple((name, value) for name, value in given.get("--setenv", ())),
         pass_env=tuple(given.get("--passenv", ())),
         extra=tuple(extra_lines(given, host)),
+        extra_modules=modules_of(given),
         error_log=error_log,
         access_log=access_log,
         **more,

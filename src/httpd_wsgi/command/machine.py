@@ -119,15 +119,20 @@ def compiled_in_mpm(httpd: str) -> str:
     return next((name for name in ("event", "worker", "prefork") if name in names), "")
 
 
-def find_modules(httpd: str, names: Iterable[str], directory: str = "") -> tuple[tuple[str, Path], ...]:
-    """The files of those modules that are not built in."""
+def find_modules(
+    httpd: str, names: Iterable[str], directory: str = "", useful: Iterable[str] = ()
+) -> tuple[tuple[str, Path], ...]:
+    """The files of those modules that are not built in; of useful ones only those that are there."""
     builtin = builtin_modules(httpd)
     places = (directory,) if directory else MODULE_DIRECTORIES
     found: list[tuple[str, Path]] = []
-    for name in names:
+    wanted = tuple(names)
+    for name in dict.fromkeys((*wanted, *useful)):
         if name in builtin or (name.startswith("mpm_") and compiled_in_mpm(httpd) == name[4:]):
             continue
         path = next((path for place in places if (path := Path(place, f"mod_{name}.so")).exists()), None)
+        if path is None and name not in wanted:
+            continue
         if path is None:
             raise CommandError(
                 f"httpd's module mod_{name}.so was not found in {', '.join(places)}; install it, or name its directory with "

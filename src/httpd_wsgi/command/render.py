@@ -72,7 +72,13 @@ def wanted_modules(settings: ServerSettings) -> tuple[str, ...]:
         "reqtimeout": bool(settings.header_timeout or settings.body_timeout),
         "env": bool(settings.request_env or settings.pass_env),
     }
-    return (*names, *(name for name, wanted in features.items() if wanted))
+    return tuple(dict.fromkeys((*names, *(name for name, wanted in features.items() if wanted), *settings.extra_modules)))
+
+
+def useful_modules(settings: ServerSettings) -> tuple[str, ...]:
+    """What files of --include-file may take for granted, where it is installed."""
+    usual = ("authz_host", "authn_core", "authz_user", "dir", "env", "headers", "mime", "rewrite", "setenvif")
+    return usual if settings.include_files else ()
 
 
 def render_conf(settings: ServerSettings, layout: Layout) -> str:
@@ -245,8 +251,9 @@ def files(settings: ServerSettings, layout: Layout) -> Iterator[str]:
     yield "    Require all denied"
     yield "</Directory>"
     yield from published(root, *overrides, *listing)
-    if settings.document_root or settings.url_aliases:
+    if any(name == "mime" for name, _ in layout.modules):
         yield f"TypesConfig {words.conf(layout.mime_types)}"
+    if settings.document_root or settings.url_aliases:
         yield f"DirectoryIndex {settings.directory_index or 'disabled'}"
     # The longest first: httpd takes the first that fits.
     for url, path in sorted(settings.url_aliases, reverse=True):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from httpd_wsgi.command import machine, relay, root, target
 from httpd_wsgi.command.errors import EXIT_HTTPD_FAILED, EXIT_NO_TARGET
-from httpd_wsgi.command.render import Layout, render_conf, wanted_modules
+from httpd_wsgi.command.render import Layout, render_conf, useful_modules, wanted_modules
 from httpd_wsgi.command.settings import Bind, ServerSettings
 from httpd_wsgi.command.target import say
 
@@ -40,7 +40,7 @@ def make_layout(settings: ServerSettings, directory: Path, is_service: bool = Fa
     found = target.resolve(settings)
     if copy:
         found = target.for_user(found, directory, who, chosen=bool(settings.user) or is_service, say=say)
-    modules = machine.find_modules(httpd, wanted_modules(settings), settings.modules_directory)
+    modules = machine.find_modules(httpd, wanted_modules(settings), settings.modules_directory, useful_modules(settings))
     user, gid = (who.name, who.gid) if who else ("", 0)
     return Layout(directory, found, modules, module, user, gid, machine.mime_types(), is_service)
 

@@ -126,6 +126,7 @@ class ServerSettings:
     access_log_format: str = "combined"
     error_log: str = "-"  # a file, "-" for standard error, "" for a file in the server root (setup)
     extra: tuple[str, ...] = ()  # more lines for httpd.conf, quoted
+    extra_modules: tuple[str, ...] = ()  # what they need
     log_level: str = "warn"
     log_format: str = "text"
 
