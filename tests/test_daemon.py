@@ -61,6 +61,7 @@ def test_a_crash_costs_one_request_and_is_explained(httpd: Httpd, path: str, sai
     assert get(httpd, path).status_code == 502
     assert said in httpd.expect("WSGI0702")
     httpd.expect("WSGI0310")
+    httpd.expected.add("WSGI0718")  # the stacks, where there are any
     assert get(httpd, "/info").json()["pid"] != first
 
 

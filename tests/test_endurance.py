@@ -211,6 +211,26 @@ def test_killed_workers_cost_only_their_own_requests(site: Site) -> None:
     assert len(re.findall("WSGI0310", site.httpd.log_text())) == load.seen[502]  # each with its line
 
 
+def test_crashes_leak_nothing(httpd: Httpd) -> None:
+    (httpd.app / "dies.py").write_text(
+        "import os\ndef application(environ, start_response):\n    os._exit(3)\n",
+    )
+    httpd.start("WSGIDaemonProcess d threads=2\nWSGIScriptAlias / {app}/dies.py process-group=d\n")
+    (supervisor,) = httpd.supervisors()
+
+    def crash(times: int) -> tuple[int, int]:
+        for _ in range(times):
+            assert requests.get(httpd.url("/"), timeout=20).status_code == 502
+        status = Path(f"/proc/{supervisor}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+)", status)
+        return len(os.listdir(f"/proc/{supervisor}/fd")), int(found.group(1)) if found else 0
+
+    before = crash(5)
+    after = crash(1000 if LONG else 20)
+    httpd.expected |= {"WSGI0702", "WSGI0310"}
+    assert after[0] <= before[0] + 4 and after[1] <= before[1] + 300, (before, after)  # at most one worker more is being started
+
+
 def parent_facts(httpd: Httpd) -> tuple[int, int]:
     assert httpd.process
     status = Path(f"/proc/{httpd.process.pid}/status").read_text()
