@@ -100,18 +100,25 @@ static apr_status_t configure_socket(const kept_group *k, const wsgi_group *g)
     return listen(k->listen_fd, g->queue_size > 0 ? g->queue_size : g->listen_backlog) < 0 ? errno : APR_SUCCESS;
 }
 
+/* Memory that the group's processes may write to, too. Its size is sealed: were an application to cut it off, whoever reads it next would
+ * be killed by SIGBUS, and that may be the Apache parent. *fd is set, or -1. */
+static apr_status_t share_memory(void **memory, int *fd, const char *name, apr_size_t size, int protection)
+{
+    *fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (*fd < 0 || ftruncate(*fd, (off_t)size) < 0 || fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        return errno;
+    *memory = mmap(NULL, size, protection, MAP_SHARED, *fd, 0);
+    return *memory == MAP_FAILED ? errno : APR_SUCCESS;
+}
+
 static apr_status_t open_board(kept_group *k)
 {
     void *memory;
+    apr_status_t rv = share_memory(&memory, &k->board_fd, "wsgi-board", WIRE_BOARD_SIZE, PROT_READ | PROT_WRITE);
 
-    k->board_fd = memfd_create("wsgi-board", MFD_CLOEXEC);
-    if (k->board_fd < 0 || ftruncate(k->board_fd, WIRE_BOARD_SIZE) < 0)
-        return errno;
-    memory = mmap(NULL, WIRE_BOARD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, k->board_fd, 0);
-    if (memory == MAP_FAILED)
-        return errno;
-    k->board = memory;
-    return APR_SUCCESS;
+    if (rv == APR_SUCCESS)
+        k->board = memory;
+    return rv;
 }
 
 static apr_status_t close_kept(void *kept)
@@ -208,13 +215,15 @@ static apr_status_t close_activity(void *group)
 static apr_status_t make_activity(wsgi_group *g, apr_pool_t *pconf)
 {
     void *memory;
+    apr_status_t rv = share_memory(&memory, &g->activity_fd, "wsgi-activity", activity_size(g), PROT_READ);
 
-    g->activity_fd = memfd_create("wsgi-activity", MFD_CLOEXEC);
-    if (g->activity_fd < 0 || ftruncate(g->activity_fd, (off_t)activity_size(g)) < 0)
-        return errno;
-    memory = mmap(NULL, activity_size(g), PROT_READ, MAP_SHARED, g->activity_fd, 0);
-    if (memory == MAP_FAILED)
-        return errno;
+    if (rv != APR_SUCCESS) {
+        close(g->activity_fd);
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, g->server,
+                     "WSGI0615: group %s (%s): no memory of %" APR_SIZE_T_FMT " bytes can be shared with its workers; use fewer processes= "
+                     "or threads=", g->name, g->where, activity_size(g));
+        return rv;
+    }
     g->activity = memory;
     apr_pool_cleanup_register(pconf, g, close_activity, apr_pool_cleanup_null);
     return APR_SUCCESS;
