@@ -296,7 +296,7 @@ class Policy:
                 worker.reason = worker.reason or STOP
                 self.said.append(Drain(worker.number, worker.reason))
                 self._advance(worker, Event.DRAIN)
-                worker.kill_at = None
+                worker.kill_at = worker.restart_at = None
             self._limit(worker, now, grace)
 
     # ---- what to do ----

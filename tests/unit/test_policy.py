@@ -345,3 +345,15 @@ def test_a_worker_of_a_halted_group_that_takes_too_long_is_ended() -> None:
     policy.halt(10)
     policy.actions(10)
     assert policy.wake_at() == 70
+
+
+@pytest.mark.parametrize("end", ["stop", "halt"])
+def test_nothing_is_due_while_workers_that_were_told_to_end_have_time(end: str) -> None:
+    policy = serving(restart_interval=100)
+    if end == "stop":
+        policy.stop(10, 600)
+    else:
+        policy.limits = Limits(graceful=600)
+        policy.halt(10)
+    policy.actions(10)
+    assert policy.actions(150) == [] and policy.wake_at() == 610
