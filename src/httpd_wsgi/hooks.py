@@ -204,7 +204,7 @@ def groups(question: Question) -> Answer:
         items: Iterator[object] = iter(result)
     except TypeError:
         raise wrong(question, name, result, GROUPS) from None
-    required = set(question.argument.lower().split(b"\n"))
+    required = set(question.argument.lower().split(b"\n")) - {b""}  # an expression may be empty, and so may "".split(",")
     found: set[bytes] = set()
     failure: BaseException | None = None
     try:

@@ -97,6 +97,7 @@ def test_a_dispatch_script_need_not_define_anything(tmp_path: Path, logged: list
         (b"staff", "{'staff': 1}", hooks.YES),
         (b"staff", "b'staff'", hooks.FAILED),
         (b"", "['staff']", hooks.NO),
+        (b"", "''.split(',')", hooks.NO),
     ],
 )
 def test_groups(tmp_path: Path, logged: list[str], argument: bytes, groups: str, verdict: int) -> None:
