@@ -66,6 +66,11 @@ static uint64_t hash(uint64_t h, const char *bytes, size_t len)
     return h;
 }
 
+static int is_one_field(rt_slice text)
+{
+    return !memchr(text.at, '\n', text.len) && !memchr(text.at, '\t', text.len);
+}
+
 /* Requests that come meanwhile find the same; one message is enough. */
 static void tell_supervisor(const rt_request *rq)
 {
@@ -74,8 +79,11 @@ static void tell_supervisor(const rt_request *rq)
     char line[4096];
     int len;
 
-    if (rt_the_process.control_fd < 0 || atomic_exchange(&last_told, h) == h || memchr(script.at, '\n', script.len))
+    if (rt_the_process.control_fd < 0 || atomic_exchange(&last_told, h) == h || !is_one_field(script) || !is_one_field(name))
         return;
+    /* Clients may have a say in its name, by WSGIScriptAliasMatch for instance, but not in what the supervisor reads. */
+    if (!is_one_field(group))
+        group.len = 0;
     len = snprintf(line, sizeof(line), "stale %lld\t%.*s\t%.*s\t%.*s\n", (long long)rq->head.script_mtime_us, (int)group.len, group.at,
                    (int)name.len, name.at, (int)script.len, script.at);
     if (len >= (int)sizeof(line) || send(rt_the_process.control_fd, line, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT) != len)
