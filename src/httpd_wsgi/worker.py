@@ -17,16 +17,19 @@ from collections.abc import Callable
 from httpd_wsgi import _runtime, board, interpreter, limits, logs, policy, settings, stacks
 from httpd_wsgi.process import FD_ACTIVITY, FD_BOARD, FD_CRASH, FD_HOUSE, FD_LIFELINE, FD_LISTEN, FD_SCORES, FD_SETTINGS
 
+POLL_LIMIT = 2**31 - 1  # milliseconds
+
 
 class Control:
     """The socket to the supervisor. Its end-of-file means that the supervisor has gone: the worker serves on until another
-    supervisor's workers do, or Apache has gone too; then it keeps to `patience`, in seconds, by itself.
+    supervisor's workers do, or Apache has gone too; then it keeps to `graceful` and `shutdown`, in seconds, by itself.
     """
 
-    def __init__(self, fd: int, supervisor: int, patience: float) -> None:
+    def __init__(self, fd: int, supervisor: int, graceful: float, shutdown: float) -> None:
         self.socket = socket.socket(fileno=fd)
         self.supervisor = supervisor
-        self.patience = patience
+        self.graceful = graceful
+        self.shutdown = shutdown
         self.reason = ""
         self.fds: list[int] = []  # received with the lines that need them
         self.accepted = threading.Event()  # may serve although not everything could be loaded
@@ -50,9 +53,14 @@ class Control:
                 self.obey(line, on_drain)
         if not self.loaded:
             os._exit(0)  # nobody waits for it
-        self.outlive()
+        house = select.poll()
+        house.register(FD_HOUSE, 0)
+        self.outlive(house)
         on_drain(policy.STOP)
-        time.sleep(self.patience)  # nobody is left who would end a worker that does not end by itself
+        # Nobody is left who would end a worker that does not end by itself.
+        if self.graceful > 0 and not house.poll(min(self.graceful * 1000, POLL_LIMIT)):
+            self.over.set()
+        time.sleep(self.shutdown or self.graceful)
         self.last_words(False)
         os._exit(1)
 
@@ -98,11 +106,9 @@ class Control:
             for line in stack.split("\n"):
                 logs.log(logs.WARNING, line)
 
-    def outlive(self) -> None:
+    def outlive(self, house: select.poll) -> None:
         """Apache starts another supervisor at once; how long its workers take to load is not known."""
         shown, pause = board.Board(FD_BOARD), 0.02
-        house = select.poll()
-        house.register(FD_HOUSE, 0)
         while shown.get("serving") <= self.supervisor and not house.poll(int(pause * 1000)) and not self.draining.is_set():
             pause = min(1.0, pause * 1.2)
 
@@ -278,7 +284,7 @@ def main() -> int:
     faulthandler.enable(file=FD_CRASH)
     if (offset := int(sys.argv[3])) >= 0:
         _runtime.open_activity(FD_ACTIVITY, offset, config.threads)
-    control = Control(FD_LIFELINE, int(sys.argv[2]), config.shutdown_timeout)
+    control = Control(FD_LIFELINE, int(sys.argv[2]), config.graceful_timeout, config.shutdown_timeout)
     sys.argv = ["mod_wsgi"]
     limits.apply(config)
     return serve(config, control) if config.threads else serve_nothing(config, control)
