@@ -10,6 +10,7 @@
 #include <http_log.h>
 #include <http_main.h>
 #include <mpm_common.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -98,9 +99,22 @@ static int is_served_by_another(const supervisor *sup)
     return 0;
 }
 
+/* Workers of a supervisor that died go on serving, see died(). Their processes write the slots: a wrong pid is only asked whether it is there. */
+static int is_served_by_orphans(const wsgi_group *g)
+{
+    for (size_t i = 0; i < WIRE_ACTIVITY_SLOTS(g->processes); i++) {
+        const wire_activity_worker *slot = (const void *)(g->activity + i * WIRE_ACTIVITY_SLOT(g->threads));
+        pid_t pid = (pid_t)slot->pid;
+
+        if (pid > 0 && slot->state == WIRE_WORKER_SERVING && (kill(pid, 0) == 0 || errno == EPERM))
+            return 1;
+    }
+    return 0;
+}
+
 static void say_failed(const supervisor *sup, int wait)
 {
-    if (is_served_by_another(sup))
+    if (is_served_by_another(sup) || is_served_by_orphans(sup->group))
         return;
     sup->group->board->retry_after_s = (uint32_t)wait;
     sup->group->board->state = WIRE_BOARD_FAILED;

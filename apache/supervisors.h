@@ -17,7 +17,7 @@ void wsgi_supervisors_start(wsgi_group *g, apr_pool_t *ptemp);
 /* All groups are started: what belongs to groups that are no more may go when the old Apache children have gone. */
 void wsgi_supervisors_release_others(void);
 
-/* About once a second: starts what is due. */
+/* About every ten seconds, as httpd asks its modules: starts what is due. */
 void wsgi_supervisors_monitor(void);
 
 /* In a new Apache child: closes what only the parent needs. */

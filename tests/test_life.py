@@ -18,6 +18,7 @@ with open({flag!r}, "a") as file:
 {more}
 def application(environ, start_response):
     if environ["PATH_INFO"] == "/wait":
+        open({flag!r} + ".waits", "w").close()
         while not os.path.exists({flag!r} + ".go"):
             threading.Event().wait(0.02)
     start_response("200 OK", [("X-Pid", str(os.getpid()))])
@@ -40,8 +41,9 @@ class Site:
         if AS_ROOT:
             httpd.root.chmod(0o777)
 
-    def start(self, options: str = "") -> None:
-        self.httpd.start(f"WSGIDaemonProcess d threads=4 {options}\nWSGIScriptAlias / {{app}}/version.py process-group=d\n")
+    def start(self, options: str = "", more: str = "") -> None:
+        group = f"WSGIDaemonProcess d threads=4 {options}"
+        self.httpd.start(f"{more}\n{group}\nWSGIScriptAlias / {{app}}/version.py process-group=d\n")
         wait_until(lambda: len(self.httpd.workers()) == (2 if "processes=2" in options else 1), "all workers are ready")
 
     def write(self, word: str, more: str = "") -> None:
@@ -191,6 +193,17 @@ def test_the_request_that_notices_a_touched_script_waits_and_gets_the_new_code(s
         assert asked.result(20) == (200, "two")
 
 
+def test_the_name_of_an_interpreter_is_no_message_to_the_supervisor(site: Site) -> None:
+    site.httpd.start(
+        "WSGIDaemonProcess d threads=4\nWSGIScriptAliasMatch ^/[^/]+ {app}/version.py process-group=d\n"
+    )
+    assert site.get("/a%0Aretire%20b") == (200, "one")
+    (supervisor,) = site.httpd.supervisors()
+    site.write("two")
+    assert site.get("/a%0Aretire%20b") == (200, "two")
+    assert site.httpd.supervisors() == [supervisor]
+
+
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGINT, signal.SIGHUP])
 def test_signals_to_the_supervisor_load_the_code_again(site: Site, number: signal.Signals) -> None:
     site.start("processes=2")
@@ -214,6 +227,32 @@ def test_signals_to_a_worker_replace_it(site: Site, number: signal.Signals) -> N
 
 
 # ---- the supervisor's death ----
+
+
+def test_requests_of_a_killed_supervisors_workers_have_as_long_as_after_a_restart(site: Site) -> None:
+    site.start("shutdown-timeout=1ms", "LogLevel wsgi:debug")
+    (supervisor,) = site.httpd.supervisors()
+    with ThreadPoolExecutor(1) as pool:
+        long = pool.submit(site.get, "/wait")
+        wait_until(Path(f"{site.flag}.waits").exists, "the request runs")
+        os.kill(supervisor, signal.SIGKILL)
+        site.httpd.expect("WSGI0608")
+        site.httpd.expect("WSGI0711")
+        site.let("go")
+        assert long.result(20) == (200, "one")
+
+
+def test_workers_without_a_supervisor_serve_while_none_can_be_started(site: Site) -> None:
+    site.start("reload=rolling")
+    site.write("two", WAIT)
+    (first,) = site.httpd.supervisors()
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: site.loads("two") == 1, "a worker of the second supervisor is loading")
+    (second,) = site.httpd.supervisors()
+    os.kill(second, signal.SIGKILL)
+    wait_until(lambda: site.httpd.log_text().count("WSGI0608") == 2, "the second one has been missed")
+    site.httpd.expect("WSGI0608", "started again in 1 s")
+    assert site.get() == (200, "one")
 
 
 def test_workers_of_a_killed_supervisor_serve_until_others_do(site: Site) -> None:

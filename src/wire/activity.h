@@ -14,6 +14,8 @@ enum wire_phase {
     WIRE_PHASE_WRITE = 3  /* it has begun its response */
 };
 
+enum wire_worker_state { WIRE_WORKER_STARTING = 0, WIRE_WORKER_SERVING = 1, WIRE_WORKER_DRAINING = 2 };
+
 #define WIRE_WHAT_MAX 192
 
 typedef struct wire_activity_thread {
@@ -33,7 +35,7 @@ typedef struct wire_activity_thread {
 typedef struct wire_activity_worker {
     uint32_t pid;        /* 0: the slot is free; written by the supervisor */
     uint32_t nthreads;
-    uint32_t state;      /* 0 starting, 1 serving, 2 draining; written by the supervisor */
+    uint32_t state;      /* enum wire_worker_state; written by the supervisor */
     uint32_t reserved;
     wire_activity_thread threads[];
 } wire_activity_worker;
