@@ -30,7 +30,8 @@ ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room)
         struct cmsghdr align;
     } control;
     struct iovec iov = {buf, room};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control.space)};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+                         .msg_controllen = CMSG_LEN(sizeof(int))}; /* with its padding there would be room for another descriptor */
     ssize_t n;
 
     do

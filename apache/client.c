@@ -404,9 +404,9 @@ static int on_file(exchange *x)
     wire_file file;
     int fd;
 
-    if ((fd = wsgi_channel_take_fd(&x->worker)) < 0)
-        return bad_frame(x, "FILE");
     memcpy(&file, x->in + x->at, sizeof(file));
+    if (file.offset < 0 || file.length < 0 || (fd = wsgi_channel_take_fd(&x->worker)) < 0)
+        return bad_frame(x, "FILE");
     wsgi_respond_file(&x->out, fd, file.offset, file.length);
     x->got_file = 1;
     return NOT_YET;
@@ -421,13 +421,16 @@ static int on_log(exchange *x, const wire_frame *f)
 static int on_log_at(exchange *x, const wire_frame *f)
 {
     const char *file = x->in + x->at + sizeof(wire_log_at), *text;
+    char name[WIRE_LOG_FILE_MAX + 1]; /* not in r->pool: a request may last for days */
     wire_log_at at;
 
     memcpy(&at, x->in + x->at, sizeof(at));
-    if (at.file_len > f->len - sizeof(at))
+    if (at.file_len > f->len - sizeof(at) || at.file_len > WIRE_LOG_FILE_MAX)
         return bad_frame(x, "LOG_AT");
     text = file + at.file_len;
-    wsgi_log_at(x->r, f->arg, apr_pstrmemdup(x->r->pool, file, at.file_len), (int)at.line, text, f->len - sizeof(at) - at.file_len);
+    memcpy(name, file, at.file_len);
+    name[at.file_len] = '\0';
+    wsgi_log_at(x->r, f->arg, name, (int)at.line, text, f->len - sizeof(at) - at.file_len);
     return NOT_YET;
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from harness import AS_ROOT, Httpd, processes_marked, wait_until
+from harness import AS_ROOT, Httpd, connections_of, processes_marked, wait_until
 
 ONE = "WSGIDaemonProcess d processes=1 threads=4\nWSGIScriptAlias / {app}/kitchen.py process-group=d\n"
 
@@ -236,3 +236,63 @@ def test_embedded_mode_uses_the_home_it_is_given(httpd: Httpd) -> None:
     httpd.start(f"WSGIPythonHome {sys.prefix}\nWSGIScriptAlias / {{app}}/kitchen.py")
     info = get(httpd, "/info").json()
     assert info["prefix"] == sys.prefix
+
+
+def test_an_application_cannot_cut_off_the_memory_it_shares_with_apache(httpd: Httpd) -> None:
+    (httpd.app / "cut.py").write_text(
+        "import os\n"
+        "def application(environ, start_response):\n"
+        "    names = [os.readlink(f'/proc/self/fd/{fd}') for fd in (6, 10)]\n"
+        "    for fd in (6, 10):\n"
+        "        try:\n"
+        "            os.ftruncate(fd, 0)\n"
+        "        except OSError as exc:\n"
+        "            names.append(exc.strerror)\n"
+        "    start_response('200 OK', [])\n"
+        "    return [' '.join(names).encode()]\n"
+    )
+    httpd.start(ONE.replace("kitchen", "cut"))
+    said = get(httpd, "/").text
+    assert "wsgi-board" in said and "wsgi-activity" in said and said.endswith("Operation not permitted Operation not permitted")
+    assert get(httpd, "/").status_code == 200
+
+
+# An application that writes to the sockets of its worker's requests.
+SENDS = """
+import os, socket, stat, struct
+def connections():
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd not in (3, 4) and os.path.exists(f"/proc/self/fd/{fd}") and stat.S_ISSOCK(os.stat(f"/proc/self/fd/{fd}").st_mode):
+            yield socket.socket(fileno=os.dup(fd))
+def application(environ, start_response):
+    sent = 0
+    for connection in connections():
+        with connection:
+            socket.send_fds(connection, [FRAME], FDS)
+            sent += 1
+    start_response("200 OK", [])
+    return [str(sent).encode()]
+"""
+
+
+def test_descriptors_that_a_worker_sends_without_being_asked_are_closed(httpd: Httpd) -> None:
+    frame = "struct.pack('=IBBH', 0, ord('L'), 0, 7)"
+    (httpd.app / "sends.py").write_text(SENDS.replace("FRAME", frame).replace("FDS", "[0, 0]"))
+    httpd.start("ServerLimit 1\n" + ONE.replace("kitchen", "sends"))
+    assert get(httpd, "/").text == "1"
+    assert httpd.process
+    children = Path(f"/proc/{httpd.process.pid}/task/{httpd.process.pid}/children").read_text().split()
+    (child,) = [pid for pid in children if "python" not in os.readlink(f"/proc/{pid}/exe")]
+    descriptors = Path(f"/proc/{child}/fd")
+    wait_until(lambda: connections_of(httpd.port) == 0, "the first connection is closed")
+    before = len(list(descriptors.iterdir()))
+    assert {get(httpd, "/").text for _ in range(10)} == {"1"}
+    wait_until(lambda: len(list(descriptors.iterdir())) <= before, "no descriptor is left")
+
+
+def test_a_file_of_negative_length_is_refused(httpd: Httpd) -> None:
+    frame = "struct.pack('=IBBHqq', 16, ord('F'), 0, 0, 0, -1)"
+    (httpd.app / "sends.py").write_text(SENDS.replace("FRAME", frame).replace("FDS", "[os.open(__file__, os.O_RDONLY)]"))
+    httpd.start(ONE.replace("kitchen", "sends"))
+    assert get(httpd, "/").status_code == 502
+    httpd.expect("WSGI0312", "malformed FILE")

@@ -372,7 +372,7 @@ static void sock_log(void *ctx, int level, const char *text, size_t len)
 
 static void sock_log_at(void *ctx, int level, const char *file, int line, const char *text, size_t len)
 {
-    size_t file_len = strnlen(file, 4096), room = sizeof(wire_log_at) + file_len + len;
+    size_t file_len = strnlen(file, WIRE_LOG_FILE_MAX), room = sizeof(wire_log_at) + file_len + len;
     wire_log_at at = {(uint32_t)line, (uint32_t)file_len};
     char *payload = room <= WIRE_LOG_MAX ? malloc(room) : NULL;
 

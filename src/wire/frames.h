@@ -70,6 +70,7 @@ typedef struct wire_log_at {
 
 #define WIRE_HEAD_MAX  (1u << 20)  /* bytes of a HEAD payload */
 #define WIRE_LOG_MAX   (64u << 10) /* bytes of a LOG payload; the worker splits longer ones */
+#define WIRE_LOG_FILE_MAX 4096     /* bytes of the file's name in a LOG_AT payload; the rest is cut off */
 #define WIRE_WANT_MAX  (64u << 10) /* bytes one WANT may ask for */
 #define WIRE_LOOKUP_MAX 4096       /* bytes of a LOOKUP payload */
 #define WIRE_VERDICT_MAX 4096      /* bytes of a VERDICT payload */
