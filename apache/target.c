@@ -445,7 +445,7 @@ void wsgi_target_register_hooks(apr_pool_t *p)
 
     (void)p;
     ap_hook_translate_name(translate_name, before, after, APR_HOOK_MIDDLE);
-    ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_LAST); /* httpd answers TRACE first */
     ap_hook_fixups(fixups, NULL, core, APR_HOOK_REALLY_FIRST);
     ap_hook_log_transaction(log_denied, NULL, NULL, APR_HOOK_MIDDLE);
 }

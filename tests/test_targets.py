@@ -197,3 +197,9 @@ def test_pickle_dataclasses_and_type_hints_work_in_a_script(httpd: Httpd, mode: 
     asking(httpd, MODULE)
     httpd.start(conf_for_asking(mode))
     assert get(httpd, "/").text == "2 int True True"
+
+
+def test_httpd_answers_trace_for_a_module_too(httpd: Httpd) -> None:
+    httpd.start("TraceEnable off\nWSGIPythonPath {app}\nWSGIScriptAlias / hello:application\n")
+    assert get(httpd, "/").text == "Hello World!"
+    assert requests.request("TRACE", httpd.url("/"), timeout=10).status_code == 405
