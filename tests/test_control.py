@@ -135,6 +135,7 @@ def test_others_may_not_control_a_group(started: Httpd, group: str) -> None:
         )
         assert done.returncode == 9 and "only root and uid 33 may control this group" in done.stderr, done
     started.expect("WSGI0851", containing="user 65534")
+    assert started.log_text().count("WSGI0851") == 1
     assert len(started.workers()) == 2
     done = subprocess.run([COMMAND, "status", group], capture_output=True, text=True, check=False, user=33, group=33, cwd="/")
     assert done.returncode == 0, done

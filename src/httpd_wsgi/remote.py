@@ -24,6 +24,7 @@ PREFIX = "httpd-wsgi/"
 NAME_LIMIT = 60  # of the group's part; 107 bytes are all that a name can have
 MESSAGE_LIMIT = 4096
 REFUSED_LIMIT = 8
+REFUSED_PAUSE = 60.0
 MOST_REQUESTS = 20  # of each worker, the longest first: an answer is one message
 
 
@@ -50,6 +51,7 @@ class Remote(Endpoint):
     def __init__(self, supervisor: Supervisor) -> None:
         self.supervisor = supervisor
         self.refused: set[Client] = set()  # connections of those who may not, still open
+        self.refusal_said = -REFUSED_PAUSE
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.setblocking(False)
         try:
@@ -72,12 +74,21 @@ class Remote(Endpoint):
             if len(self.refused) >= REFUSED_LIMIT:
                 connection.close()
                 return
-            who = f"uid {os.getuid()}"
-            self.supervisor.say(
-                logs.NOTICE, "WSGI0851", f"user {uid} (process {pid}) may not control this group; only root and {who} may"
-            )
+            self.say_refused(pid, uid)
         connection.setblocking(False)
         self.supervisor.selector.register(connection, 1, Client(self, connection, uid))
+
+    def say_refused(self, pid: int, uid: int) -> None:
+        """Not so often that any user of the machine could fill the log."""
+        if (now := time.monotonic()) < self.refusal_said + REFUSED_PAUSE:
+            return
+        self.refusal_said = now
+        self.supervisor.say(
+            logs.NOTICE,
+            "WSGI0851",
+            f"user {uid} (process {pid}) may not control this group; only root and uid {os.getuid()} may "
+            f"(said every {REFUSED_PAUSE:.0f} s at most)",
+        )
 
 
 class Client(Endpoint):
