@@ -211,6 +211,7 @@ def test_killed_workers_cost_only_their_own_requests(site: Site) -> None:
     assert len(re.findall("WSGI0310", site.httpd.log_text())) == load.seen[502]  # each with its line
 
 
+@pytest.mark.skipif(SANITIZED, reason="AddressSanitizer keeps freed memory for a while")
 def test_crashes_leak_nothing(httpd: Httpd) -> None:
     (httpd.app / "dies.py").write_text(
         "import os\ndef application(environ, start_response):\n    os._exit(3)\n",
