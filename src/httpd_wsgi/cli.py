@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import httpd_wsgi
-from httpd_wsgi.command import check, control, express, machine, options, serve, setup
+from httpd_wsgi.command import check, completion, control, express, machine, options, serve, setup
 from httpd_wsgi.command.errors import EXIT_BUG, EXIT_SYSTEM, CommandError
 from httpd_wsgi.command.target import DEMO
 
@@ -35,6 +35,11 @@ def run_setup(arguments: argparse.Namespace) -> int:
     else:
         settings = options.settings_from(arguments, target_of(arguments))
     return setup.run(settings, arguments.systemd, arguments.quiet)
+
+
+def run_completion(arguments: argparse.Namespace) -> int:
+    sys.stdout.write(completion.render(arguments.shell, parser()))
+    return 0
 
 
 def run_module_config(arguments: argparse.Namespace) -> int:
@@ -110,6 +115,10 @@ def parser() -> argparse.ArgumentParser:
     other = commands.add_parser("express", help="the commands of mod_wsgi-express: start-server, setup-server, module-config, …")
     other.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND …")
     other.set_defaults(run=lambda arguments: express.run(arguments.words), parser=other)
+
+    shells = commands.add_parser("completion", help="print a completion script for bash or zsh")
+    shells.add_argument("shell", choices=["bash", "zsh"], metavar="SHELL", help="bash or zsh")
+    shells.set_defaults(run=run_completion, parser=shells)
 
     config = commands.add_parser("module-config", help="print the lines to paste into httpd.conf")
     config.set_defaults(run=run_module_config, parser=config)

@@ -251,8 +251,7 @@ def files(settings: ServerSettings, layout: Layout) -> Iterator[str]:
     yield "    Require all denied"
     yield "</Directory>"
     yield from published(root, *overrides, *listing)
-    if any(name == "mime" for name, _ in layout.modules):
-        yield f"TypesConfig {words.conf(layout.mime_types)}"
+    yield from ("<IfModule mime_module>", f"    TypesConfig {words.conf(layout.mime_types)}", "</IfModule>")
     if settings.document_root or settings.url_aliases:
         yield f"DirectoryIndex {settings.directory_index or 'disabled'}"
     # The longest first: httpd takes the first that fits.
