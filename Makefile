@@ -15,9 +15,10 @@ VENV := $(STATE)/venv
 BIN := $(VENV)/bin
 SOURCES := $(wildcard apache/*.[ch] src/*/*.[ch] src/httpd_wsgi/*.py src/httpd_wsgi/*/*.py src/httpd_wsgi/*/*/*.py src/httpd_wsgi/*/*/*/*.py) setup.py pyproject.toml
 PACKAGES := apache2 apache2-dev python3-dev python3-venv build-essential curl
-TEST_PACKAGES := litmus logrotate openssl patchelf
+TEST_PACKAGES := litmus logrotate openssl patchelf strace valgrind wrk
 LINT_PACKAGES := cppcheck
-BENCH_PACKAGES := wrk
+BENCH_PACKAGES := strace valgrind wrk
+PEER_PACKAGES := libev-dev
 DEB_PACKAGES := debhelper dh-python dpkg-dev lintian pybuild-plugin-pyproject python3-all-dev python3-argparse-manpage python3-setuptools
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
@@ -93,8 +94,13 @@ long: $(STATE)/test-ready ## the tests of load and endurance with their full num
 	HTTPD_WSGI_LONG=1 HTTPD_WSGI_STATE=$(STATE) PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider \
 	  tests/test_endurance.py tests/test_load.py $(ARGS)
 
-bench: $(STATE)/installed ## compare with a C handler and with mod_wsgi
+$(STATE)/bench-ready: $(STATE)/installed bench/requirements.txt
 	$(call need,$(BENCH_PACKAGES))
+	$(BIN)/pip install -q -r bench/requirements.txt
+	@touch $@
+
+bench: $(STATE)/bench-ready ## compare with a C handler and with mod_wsgi (ARGS=--quick, --scenario NAME, --peers)
+	$(if $(findstring --peers,$(ARGS)),$(call need,$(PEER_PACKAGES)))
 	$(BIN)/python bench/run.py --state $(STATE) $(ARGS)
 
 peer: $(STATE)/test-ready ## the corpus of configurations with mod_wsgi from PyPI, for comparison
@@ -103,8 +109,7 @@ peer: $(STATE)/test-ready ## the corpus of configurations with mod_wsgi from PyP
 	HTTPD_WSGI_PEER=$$(echo $(STATE)/peer/lib/python3*/site-packages/mod_wsgi/server/mod_wsgi*.so) HTTPD_WSGI_STATE=$(STATE) \
 	  PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider tests/test_corpus.py $(ARGS)
 
-instructions: $(STATE)/installed ## instructions per request, counted by callgrind
-	$(call need,valgrind)
+instructions: $(STATE)/bench-ready ## instructions per request, counted by callgrind
 	$(BIN)/python bench/instructions.py --state $(STATE) $(ARGS)
 
 # httpd and Python themselves are not instrumented, so the sanitizers must be loaded before them. test_pythons.py builds the runtime for

@@ -1,24 +1,72 @@
 """Instructions per request, counted by callgrind: the same for the same binaries whatever else the machine does.
 
-Each contender runs as one Apache process (httpd -X) under valgrind, with few and with many requests over one connection;
-the difference divided by the difference in requests is what one request costs. Of daemon mode only Apache's side is counted.
+Each part runs twice under valgrind, with few and with many requests over one connection; the difference divided by the difference
+in requests is what one request costs. Apache's side runs as one process (httpd -X). A daemon's worker is started as usual by its
+supervisor, in a usual httpd, but its Python is a script that runs the real one under callgrind.
 """
 
 from __future__ import annotations
 
 import argparse
-import http.client
+import concurrent.futures
 import os
 import re
-import signal
-import subprocess
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from run import HTTPD, Contender, contenders
+import contenders
+import scenarios
+from scenarios import Scenario
+from server import AS_ROOT, USER, Httpd, Work
 
 FEW, MANY = 100, 600
-HEADERS = {"User-Agent": "bench", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
+CALLGRIND = "valgrind -q --tool=callgrind --callgrind-out-file={where}/out.%p"
+ONE_PROCESS = "StartServers 1\nServerLimit 1\nThreadsPerChild 5\nMaxRequestWorkers 5\nMinSpareThreads 1\nMaxSpareThreads 5\n"
+WORKER = """#!/bin/bash
+# The supervisor must find this script as its own interpreter, so that it starts its workers with it.
+case " $* " in
+*"_boot.py worker "*) exec {callgrind} {python} "$@" ;;
+*) exec -a "$0" {python} "$@" ;;
+esac
+"""
+
+
+class Counted(Httpd):
+    """`reports` has one file for each process under callgrind when it has stopped."""
+
+    def instructions(self, scenario: Scenario, requests: int) -> int:
+        try:
+            self.start()
+            self.wait(120)
+            self.ask(scenario, requests, timeout=120)
+        finally:
+            self.stop()
+        reports = list(self.where.glob("out.*"))
+        if not reports:
+            raise SystemExit(f"{self.name}: callgrind has written nothing\n{self.log_text()[-4000:]}")
+        return sum(map(total, reports))
+
+
+class CountedApache(Counted):
+    def command(self) -> list[str]:
+        # The report is written at the end, which must be by the same user as at the start.
+        drop = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"] if AS_ROOT else []
+        return [*drop, *CALLGRIND.replace("{where}", str(self.where)).split(), *super().command()[:-1], "-X"]
+
+
+class CountedWorker(Counted):
+    """One worker with one thread serves all requests. `conf` names {where}/python as python-home."""
+
+    def start(self) -> None:
+        binary = self.where / "python" / "bin" / "python"
+        binary.parent.mkdir(parents=True)
+        callgrind = CALLGRIND.replace("{where}", str(self.where))
+        binary.write_text(WORKER.replace("{callgrind}", callgrind).replace("{python}", sys.executable))
+        binary.chmod(0o755)
+        shutil.copy(Path(sys.prefix, "pyvenv.cfg"), self.where / "python")
+        super().start()
 
 
 def total(report: Path) -> int:
@@ -26,53 +74,55 @@ def total(report: Path) -> int:
     return int(found[1]) if found else 0
 
 
-class Counted(Contender):
-    """A contender under callgrind; `reports` has one file for each process when it has stopped."""
+def parts(state: Path, scenario: Scenario, with_peer: bool) -> dict[str, Callable[[Work], Counted]]:
+    """What is counted, by name."""
 
-    def launch(self) -> subprocess.Popen[bytes]:
-        self.root.chmod(0o777)
-        # The report is written at the end, which must be by the same user as at the start.
-        drop = ["setpriv", "--reuid=www-data", "--regid=www-data", "--clear-groups"] if os.geteuid() == 0 else []
-        tool = [*drop, "valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={self.root}/out.%p"]
-        return subprocess.Popen([*tool, HTTPD, "-f", str(self.root / "conf"), "-X"], start_new_session=True)
+    def apache(name: str, conf: str) -> Callable[[Work], Counted]:
+        return lambda work: CountedApache(name, work, conf, ONE_PROCESS)
 
-    def request(self, count: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        for _ in range(count):
-            connection.request("GET", "/", headers=HEADERS)
-            response = connection.getresponse()
-            if response.status != 200 or response.read() != b"Hello World!":
-                raise SystemExit(f"{self.name} answers {response.status}")
-        connection.close()
+    def wsgi(module: Path, mode: str) -> str:
+        return contenders.wsgi_conf(module, [scenario], mode)
 
-    def count(self, requests: int) -> int:
-        try:
-            self.wait()
-            self.request(requests)
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(60)
-            return sum(total(report) for report in self.root.glob("out.*"))
-        finally:
-            self.process.kill()
-            self.remove()
+    ours = contenders.OURS
+    slow = "startup-timeout=300 shutdown-timeout=120"
+    worker = contenders.wsgi_conf(ours, [scenario], "daemon", slow, "{where}/python")
+    worker = worker.replace("processes=2 threads=8", "threads=1")
+    found = {
+        "limit": apache("limit", contenders.limit_conf(state)),
+        "embedded": apache("embedded", wsgi(ours, "embedded")),
+        "daemon-httpd": apache("daemon-httpd", wsgi(ours, "daemon")),
+        "daemon-worker": lambda work: CountedWorker("daemon-worker", work, worker, ONE_PROCESS),
+    }
+    peer = contenders.install_mod_wsgi(state) if with_peer else None
+    if peer:
+        found["mod_wsgi-embedded"] = apache("mod_wsgi-embedded", wsgi(peer, "embedded"))
+    return found
 
 
-def per_request(name: str, conf: str) -> int:
-    few, many = (Counted(name, conf).count(number) for number in (FEW, MANY))
-    return round((many - few) / (MANY - FEW))
+def per_request(make: Callable[[Work], Counted], scenario: Scenario, few: int = FEW, many: int = MANY) -> int:
+    work = Work()
+    try:
+        with concurrent.futures.ThreadPoolExecutor(2) as both:
+            fewer, more = both.map(lambda number: make(work).instructions(scenario, number), (few, many))
+    finally:
+        work.remove()
+    return round((more - fewer) / (many - few))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--state", type=Path, required=True, help="where builds and environments are kept")
+    parser.add_argument("--scenario", action="append", metavar="NAME", help="instead of hello and headers; may be repeated")
+    parser.add_argument("--part", action="append", metavar="NAME", help="only this one; may be repeated")
     parser.add_argument("--peer", action="store_true", help="count mod_wsgi, too")
+    parser.add_argument("--requests", type=int, default=MANY)
     options = parser.parse_args()
     os.environ["PYTHONHASHSEED"] = "0"
-    print(f"{'':24}{'instructions':>14}")
-    for name, conf in contenders(options.state).items():
-        if "mod_wsgi" in name and not options.peer:
-            continue
-        print(f"{name:24}{per_request(name, conf):>14}", flush=True)
+    for scenario in scenarios.named(options.scenario or ["hello", "headers"]):
+        print(f"{scenario.name}: {scenario.what}")
+        for name, make in parts(options.state, scenario, options.peer).items():
+            if not options.part or name in options.part:
+                print(f"  {name:22}{per_request(make, scenario, FEW, options.requests):>10}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,160 +1,176 @@
-"""Requests per second of the contenders, all up at once, loaded in turn round after round; medians of the per-round ratios."""
+"""Contenders side by side: all up at once, loaded in turn round after round; medians of the per-round ratios to a C handler."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import datetime
-import json
-import os
-import re
-import shutil
-import signal
-import socket
+import dataclasses
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-import httpd_wsgi
+import contenders
+import peers
+import processes
+import report
+import scenarios
+import svg
+import syscalls
+import wrk
+from scenarios import MB, Scenario
+from server import HERE, Server, Work
 
-HERE = Path(__file__).resolve().parent
-HTTPD = shutil.which("apache2") or shutil.which("httpd") or "/usr/sbin/apache2"
-OURS = Path(httpd_wsgi.__file__).parent / "mod_wsgi.so"
-APP = """def application(environ, start_response):
-    body = b"Hello World!"
-    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "12")])
-    return [body]
-"""
-DAEMON = "WSGISocketPrefix {root}/wsgi\nWSGIDaemonProcess d processes=2 threads=8"
-ALIAS = "WSGIScriptAlias / {root}/app.py application-group=%{GLOBAL}"
-
-
-def apxs(*arguments: str) -> str:
-    return subprocess.run(["apxs", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+sys.path.append(str(HERE / "apps"))
+Results = dict[str, dict[str, dict[str, object]]]  # by scenario, contender and column
+FILES = {"file-1m": MB, "file-50m": 50 * MB}
 
 
-def build_limit(state: Path) -> Path:
-    target = state / "bench" / "limit"
-    target.mkdir(parents=True, exist_ok=True)
-    shutil.copy(HERE / "limit" / "mod_limit.c", target)
-    subprocess.run(["apxs", "-c", "mod_limit.c"], cwd=target, check=True, stdout=subprocess.DEVNULL)
-    return target / ".libs" / "mod_limit.so"
+@dataclasses.dataclass(slots=True)
+class Measured:
+    """One contender in one scenario."""
+
+    loads: list[wrk.Load] = dataclasses.field(default_factory=list)
+    cpu: float = 0.0  # seconds, of all its processes, while it was loaded
+    pss_mb: float = 0.0
+    calls: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)  # system calls per request by side and name
+
+    def cpu_per_request(self) -> float:
+        return self.cpu / max(1, sum(load.requests for load in self.loads))
 
 
-def install_mod_wsgi(state: Path) -> Path | None:
-    """The module of mod_wsgi from PyPI, for the same Python; None when it cannot be installed."""
-    venv = state / "bench" / "mod_wsgi"
-    if not (venv / "done").exists():
-        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        done = subprocess.run([venv / "bin" / "pip", "install", "-q", "mod_wsgi"], check=False)
-        if done.returncode:
-            return None
-        (venv / "done").touch()
-    return next(venv.glob("lib/python*/site-packages/mod_wsgi/server/mod_wsgi*.so"), None)
+def five_milliseconds() -> int:
+    """Rounds of cpu.work() that take 5 ms here and now."""
+    import cpu
+
+    rounds, best = 20000, float("inf")
+    for _ in range(20):
+        start = time.process_time()
+        cpu.work(rounds)
+        best = min(best, time.process_time() - start)
+    return round(rounds * 0.005 / best)
 
 
-class Contender:
-    def __init__(self, name: str, conf: str) -> None:
-        self.name = name
-        self.root = Path(tempfile.mkdtemp(prefix="httpd-wsgi-bench-"))
-        self.root.chmod(0o755)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        (self.root / "app.py").write_text(APP)
-        modules = apxs("-q", "LIBEXECDIR")
-        user = "User www-data\nGroup www-data\n" if os.geteuid() == 0 else ""
-        base = (
-            f"ServerRoot {self.root}\nDefaultRuntimeDir {self.root}\nPidFile {self.root}/pid\nServerName localhost\n"
-            f"Listen 127.0.0.1:{self.port}\nErrorLog {self.root}/log\nLogLevel warn\n{user}"
-            f"LoadModule mpm_event_module {modules}/mod_mpm_event.so\n"
-            f"LoadModule authz_core_module {modules}/mod_authz_core.so\n"
-            "StartServers 2\nServerLimit 2\nThreadsPerChild 25\nMaxRequestWorkers 50\nMinSpareThreads 1\nMaxSpareThreads 50\n"
-            f"KeepAlive On\nMaxKeepAliveRequests 0\n<Directory {self.root}>\nRequire all granted\n</Directory>\n"
-        )
-        (self.root / "conf").write_text(base + conf.replace("{root}", str(self.root)) + "\n")
-        self.process = self.launch()
-
-    def launch(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([HTTPD, "-f", self.root / "conf", "-DFOREGROUND"])
-
-    def wait(self) -> None:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            with contextlib.suppress(subprocess.CalledProcessError):
-                url = f"http://127.0.0.1:{self.port}/"
-                subprocess.run(["curl", "-sf", "--max-time", "10", "-o", "/dev/null", url], check=True)
-                return
-            time.sleep(0.1)
-        raise SystemExit(f"{self.name} does not answer:\n" + (self.root / "log").read_text())
-
-    def load(self, seconds: float, connections: int) -> float:
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", f"http://127.0.0.1:{self.port}/"]
-        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        if "Non-2xx" in out or "Socket errors" in out:
-            raise SystemExit(f"{self.name} failed under load:\n{out}")
-        found = re.search(r"Requests/sec:\s+([\d.]+)", out)
-        return float(found.group(1)) if found else 0.0
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
-        self.remove()
-
-    def remove(self) -> None:
-        shutil.rmtree(self.root, ignore_errors=True)
+def measure(servers: Sequence[Server], scenario: Scenario, rounds: int, seconds: float, trace: bool) -> dict[str, Measured]:
+    measured = {server.name: Measured() for server in servers}
+    for server in servers:
+        server.ask(scenario)
+        wrk.load(server.url, scenario, min(seconds, 1.0))  # every process and thread has seen a request
+    pids = {server.name: server.processes() for server in servers}
+    for _ in range(rounds):
+        for server in servers:
+            before = processes.cpu_seconds(pids[server.name])
+            measured[server.name].loads.append(wrk.load(server.url, scenario, seconds))
+            measured[server.name].cpu += processes.cpu_seconds(pids[server.name]) - before
+    for server in servers:
+        measured[server.name].pss_mb = processes.pss_mb(pids[server.name])
+        if trace:
+            measured[server.name].calls = syscalls.per_request(server, scenario)
+    return measured
 
 
-def contenders(state: Path) -> dict[str, str]:
-    python = f"WSGIPythonHome {sys.prefix}\n"
-    confs = {
-        "limit (C handler)": f"LoadModule limit_module {build_limit(state)}\n<Location />\nSetHandler limit\n</Location>",
-        "httpd-wsgi embedded": f"LoadModule wsgi_module {OURS}\n{python}{ALIAS}",
-        "httpd-wsgi daemon": f"LoadModule wsgi_module {OURS}\n{python}{DAEMON}\n{ALIAS} process-group=d",
+def summary(of: Measured, limit: Measured) -> dict[str, object]:
+    pairs = zip(of.loads, limit.loads, strict=True)
+    ratios = sorted(round(load.rate / reference.rate, 3) for load, reference in pairs if reference.requests)
+    cpu_of_limit = limit.cpu_per_request()
+    return {
+        "rate": round(statistics.median(load.rate for load in of.loads), 1),
+        "ratio": statistics.median(ratios) if ratios else None,
+        "ratios": ratios,
+        "p50_ms": round(statistics.median(load.p50_ms for load in of.loads), 3),
+        "p99_ms": round(statistics.median(load.p99_ms for load in of.loads), 3),
+        "cpu_us": round(of.cpu_per_request() * 1e6, 1),
+        "cpu_ratio": round(of.cpu_per_request() / cpu_of_limit, 2) if cpu_of_limit else None,
+        "pss_mb": round(of.pss_mb, 1),
+        "errors": sum(load.errors for load in of.loads),
+        "syscalls": {side: round(sum(calls.values()), 1) for side, calls in of.calls.items()},
+        "syscall_names": of.calls,
     }
-    peer = install_mod_wsgi(state)
-    if peer:
-        confs["mod_wsgi embedded"] = f"LoadModule wsgi_module {peer}\n{python}{ALIAS}"
-        confs["mod_wsgi daemon"] = f"LoadModule wsgi_module {peer}\n{python}{DAEMON}\n{ALIAS} process-group=d"
-    return confs
 
 
-def main() -> None:
+HEAD = ("", "requests/s", "of limit", "spread", "CPU", "p50 ms", "p99 ms", "calls httpd", "worker", "PSS MB", "errors")
+
+
+def row(name: str, values: dict[str, object]) -> list[str]:
+    ratios, calls = values["ratios"], values["syscalls"]
+    assert isinstance(ratios, list) and isinstance(calls, dict)
+    ratio = f"{values['ratio']:.2f}" if ratios else "-"
+    spread = f"{ratios[0]:.2f}-{ratios[-1]:.2f}" if ratios else "-"
+    cpu = f"{values['cpu_ratio']:.2f}" if values["cpu_ratio"] is not None else "-"
+    sides = [f"{calls[side]:.1f}" if side in calls else "-" for side in ("apache", "worker")]
+    latency = [f"{values['p50_ms']:.2f}", f"{values['p99_ms']:.2f}"]
+    last = [f"{values['pss_mb']:.0f}", str(values["errors"] or "-")]
+    return [name, f"{values['rate']:.0f}", ratio, spread, cpu, *latency, *sides, *last]
+
+
+def ratios_of(results: Results) -> dict[str, dict[str, float]]:
+    """For the plot: contenders by scenario."""
+    return {
+        scenario: {name: float(str(values["ratio"])) for name, values in rows.items() if values["ratio"] is not None}
+        for scenario, rows in results.items()
+    }
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--state", type=Path, required=True)
-    parser.add_argument("--quick", action="store_true", help="below a minute")
-    parser.add_argument("--connections", type=int, default=16)
-    options = parser.parse_args()
-    rounds, seconds = (5, 1.0) if options.quick else (11, 4.0)
-    running = [Contender(name, conf) for name, conf in contenders(options.state).items()]
-    rates: dict[str, list[float]] = {c.name: [] for c in running}
+    parser.add_argument("--state", type=Path, required=True, help="where builds and environments are kept")
+    parser.add_argument("--scenario", action="append", metavar="NAME", help="only this one; may be repeated")
+    parser.add_argument("--contender", action="append", metavar="NAME", help="only this one and the C handler; may be repeated")
+    parser.add_argument("--peers", action="store_true", help=f"also {', '.join(peers.KINDS)}, standalone and behind mod_proxy")
+    parser.add_argument("--quick", action="store_true", help="below a minute: fewer scenarios, short rounds, one of them traced")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=float, help="of one round of one contender")
+    parser.add_argument("--results", type=Path, help="a directory instead of bench/results")
+    options = parser.parse_args(argv)
+    options.rounds = options.rounds or (3 if options.quick else 9)
+    options.seconds = options.seconds or (0.3 if options.quick else 2.0)
+    usual = [scenario.name for scenario in scenarios.SCENARIOS if scenario.quick or not options.quick]
+    options.scenarios = scenarios.named(options.scenario or usual)
+    options.contenders = list(dict.fromkeys([contenders.LIMIT, *(options.contender or contenders.NAMES)]))
+    options.contenders += [name for name in peers.NAMES if options.peers and name not in options.contenders]
+    if unknown := set(options.contenders) - {*contenders.NAMES, *peers.NAMES}:
+        parser.error(f"no contender {', '.join(sorted(unknown))}; there are {', '.join((*contenders.NAMES, *peers.NAMES))}")
+    return options
+
+
+def run(options: argparse.Namespace, servers: list[Server]) -> Results:
+    results: Results = {}
+    for server in servers:
+        server.start()
+    for server in servers:
+        server.wait()
+    for scenario in options.scenarios:
+        trace = scenario.traced and (not options.quick or scenario.name == "hello")
+        measured = measure(servers, scenario, options.rounds, options.seconds, trace)
+        limit = measured[contenders.LIMIT]
+        results[scenario.name] = {name: summary(of, limit) for name, of in measured.items()}
+        print(f"\n{scenario.name}: {scenario.what}; {options.rounds} rounds of {options.seconds:g} s")
+        print(report.table(HEAD, [row(name, values) for name, values in results[scenario.name].items()]), flush=True)
+    return results
+
+
+def main() -> int:
+    options = parse()
+    names = options.contenders
+    paths = [scenario.path for scenario in options.scenarios]
+    work = Work({name: size for name, size in FILES.items() if f"/{name}" in paths}, five_milliseconds())
+    servers: list[Server] = []
     try:
-        for contender in running:
-            contender.wait()
-            contender.load(0.5 if options.quick else 2, options.connections)
-        for _ in range(rounds):
-            for contender in running:
-                rates[contender.name].append(contender.load(seconds, options.connections))
+        servers = contenders.make([n for n in names if n in contenders.NAMES], options.state, work, options.scenarios)
+        servers += peers.make([n for n in names if n in peers.NAMES], options.state, work, HERE / "requirements.txt")
+        results = run(options, servers)
     finally:
-        for contender in running:
-            contender.stop()
-    limit = rates[running[0].name]
-    print(f"hello, {options.connections} connections, {rounds} rounds of {seconds:g} s\n")
-    print(f"{'':24}{'requests/s':>12}{'of limit':>10}{'spread':>16}")
-    table = {}
-    for name, values in rates.items():
-        ratios = sorted(value / reference for value, reference in zip(values, limit, strict=True))
-        table[name] = {"median_rps": statistics.median(values), "median_ratio": statistics.median(ratios), "ratios": ratios}
-        spread = f"{ratios[0]:.2f}-{ratios[-1]:.2f}"
-        print(f"{name:24}{statistics.median(values):12.0f}{statistics.median(ratios):10.2f}{spread:>16}")
-    results = HERE / "results"
-    results.mkdir(exist_ok=True)
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    (results / f"hello-{stamp}.json").write_text(json.dumps(table, indent=2) + "\n")
+        for server in servers:
+            server.stop()
+        work.remove()
+    settings = {"rounds": options.rounds, "seconds": options.seconds}
+    plot = svg.bars("Throughput, C handler = 1", ratios_of(results))
+    print("\n" + str(report.save(options.results, "bench", {"settings": settings, "scenarios": results}, plot)))
+    failed = [f"{name} in {scenario}" for scenario, row in results.items() for name, values in row.items() if values["errors"]]
+    if failed:
+        print(f"requests failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
