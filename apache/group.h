@@ -102,6 +102,7 @@ typedef struct wsgi_spawn {
         activity_fd; /* become WIRE_FD_LISTEN …; -1: none */
     int log_fd;                                        /* its standard output and error */
     unsigned number;                                   /* see wire_board */
+    int delay_s;                                       /* what the new process waits before it executes anything */
 } wsgi_spawn;
 
 /* Apache parent only. Starts `PYTHON _boot.py supervisor` as the group's user. 0 and *pid, or an errno. */

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <http_log.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -226,6 +227,16 @@ static void place(int *from, int count, int first)
             close(first + i); /* there is none */
 }
 
+/* The parent has no clock of its own that would be fine enough: httpd asks it for maintenance every ten seconds only. Apache's end is
+ * the end of the wait. */
+static void wait_to_start(int seconds)
+{
+    struct pollfd lifeline = {.fd = WIRE_FD_LIFELINE, .events = POLLIN};
+
+    if (seconds > 0 && poll(&lifeline, 1, seconds * 1000) > 0)
+        _exit(0);
+}
+
 static void child(const plan *pl, const wsgi_spawn *fds)
 {
     int moved[] = {fds->listen_fd, fds->lifeline_fd, fds->settings_fd, fds->board_fd, fds->scores_fd, fds->control_fd, fds->house_fd,
@@ -246,6 +257,7 @@ static void child(const plan *pl, const wsgi_spawn *fds)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     become(pl);
+    wait_to_start(fds->delay_s);
     execve(pl->python, pl->argv, pl->env);
     explain_exec_failure(pl, errno);
     _exit(126);

@@ -122,7 +122,8 @@ static void say_failed(const supervisor *sup, int wait)
 
 static void on_other_child(int reason, void *data, int status);
 
-static void start(supervisor *sup)
+/* Its process is there at once, and executes Python after delay_s. */
+static void start(supervisor *sup, int delay_s)
 {
     wsgi_group *g = sup->group;
     int control[2];
@@ -135,7 +136,7 @@ static void start(supervisor *sup)
         rv = errno;
     if (rv == APR_SUCCESS) {
         wsgi_spawn spawn = {g->listen_fd, lifeline[0], sup->settings_fd, g->board_fd, sup->scores_fd, control[1], house[0], g->activity_fd,
-                            log_fd_of(g->server), ++*g->last_supervisor};
+                            log_fd_of(g->server), ++*g->last_supervisor, delay_s};
 
         apr_pool_create(&scratch, sup->pool);
         rv = wsgi_parent_spawn(g, &spawn, scratch, &sup->proc.pid);
@@ -151,7 +152,7 @@ static void start(supervisor *sup)
         sup->next_start = apr_time_now() + apr_time_from_sec(30);
         return;
     }
-    sup->started = apr_time_now();
+    sup->started = apr_time_now() + apr_time_from_sec(delay_s);
     apr_proc_other_child_register(&sup->proc, on_other_child, sup, NULL, sup->pool);
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, g->server, "WSGI0607: group %s: supervisor %" APR_PID_T_FMT " started", g->name,
                  sup->proc.pid);
@@ -176,14 +177,12 @@ static void died(supervisor *sup, int status)
            : sup->failures > 5                                        ? 30
                                                                        : 1 << (sup->failures - 1);
     sup->failures++;
-    sup->next_start = apr_time_now() + apr_time_from_sec(wait);
     if (wait > 0)
         say_failed(sup, wait);
     ap_log_error(APLOG_MARK, APLOG_ERR, 0, g->server,
                  "WSGI0608: group %s (%s): its supervisor %s %d; it is started again in %d s", g->name, g->where,
                  code >= 0 ? "exited with status" : "was killed by signal", code >= 0 ? code : WTERMSIG(status), wait);
-    if (wait == 0)
-        start(sup);
+    start(sup, wait);
 }
 
 static void on_other_child(int reason, void *data, int status)
@@ -207,7 +206,7 @@ void wsgi_supervisors_monitor(void)
 {
     for (supervisor *sup = all; sup; sup = sup->next)
         if (sup->group && sup->next_start && apr_time_now() >= sup->next_start)
-            start(sup);
+            start(sup, 0);
 }
 
 /* ---- generations ---- */
@@ -294,7 +293,7 @@ void wsgi_supervisors_start(wsgi_group *g, apr_pool_t *ptemp)
         tell_older(g, "stop\n");
     sup->next = all;
     all = sup;
-    start(sup);
+    start(sup, 0);
     tell_older(g, "superseded\n");
 }
 

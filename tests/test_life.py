@@ -269,3 +269,17 @@ def test_workers_of_a_killed_supervisor_serve_until_others_do(site: Site) -> Non
         site.let("go")
         assert long.result(20)[0] == 200
     wait_until(lambda: site.get() == (200, "two") and not Path(f"/proc/{worker}").exists(), "only the new worker serves")
+
+
+def test_a_supervisor_that_dies_again_and_again_comes_back_after_its_pause(httpd: Httpd) -> None:
+    httpd.start("WSGIDaemonProcess d threads=1\nWSGIScriptAlias / {app}/hello.py process-group=d\n")
+    httpd.expected |= {"WSGI0608", "WSGI0718"}
+    for number in range(3):
+        wait_until(lambda: len(httpd.supervisors()) == 1, "a supervisor")
+        assert requests.get(httpd.url("/"), timeout=10).status_code == 200
+        (pid,) = httpd.supervisors()
+        wait_until(lambda pid=pid: b"_boot.py" in Path(f"/proc/{pid}/cmdline").read_bytes(), "Python")  # type: ignore[misc]
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda n=number: httpd.log_text().count("WSGI0607") > n + 1, "the next one, before httpd's own maintenance", 5)  # type: ignore[misc]
+    wait_until(lambda: len(httpd.supervisors()) == 1, "a supervisor")
+    assert requests.get(httpd.url("/"), timeout=10).status_code == 200
