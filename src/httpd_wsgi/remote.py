@@ -13,7 +13,6 @@ import socket
 import struct
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from httpd_wsgi import activity, logs, process
 
@@ -28,8 +27,14 @@ REFUSED_PAUSE = 60.0
 MOST_REQUESTS = 20  # of each worker, the longest first: an answer is one message
 
 
+def word_of(group: str) -> str:
+    """The group's name in the socket's; urllib.parse would take more memory than the rest of this."""
+    safe = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+    return "".join(chr(byte) if byte in safe else f"%{byte:02X}" for byte in os.fsencode(group))[:NAME_LIMIT]
+
+
 def name_of(group: str, pid: int) -> str:
-    return f"{PREFIX}{quote(group, safe='')[:NAME_LIMIT]}/{pid}/{os.urandom(6).hex()}"
+    return f"{PREFIX}{word_of(group)}/{pid}/{os.urandom(6).hex()}"
 
 
 def peer_of(connection: socket.socket) -> tuple[int, int]:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from httpd_wsgi import remote
 from httpd_wsgi.command.errors import EXIT_CONTROL, CommandError
@@ -22,7 +21,7 @@ LISTENING = 0x10000  # __SO_ACCEPTCON in /proc/net/unix
 
 def sockets(group: str = "", table: Path = Path("/proc/net/unix")) -> list[tuple[str, int]]:
     """Names, and process numbers as the names say them, of the supervisors that listen; of all groups for ""."""
-    wanted = f"@{remote.PREFIX}" + (quote(group, safe="")[: remote.NAME_LIMIT] + "/" if group else "")
+    wanted = f"@{remote.PREFIX}" + (remote.word_of(group) + "/" if group else "")
     found = []
     for line in table.read_text(errors="replace").splitlines()[1:]:
         words = line.split(maxsplit=7)
