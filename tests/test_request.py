@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 from conftest import MODES, conf_for
-from harness import SANITIZED, Httpd
+from harness import SANITIZED, Httpd, wait_until
 
 
 @pytest.fixture(scope="module", params=list(MODES))
@@ -190,3 +191,46 @@ def test_wsgiref_validator_accepts_the_server(httpd: Httpd, mode: str) -> None:
     response = requests.post(httpd.url("/path?x=1"), data=b"body", timeout=10)
     assert (response.status_code, response.text) == (200, "body")
     assert requests.get(httpd.url("/"), timeout=10).status_code == 200
+
+
+HELPED = """
+import threading
+said = []
+def read(stream, begun):
+    stream.read(1)
+    begun.set()
+    try:
+        stream.read()
+    except Exception as exc:
+        said.append(f"{type(exc).__name__}: {exc}")
+def application(environ, start_response):
+    if environ["REQUEST_METHOD"] == "POST":
+        begun = threading.Event()
+        threading.Thread(target=read, args=(environ["wsgi.input"], begun)).start()
+        begun.wait()
+        threading.Event().wait(0.1)  # mostly it is reading again then
+    start_response("200 OK", [])
+    return ["".join(said).encode()]
+"""
+
+
+def test_a_thread_that_still_reads_when_the_request_ends_is_told_so(httpd: Httpd, mode: str) -> None:
+    (httpd.app / "helped.py").write_text(HELPED)
+    conf = "ServerLimit 1\nWSGIRequestBuffering Off\nWSGIScriptAlias / {app}/helped.py"
+    httpd.start("WSGIDaemonProcess d threads=2\n" + conf + (" process-group=d" if mode == "daemon" else "") + "\n")
+
+    def said() -> str:
+        response = requests.get(httpd.url("/"), timeout=10)
+        assert response.status_code == 200
+        return response.text
+
+    with socket.create_connection(("127.0.0.1", httpd.port), 10) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
+
+        def send_more() -> bool:
+            with contextlib.suppress(OSError):  # closed already
+                client.sendall(b"x" * 100)
+            return said() != ""
+
+        wait_until(send_more, "the thread has been told")
+    assert said() == "RuntimeError: wsgi.input: the request is over"

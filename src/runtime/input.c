@@ -45,12 +45,17 @@ static void input_dealloc(input *self)
     Py_DECREF(type);
 }
 
+static int is_over(input *self)
+{
+    if (!self->rq)
+        PyErr_SetString(PyExc_RuntimeError, "wsgi.input: the request is over");
+    return !self->rq;
+}
+
 static int check_active(input *self)
 {
-    if (!self->rq) {
-        PyErr_SetString(PyExc_RuntimeError, "wsgi.input: the request is over");
+    if (is_over(self))
         return -1;
-    }
     if (self->failed) {
         PyErr_SetString(PyExc_OSError, "request data read error: already in error state");
         return -1;
@@ -86,6 +91,8 @@ static Py_ssize_t pull(input *self, char *dst, size_t len)
 
     if (self->ended)
         return 0;
+    if (is_over(self)) /* since the piece before, which a helper thread of the application has waited for */
+        return -1;
     rq->inside++;
     Py_BEGIN_ALLOW_THREADS
     pthread_mutex_lock(&rq->io);
