@@ -98,6 +98,8 @@ static int worker_gone(exchange *x)
     wire_block_head head;
 
     memcpy(&head, x->block, sizeof(head));
+    if (!x->heard && wsgi_group_died_before_application(x->t->group, head.queue_start_us))
+        return RETRY;
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, "WSGI0310: a worker of daemon group %s ended, process %s while serving %s %s%s",
                   x->t->group->name, wsgi_group_death(x->t->group, head.queue_start_us, x->r->pool), x->r->method, x->r->uri,
                   x->out.head_done ? "; the response is incomplete and the connection is closed" : "");

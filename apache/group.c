@@ -312,14 +312,31 @@ static const volatile wire_death *find_death(const volatile wire_board *board, a
     return NULL;
 }
 
+static const volatile wire_death *wait_for_death(const volatile wire_board *board, apr_int64_t asked_us)
+{
+    const volatile wire_death *d = find_death(board, asked_us);
+    apr_time_t end = apr_time_now() + DEATH_PATIENCE;
+
+    for (; !d && apr_time_now() < end; d = find_death(board, asked_us))
+        apr_sleep(5000);
+    return d;
+}
+
+int wsgi_group_died_before_application(const wsgi_group *g, apr_int64_t asked_us)
+{
+    const volatile wire_death *d = wait_for_death(g->board, asked_us);
+
+    for (int i = 0; d && i < WIRE_DEATHS; i++)
+        if (&g->board->death[i] != d && g->board->death[i].asked_us == asked_us)
+            return 0;
+    return d && !d->reached;
+}
+
 const char *wsgi_group_death(const wsgi_group *g, apr_int64_t asked_us, apr_pool_t *p)
 {
-    const volatile wire_death *d = find_death(g->board, asked_us);
-    apr_time_t end = apr_time_now() + DEATH_PATIENCE;
+    const volatile wire_death *d = wait_for_death(g->board, asked_us);
     int status;
 
-    for (; !d && apr_time_now() < end; d = find_death(g->board, asked_us))
-        apr_sleep(5000);
     if (!d)
         return "not known,";
     status = d->status;

@@ -74,6 +74,9 @@ apr_status_t wsgi_child_connect(wsgi_group *g, int *out_fd);
 /* Pid and end of the worker that was serving the request with this queue_start_us, as its supervisor has noted within milliseconds. */
 const char *wsgi_group_death(const wsgi_group *g, apr_int64_t asked_us, apr_pool_t *p);
 
+/* Is it known that no application was reached when the worker of that request died? Two records of one name are no knowledge. */
+int wsgi_group_died_before_application(const wsgi_group *g, apr_int64_t asked_us);
+
 /* A time as it could be written in the configuration. */
 const char *wsgi_group_seconds(apr_interval_time_t t, apr_pool_t *p);
 

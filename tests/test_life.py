@@ -11,6 +11,9 @@ import pytest
 import requests
 from harness import AS_ROOT, Httpd, wait_until
 
+from httpd_wsgi import activity
+from httpd_wsgi.process import FD_ACTIVITY
+
 VERSION = """
 import os, threading
 with open({flag!r}, "a") as file:
@@ -283,3 +286,34 @@ def test_a_supervisor_that_dies_again_and_again_comes_back_after_its_pause(httpd
         wait_until(lambda n=number: httpd.log_text().count("WSGI0607") > n + 1, "the next one, before httpd's own maintenance", 5)  # type: ignore[misc]
     wait_until(lambda: len(httpd.supervisors()) == 1, "a supervisor")
     assert requests.get(httpd.url("/"), timeout=10).status_code == 200
+
+
+def test_a_request_that_had_reached_no_application_code_is_asked_of_another_worker(httpd: Httpd) -> None:
+    (httpd.app / "holds.py").write_text(
+        "import ctypes\n"
+        "def application(environ, start_response):\n"
+        "    if environ['PATH_INFO'] == '/hold':\n"
+        "        ctypes.PyDLL(None).sleep(60)  # with the GIL\n"
+        "    start_response('200 OK', [])\n"
+        "    return [b'fine']\n"
+    )
+    httpd.start("WSGIDaemonProcess d threads=2\nWSGIScriptAlias / {app}/holds.py process-group=d\n")
+    assert requests.get(httpd.url("/"), timeout=10).text == "fine"
+    ((supervisor,), (worker,)) = (httpd.supervisors(), httpd.workers())
+    slots = activity.Slots(os.open(f"/proc/{supervisor}/fd/{FD_ACTIVITY}", os.O_RDWR), 2)
+    slots.taken[worker] = 0
+    with ThreadPoolExecutor(2) as pool:
+        holder = pool.submit(requests.get, httpd.url("/hold"), timeout=30)
+        wait_until(lambda: any(one.app for one in slots.seen(worker).running), "the application holds the GIL")
+        while True:  # the first ones may slip through before the lock is held for good
+            waiting = pool.submit(requests.post, httpd.url("/"), data=b"x" * 1000, timeout=30)
+            done = waiting.done
+            wait_until(lambda done=done: done() or len(slots.seen(worker).running) == 2, "a thread has it")  # type: ignore[misc]
+            if not waiting.done():
+                break
+        os.kill(worker, signal.SIGKILL)
+        assert holder.result().status_code == 502
+        assert (waiting.result().status_code, waiting.result().text) == (200, "fine")
+    httpd.expect("WSGI0310", containing="/hold")
+    httpd.expect("WSGI0702")
+    assert httpd.log_text().count("WSGI0310") == 1

@@ -35,9 +35,10 @@ class Board:
             if self.words[index] != value:
                 self.words[index] = value
 
-    def note_death(self, pid: int, status: int, asked: int, ran_ms: int) -> None:
+    def note_death(self, pid: int, status: int, asked: int, ran_ms: int, reached: bool) -> None:
         """A request that died with its worker."""
         count = self.get("deaths")
         at = 4 * len(self._FIELDS) + count % self._DEATHS * self._DEATH.size
-        self._DEATH.pack_into(self.memory, at, asked, pid, status, ran_ms, 0)
+        self._DEATH.pack_into(self.memory, at, 0, pid, status, ran_ms, reached)
+        struct.pack_into("=q", self.memory, at, asked)
         self.put(deaths=(count + 1) & 0xFFFFFFFF)

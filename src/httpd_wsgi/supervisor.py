@@ -100,7 +100,7 @@ class Supervisor:
         self.receive(worker)  # its last words may change what its end means
         doing = self.overseer.serving_text(worker.pid)
         for request in self.overseer.slots.seen(worker.pid).running:
-            self.board.note_death(worker.pid, status, request.asked, int(request.age(now) * 1000))
+            self.board.note_death(worker.pid, status, request.asked, int(request.age(now) * 1000), request.app > 0)
         before = dataclasses.replace(self.policy.workers[worker.pid])
         self.policy.exited(worker.pid, now)
         self.selector.unregister(worker.pidfd)

@@ -41,13 +41,14 @@ enum wire_board_state {
 #define WIRE_BOARD_SIZE 4096
 #define WIRE_DEATHS     64
 
-/* A request that a worker was serving when it died, so that Apache can say in the request's own log what became of it. */
+/* A request that a worker was serving when it died, so that Apache can say in the request's own log what became of it, and ask another
+ * worker when no code of the application has run for it. */
 typedef struct wire_death {
-    int64_t asked_us;  /* the request's queue_start_us */
+    int64_t asked_us;  /* the request's queue_start_us; written last */
     uint32_t pid;      /* of the worker */
     int32_t status;    /* as of waitpid() */
     uint32_t ran_ms;   /* so long the request had been running */
-    uint32_t reserved;
+    uint32_t reached;  /* 1: the application, as far as is known */
 } wire_death;
 
 /* One per group, as long as the parent lives. Supervisors are numbered in the order of their start; the number is an argument of theirs.
