@@ -256,8 +256,8 @@ static void child(const plan *pl, const wsgi_spawn *fds)
         signal(sig, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    wait_to_start(fds->delay_s); /* as root: until exec this memory is a copy of the parent's, with the keys for TLS */
     become(pl);
-    wait_to_start(fds->delay_s);
     execve(pl->python, pl->argv, pl->env);
     explain_exec_failure(pl, errno);
     _exit(126);

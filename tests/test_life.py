@@ -258,6 +258,22 @@ def test_workers_without_a_supervisor_serve_while_none_can_be_started(site: Site
     assert site.get() == (200, "one")
 
 
+@pytest.mark.skipif(not AS_ROOT, reason="only root can become somebody else")
+def test_what_waits_to_become_a_supervisor_is_not_yet_the_groups_user(site: Site) -> None:
+    site.write("one", WAIT)
+    site.httpd.start("WSGIDaemonProcess d\nWSGIScriptAlias / {app}/version.py process-group=d\n")
+    for died in range(1, 4):  # the last one is replaced after two seconds
+        (supervisor,) = site.httpd.supervisors()
+        os.kill(supervisor, signal.SIGKILL)
+        wait_until(lambda count=died: site.httpd.log_text().count("WSGI0608") == count, "it has been missed")  # type: ignore[misc]
+        wait_until(lambda: len(site.httpd.supervisors()) == 1, "the next one is there")
+    site.httpd.expect("WSGI0608", "started again in 2 s")
+    (waiting,) = site.httpd.supervisors()
+    wait_until(lambda: "SigIgn:\t0000000000000000" in Path(f"/proc/{waiting}/status").read_text(), "it waits")
+    assert "Uid:\t0\t0\t0\t0" in Path(f"/proc/{waiting}/status").read_text()
+
+
+
 def test_workers_of_a_killed_supervisor_serve_until_others_do(site: Site) -> None:
     site.start()
     (worker,), (supervisor,) = site.httpd.workers(), site.httpd.supervisors()
