@@ -39,6 +39,7 @@ apr_int64_t wsgi_body_read(wsgi_body_reader *in, char *buf, size_t len)
         }
         apr_brigade_cleanup(in->bb);
         if (rv != APR_SUCCESS) {
+            ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, in->r, "WSGI0313: the request body could not be read");
             in->failed = rv;
             in->r->connection->keepalive = AP_CONN_CLOSE;
             return io_of(in->r, rv);
@@ -78,12 +79,6 @@ void wsgi_body_of(wsgi_body *body, request_rec *r)
     body->more = body->len != 0;
 }
 
-static int failure(wsgi_body_reader *in)
-{
-    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, in->failed, in->r, "WSGI0313: the request body could not be read");
-    return wsgi_body_status(in, HTTP_BAD_REQUEST);
-}
-
 /* What fits into memory. OK and *used == room: there may be more. */
 static int collect_in_memory(wsgi_body_reader *in, char *buf, apr_size_t room, apr_size_t *used)
 {
@@ -91,7 +86,7 @@ static int collect_in_memory(wsgi_body_reader *in, char *buf, apr_size_t room, a
         apr_int64_t got = wsgi_body_read(in, buf + *used, room - *used);
 
         if (got < 0)
-            return failure(in);
+            return wsgi_body_status(in, HTTP_BAD_REQUEST);
         if (got == 0)
             break;
         *used += (apr_size_t)got;
@@ -111,7 +106,7 @@ static int collect_in_file(wsgi_body *body, wsgi_body_reader *in, char *buf, apr
             return OK;
         got = wsgi_body_read(in, buf, room);
     } while (got > 0);
-    return got < 0 ? failure(in) : OK;
+    return got < 0 ? wsgi_body_status(in, HTTP_BAD_REQUEST) : OK;
 }
 
 int wsgi_body_collect(wsgi_body *body, wsgi_body_reader *in, const wsgi_group *g)

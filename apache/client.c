@@ -340,7 +340,6 @@ static int on_want(exchange *x)
     if (got < 0) {
         answer.type = WIRE_BODY_ERROR;
         answer.arg = (uint16_t)wsgi_body_error(got);
-        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, x->body.failed, x->r, "WSGI0313: the request body could not be read");
     } else {
         answer.len = (uint32_t)got;
         iov[1].iov_len = (size_t)got;
