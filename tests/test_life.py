@@ -269,8 +269,9 @@ def test_what_waits_to_become_a_supervisor_is_not_yet_the_groups_user(site: Site
         wait_until(lambda: len(site.httpd.supervisors()) == 1, "the next one is there")
     site.httpd.expect("WSGI0608", "started again in 2 s")
     (waiting,) = site.httpd.supervisors()
-    wait_until(lambda: "SigIgn:\t0000000000000000" in Path(f"/proc/{waiting}/status").read_text(), "it waits")
-    assert "Uid:\t0\t0\t0\t0" in Path(f"/proc/{waiting}/status").read_text()
+    descriptors, status = Path(f"/proc/{waiting}/fd"), Path(f"/proc/{waiting}/status")
+    wait_until(lambda: len(list(descriptors.iterdir())) <= 11 and "State:\tS" in status.read_text(), "it waits")
+    assert "Uid:\t0\t0\t0\t0" in status.read_text()
 
 
 
