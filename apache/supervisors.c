@@ -99,14 +99,15 @@ static int is_served_by_another(const supervisor *sup)
     return 0;
 }
 
-/* Workers of a supervisor that died go on serving, see died(). Their processes write the slots: a wrong pid is only asked whether it is there. */
+/* Workers of a supervisor that died go on serving, see died(), also those that it had no time to note as ready; others end at once.
+ * Their processes write the slots: a wrong pid is only asked whether it is there. */
 static int is_served_by_orphans(const wsgi_group *g)
 {
     for (size_t i = 0; i < WIRE_ACTIVITY_SLOTS(g->processes); i++) {
         const wire_activity_worker *slot = (const void *)(g->activity + i * WIRE_ACTIVITY_SLOT(g->threads));
         pid_t pid = (pid_t)slot->pid;
 
-        if (pid > 0 && slot->state == WIRE_WORKER_SERVING && (kill(pid, 0) == 0 || errno == EPERM))
+        if (pid > 0 && slot->state != WIRE_WORKER_DRAINING && (kill(pid, 0) == 0 || errno == EPERM))
             return 1;
     }
     return 0;
