@@ -5,6 +5,7 @@
  * nothing has reached the application for certain, so RETRY is answered by asking another worker. */
 #include "client.h"
 
+#include "account.h"
 #include "body.h"
 #include "channel.h"
 #include "log.h"
@@ -57,6 +58,8 @@ typedef struct exchange {
     wsgi_channel worker;
     char *in;                /* received and not yet used: in[at..have) */
     size_t at, have, room;
+    wire_times times;
+    int is_timed; /* the worker has said how long it took */
     int heard;    /* the worker has sent something */
     int got_file; /* the last frame was a FILE */
 } exchange;
@@ -435,8 +438,17 @@ static int on_log_at(exchange *x, const wire_frame *f)
     return NOT_YET;
 }
 
+/* END and FAILURE. */
+static void take_times(exchange *x, const wire_frame *f)
+{
+    x->is_timed = f->len == sizeof(x->times);
+    if (x->is_timed)
+        memcpy(&x->times, x->in + x->at, sizeof(x->times));
+}
+
 static int on_failure(exchange *x, const wire_frame *f)
 {
+    take_times(x, f);
     if (x->out.head_done)
         return wsgi_respond_abort(&x->out);
     return wsgi_body_status(&x->body, f->arg >= 400 && f->arg < 600 ? f->arg : HTTP_INTERNAL_SERVER_ERROR);
@@ -447,8 +459,9 @@ static int on_verdict(exchange *x, const wire_frame *f)
     return wsgi_answer_take(x->answer, x->r, f->arg, x->in + x->at, f->len) < 0 ? bad_frame(x, "VERDICT") : NOT_YET;
 }
 
-static int on_end(exchange *x)
+static int on_end(exchange *x, const wire_frame *f)
 {
+    take_times(x, f);
     if (x->answer)
         return x->answer->verdict != WIRE_NO_VERDICT ? OK : bad_frame(x, "END");
     x->out.body_unread = x->upload.more && !x->body.ended;
@@ -503,7 +516,7 @@ static int on_frame(exchange *x)
         rc = on_verdict(x, &f);
         break;
     case WIRE_END:
-        return on_end(x);
+        return on_end(x, &f);
     case WIRE_RETRY:
         x->retries++;
         return RETRY;
@@ -572,6 +585,18 @@ static int ask_workers(exchange *x)
     return rc;
 }
 
+static void account(const exchange *x, int rc)
+{
+    wsgi_outcome outcome = {
+        .status = rc >= HTTP_CONTINUE ? rc : x->out.head_done ? x->r->status : 0,
+        .is_cut_off = rc == AP_FILTER_ERROR,
+        .retries = x->retries,
+        .times = x->is_timed ? &x->times : NULL,
+    };
+
+    wsgi_account_daemon(x->r, x->t->group, &outcome);
+}
+
 int wsgi_client_run(request_rec *r, const wsgi_target *t)
 {
     exchange x = {.r = r, .t = t, .room = ROOM, .client_fd = socket_of(r->connection)};
@@ -590,6 +615,7 @@ int wsgi_client_run(request_rec *r, const wsgi_target *t)
     x.client_timeout = wsgi_group_client_timeout(t->group, r->server);
     rc = ask_workers(&x);
     set_client_timeout(&x, r->server->timeout);
+    account(&x, rc);
     return rc;
 }
 

@@ -2,6 +2,7 @@
  * the runtime built for it are loaded. The state is per Apache child: written once under load_lock, read-only afterwards. */
 #include "embed.h"
 
+#include "account.h"
 #include "body.h"
 #include "log.h"
 #include "package.h"
@@ -326,6 +327,8 @@ static int result_of(embedded *e, enum wire_outcome outcome)
 int wsgi_embed_run(request_rec *r, const wsgi_target *t)
 {
     embedded e = {.r = r};
+    enum wire_outcome outcome;
+    apr_time_t start;
     wsgi_body body;
     const char *block;
     size_t len;
@@ -339,7 +342,10 @@ int wsgi_embed_run(request_rec *r, const wsgi_target *t)
     wsgi_respond_init(&e.out, r);
     wsgi_body_reader_init(&e.body, r);
     e.body.ended = !body.more;
-    return result_of(&e, runtime->run(block, len, &ops, &e));
+    start = apr_time_now();
+    outcome = runtime->run(block, len, &ops, &e);
+    wsgi_account_embedded(r, apr_time_now() - start);
+    return result_of(&e, outcome);
 }
 
 int wsgi_embed_call(wsgi_answer *answer, request_rec *r, const char *block, size_t len)

@@ -4,6 +4,7 @@
 #include "group.h"
 #include "supervisors.h"
 #include "target.h"
+#include "wire/counters.h"
 
 #include <apr_hash.h>
 #include <apr_strings.h>
@@ -13,6 +14,7 @@
 #include <http_log.h>
 #include <http_main.h>
 #include <mpm_common.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -30,6 +32,8 @@ typedef struct kept_group {
     apr_pool_t *pool;
     int listen_fd, path_fd, board_fd;
     volatile wire_board *board;
+    apr_array_header_t *activities; /* of wsgi_activity, the latest last */
+    ino_t listen_inode;
     unsigned last_supervisor;
     unsigned generation; /* of the configuration that used it last */
 } kept_group;
@@ -69,6 +73,7 @@ static const char *socket_path(apr_pool_t *p, const wsgi_group *g)
 static apr_status_t open_socket(kept_group *k, const char *path)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    struct stat found = {0};
     mode_t mask;
     int rc;
 
@@ -85,7 +90,8 @@ static apr_status_t open_socket(kept_group *k, const char *path)
     if (rc < 0)
         return errno;
     k->path_fd = open(path, O_PATH | O_CLOEXEC);
-    rc = k->path_fd < 0 ? errno : 0;
+    rc = k->path_fd < 0 || fstat(k->listen_fd, &found) < 0 ? errno : 0;
+    k->listen_inode = found.st_ino;
     unlink(path);
     return rc;
 }
@@ -114,12 +120,82 @@ static apr_status_t share_memory(void **memory, int *fd, const char *name, apr_s
 static apr_status_t open_board(kept_group *k)
 {
     void *memory;
-    apr_status_t rv = share_memory(&memory, &k->board_fd, "wsgi-board", WIRE_BOARD_SIZE, PROT_READ | PROT_WRITE);
+    apr_status_t rv = share_memory(&memory, &k->board_fd, "wsgi-board", WIRE_SHARED_SIZE, PROT_READ | PROT_WRITE);
 
     if (rv == APR_SUCCESS)
         k->board = memory;
     return rv;
 }
+
+/* ---- what workers are doing ---- */
+
+static apr_size_t activity_size(const wsgi_activity *a)
+{
+    return a->slots * WIRE_ACTIVITY_SLOT(a->threads);
+}
+
+const wire_activity_worker *wsgi_activity_slot(const wsgi_activity *a, apr_size_t number)
+{
+    return (const wire_activity_worker *)(a->memory + number * WIRE_ACTIVITY_SLOT(a->threads));
+}
+
+static int has_workers(const wsgi_activity *a)
+{
+    for (apr_size_t i = 0; i < a->slots; i++) {
+        pid_t pid = (pid_t)wsgi_activity_slot(a, i)->pid;
+
+        if (pid > 0 && (kill(pid, 0) == 0 || errno != ESRCH))
+            return 1;
+    }
+    return 0;
+}
+
+/* Those of earlier generations that nobody writes to any more. */
+static void forget_activities(kept_group *k)
+{
+    int left = 0;
+
+    for (int i = 0; i < k->activities->nelts; i++) {
+        wsgi_activity *a = &APR_ARRAY_IDX(k->activities, i, wsgi_activity);
+
+        if (has_workers(a))
+            APR_ARRAY_IDX(k->activities, left++, wsgi_activity) = *a;
+        else
+            munmap((void *)a->memory, activity_size(a));
+    }
+    k->activities->nelts = left;
+}
+
+static apr_status_t close_activity(void *group)
+{
+    close(((wsgi_group *)group)->activity_fd);
+    return APR_SUCCESS;
+}
+
+/* For all supervisors of this generation, so that another one finds the workers of one that died. It stays mapped as long as such workers
+ * are there, because those of an earlier generation are the ones that serve when new code does not load. */
+static apr_status_t make_activity(wsgi_group *g, kept_group *k, apr_pool_t *pconf)
+{
+    wsgi_activity a = {.slots = WIRE_ACTIVITY_SLOTS(g->processes), .threads = (uint32_t)g->threads};
+    void *memory;
+    apr_status_t rv = share_memory(&memory, &g->activity_fd, "wsgi-activity", activity_size(&a), PROT_READ);
+
+    if (rv != APR_SUCCESS) {
+        close(g->activity_fd);
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, g->server,
+                     "WSGI0615: group %s (%s): no memory of %" APR_SIZE_T_FMT " bytes can be shared with its workers; use fewer processes= "
+                     "or threads=", g->name, g->where, activity_size(&a));
+        return rv;
+    }
+    apr_pool_cleanup_register(pconf, g, close_activity, apr_pool_cleanup_null);
+    a.memory = memory;
+    forget_activities(k);
+    APR_ARRAY_PUSH(k->activities, wsgi_activity) = a;
+    g->activities = k->activities;
+    return APR_SUCCESS;
+}
+
+/* ---- what is kept ---- */
 
 static apr_status_t close_kept(void *kept)
 {
@@ -128,8 +204,13 @@ static apr_status_t close_kept(void *kept)
     close(k->listen_fd);
     close(k->path_fd);
     close(k->board_fd);
+    for (int i = 0; i < k->activities->nelts; i++) {
+        wsgi_activity *a = &APR_ARRAY_IDX(k->activities, i, wsgi_activity);
+
+        munmap((void *)a->memory, activity_size(a));
+    }
     if (k->board)
-        munmap((void *)k->board, WIRE_BOARD_SIZE);
+        munmap((void *)k->board, WIRE_SHARED_SIZE);
     return APR_SUCCESS;
 }
 
@@ -143,6 +224,7 @@ static apr_status_t make_kept(kept_group **made, apr_pool_t *process, const char
     *made = k = apr_pcalloc(pool, sizeof(*k));
     k->pool = pool;
     k->listen_fd = k->path_fd = k->board_fd = -1;
+    k->activities = apr_array_make(pool, 2, sizeof(wsgi_activity));
     apr_pool_cleanup_register(pool, k, close_kept, apr_pool_cleanup_null);
     rv = open_socket(k, path);
     if (rv == APR_SUCCESS)
@@ -152,7 +234,7 @@ static apr_status_t make_kept(kept_group **made, apr_pool_t *process, const char
     return rv;
 }
 
-static apr_status_t take_kept(wsgi_group *g, kept *all, apr_pool_t *p, server_rec *s)
+static apr_status_t take_kept(wsgi_group *g, kept *all, apr_pool_t *pconf, apr_pool_t *p, server_rec *s)
 {
     kept_group *k = apr_hash_get(all->groups, g->name, APR_HASH_KEY_STRING);
     const char *path = socket_path(p, g);
@@ -177,7 +259,8 @@ static apr_status_t take_kept(wsgi_group *g, kept *all, apr_pool_t *p, server_re
     g->board_fd = k->board_fd;
     g->board = k->board;
     g->last_supervisor = &k->last_supervisor;
-    return rv;
+    g->listen_inode = k->listen_inode;
+    return make_activity(g, k, pconf);
 }
 
 /* Old Apache children and supervisors have copies of their own. */
@@ -197,38 +280,6 @@ static void close_unused(kept *all, apr_pool_t *p)
     }
 }
 
-static apr_size_t activity_size(const wsgi_group *g)
-{
-    return WIRE_ACTIVITY_SLOTS(g->processes) * WIRE_ACTIVITY_SLOT(g->threads);
-}
-
-static apr_status_t close_activity(void *group)
-{
-    wsgi_group *g = group;
-
-    munmap((void *)g->activity, activity_size(g));
-    close(g->activity_fd);
-    return APR_SUCCESS;
-}
-
-/* Lives as long as the generation, so that another supervisor of it finds the workers of one that died. */
-static apr_status_t make_activity(wsgi_group *g, apr_pool_t *pconf)
-{
-    void *memory;
-    apr_status_t rv = share_memory(&memory, &g->activity_fd, "wsgi-activity", activity_size(g), PROT_READ);
-
-    if (rv != APR_SUCCESS) {
-        close(g->activity_fd);
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, g->server,
-                     "WSGI0615: group %s (%s): no memory of %" APR_SIZE_T_FMT " bytes can be shared with its workers; use fewer processes= "
-                     "or threads=", g->name, g->where, activity_size(g));
-        return rv;
-    }
-    g->activity = memory;
-    apr_pool_cleanup_register(pconf, g, close_activity, apr_pool_cleanup_null);
-    return APR_SUCCESS;
-}
-
 static int start_groups(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s, apr_array_header_t *groups)
 {
     kept *all = kept_of(s);
@@ -242,7 +293,7 @@ static int start_groups(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s, apr
     for (int i = 0; i < groups->nelts; i++) {
         wsgi_group *g = APR_ARRAY_IDX(groups, i, wsgi_group *);
 
-        if (take_kept(g, all, ptemp, s) != APR_SUCCESS || make_activity(g, pconf) != APR_SUCCESS)
+        if (take_kept(g, all, pconf, ptemp, s) != APR_SUCCESS)
             return HTTP_INTERNAL_SERVER_ERROR;
         wsgi_supervisors_start(g, ptemp);
     }
@@ -297,6 +348,11 @@ void wsgi_group_register_hooks(apr_pool_t *p)
 }
 
 /* ---- children ---- */
+
+struct wire_counters *wsgi_group_counters(const wsgi_group *g, unsigned stripe)
+{
+    return (wire_counters *)((char *)g->board + WIRE_COUNTERS_AT) + stripe % WIRE_STRIPES;
+}
 
 int wsgi_group_board_state(const wsgi_group *g, int *retry_after_s)
 {

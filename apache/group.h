@@ -11,6 +11,14 @@
 
 #include <apr_time.h>
 
+/* What the workers of one generation of the configuration are doing: memory that is written by them and their supervisors, see
+ * wire/activity.h. Read-only here. */
+typedef struct wsgi_activity {
+    const char *memory; /* slots times WIRE_ACTIVITY_SLOT(threads) */
+    apr_size_t slots;
+    uint32_t threads;
+} wsgi_activity;
+
 struct wsgi_group {
     const char *name;
     const char *where;             /* "site.conf:14" */
@@ -41,7 +49,8 @@ struct wsgi_group {
     int board_fd;                  /* parent only */
     volatile wire_board *board;
     int activity_fd;               /* parent only */
-    const char *activity;          /* WIRE_ACTIVITY_SLOTS() times WIRE_ACTIVITY_SLOT(); this generation's workers */
+    apr_array_header_t *activities; /* of wsgi_activity: of this generation and of earlier ones whose workers are still there */
+    ino_t listen_inode;            /* of the listening socket, which children do not have open */
     unsigned *last_supervisor;     /* parent only: number of the supervisor of this name that was started last */
 };
 
@@ -63,6 +72,12 @@ void wsgi_applications_register_hooks(apr_pool_t *p);
 
 /* Fills preloads and main_groups of every group from the aliases of all servers. Parent, post_config. */
 void wsgi_applications_collect(apr_pool_t *p, server_rec *main_server);
+
+/* A worker's slot. */
+const wire_activity_worker *wsgi_activity_slot(const wsgi_activity *a, apr_size_t number);
+
+/* The group's counters (wire/counters.h), one of WIRE_STRIPES. Any process. */
+struct wire_counters *wsgi_group_counters(const wsgi_group *g, unsigned stripe);
 
 /* enum wire_board_state. Any process. */
 int wsgi_group_board_state(const wsgi_group *g, int *retry_after_s);

@@ -101,15 +101,23 @@ static int is_served_by_another(const supervisor *sup)
 
 /* Workers of a supervisor that died go on serving, see died(), also those that it had no time to note as ready; others end at once.
  * Their processes write the slots: a wrong pid is only asked whether it is there. */
-static int is_served_by_orphans(const wsgi_group *g)
+static int serves(const wsgi_activity *a)
 {
-    for (size_t i = 0; i < WIRE_ACTIVITY_SLOTS(g->processes); i++) {
-        const wire_activity_worker *slot = (const void *)(g->activity + i * WIRE_ACTIVITY_SLOT(g->threads));
+    for (apr_size_t i = 0; i < a->slots; i++) {
+        const wire_activity_worker *slot = wsgi_activity_slot(a, i);
         pid_t pid = (pid_t)slot->pid;
 
         if (pid > 0 && slot->state != WIRE_WORKER_DRAINING && (kill(pid, 0) == 0 || errno == EPERM))
             return 1;
     }
+    return 0;
+}
+
+static int is_served_by_orphans(const wsgi_group *g)
+{
+    for (int i = 0; i < g->activities->nelts; i++)
+        if (serves(&APR_ARRAY_IDX(g->activities, i, wsgi_activity)))
+            return 1;
     return 0;
 }
 

@@ -11,7 +11,7 @@ from httpd_wsgi.policy import State
 from httpd_wsgi.watch import Running, Seen
 
 _HEAD = struct.Struct("=IIII")
-_THREAD = struct.Struct("=IIqqqqqqII192s")
+_THREAD = struct.Struct("=IIqqqqqqII192sII184s")
 STARTING, SERVING, DRAINING = 0, 1, 2
 SHOWN = {
     State.STARTING: STARTING,
@@ -37,8 +37,9 @@ def alive(pid: int) -> bool:
 class Slots:
     """A slot is free when its worker has gone, whichever supervisor started it."""
 
-    def __init__(self, fd: int, threads: int) -> None:
+    def __init__(self, fd: int, threads: int, supervisor: int) -> None:
         self.threads = threads
+        self.supervisor = supervisor
         self.stride = _HEAD.size + threads * _THREAD.size
         self.memory = mmap.mmap(fd, os.fstat(fd).st_size)
         self.taken: dict[int, int] = {}  # our workers' slots
@@ -60,7 +61,7 @@ class Slots:
 
     def show(self, pid: int, state: int) -> None:
         if (slot := self.taken.get(pid)) is not None:
-            _HEAD.pack_into(self.memory, self.offset(slot), pid, self.threads, state, 0)
+            _HEAD.pack_into(self.memory, self.offset(slot), pid, self.threads, state, self.supervisor)
 
     def release(self, pid: int) -> None:
         if (slot := self.taken.pop(pid, None)) is not None:
@@ -71,7 +72,7 @@ class Slots:
         slot = self.taken.get(pid)
         for thread in range(self.threads if slot is not None else 0):
             at = self.offset(slot or 0) + _HEAD.size + thread * _THREAD.size
-            serial, _, queue, start, app, head, last, asked, _, length, what = _THREAD.unpack_from(self.memory, at)
+            serial, _, queue, start, app, head, last, asked, _, length, what, *_ = _THREAD.unpack_from(self.memory, at)
             begun += (serial + 1) // 2
             touched = max(touched, last)
             if serial % 2 and _THREAD.unpack_from(self.memory, at)[0] == serial:

@@ -7,6 +7,24 @@ import mmap
 import struct
 
 SIZE = 4096
+BANKS = 8
+REASONS = (
+    "failed_to_start",
+    "crashed",
+    "exited",
+    "shutdown_signal",
+    "script_reload",
+    "graceful_signal",
+    "eviction_signal",
+    "maximum_requests",
+    "restart_interval",
+    "inactivity_timeout",
+    "cpu_time_limit",
+    "memory_rss_limit",
+    "request_timeout",
+    "deadlock_timeout",
+    "other",
+)
 
 
 class Shown(enum.IntEnum):
@@ -18,9 +36,21 @@ class Shown(enum.IntEnum):
 class Board:
     """Aligned 32-bit words, each written in one piece."""
 
-    _FIELDS = ("state", "retry_after", "ready_workers", "serving", "serving_pid", "broken", "stale", "deaths")
+    _FIELDS = (
+        "state",
+        "retry_after",
+        "ready_workers",
+        "serving",
+        "serving_pid",
+        "broken",
+        "stale",
+        "deaths",
+        "watched",
+        "reserved",
+    )
     _DEATH = struct.Struct("=qIiII")
     _DEATHS = 64
+    _ENDS = 4 * len(_FIELDS) + _DEATHS * _DEATH.size
 
     def __init__(self, fd: int) -> None:
         self.memory = mmap.mmap(fd, SIZE)
@@ -42,3 +72,8 @@ class Board:
         self._DEATH.pack_into(self.memory, at, 0, pid, status, ran_ms, reached)
         struct.pack_into("=q", self.memory, at, asked)
         self.put(deaths=(count + 1) & 0xFFFFFFFF)
+
+    def count_end(self, supervisor: int, reason: str) -> None:
+        """A worker has ended. Supervisors that are there at the same time count in different banks."""
+        known = REASONS.index(reason if reason in REASONS else "other")
+        self.words[self._ENDS // 4 + supervisor % BANKS * len(REASONS) + known] += 1

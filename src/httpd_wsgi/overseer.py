@@ -12,6 +12,8 @@ from typing import Protocol
 from httpd_wsgi import activity, logs, settings, watch
 from httpd_wsgi.process import FD_ACTIVITY, FD_LISTEN, Process
 
+WATCHED = 10.0  # so long after somebody looked at the status page, it is kept up to date with
+SHOW_AFTER = 0.5  # the Python line of requests that have been running for so long
 REASONS = {
     "cpu-time-limit": "cpu_time_limit",
     "memory-rss-limit": "memory_rss_limit",
@@ -29,10 +31,10 @@ class Master(Protocol):
 
 
 class Overseer:
-    def __init__(self, config: settings.GroupSettings, master: Master) -> None:
+    def __init__(self, config: settings.GroupSettings, number: int, master: Master) -> None:
         self.config = config
         self.master = master
-        self.slots = activity.Slots(FD_ACTIVITY, config.threads)
+        self.slots = activity.Slots(FD_ACTIVITY, config.threads, number)
         request = config.request_timeout
         if config.request_timeout_scaling:
             request = watch.scaled(request, config.threads)
@@ -69,13 +71,17 @@ class Overseer:
         more = f" and {len(requests) - 3} more" if len(requests) > 3 else ""
         return f" while serving {named}{more}"
 
-    def look(self, processes: Mapping[int, Process], serving: set[int]) -> None:
+    def look(self, processes: Mapping[int, Process], serving: set[int], watched: float) -> None:
+        """watched: when somebody looked at the status page."""
         now = time.monotonic()
         if now < self.next_look or not self.config.threads:
             return
         workers = [self.seen(pid, pid in serving) for pid in processes]
         for action in self.watch.look(now, workers):
             self.act(action, processes, now)
+        if watched > now - WATCHED:
+            for request in (request for seen in workers for request in seen.running if request.age(now) >= SHOW_AFTER):
+                processes[request.worker].send(f"line {request.thread} {request.serial} ")
         self.next_look = self.watch.next_look(now, workers)
 
     def seen(self, pid: int, is_serving: bool) -> watch.Seen:

@@ -54,6 +54,15 @@ class Process:
         return [line for line in text.splitlines() if line.strip()]
 
 
+def end_reason(status: int, planned: str, was_starting: bool) -> str:
+    """One of board.REASONS, for the status page."""
+    if planned:
+        return planned
+    if was_starting:
+        return "failed_to_start"
+    return "crashed" if os.WIFSIGNALED(status) else "exited"
+
+
 def describe_exit(status: int) -> str:
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:

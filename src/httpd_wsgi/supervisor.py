@@ -42,7 +42,7 @@ class Supervisor:
         )
         self.policy = Policy(limits, self.board.get("broken") if self.predecessor is not None else None)
         self.processes: dict[int, Process] = {}
-        self.overseer = overseer.Overseer(config, self)
+        self.overseer = overseer.Overseer(config, number, self)
         self.control = socket.socket(fileno=FD_CONTROL)
         self.control.setblocking(False)
         self.remote = remote.Remote(self)
@@ -50,6 +50,7 @@ class Supervisor:
         self.superseded_at: float | None = None
         self.is_released = self.lifeline_ended = False
         self.said_failed = False
+        self.doomed: set[int] = set()  # workers that are killed because they run no Python code any more
         self.touched: dict[str, int] = {}  # script to the time of the version that workers were last asked to load
         self.more_preloads: dict[str, None] = {}  # scripts that only requests name
         self.loading: dict[str, int] = {}  # what the worker that was started last finds
@@ -102,6 +103,9 @@ class Supervisor:
         for request in self.overseer.slots.seen(worker.pid).running:
             self.board.note_death(worker.pid, status, request.asked, int(request.age(now) * 1000), request.app > 0)
         before = dataclasses.replace(self.policy.workers[worker.pid])
+        planned = "deadlock_timeout" if worker.pid in self.doomed else before.reason or (policy.STOP if self.policy.stopping else "")
+        self.doomed.discard(worker.pid)
+        self.board.count_end(self.number, process.end_reason(status, planned, before.state is State.STARTING))
         self.policy.exited(worker.pid, now)
         self.selector.unregister(worker.pidfd)
         self.forget_control(worker)
@@ -160,6 +164,7 @@ class Supervisor:
         self.policy.hurry(pid, time.monotonic())
 
     def doom(self, pid: int) -> None:
+        self.doomed.add(pid)
         self.policy.doom(pid, time.monotonic())
 
     def ready(self, worker: Process, broken: int, now: float) -> None:
@@ -289,7 +294,8 @@ class Supervisor:
 
     def look(self) -> None:
         serving = (State.SERVING, State.RETIRING)
-        self.overseer.look(self.processes, {pid for pid, worker in self.policy.workers.items() if worker.state in serving})
+        serving_now = {pid for pid, worker in self.policy.workers.items() if worker.state in serving}
+        self.overseer.look(self.processes, serving_now, self.board.get("watched"))
         for pid, worker in self.policy.workers.items():
             self.overseer.slots.show(pid, activity.SHOWN[worker.state])
 

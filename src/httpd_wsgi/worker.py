@@ -20,6 +20,12 @@ from httpd_wsgi.process import FD_ACTIVITY, FD_BOARD, FD_CRASH, FD_HOUSE, FD_LIF
 POLL_LIMIT = 2**31 - 1  # milliseconds
 
 
+def deepest(stack: str) -> bytes:
+    """The innermost line of a formatted stack."""
+    frames = [line.strip() for line in stack.split("\n") if line.startswith("  File ")]
+    return frames[-1].encode("utf-8", "replace") if frames else b""
+
+
 class Control:
     """The socket to the supervisor. Its end-of-file means that the supervisor has gone: the worker serves on until another
     supervisor's workers do, or Apache has gone too; then it keeps to `graceful` and `shutdown`, in seconds, by itself.
@@ -87,7 +93,7 @@ class Control:
             self.over.set()
         elif word == b"ping":
             self.tell("pong")
-        elif word in (b"slow", b"interrupt", b"expire"):
+        elif word in (b"slow", b"interrupt", b"expire", b"line"):
             self.watched(word, rest)
         elif word == b"stacks" and self.fds:
             stacks.start(self.fds.pop(0))
@@ -101,7 +107,9 @@ class Control:
         stack = _runtime.stack(index, number)
         if word == b"interrupt" and not _runtime.interrupt(index, number):
             return
-        if stack is not None:
+        if stack is not None and word in (b"slow", b"line"):
+            _runtime.show_line(index, number, deepest(stack))
+        if stack is not None and word != b"line":
             logs.log(logs.WARNING, text.decode("utf-8", "replace"))
             for line in stack.split("\n"):
                 logs.log(logs.WARNING, line)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 enum gate { GATE_SHUT, GATE_OPEN, GATE_BUSY, GATE_INTERRUPTED };
 
@@ -22,8 +23,10 @@ typedef struct serving {
 static wire_activity_worker *slot; /* set before the threads start */
 static serving *threads;
 static uint32_t nthreads;
-static __thread wire_activity_thread *mine;
-static __thread serving *my_serving;
+static __thread wire_activity_thread *mine, unseen; /* the latter for a worker without a slot */
+static __thread serving *my_serving, unseen_serving;
+static __thread uint32_t my_number; /* from 1 */
+static __thread int64_t ended_us;
 
 static int64_t now_us(void)
 {
@@ -50,10 +53,11 @@ int rt_activity_open(int fd, int64_t offset, int count)
 
 void rt_activity_thread(int index)
 {
-    if (!slot || index < 0 || (uint32_t)index >= nthreads)
-        return;
-    mine = &slot->threads[index];
-    my_serving = &threads[index];
+    int has_slot = slot && (uint32_t)index < nthreads;
+
+    mine = has_slot ? &slot->threads[index] : &unseen;
+    my_serving = has_slot ? &threads[index] : &unseen_serving;
+    my_number = (uint32_t)index + 1;
     my_serving->ident = (unsigned long)pthread_self();
 }
 
@@ -126,12 +130,40 @@ void rt_activity_end(const rt_request *rq)
 {
     if (!mine)
         return;
+    ended_us = now_us();
     if (!(rq->head.flags & WIRE_RQ_IGNORE_ACTIVITY))
-        mine->touched_us = now_us();
+        mine->touched_us = ended_us;
     __atomic_add_fetch(&mine->serial, 1, __ATOMIC_RELEASE);
 }
 
+void rt_activity_times(wire_times *out)
+{
+    int64_t head = mine->head_us ? mine->head_us : ended_us, app = mine->app_us ? mine->app_us : head;
+
+    *out = (wire_times){
+        .pid = (uint32_t)getpid(),
+        .thread = my_number,
+        .queue_us = mine->queue_us,
+        .start_us = app - mine->start_us,
+        .app_us = head - app,
+        .write_us = ended_us - head,
+    };
+}
+
 /* ---- from other threads ---- */
+
+void rt_activity_show_line(uint32_t index, uint32_t serial, const char *line, size_t len)
+{
+    wire_activity_thread *t;
+
+    if (!rt_activity_is_serving(index, serial))
+        return;
+    t = &slot->threads[index];
+    __atomic_store_n(&t->line_serial, 0, __ATOMIC_RELEASE);
+    t->line_len = (uint32_t)(len < WIRE_LINE_MAX ? len : WIRE_LINE_MAX);
+    memcpy(t->line, line + len - t->line_len, t->line_len); /* the end says more than the beginning of a path */
+    __atomic_store_n(&t->line_serial, serial, __ATOMIC_RELEASE);
+}
 
 int rt_activity_is_serving(uint32_t index, uint32_t serial)
 {

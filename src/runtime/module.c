@@ -97,6 +97,19 @@ static PyObject *open_activity(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *show_line(PyObject *module, PyObject *args)
+{
+    unsigned index, serial;
+    const char *line;
+    Py_ssize_t len;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "IIy#", &index, &serial, &line, &len))
+        return NULL;
+    rt_activity_show_line(index, serial, line, (size_t)len);
+    Py_RETURN_NONE;
+}
+
 static PyObject *interrupt(PyObject *module, PyObject *args)
 {
     unsigned index, serial;
@@ -353,6 +366,7 @@ static PyMethodDef functions[] = {
     {"serve", serve, METH_VARARGS, NULL},
     {"keep", keep, METH_VARARGS, NULL},
     {"open_activity", open_activity, METH_VARARGS, NULL},
+    {"show_line", show_line, METH_VARARGS, NULL},
     {"interrupt", interrupt, METH_VARARGS, NULL},
     {"expire", expire, METH_VARARGS, NULL},
     {"stack", stack, METH_VARARGS, NULL},

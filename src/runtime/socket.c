@@ -404,21 +404,24 @@ static const wire_ops sock_ops = {
 
 static void send_outcome(connection *c, enum wire_outcome outcome)
 {
+    wire_times times;
+
+    rt_activity_times(&times);
     switch (outcome) {
     case WIRE_DONE:
-        put_frame(c, WIRE_END, 0, NULL, 0);
+        put_frame(c, WIRE_END, 0, (const char *)&times, sizeof(times));
         break;
     case WIRE_STALE:
         put_frame(c, WIRE_RETRY, 0, NULL, 0);
         break;
     case WIRE_ERROR_404:
-        put_frame(c, WIRE_FAILURE, 404, NULL, 0);
+        put_frame(c, WIRE_FAILURE, 404, (const char *)&times, sizeof(times));
         break;
     case WIRE_ERROR_504:
-        put_frame(c, WIRE_FAILURE, 504, NULL, 0);
+        put_frame(c, WIRE_FAILURE, 504, (const char *)&times, sizeof(times));
         break;
     default:
-        put_frame(c, WIRE_FAILURE, 500, NULL, 0);
+        put_frame(c, WIRE_FAILURE, 500, (const char *)&times, sizeof(times));
     }
     flush_out(c);
 }

@@ -23,11 +23,13 @@ int wire_frame_fits(const wire_frame *frame)
     case WIRE_BODY_ERROR:
     case WIRE_ANSWER:
     case WIRE_LOG:
-    case WIRE_FAILURE:
         return frame->len <= WIRE_LOG_MAX;
     case WIRE_LOG_AT:
         return frame->len >= sizeof(wire_log_at) && frame->len <= WIRE_LOG_MAX;
+    case WIRE_FAILURE:
+        return frame->len == 0 || frame->len == sizeof(wire_times);
     case WIRE_END:
+        return frame->len == sizeof(wire_times);
     case WIRE_RETRY:
         return frame->len == 0;
     default:

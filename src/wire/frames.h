@@ -38,9 +38,9 @@ enum wire_frame_type {
     WIRE_LOG = 'L',     /* arg: level as in APLOG_*; payload: lines that stay together, no newline at the end */
     WIRE_LOG_AT = 'G',  /* the same; payload: wire_log_at, file_len bytes of the source file's name, then the lines */
     WIRE_VERDICT = 'V', /* instead of a response, for WIRE_RQ_CALL; arg: enum wire_verdict; payload: its text */
-    WIRE_END = 'E',     /* response complete */
+    WIRE_END = 'E',     /* response complete; payload: wire_times */
     WIRE_RETRY = 'R',   /* not run, no application code reached: ask another worker; only ever the first frame */
-    WIRE_FAILURE = 'N'  /* arg: HTTP status to answer when no HEAD was sent; payload: text for the error log, may be empty */
+    WIRE_FAILURE = 'N'  /* arg: HTTP status to answer when no HEAD was sent; payload: wire_times, or nothing when it was not run */
 };
 
 enum wire_body_error {
@@ -67,6 +67,16 @@ typedef struct wire_log_at {
     uint32_t line;
     uint32_t file_len;
 } wire_log_at;
+
+/* How long a request took, in microseconds; the phases are those of wire/activity.h. */
+typedef struct wire_times {
+    uint32_t pid;     /* the worker's */
+    uint32_t thread;  /* its thread, from 1 */
+    int64_t queue_us; /* until the thread took it */
+    int64_t start_us; /* until its interpreter was entered */
+    int64_t app_us;   /* until its response began */
+    int64_t write_us; /* until that had ended */
+} wire_times;
 
 #define WIRE_HEAD_MAX  (1u << 20)  /* bytes of a HEAD payload */
 #define WIRE_LOG_MAX   (64u << 10) /* bytes of a LOG payload; the worker splits longer ones */

@@ -11,7 +11,8 @@ enum wire_group_fd {
     WIRE_FD_LISTEN = 3,   /* listening AF_UNIX socket, non-blocking; belongs to the parent, survives generations */
     WIRE_FD_LIFELINE = 4, /* read end of a pipe: end-of-file means that no Apache process of this generation is left */
     WIRE_FD_SETTINGS = 5, /* settings, see below; read to end-of-file, then close */
-    WIRE_FD_BOARD = 6,    /* memfd with one wire_board, shared with all Apache children and all supervisors of this group */
+    WIRE_FD_BOARD = 6,    /* memfd with one wire_board, shared with all Apache children and all supervisors of this group; behind it are
+                             the counters of wire/counters.h */
     WIRE_FD_SCORES = 7,   /* with server-metrics=On: memory file as in wire/scores.h, for reading; workers inherit it */
     WIRE_FD_CONTROL = 8,  /* socket to the parent, who sends lines, see below; a worker's WIRE_FD_LIFELINE is its own to its supervisor */
     WIRE_FD_HOUSE = 9,    /* read end of a pipe: end-of-file means that no Apache process of any generation is left */
@@ -38,8 +39,22 @@ enum wire_board_state {
     WIRE_BOARD_FAILED = 2    /* workers cannot start: Apache answers 503 at once */
 };
 
+/* Why a worker has ended; supervisors count it. The names are those of `reason` when an application is told to stop, and three more. */
+#define WIRE_END_REASONS(X)                                                                                              \
+    X(failed_to_start) X(crashed) X(exited) X(shutdown_signal) X(script_reload) X(graceful_signal) X(eviction_signal)    \
+    X(maximum_requests) X(restart_interval) X(inactivity_timeout) X(cpu_time_limit) X(memory_rss_limit)                  \
+    X(request_timeout) X(deadlock_timeout) X(other)
+
+enum wire_end_reason {
+#define X(reason) WIRE_END_##reason,
+    WIRE_END_REASONS(X)
+#undef X
+    WIRE_END_REASON_COUNT
+};
+
 #define WIRE_BOARD_SIZE 4096
 #define WIRE_DEATHS     64
+#define WIRE_BOARD_BANKS 8
 
 /* A request that a worker was serving when it died, so that Apache can say in the request's own log what became of it, and ask another
  * worker when no code of the application has run for it. */
@@ -64,7 +79,11 @@ typedef struct wire_board {
     uint32_t broken;        /* how many scripts its workers could not load */
     uint32_t stale;         /* 1: newer code could not be loaded, the old code serves on */
     uint32_t deaths;        /* so many were written; by any supervisor of the group: when two do at once, one record is lost */
+    uint32_t watched_s;     /* when an Apache child last showed the status, CLOCK_MONOTONIC; the only field that children write */
+    uint32_t reserved;
     wire_death death[WIRE_DEATHS]; /* a ring */
+    /* Ends of workers; each supervisor counts in the bank of its number, since it may not be the only one. Readers add up the banks. */
+    uint32_t ends[WIRE_BOARD_BANKS][WIRE_END_REASON_COUNT];
 } wire_board;
 
 #endif

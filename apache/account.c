@@ -1,0 +1,73 @@
+/* account.c - a few additions and notes for each request, so nothing is formatted or looked up that need not be. */
+#include "account.h"
+
+#include "wire/counters.h"
+
+#include <unistd.h>
+
+#define DIGITS 20
+
+/* A note with a number. addn: each is made once, so there is no older one to look for. */
+static void note_number(request_rec *r, const char *name, apr_int64_t number)
+{
+    char *text = (char *)apr_palloc(r->pool, DIGITS + 1) + DIGITS;
+    apr_uint64_t left = number > 0 ? (apr_uint64_t)number : 0;
+
+    *text = '\0';
+    do
+        *--text = (char)('0' + left % 10);
+    while (left /= 10);
+    apr_table_addn(r->notes, name, text);
+}
+
+static void note_times(request_rec *r, const wire_times *times)
+{
+    note_number(r, "wsgi.worker", times->pid);
+    note_number(r, "wsgi.thread", times->thread);
+    note_number(r, "wsgi.queue_us", times->queue_us);
+    note_number(r, "wsgi.start_us", times->start_us);
+    note_number(r, "wsgi.app_us", times->app_us);
+    note_number(r, "wsgi.write_us", times->write_us);
+}
+
+static void add(_Atomic uint64_t *counter, uint64_t number)
+{
+    atomic_fetch_add_explicit(counter, number, memory_order_relaxed);
+}
+
+static void add_time(wire_histogram *h, apr_int64_t us)
+{
+    static const apr_int64_t bounds[WIRE_BUCKETS - 1] = WIRE_BOUNDS_US;
+    int bucket = 0;
+
+    while (bucket < WIRE_BUCKETS - 1 && us > bounds[bucket])
+        bucket++;
+    add(&h->buckets[bucket], 1);
+    if (us > 0) /* else the clock was set back */
+        add(&h->sum_us, (uint64_t)us);
+}
+
+void wsgi_account_daemon(request_rec *r, const wsgi_group *g, const wsgi_outcome *outcome)
+{
+    wire_counters *sums = wsgi_group_counters(g, (unsigned)r->connection->id);
+    const wire_times *times = outcome->times;
+
+    add(&sums->statuses[outcome->status >= 100 && outcome->status < 600 ? outcome->status / 100 : 0], 1);
+    if (outcome->is_cut_off)
+        add(&sums->cut_off, 1);
+    if (outcome->retries)
+        add(&sums->retries, 1);
+    apr_table_addn(r->notes, "wsgi.group", g->name);
+    if (!times)
+        return;
+    add_time(&sums->timings[WIRE_TIMING_QUEUE], times->queue_us);
+    add_time(&sums->timings[WIRE_TIMING_APP], times->start_us + times->app_us);
+    add_time(&sums->timings[WIRE_TIMING_WRITE], times->write_us);
+    note_times(r, times);
+}
+
+void wsgi_account_embedded(request_rec *r, apr_interval_time_t app_us)
+{
+    note_number(r, "wsgi.worker", getpid());
+    note_number(r, "wsgi.app_us", app_us);
+}
