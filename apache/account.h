@@ -1,7 +1,7 @@
 /* account.h - what a request came to: notes for the access log, and the group's counters for the status page.
  *
- * Notes of every request that a script has answered: wsgi.worker (pid), wsgi.app_us; in daemon mode wsgi.group, wsgi.thread, wsgi.queue_us,
- * wsgi.start_us and wsgi.write_us, too. A request that no worker has finished has wsgi.group alone. */
+ * Notes of every request that a script has answered: wsgi.worker (pid), wsgi.app_us; in daemon mode wsgi.group, wsgi.thread,
+ * wsgi.queue_us, wsgi.start_us and wsgi.write_us, too. A request that no worker has finished has wsgi.group alone. */
 #ifndef WSGI_ACCOUNT_H
 #define WSGI_ACCOUNT_H
 

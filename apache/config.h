@@ -8,6 +8,10 @@
 #include <httpd.h>
 #include <http_config.h>
 
+#ifndef WSGI_VERSION /* given by the build */
+#define WSGI_VERSION "unknown"
+#endif
+
 typedef struct wsgi_group wsgi_group;
 
 #define WSGI_UNSET (-1)

@@ -24,6 +24,7 @@ void wsgi_json_open(wsgi_json *j, const char *name, char bracket); /* '{' or '['
 void wsgi_json_close(wsgi_json *j, char bracket);                  /* '}' or ']' */
 void wsgi_json_string(wsgi_json *j, const char *name, const char *value);
 void wsgi_json_number(wsgi_json *j, const char *name, apr_int64_t value);
+void wsgi_json_seconds(wsgi_json *j, const char *name, apr_int64_t us); /* with six decimals; below 0: not known, null */
 void wsgi_json_flag(wsgi_json *j, const char *name, int value); /* below 0: not set, null */
 
 /* The text so far; lives as long as the pool. */

@@ -3,6 +3,7 @@
 
 #include <apr_strings.h>
 #include <apr_tables.h>
+#include <apr_time.h>
 
 struct wsgi_json {
     apr_pool_t *pool;
@@ -98,6 +99,12 @@ void wsgi_json_number(wsgi_json *j, const char *name, apr_int64_t value)
 {
     begin(j, name);
     put(j, apr_psprintf(j->pool, "%" APR_INT64_T_FMT, value));
+}
+
+void wsgi_json_seconds(wsgi_json *j, const char *name, apr_int64_t us)
+{
+    begin(j, name);
+    put(j, us < 0 ? "null" : apr_psprintf(j->pool, "%" APR_INT64_T_FMT ".%06d", us / APR_USEC_PER_SEC, (int)(us % APR_USEC_PER_SEC)));
 }
 
 void wsgi_json_flag(wsgi_json *j, const char *name, int value)

@@ -10,13 +10,10 @@
 #include "log.h"
 #include "respond.h"
 #include "scoreboard.h"
+#include "status.h"
 #include "target.h"
 
 #include <http_core.h>
-
-#ifndef WSGI_VERSION /* given by the build */
-#define WSGI_VERSION "unknown"
-#endif
 
 /* The Server header and the log tell it where ServerTokens allows. */
 static int add_version(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
@@ -41,6 +38,7 @@ static void register_hooks(apr_pool_t *p)
     wsgi_auth_register_hooks(p);
     wsgi_embed_register_hooks(p);
     wsgi_respond_register_hooks(p);
+    wsgi_status_register_hooks(p);
     ap_hook_post_config(add_version, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(wsgi_handler, NULL, NULL, APR_HOOK_MIDDLE);
 }
