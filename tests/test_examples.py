@@ -359,6 +359,21 @@ def test_logrotate_moves_logs_and_the_server_goes_on_with_new_ones(httpd: Httpd)
         wait_until(lambda: not processes_marked(httpd.mark), "the server has stopped")
 
 
+def test_the_status_is_what_prometheus_is_told_to_fetch(start: Starter) -> None:
+    def prepare(httpd: Httpd) -> str:
+        put(httpd, {"srv/shop/wsgi.py": NAMED.format("x")})
+        return example("status.conf", httpd)
+
+    (job,) = yaml.safe_load((EXAMPLES / "prometheus.yml").read_text())["scrape_configs"]
+    httpd = start(prepare, "authz_host", "log_config")
+    assert requests.get(httpd.url("/item"), timeout=20).text == "x"
+    answer = requests.get(httpd.url(job["metrics_path"]), params=job["params"], timeout=20)
+    assert 'wsgi_requests_total{group="shop",status="2xx"} 1' in answer.text
+    log = httpd.root / "srv" / "shop" / "access_log"
+    wait_until(lambda: log.exists() and "/item" in log.read_text(), "the request is logged")
+    assert re.search(r" 200 1 \d+ shop \d+ \d+ \d+$", log.read_text().splitlines()[0])
+
+
 def test_the_tutorial_does_what_it_says(httpd: Httpd) -> None:
     pytest.importorskip("flask")
     text = (REPOSITORY / "docs" / "tutorial.md").read_text()

@@ -1,0 +1,44 @@
+"""What C, Python and the documentation of the status each have a copy of."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from httpd_wsgi import board
+from httpd_wsgi.process import end_reason
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def read(name: str) -> str:
+    return (REPOSITORY / name).read_text()
+
+
+def test_the_metrics_in_the_documentation_are_those_of_the_code() -> None:
+    rows = re.findall(r'^    \{"(wsgi_\w+)", "(\w+)", (?:NULL|"\w+"), "(.*)", \w+\},$', read("apache/status_metrics.c"), re.MULTILINE)
+    written = [(name + "_total" * (kind == "counter"), kind, text) for name, kind, text in rows]
+    documented = re.findall(r"^\| `(wsgi_\w+)` \| (\w+) \| (.*?) \|", read("docs/status.md"), re.MULTILINE)
+    assert len(rows) > 15 and documented == written
+
+
+def test_the_bounds_in_the_documentation_are_those_of_the_code() -> None:
+    found = re.search(r"WIRE_BOUNDS_US[\s\\]*\{(.*)\}", read("src/wire/counters.h"))
+    assert found
+    milliseconds = [int(bound) / 1000 for bound in found[1].split(",")]
+    small = ", ".join(f"{bound:g}" for bound in milliseconds[:8]) + f" and {milliseconds[8]:g} ms"
+    large = ", ".join(f"{bound / 1000:g}" for bound in milliseconds[9:-1]) + f" and {milliseconds[-1] / 1000:g} s"
+    assert f"{small} and {large}" in read("docs/status.md").replace("\n", " ")
+
+
+def test_the_supervisor_counts_where_apache_reads() -> None:
+    header = read("src/wire/group.h")
+    assert tuple(re.findall(r"X\((?!reason\))(\w+)\)", header)) == board.REASONS
+    assert int(re.findall(r"#define WIRE_BOARD_BANKS (\d+)", header)[0]) == board.BANKS
+
+
+def test_each_end_of_a_worker_has_its_reason() -> None:
+    segfault, failed = 11, 1 << 8
+    assert end_reason(segfault, "", False) == "crashed" and end_reason(failed, "", False) == "exited"
+    assert end_reason(segfault, "", True) == end_reason(0, "", True) == "failed_to_start"
+    assert end_reason(segfault, "deadlock_timeout", False) == "deadlock_timeout"
