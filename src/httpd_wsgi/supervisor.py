@@ -260,9 +260,9 @@ class Supervisor:
         if self.policy.failed and not self.said_failed and not self.policy.halted:
             self.say(logs.ERROR, "WSGI0708", "no worker can be started; requests are answered with 503 until one can")
         self.said_failed = self.policy.failed
-        self.board.put(
-            state=state, retry_after=retry, ready_workers=serving, broken=self.policy.broken, stale=int(self.policy.stale)
-        )
+        self.board.put(state=state, retry_after=retry, ready_workers=serving, broken=self.policy.broken)
+        if self.superseded_at is None:  # else the newer one knows whether its code loads
+            self.board.put(stale=int(self.policy.stale))
 
     def stop(self, reason: str) -> None:
         """Drains within shutdown-timeout, whether or not it is draining already."""
