@@ -8,12 +8,12 @@
 #include "group.h"
 #include "wire/counters.h"
 
-enum wsgi_worker_state { WSGI_WORKER_STARTING, WSGI_WORKER_SERVING, WSGI_WORKER_DRAINING, WSGI_WORKER_STATES };
+#define WSGI_WORKER_STATES 3 /* of enum wire_worker_state */
 
 typedef struct wsgi_status_worker {
     pid_t pid;
     unsigned generation;           /* the supervisor that started it */
-    enum wsgi_worker_state state;
+    enum wire_worker_state state;
     int threads, busy;
     apr_uint64_t requests;         /* that it has begun */
     apr_int64_t resident_bytes;    /* -1: not to be seen, as is cpu_us */

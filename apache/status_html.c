@@ -122,7 +122,7 @@ static void put_tiles(request_rec *r, const wsgi_status_group *g)
     ap_rputs("</p>", r);
     put_meter(r, "queue.length", "queue.limit", g->queue_len, g->queue_max);
     ap_rputs("</div>\n<div><h3>Workers serving</h3><p>", r);
-    put_count(r, "b", "serving", g->workers_in[WSGI_WORKER_SERVING]);
+    put_count(r, "b", "serving", g->workers_in[WIRE_WORKER_SERVING]);
     ap_rprintf(r, " of %d</p></div>\n<div><h3>Requests</h3><p>", g->group->processes);
     put_count(r, "b", "requests.total", (apr_int64_t)g->requests);
     ap_rputs("</p></div>\n<div><h3>Server errors</h3><p>", r);

@@ -52,7 +52,7 @@ static void put_int(writer *w, const char *name, const char *label, const char *
 
 static void up(writer *w, const char *name, const wsgi_status_group *g, const char *label)
 {
-    put_int(w, name, label, "", g->workers_in[WSGI_WORKER_SERVING] > 0);
+    put_int(w, name, label, "", g->workers_in[WIRE_WORKER_SERVING] > 0);
 }
 
 static void stale(writer *w, const char *name, const wsgi_status_group *g, const char *label)

@@ -122,10 +122,10 @@ static void add_worker(wsgi_status_group *out, apr_pool_t *p, const wsgi_activit
 
     if (w.pid <= 0 || wsgi_kernel_process(w.pid, &w.resident_bytes, &w.cpu_us) < 0)
         return;
-    w.state = slot->state < WSGI_WORKER_STATES ? (enum wsgi_worker_state)slot->state : WSGI_WORKER_DRAINING;
+    w.state = slot->state < WSGI_WORKER_STATES ? (enum wire_worker_state)slot->state : WIRE_WORKER_DRAINING;
     add_threads(out, p, &w, slot, now_us);
     out->workers_in[w.state]++;
-    if (w.state == WSGI_WORKER_SERVING) {
+    if (w.state == WIRE_WORKER_SERVING) {
         out->threads += w.threads;
         out->busy += w.busy;
     }

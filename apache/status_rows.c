@@ -11,7 +11,7 @@ static void put_lines(request_rec *r, const wsgi_status_group *g, int number)
     ap_rprintf(r, "WSGIGroup[%d]Name: %s\n", number, g->group->name);
     ap_rprintf(r, "WSGIGroup[%d]State: %s\n", number, wsgi_board_state_name(g->state));
     ap_rprintf(r, "WSGIGroup[%d]Stale: %d\n", number, g->is_stale);
-    ap_rprintf(r, "WSGIGroup[%d]Workers: %d\n", number, g->workers_in[WSGI_WORKER_SERVING]);
+    ap_rprintf(r, "WSGIGroup[%d]Workers: %d\n", number, g->workers_in[WIRE_WORKER_SERVING]);
     ap_rprintf(r, "WSGIGroup[%d]BusyThreads: %d\n", number, g->busy);
     ap_rprintf(r, "WSGIGroup[%d]IdleThreads: %d\n", number, g->threads - g->busy);
     if (g->queue_len >= 0)
@@ -23,7 +23,7 @@ static void put_lines(request_rec *r, const wsgi_status_group *g, int number)
 static void put_row(request_rec *r, const wsgi_status_group *g)
 {
     ap_rprintf(r, "<tr><td>%s</td><td>%s%s</td><td>%d</td><td>%d of %d</td><td>", ap_escape_html(r->pool, g->group->name),
-               wsgi_board_state_name(g->state), g->is_stale ? ", stale" : "", g->workers_in[WSGI_WORKER_SERVING], g->busy,
+               wsgi_board_state_name(g->state), g->is_stale ? ", stale" : "", g->workers_in[WIRE_WORKER_SERVING], g->busy,
                g->threads);
     if (g->queue_len >= 0)
         ap_rprintf(r, "%d of %d", g->queue_len, g->queue_max);
