@@ -103,8 +103,10 @@ class Supervisor:
         for request in self.overseer.slots.seen(worker.pid).running:
             self.board.note_death(worker.pid, status, request.asked, int(request.age(now) * 1000), request.app > 0)
         before = dataclasses.replace(self.policy.workers[worker.pid])
-        planned = "deadlock_timeout" if worker.pid in self.doomed else before.reason or (policy.STOP if self.policy.stopping else "")
-        self.doomed.discard(worker.pid)
+        planned = before.reason or (policy.STOP if self.policy.stopping else "")
+        if worker.pid in self.doomed:
+            self.doomed.remove(worker.pid)
+            planned = "deadlock_timeout"
         self.board.count_end(self.number, process.end_reason(status, planned, before.state is State.STARTING))
         self.policy.exited(worker.pid, now)
         self.selector.unregister(worker.pidfd)
