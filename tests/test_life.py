@@ -294,6 +294,7 @@ def test_workers_of_a_killed_supervisor_serve_until_others_do(site: Site) -> Non
 def test_a_supervisor_that_dies_again_and_again_comes_back_after_its_pause(httpd: Httpd) -> None:
     httpd.start("WSGIDaemonProcess d threads=1\nWSGIScriptAlias / {app}/hello.py process-group=d\n")
     httpd.expected |= {"WSGI0608", "WSGI0718"}
+    wait_until(lambda: len(httpd.workers()) == 1, "the first supervisor knows that its worker is ready")
     for number in range(3):
         wait_until(lambda: len(httpd.supervisors()) == 1, "a supervisor")
         assert requests.get(httpd.url("/"), timeout=10).status_code == 200
@@ -316,8 +317,9 @@ def test_a_request_that_had_reached_no_application_code_is_asked_of_another_work
     )
     httpd.start("WSGIDaemonProcess d threads=2\nWSGIScriptAlias / {app}/holds.py process-group=d\n")
     assert requests.get(httpd.url("/"), timeout=10).text == "fine"
+    wait_until(lambda: len(httpd.workers()) == 1, "the supervisor knows that it is ready")
     ((supervisor,), (worker,)) = (httpd.supervisors(), httpd.workers())
-    slots = activity.Slots(os.open(f"/proc/{supervisor}/fd/{FD_ACTIVITY}", os.O_RDWR), 2)
+    slots = activity.Slots(os.open(f"/proc/{supervisor}/fd/{FD_ACTIVITY}", os.O_RDWR), 2, 1)
     slots.taken[worker] = 0
     with ThreadPoolExecutor(2) as pool:
         holder = pool.submit(requests.get, httpd.url("/hold"), timeout=30)
