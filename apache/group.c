@@ -73,7 +73,7 @@ static const char *socket_path(apr_pool_t *p, const wsgi_group *g)
 static apr_status_t open_socket(kept_group *k, const char *path)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    struct stat found = {0};
+    struct stat st = {0}, found = {0};
     mode_t mask;
     int rc;
 
@@ -89,10 +89,13 @@ static apr_status_t open_socket(kept_group *k, const char *path)
     umask(mask);
     if (rc < 0)
         return errno;
-    k->path_fd = open(path, O_PATH | O_CLOEXEC);
-    rc = k->path_fd < 0 || fstat(k->listen_fd, &found) < 0 ? errno : 0;
+    k->path_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    rc = k->path_fd < 0 || fstat(k->path_fd, &st) < 0 || fstat(k->listen_fd, &found) < 0 ? errno : 0;
     k->listen_inode = found.st_ino;
     unlink(path);
+    /* Its owner is changed next; in a directory that others may write to, something else could have taken its place. */
+    if (rc == 0 && !S_ISSOCK(st.st_mode))
+        return EEXIST;
     return rc;
 }
 

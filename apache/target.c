@@ -390,8 +390,9 @@ static void set_names(wsgi_target *t, request_rec *r, const wsgi_alias *given)
     const char *process_group = given && given->process_group ? given->process_group : dir->process_group;
     const char *application_group = given && given->application_group ? given->application_group : dir->application_group;
 
-    /* The URLs that reach a handler script need not lead to files, so a client could make up any number of interpreters. */
-    t->resource = t->is_handler_script ? given->location : script_name_of(r);
+    /* The URLs that reach a handler script, or one script through a regular expression, need not lead to files of their own, so a client
+     * could make up any number of interpreters. */
+    t->resource = t->is_handler_script ? given->location : given && given->regex ? t->script : script_name_of(r);
     t->process_group = process_group ? expand(t, r, process_group) : "";
     t->application_group = expand(t, r, application_group);
     t->callable = given && given->callable ? given->callable : t->is_handler_script ? "handle_request" : dir->callable;

@@ -12,7 +12,7 @@ import requests
 from harness import AS_ROOT, Httpd, wait_until
 
 from httpd_wsgi import activity
-from httpd_wsgi.process import FD_ACTIVITY
+from httpd_wsgi.process import FD_ACTIVITY, FD_LIFELINE
 
 VERSION = """
 import os, threading
@@ -336,3 +336,32 @@ def test_a_request_that_had_reached_no_application_code_is_asked_of_another_work
     httpd.expect("WSGI0310", containing="/hold")
     httpd.expect("WSGI0702")
     assert httpd.log_text().count("WSGI0310") == 1
+
+
+def test_a_process_that_the_application_forks_ends_by_sigterm(httpd: Httpd) -> None:
+    (httpd.app / "forks.py").write_text(
+        "import multiprocessing, time\n"
+        "def application(environ, start_response):\n"
+        "    child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,))\n"
+        "    child.start()\n"
+        "    child.terminate()\n"
+        "    child.join(20)\n"
+        "    start_response('200 OK', [])\n"
+        "    return [str(child.exitcode).encode()]\n"
+    )
+    httpd.start("WSGIDaemonProcess d threads=2\nWSGIScriptAlias / {app}/forks.py process-group=d\n")
+    assert requests.get(httpd.url("/"), timeout=40).text == "-15"
+
+
+def test_what_an_application_writes_to_its_supervisor_is_ignored(httpd: Httpd) -> None:
+    (httpd.app / "writes.py").write_text(
+        "import os\n"
+        f"os.write({FD_LIFELINE}, b'ready x\\nstale\\n')\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [b'fine']\n"
+    )
+    httpd.start("WSGIDaemonProcess d threads=2\nWSGIScriptAlias / {app}/writes.py process-group=d\n")
+    assert requests.get(httpd.url("/"), timeout=10).text == "fine"
+    httpd.expect("WSGI0729", containing="ready x")
+    assert "WSGI0608" not in httpd.log_text()

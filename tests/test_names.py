@@ -82,3 +82,10 @@ def test_an_interpreter_of_an_unset_name_runs_and_is_reported_once(httpd: Httpd,
     httpd.start(f"ServerLimit 1\n{conf_for(mode, 'kitchen.py')} application-group=%{{ENV:tenant}}")
     assert [names(httpd, "localhost")[1] for _ in range(2)] == ["%{ENV:tenant}"] * 2
     wait_until(lambda: httpd.log_text().count("WSGI0272") == 1, "one warning")
+
+
+def test_a_regular_expression_makes_one_interpreter_of_one_script(httpd: Httpd, mode: str) -> None:
+    more = " process-group=d" if mode == "daemon" else ""
+    httpd.start(f"WSGIDaemonProcess d threads=1\nWSGIScriptAliasMatch ^/m/([a-z]+) {{app}}/environ.py{more}")
+    groups = {requests.get(httpd.url(f"/m/{word}"), timeout=10).json()["mod_wsgi.application_group"] for word in ("a", "b", "c")}
+    assert len(groups) == 1

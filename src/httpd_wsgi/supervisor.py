@@ -143,7 +143,10 @@ class Supervisor:
         if lines is None:
             self.forget_control(worker)
         for line in lines or []:
-            self.told(worker, line)
+            try:
+                self.told(worker, line)
+            except (ValueError, TypeError) as exc:  # the application's code can write to that socket, too
+                self.say(logs.WARNING, "WSGI0729", f"worker {worker.pid} said {line[:80]!r}, which means nothing: {exc}")
 
     def told(self, worker: Process, message: str) -> None:
         word, _, rest = message.partition(" ")

@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from httpd_wsgi import _runtime, board, interpreter, limits, logs, policy, settings, stacks
 from httpd_wsgi.process import FD_ACTIVITY, FD_BOARD, FD_CRASH, FD_HOUSE, FD_LIFELINE, FD_LISTEN, FD_SCORES, FD_SETTINGS
@@ -56,7 +56,10 @@ class Control:
         while data := self.receive():
             *lines, received = (received + data).split(b"\n")
             for line in lines:
-                self.obey(line, on_drain)
+                try:
+                    self.obey(line, on_drain)
+                except Exception as exc:  # what could not be done is said; the next thing may be the order to end
+                    logs.log(logs.ERROR, f"WSGI0728: the worker could not do as told ({line[:80]!r}): {exc!r}")
         if not self.loaded:
             os._exit(0)  # nobody waits for it
         house = select.poll()
@@ -121,23 +124,41 @@ class Control:
             pause = min(1.0, pause * 1.2)
 
 
-def publish_signals() -> None:
-    """SIGHUP and SIGUSR2 only tell subscribers, in a thread of its own: a signal handler cannot wait for interpreters."""
-    received: queue.SimpleQueue[int] = queue.SimpleQueue()
-    dispatching: list[int] = []
+def when_signalled(numbers: Iterable[signal.Signals], act: Callable[[signal.Signals], None]) -> None:
+    """In a thread of its own, as a handler runs in the midst of the main thread, which may hold the very lock that it needs.
 
-    def dispatch() -> None:
+    Processes that the application forks have no such thread, and end by these signals as any process does.
+    """
+    received: queue.SimpleQueue[int] = queue.SimpleQueue()
+    started: list[int] = []
+    owner = os.getpid()
+
+    def run() -> None:
         while True:
-            number = received.get()
-            _runtime.tell_all("signalled", signal.Signals(number).name, number)
+            act(signal.Signals(received.get()))
 
     def receive(number: int, frame: object) -> None:
+        if os.getpid() != owner:  # right after the fork, before forget()
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
         received.put(number)
-        if not dispatching:  # threading.Thread takes locks that the interrupted code may hold
-            dispatching.append(_thread.start_new_thread(dispatch, ()))
+        if not started:  # threading.Thread takes locks that the interrupted code may hold
+            started.append(_thread.start_new_thread(run, ()))
 
-    for number in (signal.SIGHUP, signal.SIGUSR2):
+    def forget() -> None:
+        for number in numbers:
+            if signal.getsignal(number) is receive:
+                signal.signal(number, signal.SIG_DFL)
+
+    for number in numbers:
         signal.signal(number, receive)
+    os.register_at_fork(after_in_child=forget)
+
+
+def publish_signals() -> None:
+    """SIGHUP and SIGUSR2 only tell subscribers."""
+    when_signalled((signal.SIGHUP, signal.SIGUSR2), lambda number: _runtime.tell_all("signalled", number.name, number))
 
 
 def open_scoreboard(config: settings.GroupSettings) -> None:
@@ -210,18 +231,17 @@ def serve(config: settings.GroupSettings, control: Control) -> int:
         control.draining.set()  # first: threads that end without it end by themselves
         os.write(stop_write, (1).to_bytes(8, sys.byteorder))
 
-    def leave(*_: object) -> None:
+    def leave(_: signal.Signals) -> None:
         control.tell(f"draining {policy.STOP}")
         drain(policy.STOP)
 
-    def ask_for_replacement(number: int, _: object) -> None:
+    def ask_for_replacement(number: signal.Signals) -> None:
         evicted = number == signal.SIGUSR1 and config.eviction_timeout > 0
         if not control.tell(f"retire {'eviction_signal' if evicted else 'graceful_signal'}"):
             drain("graceful_signal")
 
-    signal.signal(signal.SIGTERM, leave)
-    for number in (signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, ask_for_replacement)
+    when_signalled((signal.SIGTERM,), leave)
+    when_signalled((signal.SIGINT, signal.SIGUSR1), ask_for_replacement)
     threading.Thread(target=control.watch, args=(drain,), name="wsgi-control", daemon=True).start()
     prepare(config)
     if broken := preload(config):

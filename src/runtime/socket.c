@@ -556,8 +556,10 @@ static void send_failure_locked(connection *c, int status, const char *text, siz
 {
     wire_frame log = {.len = (uint32_t)len, .type = WIRE_LOG, .arg = WIRE_ERR}, failure = {.type = WIRE_FAILURE, .arg = (uint16_t)status};
     struct iovec iov[3] = {{&log, sizeof(log)}, {(void *)text, len}, {&failure, sizeof(failure)}};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 3};
 
-    write_all_locked(c, iov, 3);
+    /* Whoever calls watches over all threads and must not wait; what does not fit means that Apache does not read. */
+    sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
     c->broken = 1;
     shutdown(c->fd, SHUT_RDWR); /* whatever the thread waits for there will not come */
 }
