@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -45,9 +46,15 @@ def connections_of(port: int) -> int:
     return sum(int(line[1].partition(":")[2], 16) == port and line[3] not in ("06", "0A") for line in lines)
 
 
+@functools.cache
 def modules_directory() -> Path:
     apxs = shutil.which("apxs") or shutil.which("apxs2") or "apxs"
     return Path(subprocess.run([apxs, "-q", "LIBEXECDIR"], check=True, capture_output=True, text=True).stdout.strip())
+
+
+@functools.cache
+def builtin_modules() -> str:
+    return subprocess.run([HTTPD, "-l"], capture_output=True, text=True, check=True).stdout
 
 
 def processes_marked(mark: str) -> list[int]:
@@ -88,7 +95,7 @@ class Httpd:
 
     def base_conf(self) -> str:
         directory = modules_directory()
-        builtin = subprocess.run([HTTPD, "-l"], capture_output=True, text=True, check=True).stdout
+        builtin = builtin_modules()
         names = [f"mpm_{self.mpm}", "authz_core", "alias", "mime", "unixd", "env", *self.extra_modules]
         lines = [f"LoadModule {n}_module {directory}/mod_{n}.so" for n in names if f"mod_{n}.c" not in builtin]
         if AS_ROOT:
