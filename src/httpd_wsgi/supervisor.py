@@ -246,11 +246,11 @@ class Supervisor:
         if serving > self.number:
             self.say(logs.INFO, "WSGI0716", "newer workers serve; the old ones finish their requests")
             self.policy.stop(now, self.config.graceful_timeout)
-        elif self.superseded_at is not None and serving != self.number:
-            self.stop("a newer configuration has come before it was ready")
-        elif serving < self.number and self.policy.can_take_over:
+        elif serving < self.number and self.policy.can_take_over:  # even when a newer one has come: its code may not load
             self.board.put(serving=self.number, serving_pid=os.getpid())
             self.policy.predecessor_broken = None
+        elif self.superseded_at is not None and serving != self.number:
+            self.stop("a newer configuration has come before it was ready")
 
     def write_board(self) -> None:
         if self.policy.predecessor_broken is not None or self.board.get("serving") > self.number:

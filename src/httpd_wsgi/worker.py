@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from httpd_wsgi import _runtime, board, interpreter, limits, logs, policy, settings, stacks
 from httpd_wsgi.process import FD_ACTIVITY, FD_BOARD, FD_CRASH, FD_HOUSE, FD_LIFELINE, FD_LISTEN, FD_SCORES, FD_SETTINGS
@@ -124,36 +124,40 @@ class Control:
             pause = min(1.0, pause * 1.2)
 
 
-def when_signalled(numbers: Iterable[signal.Signals], act: Callable[[signal.Signals], None]) -> None:
+def when_signalled(numbers: Sequence[signal.Signals], act: Callable[[signal.Signals], None]) -> None:
     """In a thread of its own, as a handler runs in the midst of the main thread, which may hold the very lock that it needs.
 
     Processes that the application forks have no such thread, and end by these signals as any process does.
     """
     received: queue.SimpleQueue[int] = queue.SimpleQueue()
     started: list[int] = []
-    owner = os.getpid()
+    mask = threading.local()
 
     def run() -> None:
         while True:
             act(signal.Signals(received.get()))
 
     def receive(number: int, frame: object) -> None:
-        if os.getpid() != owner:  # right after the fork, before forget()
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-            return
         received.put(number)
         if not started:  # threading.Thread takes locks that the interrupted code may hold
             started.append(_thread.start_new_thread(run, ()))
+
+    # Python forgets signals that come in while it forks, so they are held back until the new process has no handlers any more.
+    def hold() -> None:
+        mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+    def release() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask.before)
 
     def forget() -> None:
         for number in numbers:
             if signal.getsignal(number) is receive:
                 signal.signal(number, signal.SIG_DFL)
+        release()
 
     for number in numbers:
         signal.signal(number, receive)
-    os.register_at_fork(after_in_child=forget)
+    os.register_at_fork(before=hold, after_in_parent=release, after_in_child=forget)
 
 
 def publish_signals() -> None:
