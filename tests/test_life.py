@@ -146,7 +146,7 @@ def test_a_group_that_is_no_longer_configured_ends_with_its_last_request(site: S
     site.start()
     with ThreadPoolExecutor(1) as pool:
         long = pool.submit(site.get, "/wait")
-        wait_until(lambda: site.httpd.log_text().count("WSGI0705") == 1, "a worker is ready")
+        wait_until(Path(f"{site.flag}.waits").exists, "the long request runs")
         site.httpd.write_conf("WSGIScriptAlias / {app}/hello.py\n")
         site.httpd.graceful()
         assert site.get() == (200, "Hello World!")
