@@ -124,6 +124,9 @@ static const char *name_of(apr_pool_t *p, const wsgi_credentials *who)
 /* "may not enter the directory /srv (mode 0700); run …" */
 static const char *explain(apr_pool_t *p, const wsgi_reach *reach)
 {
+    if (reach->result == WSGI_BLOCKED_DIR && !(reach->blocked_mode & S_IXGRP)) /* perhaps a home: do not open it lightly */
+        return apr_psprintf(p, "may not enter the directory %s (mode %04o), which is its owner's alone; move it to a place such as "
+                            "/srv, or run \"chmod o+x %s\"", reach->blocked, reach->blocked_mode, reach->blocked);
     return reach->result == WSGI_BLOCKED_DIR
                ? apr_psprintf(p, "may not enter the directory %s (mode %04o); run \"chmod o+x %s\", or make the user a member of "
                               "its group", reach->blocked, reach->blocked_mode, reach->blocked)

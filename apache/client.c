@@ -86,10 +86,7 @@ static void set_client_timeout(const exchange *x, apr_interval_time_t timeout)
 
 static int unavailable(exchange *x, const char *why)
 {
-    int retry_after = 0;
-
-    wsgi_group_board_state(x->t->group, &retry_after);
-    apr_table_setn(x->r->err_headers_out, "Retry-After", apr_itoa(x->r->pool, retry_after > 0 ? retry_after : 1));
+    apr_table_setn(x->r->err_headers_out, "Retry-After", apr_itoa(x->r->pool, wsgi_group_retry_after(x->t->group)));
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, "WSGI0309: daemon group %s (%s) cannot serve %s: %s",
                   x->t->group->name, x->t->group->where, x->r->uri, why);
     return HTTP_SERVICE_UNAVAILABLE;
@@ -132,7 +129,7 @@ static int wait_in_queue(exchange *x)
 {
     const wsgi_group *g = x->t->group;
     apr_time_t waited = apr_time_now() - x->queued;
-    int retry_after;
+    const char *why;
 
     if (x->heard || !wsgi_channel_is_unread(&x->worker))
         return NOT_YET;
@@ -142,8 +139,8 @@ static int wait_in_queue(exchange *x)
         x->r->connection->aborted = 1;
         return OK;
     }
-    if (wsgi_group_board_state(g, &retry_after) == WIRE_BOARD_FAILED) /* while a draining worker may still have others */
-        return unavailable(x, "its workers cannot be started");
+    if ((why = wsgi_group_refusal(g))) /* while a draining worker may still have others */
+        return unavailable(x, why);
     if (g->queue_timeout == 0 || waited < g->queue_timeout)
         return NOT_YET;
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, "WSGI0321: %s %s has waited %.1f s for a thread of daemon group %s, longer than "
@@ -546,10 +543,11 @@ static int try_worker(exchange *x)
     struct timeval limit;
     apr_interval_time_t timeout = wsgi_group_socket_timeout(x->t->group, x->r->server);
     apr_status_t rv;
-    int retry_after, rc = NOT_YET;
+    const char *why = wsgi_group_refusal(x->t->group);
+    int rc = NOT_YET;
 
-    if (wsgi_group_board_state(x->t->group, &retry_after) == WIRE_BOARD_FAILED)
-        return unavailable(x, "its workers cannot be started");
+    if (why)
+        return unavailable(x, why);
     rv = wsgi_child_connect(x->t->group, &x->worker.fd);
     if (rv != APR_SUCCESS)
         return unavailable(x, why_no_connection(x, rv));

@@ -176,7 +176,7 @@ static int distance(const char *a, const char *b)
 const char *wsgi_nearest(apr_pool_t *p, const char *word, const char *const *names)
 {
     const char *best = NULL;
-    int best_distance = 4;
+    int best_distance = MIN(4, (int)strlen(word)); /* a word of which no letter stays is not meant */
 
     (void)p;
     for (; *names; names++) {

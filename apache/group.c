@@ -357,10 +357,21 @@ struct wire_counters *wsgi_group_counters(const wsgi_group *g, unsigned stripe)
     return (wire_counters *)((char *)g->board + WIRE_COUNTERS_AT) + stripe % WIRE_STRIPES;
 }
 
-int wsgi_group_board_state(const wsgi_group *g, int *retry_after_s)
+const char *wsgi_group_refusal(const wsgi_group *g)
 {
-    *retry_after_s = (int)g->board->retry_after_s;
-    return (int)g->board->state;
+    switch (g->board->state) {
+    case WIRE_BOARD_FAILED:
+        return "its workers cannot be started; an earlier line says why";
+    case WIRE_BOARD_STOPPED:
+        return "it was stopped with \"httpd-wsgi stop\"; \"httpd-wsgi reload\" starts it again";
+    default:
+        return NULL;
+    }
+}
+
+int wsgi_group_retry_after(const wsgi_group *g)
+{
+    return g->board->retry_after_s > 0 ? (int)g->board->retry_after_s : 1;
 }
 
 static const volatile wire_death *find_death(const volatile wire_board *board, apr_int64_t asked_us)
@@ -425,7 +436,7 @@ apr_status_t wsgi_child_connect(wsgi_group *g, int *out_fd)
     apr_time_t deadline = apr_time_now() + g->connect_timeout;
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     apr_interval_time_t pause = 1000;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), retry_after, receive_buffer = (int)g->receive_buffer_size;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), receive_buffer = (int)g->receive_buffer_size;
     /* A full backlog makes a blocking connect() wait without limit. */
     struct timeval limit = {.tv_sec = g->queue_size > 0 ? 0 : 1, .tv_usec = 1000};
 
@@ -441,7 +452,7 @@ apr_status_t wsgi_child_connect(wsgi_group *g, int *out_fd)
         if (rv == EINTR)
             continue;
         if ((rv != EAGAIN && rv != ECONNREFUSED) || g->queue_size > 0 || apr_time_now() >= deadline ||
-            wsgi_group_board_state(g, &retry_after) == WIRE_BOARD_FAILED) {
+            wsgi_group_refusal(g)) {
             close(fd);
             return rv;
         }

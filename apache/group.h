@@ -79,8 +79,11 @@ const wire_activity_worker *wsgi_activity_slot(const wsgi_activity *a, apr_size_
 /* The group's counters (wire/counters.h), one of WIRE_STRIPES. Any process. */
 struct wire_counters *wsgi_group_counters(const wsgi_group *g, unsigned stripe);
 
-/* enum wire_board_state. Any process. */
-int wsgi_group_board_state(const wsgi_group *g, int *retry_after_s);
+/* Any process. NULL, or why the group can serve nothing now. */
+const char *wsgi_group_refusal(const wsgi_group *g);
+
+/* Any process. Seconds until it may be worth while to ask again. */
+int wsgi_group_retry_after(const wsgi_group *g);
 
 /* Apache children, any thread: a blocking, close-on-exec connection to a worker. APR_SUCCESS or the error of connect(). A full
  * backlog is waited for until connect-timeout. */

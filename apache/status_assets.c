@@ -19,7 +19,7 @@ const char wsgi_status_style[] =
     "small { color: var(--soft); font-weight: normal; font-size: .85em; margin-left: .3rem; }\n"
     ".badge { font-size: .75rem; font-weight: 600; border: 1px solid; border-radius: 1rem; padding: .1rem .6rem;\n"
     "  vertical-align: .15em; }\n"
-    ".serving { color: var(--ok); } .failed { color: var(--bad); } .starting { color: var(--wait); }\n"
+    ".serving { color: var(--ok); } .failed { color: var(--bad); } .starting, .stopped { color: var(--wait); }\n"
     ".alert { background: var(--mark); border-left: 4px solid var(--bad); padding: .5rem .75rem; margin: .5rem 0; }\n"
     ".tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem; margin-bottom: 1rem; }\n"
     ".tiles div { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem; }\n"

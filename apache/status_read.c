@@ -17,7 +17,17 @@ const char *const wsgi_end_reasons[WIRE_END_REASON_COUNT] = {
 
 const char *wsgi_board_state_name(enum wire_board_state state)
 {
-    return state == WIRE_BOARD_SERVING ? "serving" : state == WIRE_BOARD_FAILED ? "failed" : "starting";
+    switch (state) {
+    case WIRE_BOARD_SERVING:
+        return "serving";
+    case WIRE_BOARD_FAILED:
+        return "failed";
+    case WIRE_BOARD_STOPPED:
+        return "stopped";
+    case WIRE_BOARD_STARTING:
+        break;
+    }
+    return "starting";
 }
 
 static apr_int64_t monotonic_us(void)

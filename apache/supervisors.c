@@ -167,12 +167,23 @@ static void start(supervisor *sup, int delay_s)
                  sup->proc.pid);
 }
 
+/* The exit status, or -1: a signal ended it. httpd's main loop has taken the status of waitpid() apart by now and does not say which of
+ * both it passes on. Signals end at SIGRTMAX; Python exits with 0, 1 or 2 where it does not with a number of ours, and a supervisor is
+ * not ended by SIGHUP and SIGINT, whose numbers these are. */
+static int exit_status(int status)
+{
+    if (status > 255) /* a check for lost children, on restarts, passes on what waitpid() said */
+        return WEXITSTATUS(status);
+    return status <= 2 || status > SIGRTMAX ? status : -1;
+}
+
 /* A supervisor that ends while its group is wanted is replaced: at once the first time, then after 1, 2, 4 … 30 s. Its workers go on
  * serving until the next one's are ready. */
 static void died(supervisor *sup, int status)
 {
     wsgi_group *g = sup->group;
-    int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1, wait;
+    int code = exit_status(status), wait;
+    char when[24];
 
     sup->proc.pid = 0;
     if (!g) {
@@ -188,9 +199,11 @@ static void died(supervisor *sup, int status)
     sup->failures++;
     if (wait > 0)
         say_failed(sup, wait);
+    apr_snprintf(when, sizeof(when), "in %d s", wait);
     ap_log_error(APLOG_MARK, APLOG_ERR, 0, g->server,
-                 "WSGI0608: group %s (%s): its supervisor %s %d; it is started again in %d s", g->name, g->where,
-                 code >= 0 ? "exited with status" : "was killed by signal", code >= 0 ? code : WTERMSIG(status), wait);
+                 "WSGI0608: group %s (%s): its supervisor %s %d; it is started again %s", g->name, g->where,
+                 code >= 0 ? "exited with status" : "was killed by signal", code >= 0 ? code : status,
+                 wait > 0 ? when : "now");
     start(sup, wait);
 }
 

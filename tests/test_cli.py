@@ -69,6 +69,21 @@ def test_an_application_that_cannot_be_loaded_ends_it_with_a_code_of_its_own(sit
     assert "broken.py could not be loaded" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("code", "python"),
+    [("import os; os._exit(9)", "exec {python} \"$@\""), ("", "exit 1"), ("", None)],
+    ids=["the application ends it", "it ends at once", "nobody may run it"],
+)
+def test_a_python_that_ends_before_the_application_serves_ends_it_too(site: Path, code: str, python: str | None) -> None:
+    (site / "broken.py").write_text(code)
+    home = site / "home" / "bin"
+    home.mkdir(parents=True)
+    (home / "python").write_text(f"#!/bin/sh\n{python or ''}\n".replace("{python}", sys.executable))
+    (home / "python").chmod(0o755 if python else 0o644)
+    done = run("serve", "--port", "0", "--python-home", "home", "broken.py", cwd=site)
+    assert done.returncode == 3 and "broken.py could not be loaded" in done.stderr.splitlines()[-1]
+
+
 def test_nothing_is_left_behind_in_the_temporary_directory(site: Path) -> None:
     temporary = site / "tmp"
     temporary.mkdir(mode=0o711)

@@ -197,6 +197,7 @@ def test_a_python_in_a_private_directory(httpd: Httpd) -> None:
     private.chmod(0o700)
     line = warned(httpd, f"WSGIDaemonProcess d user=daemon python-home={private}/venv", "WSGI0292")
     assert f"the directory {private} (mode 0700)" in line and "user daemon" in line
+    assert "its owner's alone; move it" in line  # nobody should open root's home for it
 
 
 def test_a_script_outside_of_the_chroot_is_an_error(httpd: Httpd) -> None:

@@ -91,7 +91,7 @@ def test_stop_answers_503_until_reload(started: Httpd, group: str) -> None:
     started.expect("WSGI0852")
     wait_until(lambda: not started.workers(), "the workers have gone")
     assert get(started).status_code == 503
-    started.expect("WSGI0309")
+    started.expect("WSGI0309", 'it was stopped with "httpd-wsgi stop"')
     shown = run("status", group)
     assert "0 of 2 workers serve" in shown.stdout and "stopped by hand" in shown.stdout and shown.returncode == 9
     assert run("reload", group).returncode == 0

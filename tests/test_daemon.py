@@ -56,6 +56,7 @@ def test_threads_overlap(httpd: Httpd) -> None:
 
 @pytest.mark.parametrize(("path", "said"), [("/crash", "signal 11 (SIGSEGV)"), ("/exit3", "exited with status 3")])
 def test_a_crash_costs_one_request_and_is_explained(httpd: Httpd, path: str, said: str) -> None:
+    httpd.expected.add("WSGI0718")  # a signal leaves stacks
     httpd.start(ONE)
     first = get(httpd, "/info").json()["pid"]
     assert get(httpd, path).status_code == 502
@@ -63,6 +64,18 @@ def test_a_crash_costs_one_request_and_is_explained(httpd: Httpd, path: str, sai
     httpd.expect("WSGI0310")
     httpd.expected.add("WSGI0718")  # the stacks, where there are any
     assert get(httpd, "/info").json()["pid"] != first
+
+
+def test_the_stacks_of_a_crash_begin_with_the_thread_that_crashed(httpd: Httpd) -> None:
+    httpd.start(ONE)
+    assert get(httpd, "/crash").status_code == 502
+    httpd.expect("WSGI0702")
+    httpd.expect("WSGI0310")
+    httpd.expect("WSGI0718", "other threads run no code of the application")
+    lines = [line.partition("group d: ")[2] for line in httpd.log_text().splitlines() if "WSGI0718" in line]
+    assert lines[0].startswith("Fatal Python error") and lines[1].startswith("Current thread")
+    assert "in crash" in "".join(lines[2:5])
+    assert not any("threading.py" in line or "worker.py" in line for line in lines)
 
 
 def test_a_touched_script_is_new_at_the_next_request(httpd: Httpd, mode: str) -> None:
@@ -148,7 +161,7 @@ def test_kill_9_of_the_supervisor_is_noticed(httpd: Httpd) -> None:
     old = get(httpd, "/info").json()["pid"]
     (supervisor,) = httpd.supervisors()
     os.kill(supervisor, signal.SIGKILL)
-    httpd.expect("WSGI0608")
+    httpd.expect("WSGI0608", "was killed by signal 9; it is started again now")
     wait_until(lambda: not Path(f"/proc/{old}").exists(), "the orphaned worker is gone")
     assert get(httpd, "/info").json()["pid"] != old
 
@@ -179,7 +192,7 @@ def test_a_python_the_user_cannot_read_gives_503_and_names_the_directory(httpd: 
     private.chmod(0o700)
     httpd.start(ONE.replace("threads=4", f"threads=4 python-home={private}/venv"))
     assert str(private) in httpd.expect("WSGI0604")
-    httpd.expect("WSGI0608")
+    httpd.expect("WSGI0608", "exited with status 126; it is started again in 30 s")
     assert get(httpd, "/").status_code == 503
     httpd.expect("WSGI0309")
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ import requests
 from harness import Httpd, wait_until
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from served import run
 
 STATUS = "<Location /wsgi-status>\nSetHandler wsgi-status\nRequire local\n</Location>\n"
 CONF = STATUS + (
@@ -186,6 +188,14 @@ def test_a_group_that_cannot_start_is_shown_as_failed(httpd: Httpd) -> None:
     group = shop(httpd)
     assert group["retry_after"] >= 1 and group["requests"]["5xx"] == 1 and group["workers"] == []
     assert group["latency"]["app"]["count"] == 0 and group["latency"]["app"]["p95"] is None
+
+
+def test_a_group_that_was_stopped_by_hand_is_shown_as_stopped(httpd: Httpd) -> None:
+    name = f"shop-{uuid.uuid4().hex}"  # groups of other httpds have the same names
+    httpd.start(STATUS + f"WSGIDaemonProcess {name}\nWSGIScriptAlias / {{app}}/hello.py process-group={name}")
+    wait_until(lambda: get(httpd, "/") == 200, "it serves")
+    assert run("stop", name).returncode == 0
+    wait_until(lambda: shop(httpd)["state"] == "stopped", "it has stopped")
 
 
 PARSERS: dict[str, Callable[[str], Any]] = {"openmetrics": parse_openmetrics, "prometheus": parse_text}

@@ -31,6 +31,7 @@ class Shown(enum.IntEnum):
     STARTING = 0
     SERVING = 1
     FAILED = 2
+    STOPPED = 3
 
 
 class Board:

@@ -1,4 +1,4 @@
-"""What a worker's threads are doing, for `httpd-wsgi stacks`."""
+"""What a worker's threads are doing, for `httpd-wsgi stacks`, and what they were doing when it crashed."""
 
 from __future__ import annotations
 
@@ -62,6 +62,28 @@ def readable(text: str, names: dict[int, str], package: str) -> str:
             lines += describe(f"Thread {names.get(ident, hex(ident))}{where}:", frames) if frames else []
     lines.append(f"{len(idle - busy)} threads run no code of the application")
     return "\n".join(lines)
+
+
+def of_crash(text: str, package: str) -> list[str]:
+    """What faulthandler wrote when its process crashed: first the thread that did, then others in the application's code."""
+    blocks: list[tuple[int, list[str]]] = []
+    idle = 0
+    for number, block in enumerate(text.split("\n\n")):
+        lines = [line for line in block.splitlines() if line.strip()]
+        if not lines:
+            continue
+        if not THREAD.match(lines[0]):
+            blocks.append((0 if number == 0 else 3, lines))
+            continue
+        has_crashed = lines[0].startswith("Current")
+        frames = [match[0] for match in reversed(application_frames(lines[1:], package))]
+        if frames or has_crashed:
+            blocks.append((1 if has_crashed else 2, [lines[0], *(frames or lines[1:])]))
+        else:
+            idle += 1
+    if idle:
+        blocks.append((2, [f"{idle} other threads run no code of the application"]))
+    return [line for _, lines in sorted(blocks, key=lambda block: block[0]) for line in lines]
 
 
 def collect() -> str:

@@ -207,7 +207,7 @@ class Supervisor:
 
     def halt(self, why: str) -> None:
         until = "others get 503 until httpd-wsgi reload or a restart"
-        self.say(logs.NOTICE, "WSGI0852", f"{why}: workers finish their requests; {until}")
+        self.say(logs.WARNING, "WSGI0852", f"{why}: workers finish their requests; {until}")
         self.policy.halt(time.monotonic())
 
     def keep(self) -> None:
@@ -259,7 +259,8 @@ class Supervisor:
             return
         serving = self.policy.counted(State.SERVING, State.RETIRING)
         if self.policy.failed:
-            state, retry = board.Shown.FAILED, max(1, round(self.policy.next_start - time.monotonic()))
+            state = board.Shown.STOPPED if self.policy.halted else board.Shown.FAILED
+            retry = max(1, round(self.policy.next_start - time.monotonic()))
         else:
             state, retry = board.Shown.SERVING if self.policy.ever_ready else board.Shown.STARTING, 0
         if self.policy.failed and not self.said_failed and not self.policy.halted:

@@ -36,7 +36,8 @@ enum wire_group_fd {
 enum wire_board_state {
     WIRE_BOARD_STARTING = 0, /* no worker was ready yet: requests wait in the socket's backlog */
     WIRE_BOARD_SERVING = 1,
-    WIRE_BOARD_FAILED = 2    /* workers cannot start: Apache answers 503 at once */
+    WIRE_BOARD_FAILED = 2,   /* workers cannot start: Apache answers 503 at once */
+    WIRE_BOARD_STOPPED = 3   /* by the command: the same */
 };
 
 /* Why a worker has ended; supervisors count it. The names are those of `reason` when an application is told to stop, and three more. */

@@ -14,6 +14,7 @@ from httpd_wsgi.command import machine
 from httpd_wsgi.command.errors import EXIT_HTTPD_FAILED, EXIT_NO_HTTPD, CommandError
 
 LEVEL = ("-c", "<IfModule wsgi_module>", "-c", "LogLevel wsgi:info", "-c", "</IfModule>")
+APACHECTL = ("Syntax OK", "Action '", "The Apache error log may have")  # how lines begin that say nothing of the configuration
 LIMIT = 60  # seconds; name services may be slow
 
 
@@ -51,7 +52,7 @@ def read(config: str = "", httpd: str = "", url: str = "", with_env: bool = Fals
     begin = done.stdout.find("{")
     dump = json.loads(done.stdout[begin:]) if begin >= 0 else None
     lines = (line for line in (done.stderr + (done.stdout if begin < 0 else "")).splitlines() if line.strip())
-    return Reading(dump, done.returncode, tuple(line for line in lines if line != "Syntax OK"))
+    return Reading(dump, done.returncode, tuple(line for line in lines if not line.startswith(APACHECTL)))
 
 
 def without_prefix(line: str) -> str:

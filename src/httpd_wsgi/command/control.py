@@ -166,5 +166,6 @@ def run(command: str, group: str, is_json: bool) -> int:
     if command == "stacks":
         return stacks(group, is_json)
     if command == "reload":
-        return order(group, command, "its code is loaded in new workers; the error log says when they serve")
+        where = "httpd-wsgi status says when they serve, the error log what is wrong when they do not"
+        return order(group, command, f"its code is loaded in new workers; {where}")
     return order(group, command, "its workers finish their requests and end; others get 503 until it is reloaded")

@@ -50,7 +50,8 @@ def of_configuration(reading: apache.Reading) -> Iterator[Finding]:
             if "wsgi" in text and "Cannot load" in text and re.search(pattern, text):
                 yield Finding(ERROR, f"{cause}: {text}", cure, where)
                 return
-        yield Finding(ERROR, text or "httpd refuses its configuration without saying why", "mend that line", where)
+        cause = re.sub(r"(AH\d+: )?Syntax error on line \d+ of [^:]+: ", "", text, count=1)
+        yield Finding(ERROR, cause or "httpd refuses its configuration without saying why", "mend that line", where)
     elif reading.dump is None:
         is_there = "wsgi_module" in text
         cause = "wsgi_module is another module, not httpd-wsgi" if is_there else "the configuration does not load httpd-wsgi"

@@ -70,7 +70,7 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option(
                 "--python-path --pythonpath", Kind.PATHS, "directory for sys.path; may be repeated", "python_path", metavar="DIR"
             ),
-            Option("--python-home", T, f"prefix of the Python to use (default: {sys.prefix})", "python_home", metavar="DIR"),
+            Option("--python-home", PATH, f"prefix of the Python to use (default: {sys.prefix})", "python_home", metavar="DIR"),
             Option(
                 "-e --env --setenv",
                 Kind.PAIRS,

@@ -14,6 +14,7 @@ from httpd_wsgi.command.settings import LOG_LEVELS
 
 READY = "WSGI0705"  # a worker has loaded its applications and serves
 NOT_LOADED = ("WSGI0415", "WSGI0403")
+NO_WORKER = ("WSGI0606", "WSGI0608", "WSGI0708")  # Python cannot be run, or ends before the application is loaded
 RECORD = re.compile(r"\[[^\]]+\] \[wsgi:(\w+)\] ")
 
 
@@ -23,6 +24,7 @@ class News:
 
     ready: bool = False
     failed: bool = False
+    hopeless: bool = False
     changed: threading.Event = field(default_factory=threading.Event)
 
     def learn(self, line: str) -> None:
@@ -31,6 +33,9 @@ class News:
             self.changed.set()
         elif any(code in line for code in NOT_LOADED):
             self.failed = True
+        elif any(code in line for code in NO_WORKER):
+            self.failed = self.hopeless = True
+            self.changed.set()
 
 
 def is_wanted(line: str, threshold: int) -> bool:

@@ -143,7 +143,9 @@ class Foreground:
         return False
 
     def is_there(self, has_news: bool) -> bool:
-        return self.news.ready if has_news else machine.is_listening(self.settings.binds[0])
+        if has_news:
+            return self.news.ready or (self.news.hopeless and not self.settings.reload)
+        return machine.is_listening(self.settings.binds[0])
 
     # ---- signals ----
 
