@@ -10,7 +10,7 @@ import sysconfig
 import time
 from dataclasses import dataclass
 
-from httpd_wsgi import settings, stacks
+from httpd_wsgi import frames, settings
 
 FD_LISTEN, FD_LIFELINE, FD_SETTINGS, FD_BOARD, FD_SCORES, FD_CONTROL, FD_HOUSE, FD_ACTIVITY = range(3, 11)
 FD_CRASH = 11  # of a worker: a memory file for the stacks that faulthandler writes
@@ -51,7 +51,7 @@ class Process:
     def crash_lines(self) -> list[str]:
         """What faulthandler wrote when the worker crashed."""
         text = os.pread(self.crash_fd, os.fstat(self.crash_fd).st_size, 0).decode("utf-8", "replace")
-        return stacks.of_crash(text, os.path.dirname(BOOT) + os.sep)
+        return frames.of_crash(text, os.path.dirname(BOOT) + os.sep)
 
 
 def end_reason(status: int, planned: str, was_starting: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from httpd_wsgi.stacks import readable
+from httpd_wsgi.frames import of_crash, readable
 
 DUMP = f"""Interpreter shop
 Thread 0x00000000000000aa (most recent call first):
@@ -33,3 +33,38 @@ def test_application_code_is_shown_from_the_outermost_call_and_the_rest_is_count
         '  File "/srv/app.py", line 9, in inner',
         "2 threads run no code of the application",
     ]
+
+
+CRASH = """Fatal Python error: Segmentation fault
+
+Thread 0x00000000000000aa (most recent call first):
+  File "/usr/lib/python3.12/queue.py", line 9 in get
+  File "/srv/shop.py", line 3 in application
+  File "/pkg/worker.py", line 1 in run
+
+Thread 0x00000000000000bb (most recent call first):
+  File "/pkg/worker.py", line 1 in run
+
+Current thread 0x00000000000000cc (most recent call first):
+  File "/srv/shop.py", line 7 in crash
+  File "/pkg/worker.py", line 1 in run
+
+Extension modules: numpy (total: 1)
+"""
+
+
+def test_the_thread_that_crashed_comes_first_and_idle_ones_are_counted() -> None:
+    assert of_crash(CRASH, "/pkg/") == [
+        "Fatal Python error: Segmentation fault",
+        "Current thread 0x00000000000000cc (most recent call first):",
+        '  File "/srv/shop.py", line 7 in crash',
+        "Thread 0x00000000000000aa (most recent call first):",
+        '  File "/usr/lib/python3.12/queue.py", line 9 in get',
+        '  File "/srv/shop.py", line 3 in application',
+        "1 other threads run no code of the application",
+        "Extension modules: numpy (total: 1)",
+    ]
+
+
+def test_of_a_process_that_did_not_crash_there_is_nothing() -> None:
+    assert of_crash("", "/pkg/") == []
