@@ -90,40 +90,17 @@ static void forget(supervisor *sup)
     apr_pool_destroy(sup->pool);
 }
 
-/* Does another supervisor of the group, one of an earlier generation, serve meanwhile? */
-static int is_served_by_another(const supervisor *sup)
+/* Others of the group that serve meanwhile: a supervisor of an earlier generation, workers of one that died. See wire_board. */
+static int is_served(const wsgi_group *g)
 {
-    for (const supervisor *other = all; other; other = other->next)
-        if (other != sup && other->proc.pid && (uint32_t)other->proc.pid == sup->group->board->serving_pid)
-            return 1;
-    return 0;
-}
+    struct flock asked = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
-/* Workers of a supervisor that died go on serving, see died(), also those that it had no time to note as ready; others end at once.
- * Their processes write the slots: a wrong pid is only asked whether it is there. */
-static int serves(const wsgi_activity *a)
-{
-    for (apr_size_t i = 0; i < a->slots; i++) {
-        const wire_activity_worker *slot = wsgi_activity_slot(a, i);
-        pid_t pid = (pid_t)slot->pid;
-
-        if (pid > 0 && slot->state != WIRE_WORKER_DRAINING && (kill(pid, 0) == 0 || errno == EPERM))
-            return 1;
-    }
-    return 0;
-}
-
-static int is_served_by_orphans(const wsgi_group *g)
-{
-    for (int i = 0; i < g->activities->nelts; i++)
-        if (serves(&APR_ARRAY_IDX(g->activities, i, wsgi_activity)))
-            return 1;
-    return 0;
+    return fcntl(g->board_fd, F_GETLK, &asked) == 0 && asked.l_type != F_UNLCK;
 }
 
 static void say_failed(const supervisor *sup, int wait)
 {
-    if (is_served_by_another(sup) || is_served_by_orphans(sup->group))
+    if (is_served(sup->group))
         return;
     sup->group->board->retry_after_s = (uint32_t)wait;
     sup->group->board->state = WIRE_BOARD_FAILED;

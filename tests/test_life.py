@@ -291,6 +291,61 @@ def test_workers_of_a_killed_supervisor_serve_until_others_do(site: Site) -> Non
     wait_until(lambda: site.get() == (200, "two") and not Path(f"/proc/{worker}").exists(), "only the new worker serves")
 
 
+def test_broken_code_never_replaces_the_workers_of_a_killed_supervisor(site: Site) -> None:
+    site.start()
+    (worker,), (supervisor,) = site.httpd.workers(), site.httpd.supervisors()
+    site.write("two", "raise RuntimeError('half-finished')")
+    os.kill(supervisor, signal.SIGKILL)
+    for code in ("WSGI0608", "WSGI0415", "WSGI0714"):
+        site.httpd.expect(code)
+    assert {site.get() for _ in range(10)} == {(200, "one")}
+    site.httpd.graceful()
+    wait_until(lambda: site.httpd.log_text().count("WSGI0714") == 2, "the next generation has tried it, too")
+    assert {site.get() for _ in range(10)} == {(200, "one")}
+    site.write("three")
+    wait_until(lambda: site.get() == (200, "three") and not Path(f"/proc/{worker}").exists(), "only the mended code serves")
+
+
+def test_broken_code_is_shown_when_the_last_worker_of_a_killed_supervisor_has_gone(site: Site) -> None:
+    site.start()
+    (worker,), (supervisor,) = site.httpd.workers(), site.httpd.supervisors()
+    site.write("two", "raise RuntimeError('half-finished')")
+    os.kill(supervisor, signal.SIGKILL)
+    for code in ("WSGI0608", "WSGI0415", "WSGI0714"):
+        site.httpd.expect(code)
+    with ThreadPoolExecutor(1) as pool:
+        long = pool.submit(site.get, "/wait")
+        wait_until(Path(f"{site.flag}.waits").exists, "the worker has a request")
+        os.kill(worker, signal.SIGTERM)
+        wait_until(lambda: site.get()[0] == 500, "the broken code answers although the worker still drains")
+        site.let("go")
+        assert long.result(20) == (200, "one")
+    site.httpd.expect("WSGI0404")
+
+
+def test_a_service_never_runs_twice_when_its_supervisor_is_killed(httpd: Httpd) -> None:
+    runs = httpd.root / "runs"
+    if AS_ROOT:
+        httpd.root.chmod(0o777)
+    (httpd.app / "service.py").write_text(
+        "import os, time\n"
+        f"def note(word):\n    with open({str(runs)!r}, 'a') as file:\n        file.write(word)\n"
+        "note('[')\n"
+        "try:\n    while True:\n        time.sleep(0.05)\n"
+        "finally:\n    time.sleep(0.3)\n    note(']')\n"
+    )
+    httpd.start(
+        "WSGIDaemonProcess s threads=0\nWSGIImportScript {app}/service.py process-group=s application-group=%{GLOBAL}"
+    )
+    wait_until(lambda: runs.exists() and runs.read_text() == "[", "it runs")
+    os.kill(httpd.supervisors()[0], signal.SIGKILL)
+    httpd.expect("WSGI0608")
+    wait_until(lambda: runs.read_text().count("[") == 2, "it runs again")
+    httpd.graceful()
+    wait_until(lambda: runs.read_text().count("[") == 3, "and again")
+    assert runs.read_text() == "[][]["
+
+
 def test_a_supervisor_that_dies_again_and_again_comes_back_after_its_pause(httpd: Httpd) -> None:
     httpd.start("WSGIDaemonProcess d threads=1\nWSGIScriptAlias / {app}/hello.py process-group=d\n")
     httpd.expected |= {"WSGI0608", "WSGI0718"}

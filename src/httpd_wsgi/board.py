@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
+import fcntl
 import mmap
+import os
 import struct
 
 SIZE = 4096
@@ -42,18 +44,18 @@ class Board:
         "retry_after",
         "ready_workers",
         "serving",
-        "serving_pid",
         "broken",
         "stale",
         "deaths",
         "watched",
-        "reserved",
     )
     _DEATH = struct.Struct("=qIiII")
     _DEATHS = 64
     _ENDS = 4 * len(_FIELDS) + _DEATHS * _DEATH.size
+    _LOCK = struct.Struct("@hhqqi0q")  # struct flock: type, whence, start, length, pid
 
     def __init__(self, fd: int) -> None:
+        self.fd = fd
         self.memory = mmap.mmap(fd, SIZE)
         self.words = memoryview(self.memory).cast("I")
 
@@ -65,6 +67,21 @@ class Board:
             index = self._FIELDS.index(name)
             if self.words[index] != value:
                 self.words[index] = value
+
+    # This process's locks end with it, and when it closes any descriptor of the board; memory has one: never let a Board go.
+
+    def claim(self, supervisor: int) -> None:
+        """This process serves for the supervisor of this number."""
+        fcntl.lockf(self.fd, fcntl.LOCK_SH, 1, supervisor)
+
+    def disclaim(self, supervisor: int) -> None:
+        fcntl.lockf(self.fd, fcntl.LOCK_UN, 1, supervisor)
+
+    def claimant(self, before: int) -> int | None:
+        """A process that serves for an earlier supervisor than this one."""
+        asked = self._LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, before, 0)
+        kind, _, _, _, pid = self._LOCK.unpack(fcntl.fcntl(self.fd, fcntl.F_GETLK, asked))
+        return None if kind == fcntl.F_UNLCK else int(pid)
 
     def note_death(self, pid: int, status: int, asked: int, ran_ms: int, reached: bool) -> None:
         """A request that died with its worker."""

@@ -124,7 +124,7 @@ class Policy:
     """Keeps `processes` workers serving. Times are seconds of any monotonic clock."""
 
     limits: Limits
-    predecessor_broken: int | None = None  # an older supervisor serves, with so many scripts broken; None: there is none
+    predecessor_broken: int | None = None  # an older supervisor or its workers serve, with so many scripts broken; None: nobody
     jitter: Callable[[], float] = random.random
     workers: dict[int, Worker] = field(default_factory=dict)
     code: int = 0

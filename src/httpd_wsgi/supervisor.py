@@ -30,7 +30,7 @@ class Supervisor:
         self.number = number
         self.board = board.Board(FD_BOARD)
         self.selector = selectors.DefaultSelector()
-        self.predecessor = self.find_predecessor()
+        self.predecessor: int | None = None  # pidfd of one who serves for an earlier supervisor
         limits = policy.Limits(
             processes=config.processes,
             startup=config.startup_timeout,
@@ -40,6 +40,7 @@ class Supervisor:
             restart_interval=config.restart_interval,
             is_service=config.threads == 0,
         )
+        self.find_predecessor()
         self.policy = Policy(limits, self.board.get("broken") if self.predecessor is not None else None)
         self.processes: dict[int, Process] = {}
         self.overseer = overseer.Overseer(config, number, self)
@@ -56,17 +57,16 @@ class Supervisor:
         self.loading: dict[str, int] = {}  # what the worker that was started last finds
         self.look_at = 0.0
 
-    def find_predecessor(self) -> int | None:
-        """A pidfd of the supervisor whose workers serve now."""
-        pid = self.board.get("serving_pid")
-        if not pid:
-            return None
-        try:
-            fd = os.pidfd_open(pid)
-        except OSError:
-            return None
-        self.selector.register(fd, selectors.EVENT_READ, "predecessor")
-        return fd
+    def find_predecessor(self) -> None:
+        """The supervisor whose workers serve now, or one of them when it was killed."""
+        while (pid := self.board.claimant(self.number)) is not None:
+            try:
+                fd = os.pidfd_open(pid)
+            except ProcessLookupError:
+                continue  # it has just ended, and its claim with it
+            self.selector.register(fd, selectors.EVENT_READ, "predecessor")
+            self.predecessor = fd
+            return
 
     def say(self, level: str, code: str, text: str) -> None:
         logs.log(level, f"{code}: group {self.config.group}: {text}")
@@ -236,6 +236,8 @@ class Supervisor:
                 self.touched[script] = mtime
                 self.reload(f"{script} has changed")
                 return
+        if self.board.claimant(self.number) is None:  # those who are still there only drain
+            self.policy.predecessor_gone(now)
 
     # ---- older and newer supervisors ----
 
@@ -245,9 +247,11 @@ class Supervisor:
         serving = self.board.get("serving")
         if serving > self.number:
             self.say(logs.INFO, "WSGI0716", "newer workers serve; the old ones finish their requests")
+            self.disclaim()
             self.policy.stop(now, self.config.graceful_timeout)
         elif serving < self.number and self.policy.can_take_over:  # even when a newer one has come: its code may not load
-            self.board.put(serving=self.number, serving_pid=os.getpid())
+            self.board.claim(self.number)
+            self.board.put(serving=self.number)
             self.policy.predecessor_broken = None
         elif self.superseded_at is not None and serving != self.number:
             self.stop("a newer configuration has come before it was ready")
@@ -274,9 +278,13 @@ class Supervisor:
         """Drains within shutdown-timeout, whether or not it is draining already."""
         if not self.policy.stopping:
             self.say(logs.INFO, "WSGI0709", f"stopping: {reason}")
+        self.disclaim()
         self.policy.stop(time.monotonic())
-        if self.board.get("serving_pid") == os.getpid():
-            self.board.put(serving_pid=0)
+
+    def disclaim(self) -> None:
+        """Nothing of ours serves any more. A service must not run twice: it keeps the next one waiting to its end."""
+        if self.config.threads:
+            self.board.disclaim(self.number)
 
     def told_on_control(self) -> None:
         try:
@@ -396,7 +404,9 @@ class Supervisor:
         self.selector.unregister(self.predecessor)
         os.close(self.predecessor)
         self.predecessor = None
-        self.policy.predecessor_gone(time.monotonic())
+        self.find_predecessor()
+        if self.predecessor is None:
+            self.policy.predecessor_gone(time.monotonic())
 
 
 def main() -> int:

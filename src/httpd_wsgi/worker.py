@@ -34,6 +34,7 @@ class Control:
     def __init__(self, fd: int, supervisor: int, graceful: float, shutdown: float) -> None:
         self.socket = socket.socket(fileno=fd)
         self.supervisor = supervisor
+        self.board = board.Board(FD_BOARD)
         self.graceful = graceful
         self.shutdown = shutdown
         self.reason = ""
@@ -42,6 +43,7 @@ class Control:
         self.draining = threading.Event()
         self.over = threading.Event()  # all requests are done, or there is no more time for them
         self.loaded = False
+        self.outlives = True  # a service does not, as the next supervisor's must not run beside it
         self.last_words: Callable[[bool], None] = lambda graceful: None
 
     def tell(self, message: str) -> bool:
@@ -50,6 +52,16 @@ class Control:
         except OSError:
             return False  # the supervisor has gone; watch() sees it too
         return True
+
+    def begin(self) -> None:
+        """Requests may come."""
+        self.board.claim(self.supervisor)
+        self.loaded = True
+
+    def drain(self, reason: str) -> None:
+        self.board.disclaim(self.supervisor)
+        self.reason = self.reason or reason
+        self.draining.set()
 
     def watch(self, on_drain: Callable[[str], None]) -> None:
         received = b""
@@ -64,7 +76,9 @@ class Control:
             os._exit(0)  # nobody waits for it
         house = select.poll()
         house.register(FD_HOUSE, 0)
-        self.outlive(house)
+        if self.outlives:
+            _runtime.serve_loaded()
+            self.outlive(house)
         on_drain(policy.STOP)
         # Nobody is left who would end a worker that does not end by itself.
         if self.graceful > 0 and not house.poll(min(self.graceful * 1000, POLL_LIMIT)):
@@ -119,8 +133,8 @@ class Control:
 
     def outlive(self, house: select.poll) -> None:
         """Apache starts another supervisor at once; how long its workers take to load is not known."""
-        shown, pause = board.Board(FD_BOARD), 0.02
-        while shown.get("serving") <= self.supervisor and not house.poll(int(pause * 1000)) and not self.draining.is_set():
+        pause = 0.02
+        while self.board.get("serving") <= self.supervisor and not house.poll(int(pause * 1000)) and not self.draining.is_set():
             pause = min(1.0, pause * 1.2)
 
 
@@ -215,10 +229,11 @@ def serve_nothing(config: settings.GroupSettings, control: Control) -> int:
     def leave(*_: object) -> None:
         raise SystemExit(0)
 
+    control.outlives = False
     signal.signal(signal.SIGTERM, leave)
     threading.Thread(target=control.watch, args=(lambda _: os.kill(os.getpid(), signal.SIGTERM),), daemon=True).start()
     prepare(config)
-    control.loaded = True
+    control.begin()
     control.tell("ready")
     preload(config)
     return 0
@@ -231,8 +246,7 @@ def serve(config: settings.GroupSettings, control: Control) -> int:
         stop_fd, stop_write = os.pipe()
 
     def drain(reason: str) -> None:
-        control.reason = control.reason or reason
-        control.draining.set()  # first: threads that end without it end by themselves
+        control.drain(reason)  # first: threads that end without it end by themselves
         os.write(stop_write, (1).to_bytes(8, sys.byteorder))
 
     def leave(_: signal.Signals) -> None:
@@ -251,7 +265,7 @@ def serve(config: settings.GroupSettings, control: Control) -> int:
     if broken := preload(config):
         control.tell(f"ready {broken}")
         control.accepted.wait()
-    control.loaded = True
+    control.begin()
     if not broken:
         control.tell("ready")  # before the first request, which may end this process
     start_telemetry(config, control)
@@ -295,8 +309,7 @@ class RequestThreads:
     def end(self) -> None:
         if not self.control.draining.is_set():  # maximum-requests=1: they ended by themselves
             self.control.tell("draining maximum_requests")
-            self.control.reason = "maximum_requests"
-            self.control.draining.set()
+            self.control.drain("maximum_requests")
         self.control.over.set()
 
     def join(self) -> bool:

@@ -170,6 +170,14 @@ static PyObject *keep(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *serve_loaded(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    rt_the_process.rolling = 1;
+    Py_RETURN_NONE;
+}
+
 static PyObject *active(PyObject *module, PyObject *unused)
 {
     (void)module;
@@ -365,6 +373,7 @@ static PyMethodDef functions[] = {
     {"preload", preload, METH_VARARGS, NULL},
     {"serve", serve, METH_VARARGS, NULL},
     {"keep", keep, METH_VARARGS, NULL},
+    {"serve_loaded", serve_loaded, METH_NOARGS, NULL},
     {"open_activity", open_activity, METH_VARARGS, NULL},
     {"show_line", show_line, METH_VARARGS, NULL},
     {"interrupt", interrupt, METH_VARARGS, NULL},

@@ -185,7 +185,8 @@ typedef struct rt_process {
     int maximum_requests;     /* 0: any number */
     double queue_timeout;     /* seconds; 0: any time */
     char where[256];          /* "shop.conf:14" */
-    int rolling;              /* reload=rolling: requests that find their script changed are answered by the loaded code */
+    _Atomic int rolling;      /* requests that find their script changed are answered by the loaded code: with reload=rolling, and when
+                                 the supervisor has gone, which would have the new code loaded for them */
     int control_fd;           /* socket to the supervisor; -1: there is none */
     PyObject *settings;       /* dict of the main interpreter, as given to configure(); owned */
     void (*embed_log)(int level, const char *text, size_t len);

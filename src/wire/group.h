@@ -70,18 +70,20 @@ typedef struct wire_death {
 /* One per group, as long as the parent lives. Supervisors are numbered in the order of their start; the number is an argument of theirs.
  * Only the one that serves writes, and the parent when that one has died; every field is a naturally aligned 32-bit word, so a reader
  * sees old or new, never half. A supervisor drains when it sees a higher number than its own in `serving`, as do workers whose
- * supervisor has died. */
+ * supervisor has died.
+ *
+ * Who serves is told by locks (fcntl, F_RDLCK) on the board's file, of which the kernel releases those of the dead: a supervisor whose
+ * workers serve, and each of its workers, hold the byte of the supervisor's number until they drain; those of a group without request
+ * threads until they end. */
 typedef struct wire_board {
     uint32_t state;         /* enum wire_board_state */
     uint32_t retry_after_s; /* while FAILED: seconds until the next attempt */
     uint32_t ready_workers;
     uint32_t serving;       /* number of the supervisor whose workers serve; 0: none yet */
-    uint32_t serving_pid;   /* its pid; 0: it has begun to stop */
     uint32_t broken;        /* how many scripts its workers could not load */
     uint32_t stale;         /* 1: newer code could not be loaded, the old code serves on */
     uint32_t deaths;        /* so many were written; by any supervisor of the group: when two do at once, one record is lost */
     uint32_t watched_s;     /* when an Apache child last showed the status, CLOCK_MONOTONIC; the only field that children write */
-    uint32_t reserved;
     wire_death death[WIRE_DEATHS]; /* a ring */
     /* Ends of workers; each supervisor counts in the bank of its number, since it may not be the only one. Readers add up the banks. */
     uint32_t ends[WIRE_BOARD_BANKS][WIRE_END_REASON_COUNT];
