@@ -43,6 +43,7 @@ const char wsgi_status_script[] =
     "  var live = document.getElementById('live'), time = document.getElementById('time'), dash = '\\u2013', last = Date.now();\n"
     "  function seconds(s) {\n"
     "    if (s === null) return dash;\n"
+    "    if (s < 0.001) return Math.round(s * 1e6) + ' \\u00b5s';\n"
     "    if (s < 1) return (s * 1000).toFixed(1) + ' ms';\n"
     "    if (s < 60) return s.toFixed(1) + ' s';\n"
     "    s = Math.floor(s);\n"

@@ -11,6 +11,8 @@
 #include <http_protocol.h>
 
 #define NOT_KNOWN "\xe2\x80\x93"
+#define BAR       10 /* pixels from one bar to the next */
+#define MICRO     "\xc2\xb5"
 
 static const char *escaped(request_rec *r, const char *text)
 {
@@ -23,6 +25,8 @@ static const char *seconds(apr_pool_t *p, apr_int64_t us)
 {
     if (us < 0)
         return NOT_KNOWN;
+    if (us < 1000)
+        return apr_psprintf(p, "%d " MICRO "s", (int)us);
     if (us < APR_USEC_PER_SEC)
         return apr_psprintf(p, "%.1f ms", (double)us / 1000);
     if (us < 60 * APR_USEC_PER_SEC)
@@ -162,13 +166,13 @@ static void put_bars(request_rec *r, const char *timing, const wsgi_status_timin
     for (int i = 0; i < WIRE_BUCKETS; i++)
         most = t->buckets[i] > most ? t->buckets[i] : most;
     ap_rprintf(r, "<td><svg data-h=\"%s\" width=\"%d\" height=\"28\" role=\"img\" aria-label=\"histogram\">", timing,
-               WIRE_BUCKETS * 12);
+               WIRE_BUCKETS * BAR);
     for (int i = 0; i < WIRE_BUCKETS; i++) {
         int height = (int)((t->buckets[i] * 27 + most - 1) / most);
         const char *bound = i < WIRE_BUCKETS - 1 ? seconds(r->pool, wsgi_bounds_us[i]) : "longer";
 
-        ap_rprintf(r, "<rect x=\"%d\" y=\"%d\" width=\"10\" height=\"%d\"><title>%s%s: %" APR_UINT64_T_FMT "</title></rect>",
-                   i * 12, 27 - height, height + 1, i < WIRE_BUCKETS - 1 ? "to " : "", bound, t->buckets[i]);
+        ap_rprintf(r, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\"><title>%s%s: %" APR_UINT64_T_FMT "</title></rect>",
+                   i * BAR, 27 - height, BAR - 2, height + 1, i < WIRE_BUCKETS - 1 ? "to " : "", bound, t->buckets[i]);
     }
     ap_rputs("</svg></td>", r);
 }
@@ -177,7 +181,7 @@ static void put_latency(request_rec *r, const wsgi_status_group *g)
 {
     static const char *const titles[WIRE_TIMINGS] = {"waiting for a thread", "until the response begins", "until it has ended"};
 
-    open_table(r, "Latency", "<th>Phase</th><th>Mean</th><th>50 %</th><th>95 %</th><th>99 %</th><th>1 ms … 30 s</th>", NULL);
+    open_table(r, "Latency", "<th>Phase</th><th>Mean</th><th>50 %</th><th>95 %</th><th>99 %</th><th>50 " MICRO "s … 60 s</th>", NULL);
     for (int i = 0; i < WIRE_TIMINGS; i++) {
         const wsgi_status_timing *t = &g->timings[i];
         const char *key = apr_pstrcat(r->pool, "latency.", wsgi_timing_names[i], ".", NULL);

@@ -162,6 +162,20 @@ static void ended(writer *w, const char *name, const wsgi_status_group *g, const
 
 /* ---- histograms ---- */
 
+/* OpenMetrics wants 1.0, and 0.00005 is easier to find in a query than 5e-05. */
+static const char *bound_of(apr_pool_t *p, int bucket)
+{
+    char *text, *end;
+
+    if (bucket == WIRE_BUCKETS - 1)
+        return "+Inf";
+    text = apr_psprintf(p, "%.6f", (double)wsgi_bounds_us[bucket] / APR_USEC_PER_SEC);
+    for (end = text + strlen(text); end[-1] == '0' && end[-2] != '.'; end--)
+        ;
+    *end = '\0';
+    return text;
+}
+
 static void put_histogram(writer *w, const char *name, const wsgi_status_timing *t, const char *label)
 {
     apr_pool_t *p = w->r->pool;
@@ -169,12 +183,8 @@ static void put_histogram(writer *w, const char *name, const wsgi_status_timing 
     apr_uint64_t sum = 0;
 
     for (int i = 0; i < WIRE_BUCKETS; i++) {
-        const char *bound = i < WIRE_BUCKETS - 1 ? apr_psprintf(p, "%.4g", (double)wsgi_bounds_us[i] / APR_USEC_PER_SEC) : "+Inf";
-
-        if (!strpbrk(bound, ".I")) /* OpenMetrics wants 1.0 */
-            bound = apr_pstrcat(p, bound, ".0", NULL);
         sum += t->buckets[i];
-        put_int(w, bucket_name, label, apr_pstrcat(p, ",le=\"", bound, "\"", NULL), (apr_int64_t)sum);
+        put_int(w, bucket_name, label, apr_pstrcat(p, ",le=\"", bound_of(p, i), "\"", NULL), (apr_int64_t)sum);
     }
     put(w, apr_pstrcat(p, name, "_sum", NULL), label, "", decimal(p, (apr_int64_t)t->sum_us));
     put_int(w, apr_pstrcat(p, name, "_count", NULL), label, "", (apr_int64_t)sum);

@@ -15,8 +15,9 @@
 
 /* Upper bounds of the buckets in microseconds; the last bucket has none. */
 #define WIRE_BOUNDS_US                                                                                                   \
-    {1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000, 30000000}
-#define WIRE_BUCKETS 15
+    {50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000, 200000, 500000, 1000000, 2000000, 5000000,        \
+     10000000, 20000000, 60000000}
+#define WIRE_BUCKETS 20
 
 enum wire_timing {
     WIRE_TIMING_QUEUE, /* until a thread of a worker took the request */
@@ -28,7 +29,7 @@ enum wire_timing {
 typedef struct wire_histogram {
     _Atomic uint64_t sum_us;
     _Atomic uint64_t buckets[WIRE_BUCKETS];
-} wire_histogram; /* two cache lines */
+} wire_histogram;
 
 typedef struct wire_counters {
     _Alignas(64) _Atomic uint64_t statuses[WIRE_STATUSES];
