@@ -12,6 +12,9 @@ from pathlib import Path
 
 TARGET = Path(__file__).resolve().parent / "command.md"
 sys.path.insert(0, str(TARGET.parent.parent / "src"))
+sys.path.append(str(TARGET.parent))
+
+import generated  # noqa: E402
 
 from httpd_wsgi.command import errors, express_options, options  # noqa: E402
 
@@ -53,16 +56,9 @@ def rendered(text: str) -> str:
     return text
 
 
-def main() -> int:
-    text = TARGET.read_text()
-    if "--check" not in sys.argv:
-        TARGET.write_text(rendered(text))
-        return 0
-    if rendered(text) != text:
-        print("docs/command.md is not what src/httpd_wsgi/command says; run docs/command.py", file=sys.stderr)
-        return 1
-    return 0
+def main(args: list[str]) -> int:
+    return generated.write("docs/command.py", TARGET, lambda: rendered(TARGET.read_text()), args)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

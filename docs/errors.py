@@ -19,6 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
+sys.path.append(str(DOCS))
+
+import generated  # noqa: E402
+
 ROOT = DOCS.parent
 TARGET = DOCS / "errors.md"
 CODE = re.compile(r"WSGI\d{4}")
@@ -38,7 +42,7 @@ Messages below level `warn` are written with `LogLevel wsgi:info` or `wsgi:debug
 """
 
 
-class CatalogueError(Exception):
+class CatalogueError(generated.SourceError):
     """A text is missing, superfluous or not as it must be."""
 
 
@@ -187,17 +191,7 @@ def render() -> str:
 
 
 def main(args: list[str]) -> int:
-    try:
-        page = render()
-    except CatalogueError as exc:
-        print(f"docs/errors.py: {exc}", file=sys.stderr)
-        return 1
-    if args != ["--check"]:
-        TARGET.write_text(page)
-    elif not TARGET.exists() or TARGET.read_text() != page:
-        print("docs/errors.py: docs/errors.md is not up to date; run docs/errors.py", file=sys.stderr)
-        return 1
-    return 0
+    return generated.write("docs/errors.py", TARGET, render, args)
 
 
 if __name__ == "__main__":

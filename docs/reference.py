@@ -16,6 +16,10 @@ from math import prod
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
+sys.path.append(str(DOCS))
+
+import generated  # noqa: E402
+
 APACHE = DOCS.parent / "apache"
 TARGET = DOCS / "directives.md"
 
@@ -60,7 +64,7 @@ stands for `<Directory>`, `<Location>`, `<Files>`, `<If>` and their kind. Argume
 """
 
 
-class TableError(Exception):
+class TableError(generated.SourceError):
     """A table or a text is not as it must be."""
 
 
@@ -292,17 +296,7 @@ def render() -> str:
 
 
 def main(args: list[str]) -> int:
-    try:
-        page = render()
-    except TableError as exc:
-        print(f"docs/reference.py: {exc}", file=sys.stderr)
-        return 1
-    if args != ["--check"]:
-        TARGET.write_text(page)
-    elif not TARGET.exists() or TARGET.read_text() != page:
-        print("docs/reference.py: docs/directives.md is not up to date; run docs/reference.py", file=sys.stderr)
-        return 1
-    return 0
+    return generated.write("docs/reference.py", TARGET, render, args)
 
 
 if __name__ == "__main__":
