@@ -65,6 +65,20 @@ static void add_application(apr_pool_t *p, apr_hash_t *by_group, server_rec *s, 
     app->is_named = app_group && *app_group != '%';
 }
 
+/* Can only a request know the callable, because a section for a directory or a script names it? .htaccess files are not known here. */
+static int callables_vary(const ap_directive_t *d, int in_section)
+{
+    for (; d; d = d->next) {
+        int is_section = *d->directive == '<' && strcasecmp(d->directive, "<VirtualHost");
+
+        if (!strcasecmp(d->directive, "WSGIDispatchScript") || (in_section && !strcasecmp(d->directive, "WSGICallableObject")))
+            return 1;
+        if (d->first_child && callables_vary(d->first_child, in_section || is_section))
+            return 1;
+    }
+    return 0;
+}
+
 /* The same callable of the same script, unless the configuration names different interpreters for it. */
 static int is_one_application(const apr_array_header_t *known)
 {
@@ -91,9 +105,20 @@ static int has_preload(const wsgi_group *g, const char *record)
     return 0;
 }
 
+/* Is the script loaded as an application of this group already, whatever its callable? */
+static int has_script(apr_pool_t *p, const wsgi_group *g, const char *group, const char *script)
+{
+    const char *start = apr_psprintf(p, "%s\n%s\n", group, script);
+
+    for (int i = 0; i < g->preloads->nelts; i++)
+        if (!strncmp(APR_ARRAY_IDX(g->preloads, i, const char *), start, strlen(start)))
+            return 1;
+    return 0;
+}
+
 static void store(apr_pool_t *p, wsgi_group *g, const apr_array_header_t *known)
 {
-    int one = is_one_application(known);
+    int one = is_one_application(known), vary = callables_vary(ap_conftree, 0);
 
     for (int i = 0; i < known->nelts; i++) {
         const application *app = &APR_ARRAY_IDX(known, i, application);
@@ -101,7 +126,7 @@ static void store(apr_pool_t *p, wsgi_group *g, const apr_array_header_t *known)
 
         if (one)
             APR_ARRAY_PUSH(g->main_groups, const char *) = app->application_group;
-        record = apr_psprintf(p, "%s\n%s\n%s", group, app->script, app->callable);
+        record = apr_psprintf(p, "%s\n%s\n%s", group, app->script, vary && !wsgi_is_module(app->script) ? "" : app->callable);
         if (!has_preload(g, record))
             APR_ARRAY_PUSH(g->preloads, const char *) = record;
     }
@@ -117,7 +142,7 @@ static void add_imports(apr_pool_t *p, server_rec *s)
         wsgi_group *g = *import->process_group ? wsgi_group_find(import->process_group) : NULL;
         const char *script = g ? wsgi_group_inside(g, import->script) : NULL, *record;
 
-        if (!script)
+        if (!script || (import->callable && (has_script(p, g, "", script) || has_script(p, g, import->application_group, script))))
             continue;
         record = apr_psprintf(p, "%s\n%s\n%s", import->application_group, script, import->callable ? import->callable : "");
         if (!has_preload(g, record))

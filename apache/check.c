@@ -153,7 +153,7 @@ static void check_group(const wsgi_group *g, const apr_array_header_t *uses)
     const server_rec *s = wsgi_check_log(g->server);
 
     if (!is_used(g, uses))
-        ap_log_error(APLOG_MARK, APLOG_INFO, 0, s, "WSGI0287: %s: nothing uses the daemon group '%s'; its processes run all the "
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s, "WSGI0287: %s: nothing uses the daemon group '%s'; its processes run all the "
                      "same; send requests there with process-group=%s or WSGIProcessGroup", g->where, g->name, g->name);
     if (geteuid() != 0 && g->user.name && g->user.id != geteuid() && ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_CONFIG_TEST)
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "WSGI0289: %s: user=%s of daemon group '%s' has no effect, because Apache "

@@ -51,7 +51,7 @@ typedef struct wsgi_interpreter_options {
 /* One WSGIImportScript, or an alias whose groups are both spelled out. */
 typedef struct wsgi_import {
     const char *script, *process_group, *application_group;
-    const char *callable; /* NULL: loading is all, and a module:callable is called */
+    const char *callable; /* of an alias, "" when only a request knows; NULL: loading is all, and a module:callable is called */
     const char *where;
     server_rec *server;
 } wsgi_import;

@@ -88,7 +88,7 @@ static void import_alias(cmd_parms *cmd, const wsgi_alias *alias)
 
         *import = (wsgi_import){.script = alias->script, .process_group = alias->process_group,
                                 .application_group = alias->application_group, .where = alias->where, .server = cmd->server,
-                                .callable = alias->callable ? alias->callable : "application"};
+                                .callable = alias->callable ? alias->callable : wsgi_is_module(alias->script) ? "application" : ""};
     }
 }
 

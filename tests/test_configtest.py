@@ -263,7 +263,7 @@ def test_a_service_cannot_answer_requests(httpd: Httpd) -> None:
     ],
 )
 def test_a_group_that_nothing_uses(httpd: Httpd, line: str, is_used: bool) -> None:
-    status, output = httpd.configtest("WSGIDaemonProcess shop\n" + line)
+    status, output = httpd.configtest("LogLevel warn\nWSGIDaemonProcess shop\n" + line)
     assert status == 0 and len(lines_with(output, "WSGI0287")) == (not is_used)
 
 

@@ -131,6 +131,19 @@ def test_memory_limits_are_the_workers_and_not_the_supervisors(httpd: Httpd) -> 
     assert requests.get(httpd.url("/memory"), timeout=20).status_code == 507
 
 
+def test_workers_are_called_after_their_group_and_notices_are_logged_at_any_level(httpd: Httpd) -> None:
+    httpd.start(
+        "LogLevel warn\nWSGIDaemonProcess shop threads=1\nWSGIDaemonProcess named threads=1 display-name=other\n"
+        "WSGIScriptAlias /shop {app}/process.py process-group=shop\nWSGIScriptAlias /named {app}/process.py process-group=named\n"
+    )
+    for url, title in (("/shop", b"(wsgi:shop)"), ("/named", b"other")):
+        pid = requests.get(httpd.url(url), timeout=20).json()["pid"]
+        assert Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0") == title
+    os.utime(httpd.app / "process.py", (1, 1))
+    assert requests.get(httpd.url("/shop"), timeout=20).status_code == 200
+    httpd.expect("WSGI0706")
+
+
 def test_cpu_priority(httpd: Httpd) -> None:
     assert facts(httpd, "cpu-priority=5")["priority"] == 5
 

@@ -109,6 +109,21 @@ def test_restarts_in_quick_succession_end_with_one_generation(site: Site) -> Non
     assert site.get() == (200, "one")
 
 
+@pytest.mark.parametrize("more", ["", "<Location /elsewhere>\nWSGICallableObject other\n</Location>"])
+def test_a_script_that_lost_its_callable_replaces_nothing(site: Site, more: str) -> None:
+    site.start(more=more)
+    assert site.get() == (200, "one")
+    site.write("two", "")
+    site.script.write_text(site.script.read_text().replace("def application(", "def aplication("))
+    os.utime(site.script, (site.versions, site.versions))
+    assert {site.get() for _ in range(10)} == {(200, "one")}
+    record = site.httpd.expect("WSGI0403")
+    assert f"{site.script} has no callable named 'application'; it defines aplication; name the right one" in record
+    site.httpd.expect("WSGI0714")
+    site.write("three")
+    wait_until(lambda: site.get() == (200, "three"), "the mended code serves")
+
+
 def test_a_graceful_restart_with_broken_code_keeps_the_old_code(site: Site) -> None:
     site.start()
     site.write("two", "raise RuntimeError('half-finished')")

@@ -92,7 +92,7 @@ def function_of(question: Question, name: str) -> Callable[..., Any]:
     module = loaded(question, lambda: module_of(question))
     function = vars(module).get(name)
     if function is None:
-        described = interpreter.describe_callables(module)
+        described = interpreter.describe_callables(module, name)
         raise Problem(f"WSGI0811: {question.script} has no function {name}(); {described}; the directive needs that name")
     return function  # type: ignore[no-any-return]
 

@@ -13,13 +13,14 @@ import importlib
 import importlib.machinery
 import importlib.util
 import io
+import itertools
 import os
 import site
 import sys
 import threading
 import traceback
-from collections.abc import Callable
-from types import ModuleType
+from collections.abc import Callable, Iterable
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from httpd_wsgi import _runtime, api, logs, restrict
@@ -233,9 +234,18 @@ def load_target(spec: str, mtime_us: int, reloading: bool, in_place: bool = Fals
         file = (location.origin or "") if location and location.has_location else ""
         loaded_us = os.stat(file).st_mtime_ns // 1000 if file else 0  # before it is read: a later change must show
         module = importlib.import_module(name)
-        found: Any = functools.reduce(getattr, path.removesuffix("()").split("."), module)
+        found = find_in(module, path.removesuffix("()"))
         _targets[spec] = (found() if path.endswith("()") else found, module, loaded_us, os.fsencode(file))
         return _targets[spec]
+
+
+def find_in(module: ModuleType, path: str) -> Any:
+    """What "name" or "name.attribute" names in a module."""
+    first, _, _ = path.partition(".")
+    if not hasattr(module, first):
+        said = describe_callables(module, first)
+        raise AttributeError(f"module {module.__name__} ({module.__file__}) has no attribute {first!r}; {said}")
+    return functools.reduce(getattr, path.split("."), module)
 
 
 def target_changed(known: tuple[Any, ModuleType, int, bytes], mtime_us: int, spec: str) -> bool:
@@ -271,14 +281,25 @@ def execute(name: str, script: str) -> ModuleType:
     return module
 
 
-def describe_callables(module: ModuleType) -> str:
-    """For the message about a missing callable: what the file defines itself."""
-    names = [
-        name
-        for name, value in vars(module).items()
-        if callable(value) and not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
-    ]
-    return f"it defines {', '.join(sorted(names))}" if names else "it defines no callable"
+def describe_callables(module: ModuleType, wanted: str) -> str:
+    """For the message about a missing callable: what the file defines itself, and what was probably meant."""
+    names = sorted(name for name, value in vars(module).items() if not name.startswith("_") and is_own(value, module))
+    if not names:
+        return "it defines no callable"
+    import difflib  # here, since it is only needed when something is wrong
+
+    near = difflib.get_close_matches(wanted, names, 1)
+    return f"it defines {', '.join(names)}" + (f"; did you mean {near[0]}?" if near and len(names) > 1 else "")
+
+
+def is_own(value: object, module: ModuleType) -> bool:
+    """A callable that the module made: functions and classes know where they come from, other objects were made for it.
+
+    Only the type is asked: the attributes of a proxy such as flask.request raise outside of a request.
+    """
+    if issubclass(type(value), type | FunctionType | BuiltinFunctionType):
+        return getattr(value, "__module__", None) == module.__name__
+    return callable(value)
 
 
 # ---- failures and the end ----
@@ -286,10 +307,22 @@ def describe_callables(module: ModuleType) -> str:
 
 def format_exception(exc: BaseException) -> list[str]:
     """The traceback's lines without this package's own frames."""
-    here = os.path.dirname(os.path.abspath(__file__)) + os.sep
     formatted = traceback.TracebackException.from_exception(exc)
-    _strip(formatted, here, set())
-    return [line for part in formatted.format() for line in part.rstrip("\n").split("\n")]
+    _strip(formatted, set())
+    lines = [line for part in formatted.format() for line in part.rstrip("\n").split("\n")]
+    return lines + missing_module(exc)
+
+
+def missing_module(exc: BaseException) -> list[str]:
+    """Where it was looked for: the usual cause is that it is installed for another Python."""
+    if not isinstance(exc, ModuleNotFoundError) or not exc.name or exc.name.partition(".")[0] in sys.modules:
+        return []
+    version = ".".join(map(str, sys.version_info[:3]))
+    python = os.path.join(sys.prefix, "bin", "python")
+    return [
+        f"Python {version} of {sys.prefix} found no {exc.name} in {', '.join(filter(None, sys.path))}; install it there "
+        f'("{python} -m pip install …"), or name the Python that has it with python-home= or its directory with python-path='
+    ]
 
 
 def stack_of(ident: int) -> str:
@@ -297,21 +330,29 @@ def stack_of(ident: int) -> str:
     frame = sys._current_frames().get(ident)
     if frame is None:
         return "(no Python code)"
-    here = os.path.dirname(os.path.abspath(__file__)) + os.sep
-    frames = [entry for entry in traceback.extract_stack(frame) if not entry.filename.startswith(here)]
+    frames = application_frames(traceback.extract_stack(frame))
     return "".join(traceback.format_list(frames)).rstrip("\n") or "(no Python code)"
 
 
-def _strip(formatted: traceback.TracebackException, here: str, seen: set[int]) -> None:
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_IMPORTERS = ("<frozen importlib", os.path.dirname(importlib.__file__) + os.sep, threading.__file__)
+
+
+def application_frames(stack: Iterable[traceback.FrameSummary]) -> list[traceback.FrameSummary]:
+    """Without this package's, and without those that led from it to the application: the import system, the start of a thread."""
+    others = (frame for frame in stack if not frame.filename.startswith(_HERE))
+    return list(itertools.dropwhile(lambda frame: frame.filename.startswith(_IMPORTERS), others))
+
+
+def _strip(formatted: traceback.TracebackException, seen: set[int]) -> None:
     if id(formatted) in seen:
         return
     seen.add(id(formatted))
-    kept = [frame for frame in formatted.stack if not frame.filename.startswith(here)]
-    formatted.stack[:] = kept
+    formatted.stack[:] = application_frames(formatted.stack)
     members = getattr(formatted, "exceptions", None) or []  # of an exception group, Python 3.11
     for other in (formatted.__cause__, formatted.__context__, *members):
         if other is not None:
-            _strip(other, here, seen)
+            _strip(other, seen)
 
 
 def shutdown() -> None:

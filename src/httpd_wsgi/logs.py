@@ -17,9 +17,9 @@ _threshold = 6
 
 
 def set_level(number: int) -> None:
-    """What `LogLevel wsgi:…` says for the group's server, as an APLOG number."""
+    """What `LogLevel wsgi:…` says for the group's server, as an APLOG number. Notices are logged at any level, as in httpd."""
     global _threshold
-    _threshold = number
+    _threshold = max(number, _NUMBERS[NOTICE])
 
 
 def record(level: str, text: str, now: float | None = None) -> str:

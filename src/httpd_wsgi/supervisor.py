@@ -195,7 +195,7 @@ class Supervisor:
             self.touched[script] = int(mtime)
             self.keep()  # loading it is the newer supervisor's affair; when it can, its workers answer
             return
-        if not any(item.script == script for item in self.config.preloads):
+        if not any((item.script, item.callable) == (script, callable) for item in self.config.preloads):
             self.more_preloads[f"{application_group}\n{script}\n{callable}"] = None
         self.touched[script] = int(mtime)
         self.say(logs.NOTICE, "WSGI0706", f"{script} has changed; its new version is loaded in new workers")

@@ -21,7 +21,7 @@ def main() -> int:
         if target.startswith("/"):
             module = interpreter.load(target, 0, False)
             if not hasattr(module, name):
-                print(f"no callable named {name!r}; {interpreter.describe_callables(module)}", file=sys.stderr)
+                print(f"no callable named {name!r}; {interpreter.describe_callables(module, name)}", file=sys.stderr)
                 return 1
         else:
             interpreter.load_target(target, 0, False)

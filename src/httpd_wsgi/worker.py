@@ -189,7 +189,7 @@ def open_scoreboard(config: settings.GroupSettings) -> None:
 
 
 def process_title(config: settings.GroupSettings) -> str:
-    return config.display_name.replace("%{GROUP}", f"(wsgi:{config.group})")
+    return (config.display_name or "%{GROUP}").replace("%{GROUP}", f"(wsgi:{config.group})")
 
 
 def finish(config: settings.GroupSettings, unfinished: bool) -> None:
@@ -203,8 +203,7 @@ def finish(config: settings.GroupSettings, unfinished: bool) -> None:
 
 
 def prepare(config: settings.GroupSettings) -> None:
-    if title := process_title(config):
-        _runtime.set_process_title(os.fsencode(title))
+    _runtime.set_process_title(os.fsencode(process_title(config)))
     publish_signals()
     open_scoreboard(config)
     _runtime.configure(settings.runtime_settings(config))

@@ -237,8 +237,8 @@ PyObject *rt_find_application(rt_request *rq, enum wire_outcome *outcome);
 /* For a "module:callable": puts the modification time of its file into rq->head. Without the GIL. */
 void rt_stat_module(rt_request *rq);
 
-/* Loads a script or module in its interpreter before any request; callable "": it is no application, and a "module:callable" is called.
- * 1 loaded, 0 failed and logged. Without the GIL. */
+/* Loads a script or module in its interpreter before any request. callable "": what a script defines does not matter, and a
+ * "module:callable" is called; else a script without it counts as failed. 1 loaded, 0 failed and logged. Without the GIL. */
 int rt_preload(const char *group, const char *script, const char *callable);
 
 /* ---- environ.c ---- */

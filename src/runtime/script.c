@@ -135,14 +135,13 @@ static PyObject *script_module(rt_request *rq, PyObject *script)
     return module;
 }
 
-static void log_no_callable(rt_request *rq, PyObject *module)
+static void log_no_callable(rt_state *st, rt_slice script, rt_slice callable, PyObject *module)
 {
-    rt_slice script = RT_META(rq, WIRE_M_SCRIPT), callable = RT_META(rq, WIRE_M_CALLABLE);
-    PyObject *described = PyObject_CallOneArg(rq->st->describe_callables, module);
+    PyObject *described = PyObject_CallFunction(st->describe_callables, "Os#", module, callable.at, (Py_ssize_t)callable.len);
     const char *text = described && PyUnicode_Check(described) ? PyUnicode_AsUTF8(described) : NULL;
 
     PyErr_Clear();
-    rt_logf(WIRE_ERR, "WSGI0403: %.*s has no callable named '%.*s'; %s; name one of them with WSGICallableObject or rename it",
+    rt_logf(WIRE_ERR, "WSGI0403: %.*s has no callable named '%.*s'; %s; name the right one with WSGICallableObject or rename it",
             (int)script.len, script.at, (int)callable.len, callable.at, text ? text : "it defines none");
     Py_XDECREF(described);
 }
@@ -203,7 +202,7 @@ static PyObject *script_application(rt_request *rq, PyObject *script, enum wire_
     Py_XDECREF(name);
     if (!app) {
         PyErr_Clear();
-        log_no_callable(rq, module);
+        log_no_callable(rq->st, RT_META(rq, WIRE_M_SCRIPT), callable, module);
         *outcome = WIRE_ERROR_404;
     }
     Py_DECREF(module);
@@ -250,15 +249,29 @@ static int preload_module(rt_state *st, const char *target, int is_application)
     return ok;
 }
 
-static int preload_script(rt_state *st, const char *script)
+/* Has the module what requests will be passed to? If not, that is logged. */
+static int check_callable(rt_state *st, PyObject *module, const char *script, const char *callable)
+{
+    PyObject *app = PyDict_GetItemString(PyModule_GetDict(module), callable); /* borrowed */
+
+    if (app && PyCallable_Check(app))
+        return 1;
+    log_no_callable(st, (rt_slice){script, strlen(script)}, (rt_slice){callable, strlen(callable)}, module);
+    return 0;
+}
+
+/* 1; -1 when it has no such callable, which is logged; 0 with an exception set. */
+static int preload_script(rt_state *st, const char *script, const char *callable)
 {
     PyObject *path = PyUnicode_DecodeFSDefault(script), *module = NULL;
+    int loaded;
 
     if (path)
         module = PyObject_CallFunction(st->load, "OLO", path, (long long)0, Py_False);
+    loaded = !module ? 0 : *callable && !check_callable(st, module, script, callable) ? -1 : 1;
     Py_XDECREF(path);
     Py_XDECREF(module);
-    return module != NULL;
+    return loaded;
 }
 
 int rt_preload(const char *group, const char *script, const char *callable)
@@ -272,13 +285,13 @@ int rt_preload(const char *group, const char *script, const char *callable)
         return 0;
     held = rt_enter(in);
     loaded = is_module((rt_slice){script, strlen(script)}) ? preload_module(in->st, script, *callable != '\0')
-                                                           : preload_script(in->st, script);
+                                                           : preload_script(in->st, script, callable);
     if (!loaded && rt_the_process.threads == 0 && PyErr_ExceptionMatches(PyExc_SystemExit)) {
         PyErr_Clear(); /* how a service ends when it is told to */
     } else if (!loaded) {
-        snprintf(what, sizeof(what), "%s could not be loaded before the first request", script);
+        snprintf(what, sizeof(what), "%s could not be loaded when the process started", script);
         rt_log_exception(in->st, WIRE_ERR, "WSGI0415", what);
     }
     rt_leave(&held);
-    return loaded;
+    return loaded > 0;
 }

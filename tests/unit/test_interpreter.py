@@ -121,9 +121,9 @@ def test_the_members_of_an_exception_group_are_stripped_too(script: Path) -> Non
 
 def test_the_callables_a_script_defines_itself_are_named(script: Path) -> None:
     script.write_text("from os import getcwd\nclass App: pass\ndef main(): pass\ndef _private(): pass\nVALUE = 1\n")
-    assert interpreter.describe_callables(interpreter.load(str(script), 0, True)) == "it defines App, main"
+    assert interpreter.describe_callables(interpreter.load(str(script), 0, True), "application") == "it defines App, main"
     rewrite(script, "VALUE = 1\n")
-    assert interpreter.describe_callables(interpreter.load(str(script), 0, True)) == "it defines no callable"
+    assert interpreter.describe_callables(interpreter.load(str(script), 0, True), "application") == "it defines no callable"
 
 
 def test_the_python_path_goes_to_the_front_with_its_pth_files_and_home_before_it(tmp_path: Path) -> None:
@@ -142,3 +142,48 @@ def test_the_modules_for_applications_know_their_place() -> None:
     assert mod_wsgi.version == (6, 1, 1) and mod_wsgi.process_group == "shop" and mod_wsgi.application_group == "a|/x"
     assert (mod_wsgi.maximum_processes, mod_wsgi.threads_per_process) == (2, 5)
     assert issubclass(mod_wsgi.RequestTimeout, BaseException) and not issubclass(mod_wsgi.RequestTimeout, Exception)
+
+
+# ---- what is said of callables and modules that are missing ----
+
+
+class App:
+    def __call__(self, environ: object, start_response: object) -> list[bytes]:
+        return []
+
+
+def test_objects_made_by_the_script_count_as_its_callables_and_imports_do_not(script: Path) -> None:
+    module = interpreter.load(str(script), 0, True)
+    vars(module).update(app=App(), getcwd=os.getcwd, App=App, VALUE=1, main=None)
+    assert interpreter.describe_callables(module, "aplication") == "it defines app, application; did you mean application?"
+    del vars(module)["application"], vars(module)["app"]
+    assert interpreter.describe_callables(module, "application") == "it defines no callable"
+
+
+@pytest.mark.parametrize("spec", ["shop_target:aplication", "shop_target:aplication()"])
+def test_a_target_without_the_callable_is_told_what_there_is(tmp_path: Path, spec: str) -> None:
+    (tmp_path / "shop_target.py").write_text("def application(*_):\n    pass\n\ndef other():\n    pass\n")
+    sys.path.insert(0, str(tmp_path))
+    with pytest.raises(AttributeError, match=r"'aplication'; it defines application, other; did you mean application\?"):
+        interpreter.load_target(spec, 0, True)
+
+
+def test_a_module_that_is_missing_is_followed_by_where_it_was_looked_for(script: Path) -> None:
+    rewrite(script, "import a_module_that_is_not_there\n")
+    with pytest.raises(ModuleNotFoundError) as caught:
+        interpreter.load(str(script), 0, True)
+    *_, error, place = interpreter.format_exception(caught.value)
+    assert error == "ModuleNotFoundError: No module named 'a_module_that_is_not_there'"
+    assert sys.prefix in place and sys.path[-1] in place and "python-home=" in place
+
+
+def test_tracebacks_begin_with_the_applications_own_lines(tmp_path: Path) -> None:
+    (tmp_path / "shop_broken.py").write_text("import importlib\nimportlib.import_module('shop_worse')\n")
+    (tmp_path / "shop_worse.py").write_text("1 / 0\n")
+    sys.path.insert(0, str(tmp_path))
+    with pytest.raises(ZeroDivisionError) as caught:
+        interpreter.load_target("shop_broken:application", 0, True)
+    assert caught.value.__traceback__  # without the frame of this test, which a worker does not have
+    shown = interpreter.format_exception(caught.value.with_traceback(caught.value.__traceback__.tb_next))
+    files = [line for line in shown if line.startswith("  File")]
+    assert "shop_broken.py" in files[0] and "importlib" in files[1] and "shop_worse.py" in files[-1]

@@ -16,6 +16,7 @@ from httpd_wsgi import remote
 from httpd_wsgi.command.errors import EXIT_CONTROL, CommandError
 
 PATIENCE = 5.0  # seconds for an answer
+REASONS = {"script_reload": "reload"}  # the name that applications know; others ask for it, too
 LISTENING = 0x10000  # __SO_ACCEPTCON in /proc/net/unix
 
 
@@ -111,7 +112,8 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
     if status["stale"]:
         yield "  stale: newer code could not be loaded, the old code serves on; the error log has the traceback"
     for worker in status["workers"]:
-        extra = [text for text in (worker["reason"], "with old code" if worker["old_code"] else "") if text]
+        reason = REASONS.get(worker["reason"], worker["reason"])
+        extra = [text for text in (reason, "with old code" if worker["old_code"] else "") if text]
         if worker["broken"]:
             extra.append(f"{worker['broken']} scripts could not be loaded")
         memory = f"{worker['resident_bytes'] / 2**20:.0f} MB"
