@@ -24,12 +24,17 @@ def test_the_metrics_in_the_documentation_are_those_of_the_code() -> None:
 
 
 def test_the_bounds_in_the_documentation_are_those_of_the_code() -> None:
-    found = re.search(r"WIRE_BOUNDS_US[\s\\]*\{(.*)\}", read("src/wire/counters.h"))
+    found = re.search(r"WIRE_BOUNDS_US[\s\\]*\{([^}]*)\}", read("src/wire/counters.h"))
     assert found
-    milliseconds = [int(bound) / 1000 for bound in found[1].split(",")]
-    small = ", ".join(f"{bound:g}" for bound in milliseconds[:8]) + f" and {milliseconds[8]:g} ms"
-    large = ", ".join(f"{bound / 1000:g}" for bound in milliseconds[9:-1]) + f" and {milliseconds[-1] / 1000:g} s"
-    assert f"{small} and {large}" in read("docs/status.md").replace("\n", " ")
+    bounds = [int(bound) for bound in re.findall(r"\d+", found[1])]
+
+    def listed(least: int, most: int, unit: str) -> str:
+        *names, last = [f"{bound // least}" for bound in bounds if least <= bound < most]
+        return f"{', '.join(names)} and {last} {unit}"
+
+    text = f"{listed(1, 1000, 'µs')}, {listed(1000, 10**6, 'ms')}, and {listed(10**6, 10**9, 's')}"
+    assert text in read("docs/status.md").replace("\n", " ")
+    assert f"#define WIRE_BUCKETS {len(bounds) + 1}\n" in read("src/wire/counters.h")
 
 
 def test_the_supervisor_counts_where_apache_reads() -> None:
