@@ -78,6 +78,26 @@ static void tell(const supervisor *sup, const char *line)
         send(sup->control_fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+/* It may serve for long yet, and its log may have been rotated away: it gets the one of the newer generation. */
+static void tell_superseded(const supervisor *sup, int log_fd)
+{
+    static char line[] = "superseded\n";
+    union {
+        char space[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {{0}};
+    struct iovec iov = {line, sizeof(line) - 1};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control.space)};
+    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+    cmsg->cmsg_level = SOL_SOCKET;
+    cmsg->cmsg_type = SCM_RIGHTS;
+    cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(cmsg), &log_fd, sizeof(log_fd));
+    if (sup->control_fd >= 0)
+        sendmsg(sup->control_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 static void forget(supervisor *sup)
 {
     for (supervisor **at = &all; *at; at = &(*at)->next)
@@ -266,11 +286,9 @@ apr_status_t wsgi_supervisors_begin(apr_pool_t *pconf)
     return APR_SUCCESS;
 }
 
-static void tell_older(const wsgi_group *g, const char *line)
+static int is_older(const supervisor *sup, const wsgi_group *g)
 {
-    for (const supervisor *sup = all; sup; sup = sup->next)
-        if (!sup->group && !strcmp(sup->name, g->name))
-            tell(sup, line);
+    return !sup->group && !strcmp(sup->name, g->name);
 }
 
 void wsgi_supervisors_start(wsgi_group *g, apr_pool_t *ptemp)
@@ -288,12 +306,15 @@ void wsgi_supervisors_start(wsgi_group *g, apr_pool_t *ptemp)
     g->server_metrics = sup->scores_fd >= 0;
     sup->settings_fd = settings_file(g, ptemp);
     sup->patience = g->shutdown_timeout > 0 ? g->shutdown_timeout : apr_time_from_sec(5);
-    if (g->threads == 0)
-        tell_older(g, "stop\n");
+    for (const supervisor *other = all; other && g->threads == 0; other = other->next)
+        if (is_older(other, g))
+            tell(other, "stop\n");
     sup->next = all;
     all = sup;
     start(sup, 0);
-    tell_older(g, "superseded\n");
+    for (const supervisor *other = all; other; other = other->next)
+        if (is_older(other, g))
+            tell_superseded(other, log_fd_of(g->server));
 }
 
 void wsgi_supervisors_release_others(void)

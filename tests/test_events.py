@@ -189,7 +189,7 @@ def test_a_service_is_told_of_signals(httpd: Httpd) -> None:
         "stop.wait(20)\n"
     )
     httpd.start("WSGIDaemonProcess d threads=0\nWSGIImportScript {app}/service.py process-group=d application-group=%{GLOBAL}")
-    wait_until(lambda: bool(notes(httpd, "started")), "the service runs")
+    wait_until(lambda: bool(notes(httpd, "started") and httpd.workers()), "the service runs, as its supervisor knows")
     os.kill(httpd.workers()[0], signal.SIGHUP)
     wait_until(lambda: bool(notes(httpd, "SIGHUP")), "the signal is told")
 
@@ -242,6 +242,8 @@ def test_the_end_is_told_in_the_main_thread_with_its_reason(httpd: Httpd) -> Non
     wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the worker has ended")
     (line,) = [line for line in notes(httpd, "process_stopping") if f"NOTE {pid} " in line]
     assert line.endswith("process_stopping 'script_reload' main=True")
+    httpd.graceful()
+    wait_until(lambda: notes(httpd, "process_stopping 'graceful_signal' main=True"), "a restart is no stop")
 
 
 def test_the_end_of_an_apache_child_is_told_without_a_reason(httpd: Httpd) -> None:

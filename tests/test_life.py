@@ -31,6 +31,14 @@ WAIT = """
 while not os.path.exists({flag!r} + ".load"):
     threading.Event().wait(0.02)
 """
+TALK = """
+import sys
+def talk():
+    while not os.path.exists({flag!r} + ".say"):
+        threading.Event().wait(0.02)
+    print("a thread outside of any request", file=sys.stderr)
+threading.Thread(target=talk, daemon=True).start()
+"""
 
 
 class Site:
@@ -84,6 +92,7 @@ def test_the_old_generation_serves_until_the_new_one_is_loaded(site: Site) -> No
     site.let("load")
     wait_until(lambda: site.get() == (200, "two"), "the new generation serves")
     site.httpd.expect("WSGI0716")
+    site.httpd.expect("WSGI0703", "(graceful_signal)")
     wait_until(lambda: len(site.httpd.supervisors()) == 1 and len(site.httpd.workers()) == 2, "the old generation has gone")
 
 
@@ -135,6 +144,20 @@ def test_a_graceful_restart_with_broken_code_keeps_the_old_code(site: Site) -> N
     wait_until(lambda: site.get() == (200, "three"), "the mended code serves")
     wait_until(lambda: len(site.httpd.supervisors()) == 1, "the old generation has gone")
     assert site.httpd.log_text().count("raise RuntimeError(") == 1
+
+
+def test_what_serves_on_behind_broken_code_writes_to_the_new_log(site: Site) -> None:
+    site.write("one", TALK)
+    site.start()
+    site.write("two", "raise RuntimeError('half-finished')")
+    site.httpd.log.rename(site.httpd.root / "old_log")
+    site.httpd.graceful()
+    for code in ("WSGI0415", "WSGI0714"):
+        site.httpd.expect(code)
+    site.let("say")
+    wait_until(lambda: "a thread outside of any request" in site.httpd.log_text(), "the worker writes to the new log")
+    site.write("three")
+    site.httpd.expect("WSGI0716")  # from its supervisor
 
 
 def test_broken_code_at_a_cold_start_is_shown(httpd: Httpd) -> None:
@@ -258,6 +281,18 @@ def test_requests_of_a_killed_supervisors_workers_have_as_long_as_after_a_restar
         site.httpd.expect("WSGI0711")
         site.let("go")
         assert long.result(20) == (200, "one")
+
+
+def test_the_end_of_a_request_without_a_supervisor_is_explained(site: Site) -> None:
+    site.start("graceful-timeout=1ms")
+    (supervisor,) = site.httpd.supervisors()
+    with ThreadPoolExecutor(1) as pool:
+        long = pool.submit(site.get, "/wait")
+        wait_until(Path(f"{site.flag}.waits").exists, "the request runs")
+        os.kill(supervisor, signal.SIGKILL)
+        assert long.result(20)[0] == 502
+    for code in ("WSGI0608", "WSGI0730", "WSGI0310"):
+        site.httpd.expect(code)
 
 
 def test_workers_without_a_supervisor_serve_while_none_can_be_started(site: Site) -> None:

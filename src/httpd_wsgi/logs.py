@@ -14,12 +14,34 @@ DEBUG = "debug"
 
 _NUMBERS = {ERROR: 3, WARNING: 4, NOTICE: 5, INFO: 6, DEBUG: 7}  # APLOG_*
 _threshold = 6
+_file: tuple[int, int] | None = None  # the log that standard output and error are
 
 
 def set_level(number: int) -> None:
     """What `LogLevel wsgi:…` says for the group's server, as an APLOG number. Notices are logged at any level, as in httpd."""
     global _threshold
     _threshold = max(number, _NUMBERS[NOTICE])
+
+
+def identity(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
+
+
+def settle() -> None:
+    """Before any code of an application runs: what standard error is now, is the log."""
+    global _file
+    _file = identity(2)
+
+
+def move(fd: int) -> None:
+    """The log is another file from now on; fd is closed. What the application has put in the place of the log stays."""
+    global _file
+    before, _file = _file, identity(fd)
+    for number in (1, 2):
+        if identity(number) == before:
+            os.dup2(fd, number)
+    os.close(fd)
 
 
 def record(level: str, text: str, now: float | None = None) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 BACK_OFF = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 STOP = "shutdown_signal"
+SUPERSEDED = "graceful_signal"  # Apache was restarted gracefully, and newer workers serve
 RELOAD = "script_reload"
 DEFAULT_GRACEFUL = 600.0
 LAST_WORDS = 1.0  # seconds for writing stacks
@@ -286,14 +287,19 @@ class Policy:
         self.halted = True
         self._drain_all(now, self.limits.graceful)
 
-    def stop(self, now: float, grace: float = 0) -> None:
+    def stop(self, now: float) -> None:
         self.stopping = True
-        self._drain_all(now, grace)
+        self._drain_all(now, 0)
 
-    def _drain_all(self, now: float, grace: float) -> None:
+    def superseded(self, now: float) -> None:
+        """Newer workers serve."""
+        self.stopping = True
+        self._drain_all(now, self.limits.graceful, SUPERSEDED)
+
+    def _drain_all(self, now: float, grace: float, reason: str = STOP) -> None:
         for worker in self.workers.values():
             if worker.state in (State.STARTING, State.SERVING, State.RETIRING):
-                worker.reason = worker.reason or STOP
+                worker.reason = worker.reason or reason
                 self.said.append(Drain(worker.number, worker.reason))
                 self._advance(worker, Event.DRAIN)
                 worker.kill_at = worker.restart_at = None

@@ -248,7 +248,7 @@ class Supervisor:
         if serving > self.number:
             self.say(logs.INFO, "WSGI0716", "newer workers serve; the old ones finish their requests")
             self.disclaim()
-            self.policy.stop(now, self.config.graceful_timeout)
+            self.policy.superseded(now)
         elif serving < self.number and self.policy.can_take_over:  # even when a newer one has come: its code may not load
             self.board.claim(self.number)
             self.board.put(serving=self.number)
@@ -287,8 +287,9 @@ class Supervisor:
             self.board.disclaim(self.number)
 
     def told_on_control(self) -> None:
+        fds: list[int] = []
         try:
-            data = self.control.recv(4096)
+            data, fds, _, _ = socket.recv_fds(self.control, 4096, 4)
         except BlockingIOError:
             return
         except OSError:
@@ -297,12 +298,20 @@ class Supervisor:
             self.selector.unregister(self.control)  # the house tells what it means
         *lines, self.told_by_parent = (self.told_by_parent + data).split(b"\n")
         for line in lines:
-            if line == b"superseded" and self.superseded_at is None:
+            if line == b"superseded":
                 self.superseded_at = time.monotonic()
+                self.move_log(fds)
             elif line == b"released":
                 self.is_released = True
             elif line == b"stop":
                 self.stop("Apache has stopped or restarted")
+
+    def move_log(self, fds: list[int]) -> None:
+        """To the newer generation's, since the old file may have been rotated away; this one may serve for long."""
+        while fds:
+            for worker in self.processes.values():
+                worker.send("log", fds[0])
+            logs.move(fds.pop(0))
 
     # ---- the loop ----
 
@@ -412,6 +421,7 @@ class Supervisor:
 def main() -> int:
     config = settings.read(FD_SETTINGS)
     logs.set_level(config.log_level)
+    logs.settle()
     for fd in (FD_LISTEN, FD_LIFELINE, FD_BOARD, FD_CONTROL, FD_HOUSE, FD_ACTIVITY):
         os.set_inheritable(fd, False)
     try:

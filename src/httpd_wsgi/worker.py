@@ -79,13 +79,20 @@ class Control:
         if self.outlives:
             _runtime.serve_loaded()
             self.outlive(house)
-        on_drain(policy.STOP)
+        on_drain(policy.STOP if house.poll(0) else policy.SUPERSEDED)
         # Nobody is left who would end a worker that does not end by itself.
         if self.graceful > 0 and not house.poll(min(self.graceful * 1000, POLL_LIMIT)):
-            self.over.set()
+            self.give_up()
         time.sleep(self.shutdown or self.graceful)
         self.last_words(False)
         os._exit(1)
+
+    def give_up(self) -> None:
+        """As the supervisor would have said it."""
+        if (left := _runtime.active()) > 0:
+            why = f"whose supervisor was killed, still has {left} requests, which had graceful-timeout={self.graceful:g}"
+            logs.log(logs.WARNING, f"WSGI0730: worker {os.getpid()}, {why}; it ends now")
+        self.over.set()
 
     def receive(self) -> bytes:
         try:
@@ -114,6 +121,8 @@ class Control:
             self.watched(word, rest)
         elif word == b"stacks" and self.fds:
             stacks.start(self.fds.pop(0))
+        elif word == b"log" and self.fds:
+            logs.move(self.fds.pop(0))
 
     def watched(self, word: bytes, rest: bytes) -> None:
         """Something about a request that is being served: the text for the log, with the stack as it is now."""
@@ -323,6 +332,7 @@ class RequestThreads:
 def main() -> int:
     config = settings.read(FD_SETTINGS)
     logs.set_level(config.log_level)
+    logs.settle()
     for fd in (FD_LISTEN, FD_LIFELINE, FD_BOARD, FD_HOUSE, FD_ACTIVITY, FD_CRASH):
         os.set_inheritable(fd, False)
     faulthandler.enable(file=FD_CRASH)

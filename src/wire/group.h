@@ -21,7 +21,8 @@ enum wire_group_fd {
 };
 
 /* Lines on WIRE_FD_CONTROL. A supervisor whose lifeline has ended goes on until one of them, or the end of the house, says what that means.
- *   superseded  a later supervisor of this group has been started: serve on until the board says that it serves
+ *   superseded  a later supervisor of this group has been started: serve on until the board says that it serves. With the descriptor of
+ *               the log that the later one writes to (SCM_RIGHTS)
  *   released    the configuration has no such group any more: drain when the lifeline ends
  *   stop        drain now, within shutdown-timeout */
 

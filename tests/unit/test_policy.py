@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from httpd_wsgi.policy import BACK_OFF, RELOAD, STOP, Drain, End, Keep, Kill, Limits, Policy, Serve, Start, State
+from httpd_wsgi.policy import BACK_OFF, RELOAD, STOP, SUPERSEDED, Drain, End, Keep, Kill, Limits, Policy, Serve, Start, State
 
 
 def cold(processes: int = 1, **limits: float) -> Policy:
@@ -287,8 +287,8 @@ def test_stop_gives_requests_the_shutdown_timeout() -> None:
 
 def test_a_stop_shortens_a_long_drain() -> None:
     policy = serving()
-    policy.stop(1, 600)
-    policy.actions(1)
+    policy.superseded(1)
+    assert policy.actions(1) == [Drain(0, SUPERSEDED)]
     policy.stop(10)
     assert policy.actions(15) == [Kill(0, "shutdown-timeout")]
 
@@ -347,13 +347,10 @@ def test_a_worker_of_a_halted_group_that_takes_too_long_is_ended() -> None:
     assert policy.wake_at() == 70
 
 
-@pytest.mark.parametrize("end", ["stop", "halt"])
+@pytest.mark.parametrize("end", ["superseded", "halt"])
 def test_nothing_is_due_while_workers_that_were_told_to_end_have_time(end: str) -> None:
     policy = serving(restart_interval=100)
-    if end == "stop":
-        policy.stop(10, 600)
-    else:
-        policy.limits = Limits(graceful=600)
-        policy.halt(10)
+    policy.limits = Limits(graceful=600)
+    getattr(policy, end)(10)
     policy.actions(10)
     assert policy.actions(150) == [] and policy.wake_at() == 610
