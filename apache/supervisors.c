@@ -273,14 +273,34 @@ static apr_status_t end_generation(void *unused)
     }
     close_fd(&lifeline[0]);
     close_fd(&lifeline[1]);
-    if (!restarts)
-        wait_for_all();
+    return APR_SUCCESS;
+}
+
+/* The process pool goes. Its subpools are destroyed in the reverse order of their making, so those of supervisors before pconf: this must
+ * come before both. */
+static apr_status_t end_all(void *unused)
+{
+    end_generation(unused);
+    wait_for_all();
+    return APR_SUCCESS;
+}
+
+/* Once in the life of Apache. */
+static apr_status_t build_house(apr_pool_t *process_pool)
+{
+    if (pipe2(house, O_CLOEXEC) < 0)
+        return errno;
+    apr_pool_pre_cleanup_register(process_pool, NULL, end_all);
     return APR_SUCCESS;
 }
 
 apr_status_t wsgi_supervisors_begin(apr_pool_t *pconf)
 {
-    if ((house[1] < 0 && pipe2(house, O_CLOEXEC) < 0) || pipe2(lifeline, O_CLOEXEC) < 0)
+    apr_status_t rv = house[1] < 0 ? build_house(ap_server_conf->process->pool) : APR_SUCCESS;
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    if (pipe2(lifeline, O_CLOEXEC) < 0)
         return errno;
     apr_pool_cleanup_register(pconf, NULL, end_generation, apr_pool_cleanup_null);
     return APR_SUCCESS;

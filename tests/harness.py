@@ -218,6 +218,8 @@ class Httpd:
             self.stop()
             with contextlib.suppress(AssertionError):
                 wait_until(lambda: not processes_marked(self.mark), "all processes gone")
+            status = self.process.returncode if self.process and not self.stopped_by_force else 0
+            assert status == 0, f"httpd ended with {status}:\n{self.log_text()}"
             left = processes_marked(self.mark)
             assert not left, f"processes left behind: {[Path('/proc', str(p), 'cmdline').read_bytes() for p in left]}"
             for report in self.reports.glob("*"):
