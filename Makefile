@@ -92,7 +92,7 @@ docs: $(STATE)/docs-ready ## the documentation as a site; a link that leads nowh
 
 long: $(STATE)/test-ready ## the tests of load and endurance with their full numbers; half an hour
 	HTTPD_WSGI_LONG=1 HTTPD_WSGI_STATE=$(STATE) PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider \
-	  tests/test_endurance.py tests/test_load.py $(ARGS)
+	  tests/test_endurance.py tests/test_load.py tests/test_tokens.py $(ARGS)
 
 $(STATE)/bench-ready: $(STATE)/installed bench/requirements.txt
 	$(call need,$(BENCH_PACKAGES))
