@@ -23,7 +23,7 @@ static void keep_fds(wsgi_channel *ch, struct msghdr *msg)
     }
 }
 
-ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room)
+ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room, int is_patient)
 {
     union {
         char space[CMSG_SPACE(sizeof(int))];
@@ -35,7 +35,7 @@ ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room)
     ssize_t n;
 
     do
-        n = recvmsg(ch->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        n = recvmsg(ch->fd, &msg, MSG_CMSG_CLOEXEC | (is_patient ? 0 : MSG_DONTWAIT));
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? -1 : errno == ECONNRESET ? WSGI_CHANNEL_RESET : 0;
@@ -105,7 +105,8 @@ int wsgi_channel_take_fd(wsgi_channel *ch)
 
 void wsgi_channel_close(wsgi_channel *ch)
 {
-    close(ch->fd);
+    if (ch->fd >= 0)
+        close(ch->fd);
     while (ch->nfds > 0)
         close(ch->fds[--ch->nfds]);
 }

@@ -10,15 +10,15 @@
 #define WSGI_CHANNEL_FDS 4 /* received and not yet taken; more are closed */
 
 typedef struct wsgi_channel {
-    int fd; /* blocking */
+    int fd; /* blocking; -1: it has been taken away */
     int fds[WSGI_CHANNEL_FDS], nfds;
 } wsgi_channel;
 
 #define WSGI_CHANNEL_RESET (-2)
 
-/* What is already there. Bytes, 0 at end-of-file or after an error, -1 when nothing is there now, WSGI_CHANNEL_RESET: the worker has gone
- * without having read all that was sent, so it did not begin with it. */
-ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room);
+/* What is there, or, is_patient, what comes within the receive time-out of fd. Bytes, 0 at end-of-file or after an error, -1 when nothing is
+ * there, WSGI_CHANNEL_RESET: the worker has gone without having read all that was sent, so it did not begin with it. */
+ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room, int is_patient);
 
 /* Everything in iov, which is used up; pass_fd: a descriptor to travel with the first byte, or -1. 0, or -1 when the worker has gone. */
 int wsgi_channel_send(const wsgi_channel *ch, struct iovec *iov, int n, int pass_fd);

@@ -2,12 +2,14 @@
  *
  * The body is read from the client before a worker is bothered, and the response is read off the worker as fast as it comes: what
  * the client does not take meanwhile goes to a temporary file, so that slow clients hold no worker. Until the first answer
- * nothing has reached the application for certain, so RETRY is answered by asking another worker. */
+ * nothing has reached the application for certain, so RETRY is answered by asking another worker. When a worker has answered, the
+ * connection to it is kept for other requests (lines.h) while the client takes what is left. */
 #include "client.h"
 
 #include "account.h"
 #include "body.h"
 #include "channel.h"
+#include "lines.h"
 #include "log.h"
 #include "respond.h"
 #include "scoreboard.h"
@@ -55,7 +57,8 @@ typedef struct exchange {
     int client_fd;       /* -1: a stream of HTTP/2, which has no socket of its own */
     apr_off_t keep_most; /* bytes of the response that may wait for the client */
 
-    wsgi_channel worker;
+    wsgi_line line;
+    wsgi_channel worker; /* over line */
     char *in;                /* received and not yet used: in[at..have) */
     size_t at, have, room;
     wire_times times;
@@ -160,11 +163,11 @@ static int slice_ms(const exchange *x, apr_interval_time_t left)
     return left > APR_USEC_PER_SEC ? 1000 : (int)(left / 1000) + 1;
 }
 
-/* Waits in slices of at most a second, so that a group that fails meanwhile is noticed. NOT_YET: readable. */
-static int wait_readable(exchange *x)
+/* Waits in slices of at most a second, so that a group that fails meanwhile is noticed. NOT_YET: readable. waited: so long it was already. */
+static int wait_readable(exchange *x, apr_interval_time_t waited)
 {
     apr_interval_time_t limit = wsgi_group_socket_timeout(x->t->group, x->r->server);
-    apr_time_t end = apr_time_now() + limit;
+    apr_time_t end = apr_time_now() + limit - waited;
 
     for (;;) {
         struct pollfd p = {.fd = x->worker.fd, .events = POLLIN};
@@ -247,16 +250,27 @@ static int wait_for_both(exchange *x)
     return wsgi_respond_part(&x->out, PART) < 0 ? OK : NOT_YET;
 }
 
+/* Most answers come within a second; waiting for them in the call that receives them saves two others. */
+static int can_wait_a_second(const exchange *x)
+{
+    const wsgi_group *g = x->t->group;
+
+    return !wsgi_respond_pending(&x->out) && wsgi_group_socket_timeout(g, x->r->server) > APR_USEC_PER_SEC &&
+           (x->heard || g->queue_timeout == 0 || g->queue_timeout > APR_USEC_PER_SEC);
+}
+
 /* Receives at least one byte. NOT_YET, or the handler's result. */
 static int receive(exchange *x)
 {
+    apr_interval_time_t waited = 0;
+
     for (;;) {
+        int rc, is_patient = waited == 0 && can_wait_a_second(x);
         ssize_t n;
-        int rc;
 
         if (x->have == x->room && (rc = make_room(x)) != NOT_YET)
             return rc;
-        n = wsgi_channel_receive(&x->worker, x->in + x->have, x->room - x->have);
+        n = wsgi_channel_receive(&x->worker, x->in + x->have, x->room - x->have, is_patient);
         if (n > 0) {
             x->have += (size_t)n;
             x->heard = 1;
@@ -266,7 +280,10 @@ static int receive(exchange *x)
             return RETRY; /* no application code was reached */
         if (n == 0 || n == WSGI_CHANNEL_RESET)
             return worker_gone(x);
-        rc = wsgi_respond_pending(&x->out) ? wait_for_both(x) : wait_readable(x);
+        waited += is_patient ? APR_USEC_PER_SEC : 0;
+        if (is_patient && (rc = wait_in_queue(x)) != NOT_YET)
+            return rc;
+        rc = wsgi_respond_pending(&x->out) ? wait_for_both(x) : wait_readable(x, waited);
         if (rc != NOT_YET)
             return rc;
     }
@@ -307,7 +324,7 @@ static void note_try(exchange *x)
 
 static int send_request(exchange *x)
 {
-    wire_frame request = {.len = (uint32_t)x->block_len, .type = WIRE_REQUEST}, body = {.type = WIRE_BODY};
+    wire_frame request = {.len = (uint32_t)x->block_len, .type = WIRE_REQUEST, .flags = wsgi_line_is_wanted(x->t->group) ? WIRE_KEEP : 0}, body = {.type = WIRE_BODY};
     wire_file file = {0, (int64_t)x->upload.size};
     struct iovec iov[4] = {{&request, sizeof(request)}, {(void *)x->block, x->block_len}, {&body, sizeof(body)}};
 
@@ -435,17 +452,21 @@ static int on_log_at(exchange *x, const wire_frame *f)
     return NOT_YET;
 }
 
-/* END and FAILURE. */
-static void take_times(exchange *x, const wire_frame *f)
+/* END and FAILURE: nothing more will come. Another request may have the connection while this one's client takes the rest. */
+static void worker_is_done(exchange *x, const wire_frame *f)
 {
     x->is_timed = f->len == sizeof(x->times);
     if (x->is_timed)
         memcpy(&x->times, x->in + x->at, sizeof(x->times));
+    if (f->flags != WIRE_KEEP || !x->is_timed || x->at + f->len != x->have)
+        return;
+    x->worker.fd = -1;
+    wsgi_line_keep(x->t->group, &x->line, x->times.pid);
 }
 
 static int on_failure(exchange *x, const wire_frame *f)
 {
-    take_times(x, f);
+    worker_is_done(x, f);
     if (x->out.head_done)
         return wsgi_respond_abort(&x->out);
     return wsgi_body_status(&x->body, f->arg >= 400 && f->arg < 600 ? f->arg : HTTP_INTERNAL_SERVER_ERROR);
@@ -458,7 +479,7 @@ static int on_verdict(exchange *x, const wire_frame *f)
 
 static int on_end(exchange *x, const wire_frame *f)
 {
-    take_times(x, f);
+    worker_is_done(x, f);
     if (x->answer)
         return x->answer->verdict != WIRE_NO_VERDICT ? OK : bad_frame(x, "END");
     x->out.body_unread = x->upload.more && !x->body.ended;
@@ -538,27 +559,50 @@ static const char *why_no_connection(const exchange *x, apr_status_t rv)
                         strerror(rv));
 }
 
+/* Over a connection that was kept, when a worker there has a thread for it. NOT_YET: sent. RETRY: not sent. */
+static int send_over_kept(exchange *x, apr_interval_time_t timeout)
+{
+    while (wsgi_line_take(x->t->group, &x->line)) {
+        wsgi_line_set_limit(&x->line, timeout);
+        x->worker.fd = x->line.fd;
+        if (send_request(x) == 0)
+            return NOT_YET;
+        wsgi_line_lose(x->t->group, &x->line);
+    }
+    return RETRY;
+}
+
+static int send_over_new(exchange *x, apr_interval_time_t timeout)
+{
+    apr_status_t rv = wsgi_line_connect(x->t->group, &x->line);
+
+    if (rv != APR_SUCCESS)
+        return unavailable(x, why_no_connection(x, rv));
+    wsgi_line_set_limit(&x->line, timeout);
+    x->worker.fd = x->line.fd;
+    if (send_request(x) == 0)
+        return NOT_YET;
+    wsgi_channel_close(&x->worker);
+    return RETRY; /* it left between our connect() and its accept(): nothing of the request was used */
+}
+
 static int try_worker(exchange *x)
 {
-    struct timeval limit;
     apr_interval_time_t timeout = wsgi_group_socket_timeout(x->t->group, x->r->server);
-    apr_status_t rv;
     const char *why = wsgi_group_refusal(x->t->group);
-    int rc = NOT_YET;
+    int rc = RETRY;
 
     if (why)
         return unavailable(x, why);
-    rv = wsgi_child_connect(x->t->group, &x->worker.fd);
-    if (rv != APR_SUCCESS)
-        return unavailable(x, why_no_connection(x, rv));
-    limit.tv_sec = apr_time_sec(timeout);
-    limit.tv_usec = apr_time_usec(timeout);
-    setsockopt(x->worker.fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     x->at = x->have = 0;
     x->heard = 0;
     note_try(x);
-    if (send_request(x) < 0)
-        rc = RETRY; /* it left between our connect() and its accept(): nothing of the request was used */
+    if (x->connects == 1) /* those that are asked again need another worker, perhaps one that was started only now */
+        rc = send_over_kept(x, timeout);
+    if (rc == RETRY)
+        rc = send_over_new(x, timeout);
+    if (rc != NOT_YET)
+        return rc;
     while (rc == NOT_YET)
         rc = on_frame(x);
     wsgi_channel_close(&x->worker);

@@ -2,9 +2,10 @@
  *
  * Made in post_config in the parent, one thread. Children only connect. */
 #include "group.h"
+#include "lines.h"
 #include "supervisors.h"
 #include "target.h"
-#include "wire/counters.h"
+#include "wire/offers.h"
 
 #include <apr_hash.h>
 #include <apr_strings.h>
@@ -332,12 +333,12 @@ static void child_init(apr_pool_t *p, server_rec *s)
 {
     apr_array_header_t *groups = wsgi_server_of(s)->groups;
 
-    (void)p;
     for (int i = 0; i < groups->nelts; i++) {
         wsgi_group *g = APR_ARRAY_IDX(groups, i, wsgi_group *);
 
         close(g->listen_fd);
         g->listen_fd = -1;
+        wsgi_lines_child_init(p, g);
     }
     wsgi_supervisors_child_init();
 }
@@ -429,38 +430,4 @@ apr_interval_time_t wsgi_group_socket_timeout(const wsgi_group *g, const server_
 apr_interval_time_t wsgi_group_client_timeout(const wsgi_group *g, const server_rec *s)
 {
     return g->response_socket_timeout > 0 ? g->response_socket_timeout : wsgi_group_socket_timeout(g, s);
-}
-
-apr_status_t wsgi_child_connect(wsgi_group *g, int *out_fd)
-{
-    apr_time_t deadline = apr_time_now() + g->connect_timeout;
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    apr_interval_time_t pause = 1000;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), receive_buffer = (int)g->receive_buffer_size;
-    /* A full backlog makes a blocking connect() wait without limit. */
-    struct timeval limit = {.tv_sec = g->queue_size > 0 ? 0 : 1, .tv_usec = 1000};
-
-    if (fd < 0)
-        return errno;
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-    if (receive_buffer > 0) /* of AF_UNIX sockets only the sender's buffer counts */
-        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &receive_buffer, sizeof(receive_buffer));
-    apr_snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d", g->path_fd);
-    while (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
-        apr_status_t rv = errno;
-
-        if (rv == EINTR)
-            continue;
-        if ((rv != EAGAIN && rv != ECONNREFUSED) || g->queue_size > 0 || apr_time_now() >= deadline ||
-            wsgi_group_refusal(g)) {
-            close(fd);
-            return rv;
-        }
-        apr_sleep(pause);
-        pause = pause < 100000 ? pause * 2 : pause;
-    }
-    limit.tv_sec = limit.tv_usec = 0;
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-    *out_fd = fd;
-    return APR_SUCCESS;
 }

@@ -51,6 +51,7 @@ struct wsgi_group {
     int activity_fd;               /* parent only */
     apr_array_header_t *activities; /* of wsgi_activity: of this generation and of earlier ones whose workers are still there */
     ino_t listen_inode;            /* of the listening socket, which children do not have open */
+    struct wsgi_lines *lines;      /* of an Apache child, see lines.h; NULL: none can be kept */
     unsigned *last_supervisor;     /* parent only: number of the supervisor of this name that was started last */
 };
 
@@ -84,10 +85,6 @@ const char *wsgi_group_refusal(const wsgi_group *g);
 
 /* Any process. Seconds until it may be worth while to ask again. */
 int wsgi_group_retry_after(const wsgi_group *g);
-
-/* Apache children, any thread: a blocking, close-on-exec connection to a worker. APR_SUCCESS or the error of connect(). A full
- * backlog is waited for until connect-timeout. */
-apr_status_t wsgi_child_connect(wsgi_group *g, int *out_fd);
 
 /* Pid and end of the worker that was serving the request with this queue_start_us, as its supervisor has noted within milliseconds. */
 const char *wsgi_group_death(const wsgi_group *g, apr_int64_t asked_us, apr_pool_t *p);

@@ -7,9 +7,11 @@ import fcntl
 import mmap
 import os
 import struct
+from collections.abc import Callable
 
 SIZE = 4096
 BANKS = 8
+OFFERS = 128  # words at the end of the memory, each in a cache line of its own, see src/wire/offers.h
 REASONS = (
     "failed_to_start",
     "crashed",
@@ -56,8 +58,9 @@ class Board:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.memory = mmap.mmap(fd, SIZE)
+        self.memory = mmap.mmap(fd, 0)
         self.words = memoryview(self.memory).cast("I")
+        self.offers = memoryview(self.memory).cast("Q")[-8 * OFFERS :: 8]
 
     def get(self, name: str) -> int:
         return self.words[self._FIELDS.index(name)]
@@ -90,6 +93,12 @@ class Board:
         self._DEATH.pack_into(self.memory, at, 0, pid, status, ran_ms, reached)
         struct.pack_into("=q", self.memory, at, asked)
         self.put(deaths=(count + 1) & 0xFFFFFFFF)
+
+    def withdraw_offers(self, is_gone: Callable[[int], bool]) -> None:
+        """Those of workers that have gone without doing it themselves, so that Apache looks for no free threads there."""
+        for index, word in enumerate(self.offers):
+            if word and is_gone(word >> 32):
+                self.offers[index] = 0
 
     def count_end(self, supervisor: int, reason: str) -> None:
         """A worker has ended. Supervisors that are there at the same time count in different banks."""

@@ -29,6 +29,7 @@ class Supervisor:
         self.config = config
         self.number = number
         self.board = board.Board(FD_BOARD)
+        self.board.withdraw_offers(lambda owner: not activity.alive(owner))
         self.selector = selectors.DefaultSelector()
         self.predecessor: int | None = None  # pidfd of one who serves for an earlier supervisor
         limits = policy.Limits(
@@ -107,6 +108,7 @@ class Supervisor:
         if worker.pid in self.doomed:
             self.doomed.remove(worker.pid)
             planned = "deadlock_timeout"
+        self.board.withdraw_offers(lambda owner: owner == pid)
         self.board.count_end(self.number, process.end_reason(status, planned, before.state is State.STARTING))
         self.policy.exited(worker.pid, now)
         self.selector.unregister(worker.pidfd)

@@ -97,6 +97,26 @@ static PyObject *open_activity(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *open_offers(PyObject *module, PyObject *args)
+{
+    int fd;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "i", &fd))
+        return NULL;
+    if (rt_offer_open(fd) < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
+    Py_RETURN_NONE;
+}
+
+static PyObject *close_offers(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    rt_offer_close();
+    Py_RETURN_NONE;
+}
+
 static PyObject *show_line(PyObject *module, PyObject *args)
 {
     unsigned index, serial;
@@ -380,6 +400,8 @@ static PyMethodDef functions[] = {
     {"expire", expire, METH_VARARGS, NULL},
     {"stack", stack, METH_VARARGS, NULL},
     {"active", active, METH_NOARGS, NULL},
+    {"open_offers", open_offers, METH_VARARGS, NULL},
+    {"close_offers", close_offers, METH_NOARGS, NULL},
     {"end_interpreters", end_interpreters, METH_NOARGS, NULL},
     {"set_process_title", set_process_title, METH_O, NULL},
     {"log", log_text, METH_VARARGS, NULL},

@@ -321,12 +321,22 @@ PyTypeObject *rt_file_wrapper_type_new(PyObject *module);
 /* 1: sent by descriptor; 0: not possible, iterate instead; -1 with an exception set; 2: the client has gone. */
 int rt_file_wrapper_send(rt_request *rq, PyObject *wrapper);
 
-/* ---- socket.c: the worker's transport ---- */
+/* ---- serve.c: a worker's request threads ---- */
 /* Serves requests from listen_fd until stop_fd becomes readable. Without the GIL. 0, or an errno. */
 int rt_serve(int listen_fd, int stop_fd, int index);
 /* The request thread of this index gives up on its request: its client is answered with status and text, if it still can be. 1: it was. */
 int rt_expire(uint32_t index, uint32_t serial, int status, const char *text, size_t len);
 int rt_active(void);
+
+/* ---- offer.c: how many of this worker's threads wait (wire/offers.h) ---- */
+int rt_offer_open(int fd);                /* of the board; before the threads start. 0, or -1 with errno: nobody is told */
+int rt_offer_is_open(void);               /* may connections be kept? */
+int rt_offer_is_any_left(void);           /* does a thread wait that Apache has not spoken for? */
+void rt_offer_add(void);                  /* this thread begins to wait */
+int rt_offer_take_back(void);             /* 1: this thread is free to do something else. 0: a request will come for it */
+void rt_offer_waited(void);               /* this thread's wait is over */
+void rt_offer_close(void);                /* Apache can take no more */
+void rt_offer_end(void);                  /* the last thread has ended */
 
 /* ---- stale.c: scripts that are newer on disk than what is loaded; workers only ---- */
 /* Tells the supervisor that the request's script is newer. May the loaded code answer all the same? With or without the GIL. */

@@ -1,8 +1,5 @@
-/* socket.c - a worker's request threads and their transport, the AF_UNIX stream of wire/frames.h.
- *
- * Each thread has one epoll instance watching the listening socket (EPOLLEXCLUSIVE: a new connection wakes one thread) and the
- * stop descriptor. A connection belongs to the thread that accepted it. */
-#include "runtime.h"
+/* socket.c - the transport of a worker's requests: an AF_UNIX stream that carries the frames of wire/frames.h. */
+#include "connection.h"
 
 #include "wire/head.h"
 
@@ -10,41 +7,15 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #define IN_ROOM  (64u << 10)
-#define OUT_ROOM (32u << 10)
 
 #define LONG_WAIT_US 50000 /* after that in the queue it is asked whether anybody still wants the answer */
 
-/* Small things are collected in out and leave with the next large thing, flush or end, in whole frames: lock is held while they are written,
- * so that another thread can put an end to the response in between, see rt_expire(). */
-typedef struct connection {
-    int fd;                   /* closed under lock; -1: none */
-    atomic_int broken;        /* sticky: Apache closed the connection, or the request was given up */
-    int body_fd;              /* spooled body, -1: none; read at body_at */
-    int64_t body_at;
-    int body_more;            /* more can be asked for */
-    size_t body_left;         /* bytes of the current BODY frame still in the socket or in in[], or of the file */
-    char *in;                 /* received, not yet used: in[at..have) */
-    size_t at, have, room;
-    char out[OUT_ROOM];
-    size_t used;
-    pthread_mutex_t lock;
-} connection;
-
-static pthread_mutex_t lines_lock = PTHREAD_MUTEX_INITIALIZER;
-static connection **lines; /* of the request threads, by index; under lines_lock */
-static int nlines;
-static atomic_int active, served;
-
-int rt_active(void)
-{
-    return atomic_load(&active);
-}
+typedef rt_connection connection;
 
 /* ---- receiving ---- */
 
@@ -57,7 +28,7 @@ static void take_fd(connection *c, const struct cmsghdr *cmsg)
     memcpy(&c->body_fd, CMSG_DATA(cmsg), sizeof(int));
 }
 
-static int recv_more(connection *c)
+int rt_connection_receive(connection *c, int is_patient)
 {
     union {
         char space[CMSG_SPACE(sizeof(int))];
@@ -68,8 +39,10 @@ static int recv_more(connection *c)
     ssize_t n;
 
     do
-        n = recvmsg(c->fd, &msg, MSG_CMSG_CLOEXEC);
+        n = recvmsg(c->fd, &msg, MSG_CMSG_CLOEXEC | (is_patient ? 0 : MSG_DONTWAIT));
     while (n < 0 && errno == EINTR);
+    if (n < 0 && !is_patient && (errno == EAGAIN || errno == EWOULDBLOCK))
+        return 1;
     if (n > 0 && msg.msg_controllen > 0)
         take_fd(c, CMSG_FIRSTHDR(&msg));
     if (n <= 0) {
@@ -97,7 +70,7 @@ static int need(connection *c, size_t need_len)
         c->room = need_len;
     }
     while (c->have - c->at < need_len)
-        if (recv_more(c) < 0)
+        if (rt_connection_receive(c, 1) < 0)
             return -1;
     return 0;
 }
@@ -158,15 +131,15 @@ static int flush_out(connection *c)
 }
 
 /* Appends a frame; a payload that does not fit goes straight to the socket, together with what was collected. */
-static int put_frame(connection *c, int type, uint16_t arg, const char *payload, size_t len)
+static int put(connection *c, wire_frame frame, const char *payload)
 {
-    wire_frame frame = {.len = (uint32_t)len, .type = (uint8_t)type, .arg = arg};
+    size_t len = frame.len;
 
-    if (c->used + sizeof(frame) > OUT_ROOM && flush_out(c) < 0)
+    if (c->used + sizeof(frame) > RT_OUT_ROOM && flush_out(c) < 0)
         return WIRE_IO_GONE;
     memcpy(c->out + c->used, &frame, sizeof(frame));
     c->used += sizeof(frame);
-    if (len <= OUT_ROOM - c->used) {
+    if (len <= RT_OUT_ROOM - c->used) {
         if (len)
             memcpy(c->out + c->used, payload, len);
         c->used += len;
@@ -177,6 +150,11 @@ static int put_frame(connection *c, int type, uint16_t arg, const char *payload,
         c->used = 0;
         return write_all(c, iov, 2);
     }
+}
+
+static int put_frame(connection *c, int type, uint16_t arg, const char *payload, size_t len)
+{
+    return put(c, (wire_frame){.len = (uint32_t)len, .type = (uint8_t)type, .arg = arg}, payload);
 }
 
 /* ---- wire_ops ---- */
@@ -246,7 +224,7 @@ static int64_t sock_read_body(void *ctx, char *buf, size_t len)
         return read_spooled(c, buf, len < c->body_left ? len : c->body_left);
     if (c->at == c->have) {
         c->at = c->have = 0;
-        if (recv_more(c) < 0)
+        if (rt_connection_receive(c, 1) < 0)
             return WIRE_IO_GONE;
     }
     have = c->have - c->at;
@@ -402,28 +380,39 @@ static const wire_ops sock_ops = {
 
 /* ---- a connection ---- */
 
-static void send_outcome(connection *c, enum wire_outcome outcome)
+/* Nothing of the request may be left in the socket when the next one comes. */
+static int is_all_read(const connection *c)
+{
+    return c->body_fd >= 0 || c->have - c->at >= c->body_left;
+}
+
+/* The last frame. 1: Apache was told that the connection is kept. */
+static int send_outcome(connection *c, enum wire_outcome outcome, int can_keep)
 {
     wire_times times;
+    wire_frame frame = {.len = sizeof(times), .type = WIRE_FAILURE, .arg = 500};
 
     rt_activity_times(&times);
     switch (outcome) {
     case WIRE_DONE:
-        put_frame(c, WIRE_END, 0, (const char *)&times, sizeof(times));
+        frame = (wire_frame){.len = sizeof(times), .type = WIRE_END};
         break;
     case WIRE_STALE:
-        put_frame(c, WIRE_RETRY, 0, NULL, 0);
+        frame = (wire_frame){.type = WIRE_RETRY};
         break;
     case WIRE_ERROR_404:
-        put_frame(c, WIRE_FAILURE, 404, (const char *)&times, sizeof(times));
+        frame.arg = 404;
         break;
     case WIRE_ERROR_504:
-        put_frame(c, WIRE_FAILURE, 504, (const char *)&times, sizeof(times));
+        frame.arg = 504;
         break;
     default:
-        put_frame(c, WIRE_FAILURE, 500, (const char *)&times, sizeof(times));
+        break;
     }
-    flush_out(c);
+    if (can_keep && c->may_keep && outcome != WIRE_STALE && rt_offer_is_open() && is_all_read(c))
+        frame.flags = WIRE_KEEP;
+    put(c, frame, (const char *)&times);
+    return flush_out(c) == WIRE_IO_OK && frame.flags == WIRE_KEEP;
 }
 
 /* What of the body came with the request. 0, or -1: not as head says. */
@@ -472,49 +461,75 @@ static int is_wanted(connection *c, const wire_block_head *head)
     return 0;
 }
 
-static void serve_connection(connection *c)
+int rt_connection_serve(connection *c, int can_keep)
 {
     enum wire_outcome outcome;
     wire_block_head head;
     wire_reader rd;
     wire_frame frame;
     char *block;
+    int is_kept;
 
     if (next_frame(c, &frame) < 0 || frame.type != WIRE_REQUEST || need(c, frame.len) < 0)
-        return;
+        return 0;
+    c->may_keep = frame.flags == WIRE_KEEP;
     block = malloc(frame.len); /* its own memory: body data goes through in[] while the block is in use */
     if (!block)
-        return;
+        return 0;
     memcpy(block, c->in + c->at, frame.len);
     c->at += frame.len;
     if (wire_block_open(&rd, &head, block, frame.len) == 0 && (open_body(c, &head) < 0 || !is_wanted(c, &head))) {
         free(block);
-        return;
+        return 0;
     }
     outcome = rt_request_run(block, frame.len, &sock_ops, c);
-    send_outcome(c, outcome);
+    is_kept = send_outcome(c, outcome, can_keep);
     free(block);
+    return is_kept;
 }
 
-static void serve_one(int fd, connection *c)
+connection *rt_connection_new(void)
 {
-    char *in = c->in;
-    size_t room = c->room;
+    connection *c = calloc(1, sizeof(*c));
 
-    memset(c, 0, offsetof(connection, out));
-    c->used = 0;
-    c->fd = fd;
-    c->body_fd = -1;
-    c->in = in;
-    c->room = room;
-    atomic_fetch_add(&active, 1);
-    serve_connection(c);
-    if (c->body_fd >= 0)
-        close(c->body_fd);
+    if (!c)
+        return NULL;
+    c->fd = c->body_fd = -1;
+    c->room = IN_ROOM;
+    c->in = malloc(c->room);
+    if (!c->in) {
+        free(c);
+        return NULL;
+    }
+    pthread_mutex_init(&c->lock, NULL);
+    return c;
+}
+
+void rt_connection_free(connection *c)
+{
+    pthread_mutex_destroy(&c->lock);
+    free(c->in);
+    free(c);
+}
+
+void rt_connection_begin(connection *c, int fd)
+{
     pthread_mutex_lock(&c->lock);
-    close(fd);
+    c->fd = fd;
+    c->broken = 0;
+    pthread_mutex_unlock(&c->lock);
+    c->may_keep = c->body_more = 0;
+    c->body_left = c->at = c->have = c->used = 0;
+}
+
+void rt_connection_end(connection *c)
+{
+    pthread_mutex_lock(&c->lock);
     c->fd = -1;
     pthread_mutex_unlock(&c->lock);
+    if (c->body_fd >= 0)
+        close(c->body_fd);
+    c->body_fd = -1;
     if (c->room > IN_ROOM) { /* one huge request must not cost this thread memory for ever */
         char *smaller = realloc(c->in, IN_ROOM);
 
@@ -522,35 +537,9 @@ static void serve_one(int fd, connection *c)
             c->in = smaller;
         c->room = IN_ROOM;
     }
-    atomic_fetch_sub(&active, 1);
-}
-
-static int watch(int epoll, int fd, uint32_t events)
-{
-    struct epoll_event ev = {.events = events, .data.fd = fd};
-
-    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev);
 }
 
 /* ---- giving up ---- */
-
-/* This thread's connection can be found by its index; NULL: no longer. */
-static void enlist(int index, connection *c)
-{
-    pthread_mutex_lock(&lines_lock);
-    if (index >= nlines && c) {
-        connection **more = realloc(lines, (size_t)(index + 1) * sizeof(*lines));
-
-        if (more) {
-            memset(more + nlines, 0, (size_t)(index + 1 - nlines) * sizeof(*more));
-            lines = more;
-            nlines = index + 1;
-        }
-    }
-    if (index < nlines)
-        lines[index] = c;
-    pthread_mutex_unlock(&lines_lock);
-}
 
 static void send_failure_locked(connection *c, int status, const char *text, size_t len)
 {
@@ -565,79 +554,15 @@ static void send_failure_locked(connection *c, int status, const char *text, siz
 }
 
 /* A thread that is writing holds its lock, and is not stuck in the application. */
-int rt_expire(uint32_t index, uint32_t serial, int status, const char *text, size_t len)
+int rt_connection_expire(connection *c, uint32_t index, uint32_t serial, int status, const char *text, size_t len)
 {
-    connection *c;
-    int done = 0;
+    int done;
 
-    pthread_mutex_lock(&lines_lock);
-    c = index < (uint32_t)nlines ? lines[index] : NULL;
-    if (c && pthread_mutex_trylock(&c->lock) == 0) {
-        done = c->fd >= 0 && !c->broken && rt_activity_is_serving(index, serial);
-        if (done)
-            send_failure_locked(c, status, text, len < WIRE_LOG_MAX ? len : WIRE_LOG_MAX);
-        pthread_mutex_unlock(&c->lock);
-    }
-    pthread_mutex_unlock(&lines_lock);
-    return done;
-}
-
-/* ---- a request thread ---- */
-
-/* Tells the supervisor when it is time for another worker. 1: this thread is to end, since each request shall have a process of its own. */
-static int is_enough(void)
-{
-    static const char line[] = "retire maximum_requests\n";
-    int limit = rt_the_process.maximum_requests;
-
-    if (limit == 0 || atomic_fetch_add(&served, 1) + 1 != limit)
+    if (pthread_mutex_trylock(&c->lock) != 0)
         return 0;
-    send(rt_the_process.control_fd, line, sizeof(line) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    return limit == 1 && rt_the_process.threads == 1;
-}
-
-int rt_serve(int listen_fd, int stop_fd, int index)
-{
-    connection *c = calloc(1, sizeof(*c));
-    int epoll = epoll_create1(EPOLL_CLOEXEC), rc = 0, stop = 0;
-
-    if (c) {
-        c->room = IN_ROOM;
-        c->in = malloc(c->room);
-        c->fd = -1;
-        pthread_mutex_init(&c->lock, NULL);
-        enlist(index, c);
-    }
-    if (!c || !c->in || epoll < 0 || watch(epoll, listen_fd, EPOLLIN | EPOLLEXCLUSIVE) < 0 ||
-        watch(epoll, stop_fd, EPOLLIN) < 0)
-        rc = errno ? errno : ENOMEM;
-    while (rc == 0 && !stop) {
-        struct epoll_event events[2];
-        int n = epoll_wait(epoll, events, 2, -1), fd, is_called = 0;
-
-        if (n < 0 && errno != EINTR)
-            rc = errno;
-        for (int i = 0; i < n; i++) {
-            stop |= events[i].data.fd == stop_fd;
-            is_called |= events[i].data.fd == listen_fd;
-        }
-        /* EPOLLEXCLUSIVE has woken nobody else for this connection, so even a thread that is to stop must take it. */
-        if (!is_called)
-            continue;
-        fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
-        if (fd >= 0 && rt_the_process.send_buffer_size > 0)
-            setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &rt_the_process.send_buffer_size, sizeof(int));
-        if (fd >= 0) {
-            serve_one(fd, c);
-            stop |= is_enough();
-        }
-    }
-    if (epoll >= 0)
-        close(epoll);
-    enlist(index, NULL);
-    if (c)
-        free(c->in);
-    free(c);
-    rt_thread_done();
-    return rc;
+    done = c->fd >= 0 && !c->broken && rt_activity_is_serving(index, serial);
+    if (done)
+        send_failure_locked(c, status, text, len < WIRE_LOG_MAX ? len : WIRE_LOG_MAX);
+    pthread_mutex_unlock(&c->lock);
+    return done;
 }

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_BLOCK_MAGIC 0x35425748u /* "HWB5"; changes with every incompatible change of block or frames */
+#define WIRE_BLOCK_MAGIC 0x36425748u /* "HWB6"; changes with every incompatible change of block or frames */
 #define WIRE_BLOCK_MAX   (16u << 20) /* bytes; a request that needs more is refused with 431 */
 
 /* Well-known names travel as one byte. WIRE_NAMED: the name is spelled out. Codes from WIRE_META on describe the request

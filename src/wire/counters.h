@@ -40,6 +40,5 @@ typedef struct wire_counters {
 
 /* Behind the board, a page further. */
 #define WIRE_COUNTERS_AT WIRE_BOARD_SIZE
-#define WIRE_SHARED_SIZE (WIRE_COUNTERS_AT + WIRE_STRIPES * sizeof(wire_counters))
 
 #endif

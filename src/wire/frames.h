@@ -1,7 +1,8 @@
 /* frames.h - what travels over the AF_UNIX stream between an Apache child and a daemon worker.
  *
- * A frame is a wire_frame head, then head.len bytes. One connection carries one request: REQUEST (and BODY or BODY_AT with what of
- * the body Apache has read) towards the worker, then the worker speaks and Apache obeys until END, RETRY or FAILURE. The worker pulls further
+ * A frame is a wire_frame head, then head.len bytes. A connection carries one request at a time: REQUEST (and BODY or BODY_AT with what of
+ * the body Apache has read) towards the worker, then the worker speaks and Apache obeys until END, RETRY or FAILURE. With WIRE_KEEP in
+ * that frame the next request may follow, after Apache has taken one of the worker's offers (wire/offers.h); without, the worker closes. The worker pulls further
  * body data with WANT, so neither side ever has to read and write at the same time and nothing can deadlock; `100 Continue`
  * goes to the client on the first WANT. A connection that ends before END, RETRY or FAILURE is a worker that died: the response is incomplete.
  *
@@ -16,9 +17,13 @@
 typedef struct wire_frame {
     uint32_t len;  /* bytes that follow this head */
     uint8_t type;  /* enum wire_frame_type */
-    uint8_t flags; /* reserved, 0 */
+    uint8_t flags; /* enum wire_frame_flag */
     uint16_t arg;
 } wire_frame;
+
+enum wire_frame_flag {
+    WIRE_KEEP = 1 /* REQUEST: the connection may be kept when this is over. END, FAILURE: it is kept, and the next request may be sent over it */
+};
 
 enum wire_frame_type {
     /* Apache to worker */

@@ -1,0 +1,125 @@
+/* offer.c - this worker's entry in the group's wire_offers.
+ *
+ * The word is changed by this worker's threads and by Apache's children, always by compare-and-swap. `waiting` counts our threads between
+ * rt_offer_add() and the end of their wait, so that a claim that was taken for lost and then came all the same cannot leave the
+ * number too high for ever. */
+#include "runtime.h"
+
+#include "wire/offers.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static wire_offer alone, *mine = &alone; /* alone: nobody else sees it, which is right for a worker without an entry */
+static uint32_t my_pid;
+static atomic_int waiting, is_closed;
+
+static int is_free(uint64_t word)
+{
+    pid_t owner = (pid_t)wire_offer_pid(word);
+
+    return owner == 0 || (kill(owner, 0) < 0 && errno == ESRCH);
+}
+
+static wire_offer *take_entry(wire_offers *all)
+{
+    for (uint32_t i = 0; i < WIRE_OFFERS; i++) {
+        uint64_t word = atomic_load(&all->of[i].word);
+
+        if (is_free(word) && atomic_compare_exchange_strong(&all->of[i].word, &word, wire_offer_word(my_pid, 0))) {
+            uint32_t used = atomic_load(&all->used);
+
+            while (used <= i && !atomic_compare_exchange_weak(&all->used, &used, i + 1))
+                continue;
+            return &all->of[i];
+        }
+    }
+    return NULL;
+}
+
+int rt_offer_open(int fd)
+{
+    struct stat st;
+    char *memory;
+    wire_offer *entry;
+
+    if (fstat(fd, &st) < 0)
+        return -1;
+    if (st.st_size < (off_t)WIRE_SHARED_SIZE) {
+        errno = EINVAL;
+        return -1;
+    }
+    memory = mmap(NULL, WIRE_SHARED_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory == MAP_FAILED)
+        return -1;
+    my_pid = (uint32_t)getpid();
+    entry = take_entry((wire_offers *)(memory + WIRE_OFFERS_AT));
+    if (!entry) {
+        errno = ENOSPC;
+        return -1;
+    }
+    mine = entry;
+    return 0;
+}
+
+int rt_offer_is_open(void)
+{
+    return mine != &alone && !atomic_load(&is_closed);
+}
+
+/* How many of our threads wait that nobody has spoken for. */
+static int32_t left_of(uint64_t word)
+{
+    int32_t count = wire_offer_count(word);
+
+    return count < -(WIRE_OFFERS_CLOSED / 2) ? count + WIRE_OFFERS_CLOSED : count;
+}
+
+int rt_offer_is_any_left(void)
+{
+    return left_of(atomic_load(&mine->word)) > 0;
+}
+
+void rt_offer_add(void)
+{
+    int32_t most = atomic_fetch_add(&waiting, 1) + 1;
+    uint64_t word = atomic_load(&mine->word);
+
+    while (left_of(word) < most &&
+           !atomic_compare_exchange_weak(&mine->word, &word, wire_offer_word(my_pid, wire_offer_count(word) + 1)))
+        continue;
+}
+
+int rt_offer_take_back(void)
+{
+    uint64_t word = atomic_load(&mine->word);
+
+    while (left_of(word) > 0)
+        if (atomic_compare_exchange_weak(&mine->word, &word, wire_offer_word(my_pid, wire_offer_count(word) - 1)))
+            return 1;
+    return 0;
+}
+
+void rt_offer_waited(void)
+{
+    atomic_fetch_sub(&waiting, 1);
+}
+
+void rt_offer_close(void)
+{
+    uint64_t word = atomic_load(&mine->word);
+
+    if (atomic_exchange(&is_closed, 1))
+        return;
+    while (!atomic_compare_exchange_weak(&mine->word, &word, wire_offer_word(my_pid, wire_offer_count(word) - WIRE_OFFERS_CLOSED)))
+        continue;
+}
+
+void rt_offer_end(void)
+{
+    atomic_store(&mine->word, 0);
+    mine = &alone;
+}

@@ -1,0 +1,319 @@
+/* serve.c - a worker's request threads, and the connections that Apache's children keep to it.
+ *
+ * All threads wait on one epoll instance: for new connections (EPOLLEXCLUSIVE: one wakes one thread of one worker), for kept ones, and to be
+ * stopped. Kept connections are edge-triggered, so a request over one costs no call to arm it again; `lines` says which thread owns one:
+ *
+ *     IDLE     the epoll instance has it; who gets its event makes it BUSY and owns it
+ *     BUSY     a thread serves a request of it. Another thread that gets an event for it makes it
+ *     MISSED   which its owner finds at the end, and looks there itself
+ *
+ * How many threads wait is told to Apache as offers (wire/offers.h). A thread whose own offer cannot be taken back has been spoken for: a
+ * request will come over a kept connection, for it or whoever is free first. */
+#include "connection.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINES 16384        /* descriptors from here on are not kept */
+#define CLAIM_PATIENCE 100 /* milliseconds until a request that was announced is taken for lost, with the Apache child that did it */
+
+enum line { LINE_NONE, LINE_IDLE, LINE_BUSY, LINE_MISSED };
+enum { STOPPED = -2, FAILED = -3 };
+
+static _Atomic unsigned char lines[LINES]; /* enum line, by descriptor; a new connection has none until it is kept */
+
+static pthread_mutex_t threads_lock = PTHREAD_MUTEX_INITIALIZER;
+static rt_connection **connections; /* of the request threads, by index; under threads_lock, as the next two */
+static int nconnections, nthreads;
+static int epoll = -1;
+static atomic_int active, served;
+static atomic_int may_queue; /* a new connection has come since the queue was last found empty */
+
+int rt_active(void)
+{
+    return atomic_load(&active);
+}
+
+static int watch(int fd, uint32_t events)
+{
+    struct epoll_event ev = {.events = events, .data.fd = fd};
+
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev);
+}
+
+/* ---- kept connections ---- */
+
+static void drop(int fd)
+{
+    if (fd < LINES)
+        atomic_store(&lines[fd], LINE_NONE);
+    close(fd);
+}
+
+/* Makes it this thread's; 0: it is another thread's, which will look at it later, or nobody's any more. */
+static int own(int fd)
+{
+    for (;;) {
+        unsigned char was = LINE_IDLE;
+
+        if (atomic_compare_exchange_strong(&lines[fd], &was, LINE_BUSY))
+            return 1;
+        if (was == LINE_NONE || was == LINE_MISSED ||
+            (was == LINE_BUSY && atomic_compare_exchange_strong(&lines[fd], &was, LINE_MISSED)))
+            return 0;
+    }
+}
+
+/* An event has come for a kept connection. 1: the beginning of a request is in c. 0: it was something else. */
+static int pick_up(rt_connection *c, int fd)
+{
+    char byte;
+
+    while (own(fd)) {
+        rt_connection_begin(c, fd);
+        switch (rt_connection_receive(c, 0)) {
+        case 0:
+            return 1;
+        case -1: /* the Apache child has gone */
+            rt_connection_end(c);
+            drop(fd);
+            return 0;
+        default:
+            rt_connection_end(c);
+            atomic_store(&lines[fd], LINE_IDLE);
+        }
+        if (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0) /* while it was ours, others left its events to us */
+            return 0;
+    }
+    return 0;
+}
+
+/* Apache was told that it is kept. 1: there was an event meanwhile. */
+static int put_back(int fd)
+{
+    unsigned char was = LINE_BUSY;
+
+    if (atomic_load(&lines[fd]) == LINE_NONE) {
+        atomic_store(&lines[fd], LINE_IDLE); /* what has come already is reported at once */
+        if (watch(fd, EPOLLIN | EPOLLET) < 0)
+            drop(fd); /* a request that is sent over it finds it closed and is asked again */
+        return 0;
+    }
+    if (atomic_compare_exchange_strong(&lines[fd], &was, LINE_IDLE))
+        return 0;
+    atomic_store(&lines[fd], LINE_IDLE);
+    return 1;
+}
+
+/* A process that the application forks must not hold connections open whose end tells Apache that this worker has gone. */
+static void leave_all(void)
+{
+    for (int i = 0; i < nconnections; i++)
+        if (connections[i]) {
+            atomic_store(&connections[i]->broken, 1);
+            if (connections[i]->fd >= 0)
+                close(connections[i]->fd);
+            connections[i]->fd = -1;
+        }
+    for (int fd = 0; fd < LINES; fd++)
+        if (atomic_exchange(&lines[fd], LINE_NONE) == LINE_IDLE)
+            close(fd);
+    close(epoll);
+    epoll = -1;
+}
+
+/* ---- new connections ---- */
+
+static int accept_one(int listen_fd)
+{
+    int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+    atomic_store_explicit(&may_queue, fd >= 0, memory_order_relaxed);
+    if (fd >= 0 && rt_the_process.send_buffer_size > 0)
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &rt_the_process.send_buffer_size, sizeof(int));
+    return fd;
+}
+
+/* The kernel wakes the worker that began to wait first, as long as it can. Each shall have its turn. */
+static void go_to_the_end(int listen_fd)
+{
+    if (rt_the_process.processes > 1 && epoll_ctl(epoll, EPOLL_CTL_DEL, listen_fd, NULL) == 0)
+        watch(listen_fd, EPOLLIN | EPOLLEXCLUSIVE);
+}
+
+/* ---- waiting ---- */
+
+/* The request that this thread was spoken for. -1: it does not come. */
+static int wait_for_claimed(rt_connection *c, int listen_fd, int stop_fd)
+{
+    static const struct timespec pause = {0, 1000000};
+
+    for (int ms = 0; ms < CLAIM_PATIENCE; ms++) {
+        struct epoll_event ev;
+
+        for (int i = 0; i < 3 && epoll_wait(epoll, &ev, 1, 0) > 0; i++) /* the other two are reported again and again */
+            if (ev.data.fd != listen_fd && ev.data.fd != stop_fd && pick_up(c, ev.data.fd))
+                return ev.data.fd;
+        nanosleep(&pause, NULL);
+    }
+    return -1;
+}
+
+/* There is a new connection, for this thread or another. -1: not for this one. */
+static int take_new(rt_connection *c, int listen_fd, int stop_fd)
+{
+    int is_mine = rt_offer_take_back(), fd = accept_one(listen_fd), claimed;
+
+    if (fd < 0) {
+        if (is_mine) {
+            rt_offer_waited();
+            rt_offer_add();
+        }
+        return -1;
+    }
+    go_to_the_end(listen_fd);
+    if (!is_mine && (claimed = wait_for_claimed(c, listen_fd, stop_fd)) >= 0) {
+        close(fd); /* unread, so Apache asks again */
+        return claimed;
+    }
+    rt_connection_begin(c, fd);
+    return fd;
+}
+
+/* Waits until c has something to read. The descriptor, STOPPED, or FAILED with errno set. missed: a kept connection to look at first, or -1. */
+static int wait_for_request(rt_connection *c, int listen_fd, int stop_fd, int missed)
+{
+    int stops = 0, fd;
+
+    /* When no other thread waits, there may be a queue. Who has waited there comes before anybody who would take this thread's offer. */
+    if (missed < 0 && atomic_load_explicit(&may_queue, memory_order_relaxed) && !rt_offer_is_any_left() && rt_offer_is_open() &&
+        (fd = accept_one(listen_fd)) >= 0) {
+        rt_connection_begin(c, fd);
+        return fd;
+    }
+    fd = -1;
+    rt_offer_add();
+    if (missed >= 0 && pick_up(c, missed))
+        fd = missed;
+    while (fd == -1) {
+        struct epoll_event ev;
+
+        if (epoll_wait(epoll, &ev, 1, -1) < 0) {
+            if (errno != EINTR)
+                fd = FAILED;
+            continue;
+        }
+        if (ev.data.fd == stop_fd) {
+            /* Events take turns. What came before this one is taken first, since EPOLLEXCLUSIVE has woken nobody else for it. */
+            if (++stops > 1 && (rt_offer_take_back() || (fd = wait_for_claimed(c, listen_fd, stop_fd)) < 0))
+                fd = STOPPED;
+            continue;
+        }
+        stops = 0;
+        if (ev.data.fd == listen_fd)
+            fd = take_new(c, listen_fd, stop_fd);
+        else if (pick_up(c, ev.data.fd))
+            fd = ev.data.fd;
+    }
+    rt_offer_waited();
+    return fd;
+}
+
+/* ---- a request thread ---- */
+
+/* Tells the supervisor when it is time for another worker. 1: this thread is to end, since each request shall have a process of its own. */
+static int is_enough(void)
+{
+    static const char line[] = "retire maximum_requests\n";
+    int limit = rt_the_process.maximum_requests;
+
+    if (limit == 0 || atomic_fetch_add(&served, 1) + 1 != limit)
+        return 0;
+    send(rt_the_process.control_fd, line, sizeof(line) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return limit == 1 && rt_the_process.threads == 1;
+}
+
+/* Serves what is in c. A kept connection to look at, or -1. */
+static int serve(rt_connection *c, int fd)
+{
+    int is_last = rt_the_process.maximum_requests == 1 && rt_the_process.threads == 1, is_kept;
+
+    atomic_fetch_add(&active, 1);
+    is_kept = rt_connection_serve(c, fd < LINES && !is_last);
+    rt_connection_end(c);
+    atomic_fetch_sub(&active, 1);
+    if (is_kept)
+        return put_back(fd) ? fd : -1;
+    drop(fd);
+    return -1;
+}
+
+/* The thread's connection can be found by its index; NULL: no longer. 0, or an errno. */
+static int enlist(int index, rt_connection *c, int listen_fd, int stop_fd)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&threads_lock);
+    if (index >= nconnections && c) {
+        rt_connection **more = realloc(connections, (size_t)(index + 1) * sizeof(*connections));
+
+        if (more) {
+            memset(more + nconnections, 0, (size_t)(index + 1 - nconnections) * sizeof(*more));
+            connections = more;
+            nconnections = index + 1;
+        } else {
+            rc = ENOMEM;
+        }
+    }
+    if (rc == 0 && epoll < 0) {
+        epoll = epoll_create1(EPOLL_CLOEXEC);
+        if (epoll < 0 || watch(listen_fd, EPOLLIN | EPOLLEXCLUSIVE) < 0 || watch(stop_fd, EPOLLIN) < 0)
+            rc = errno;
+        pthread_atfork(NULL, NULL, leave_all);
+    }
+    if (index < nconnections)
+        connections[index] = rc == 0 ? c : NULL;
+    nthreads += c ? 1 : -1;
+    if (nthreads == 0)
+        rt_offer_end();
+    pthread_mutex_unlock(&threads_lock);
+    return rc;
+}
+
+int rt_expire(uint32_t index, uint32_t serial, int status, const char *text, size_t len)
+{
+    rt_connection *c;
+    int done;
+
+    pthread_mutex_lock(&threads_lock);
+    c = index < (uint32_t)nconnections ? connections[index] : NULL;
+    done = c && rt_connection_expire(c, index, serial, status, text, len);
+    pthread_mutex_unlock(&threads_lock);
+    return done;
+}
+
+int rt_serve(int listen_fd, int stop_fd, int index)
+{
+    rt_connection *c = rt_connection_new();
+    int rc = c ? enlist(index, c, listen_fd, stop_fd) : ENOMEM, fd, missed = -1, is_over = 0;
+
+    while (rc == 0 && !is_over) {
+        fd = wait_for_request(c, listen_fd, stop_fd, missed);
+        if (fd == FAILED)
+            rc = errno;
+        if (fd < 0)
+            break;
+        missed = serve(c, fd);
+        is_over = is_enough();
+    }
+    if (c) {
+        enlist(index, NULL, listen_fd, stop_fd);
+        rt_connection_free(c);
+    }
+    rt_thread_done();
+    return rc;
+}
