@@ -609,10 +609,17 @@ static int try_worker(exchange *x)
     return rc;
 }
 
+/* Before the next try: little of what it has waited already. */
+static apr_interval_time_t pause_of(const exchange *x)
+{
+    apr_interval_time_t pause = (apr_time_now() - x->queued) / 16;
+
+    return pause < 2000 ? 2000 : pause > 100000 ? 100000 : pause;
+}
+
 /* Asks workers until one has the current code. What the handler returns. */
 static int ask_workers(exchange *x)
 {
-    apr_interval_time_t pause = 2000;
     int rc;
 
     x->in = apr_palloc(x->r->pool, x->room);
@@ -621,8 +628,7 @@ static int ask_workers(exchange *x)
     while ((rc = try_worker(x)) == RETRY) {
         if (apr_time_now() > x->deadline)
             return unavailable(x, "no worker that could serve it got ready in time");
-        apr_sleep(pause);
-        pause = pause < 100000 ? pause * 2 : pause;
+        apr_sleep(pause_of(x));
     }
     return rc;
 }

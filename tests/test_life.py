@@ -109,6 +109,19 @@ def test_a_long_request_outlives_graceful_restarts(site: Site) -> None:
     wait_until(lambda: len(site.httpd.supervisors()) == 1, "the old generations have gone")
 
 
+def test_a_graceful_restart_ends_the_wait_for_a_touched_script(site: Site) -> None:
+    site.start()
+    site.write("two", WAIT)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(site.get)
+        wait_until(lambda: site.loads("two") == 1, "the new code is being loaded")
+        site.httpd.graceful()
+        assert asked.result(20) == (200, "one")
+        assert site.get() == (200, "one")
+    site.let("load")
+    wait_until(lambda: site.get() == (200, "two"), "the new code serves")
+
+
 def test_restarts_in_quick_succession_end_with_one_generation(site: Site) -> None:
     site.start()
     for _ in range(4):

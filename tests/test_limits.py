@@ -116,6 +116,17 @@ def test_a_slow_request_is_explained_while_it_runs(site: Site) -> None:
     assert site.httpd.log_text().count("WSGI0720") == 1
 
 
+def test_a_slow_request_in_a_sub_interpreter_is_shown_with_its_own_stack(site: Site) -> None:
+    alias = "WSGIScriptAlias /{name} {{app}}/{script} process-group=d application-group={name}"
+    names = [alias.format(name=name, script="limits.py") for name in ("one", "two")]
+    site.httpd.start("\n".join(["WSGIDaemonProcess d threads=2 slow-request=200ms", *names]))
+    answers = [site.ask(f"/{name}/wait") for name in ("one", "two")]
+    wait_until(lambda: site.httpd.log_text().count("in wait_for") == 2, "both stacks are logged")
+    site.httpd.expect("WSGI0720")
+    site.let()
+    assert [answer.result().status_code for answer in answers] == [200, 200]
+
+
 @pytest.mark.parametrize(
     ("option", "directive", "said"),
     [("", "0.2", r"WSGISlowRequests 0\.2 \("), ("slow-request=200ms", "60", r"slow-request=0\.2 \(")],

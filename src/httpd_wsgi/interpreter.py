@@ -20,7 +20,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 from httpd_wsgi import _runtime, api, logs, restrict
@@ -325,9 +325,9 @@ def missing_module(exc: BaseException) -> list[str]:
     ]
 
 
-def stack_of(ident: int) -> str:
-    """Where a thread of this interpreter is; without this package's own frames."""
-    frame = sys._current_frames().get(ident)
+def stack_of(frame: FrameType | None, ident: int) -> str:
+    """Where a thread of this interpreter is; without this package's own frames. The thread named by ident is looked for."""
+    frame = sys._current_frames().get(ident) if ident else frame
     if frame is None:
         return "(no Python code)"
     frames = application_frames(traceback.extract_stack(frame))

@@ -303,6 +303,7 @@ class Supervisor:
             if line == b"superseded":
                 self.superseded_at = time.monotonic()
                 self.move_log(fds)
+                self.keep()  # requests that wait for touched scripts keep Apache's old children from making room for new ones
             elif line == b"released":
                 self.is_released = True
             elif line == b"stop":

@@ -17,6 +17,7 @@ enum gate { GATE_SHUT, GATE_OPEN, GATE_BUSY, GATE_INTERRUPTED };
 typedef struct serving {
     atomic_int gate;
     _Atomic(rt_interp *) in;
+    _Atomic(PyThreadState *) tstate; /* its state in there; as long as the thread */
     unsigned long ident; /* for Python; written once by the thread */
 } serving;
 
@@ -97,6 +98,7 @@ void rt_activity_app(rt_interp *in)
         return;
     mine->app_us = now_us();
     mine->phase = WIRE_PHASE_APP;
+    atomic_store_explicit(&my_serving->tstate, PyThreadState_Get(), memory_order_relaxed);
     atomic_store(&my_serving->in, in);
     atomic_store(&my_serving->gate, GATE_OPEN);
 }
@@ -196,20 +198,45 @@ int rt_activity_interrupt(uint32_t index, uint32_t serial)
     return done;
 }
 
+/* New reference; None: it is to be looked for by *ident, unless that is 0.
+ * sys._current_frames() has one frame a thread, whichever interpreter it belongs to, and a request thread in a sub-interpreter has another
+ * one in the main interpreter. With the interpreter's lock the thread stays where it is; where there is none, only that function can
+ * stop it. */
+static PyObject *frame_of(uint32_t index, uint32_t serial, unsigned long *ident)
+{
+#ifndef Py_GIL_DISABLED
+    PyFrameObject *frame = NULL;
+
+    if (rt_activity_is_serving(index, serial))
+        frame = PyThreadState_GetFrame(atomic_load(&threads[index].tstate));
+    *ident = 0;
+    if (frame)
+        return (PyObject *)frame;
+#else
+    (void)index;
+    (void)serial;
+    (void)ident;
+#endif
+    return Py_NewRef(Py_None);
+}
+
 char *rt_activity_stack(uint32_t index, uint32_t serial)
 {
     unsigned long ident;
     rt_interp *in = rt_activity_interp(index, serial, &ident);
-    PyObject *module, *text = NULL;
+    PyObject *module, *frame, *text = NULL;
     char *copy = NULL;
     rt_held held;
 
     if (!in)
         return NULL;
     held = rt_enter(in);
+    frame = frame_of(index, serial, &ident);
     module = PyImport_ImportModule("httpd_wsgi.interpreter");
     if (module)
-        text = PyObject_CallMethod(module, "stack_of", "k", ident);
+        text = PyObject_CallMethod(module, "stack_of", "Nk", frame, ident);
+    else
+        Py_DECREF(frame);
     if (text && PyUnicode_Check(text) && PyUnicode_AsUTF8(text))
         copy = strdup(PyUnicode_AsUTF8(text));
     PyErr_Clear();
