@@ -47,12 +47,23 @@ static void add_time(wire_histogram *h, apr_int64_t us)
         add(&h->sum_us, (uint64_t)us);
 }
 
+static void add_status(wire_counters *sums, int status)
+{
+    add(&sums->statuses[status >= 100 && status < 600 ? status / 100 : 0], 1);
+}
+
+void wsgi_account_count(struct wire_counters *sums, int status, apr_interval_time_t us)
+{
+    add_status(sums, status);
+    add_time(&sums->timings[WIRE_TIMING_APP], us);
+}
+
 void wsgi_account_daemon(request_rec *r, const wsgi_group *g, const wsgi_outcome *outcome)
 {
     wire_counters *sums = wsgi_group_counters(g, (unsigned)r->connection->id);
     const wire_times *times = outcome->times;
 
-    add(&sums->statuses[outcome->status >= 100 && outcome->status < 600 ? outcome->status / 100 : 0], 1);
+    add_status(sums, outcome->status);
     if (outcome->is_cut_off)
         add(&sums->cut_off, 1);
     if (outcome->retries)

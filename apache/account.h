@@ -19,4 +19,7 @@ typedef struct wsgi_outcome {
 void wsgi_account_daemon(request_rec *r, const wsgi_group *g, const wsgi_outcome *outcome);
 void wsgi_account_embedded(request_rec *r, apr_interval_time_t app_us);
 
+/* Of embedded mode: a request, and how long all of it took. */
+void wsgi_account_count(struct wire_counters *sums, int status, apr_interval_time_t us);
+
 #endif

@@ -9,6 +9,7 @@
 #include "respond.h"
 #include "scoreboard.h"
 #include "settings.h"
+#include "tally.h"
 #include "vars.h"
 #include "wire/contract.h"
 
@@ -181,6 +182,7 @@ static void load_locked(void)
     } else {
         apr_pool_pre_cleanup_register(child_pool, NULL, stop_runtime);
         ap_log_error(APLOG_MARK, APLOG_INFO, 0, ap_server_conf, "WSGI0502: Python %s loaded from %s", f.version, f.libpython);
+        wsgi_tally_process(f.version);
         state = LOADED;
     }
     apr_pool_destroy(p);
@@ -203,6 +205,7 @@ typedef struct embedded {
     request_rec *r;
     wsgi_respond out;
     wsgi_body_reader body;
+    int has_run;
     wsgi_answer *answer; /* of a call, which has no response and no body */
 } embedded;
 
@@ -324,11 +327,10 @@ static int result_of(embedded *e, enum wire_outcome outcome)
     }
 }
 
-int wsgi_embed_run(request_rec *r, const wsgi_target *t)
+static int run(embedded *e, const wsgi_target *t)
 {
-    embedded e = {.r = r};
     enum wire_outcome outcome;
-    apr_time_t start;
+    request_rec *r = e->r;
     wsgi_body body;
     const char *block;
     size_t len;
@@ -339,13 +341,28 @@ int wsgi_embed_run(request_rec *r, const wsgi_target *t)
     wsgi_body_of(&body, r);
     if ((rc = wsgi_vars_build(&block, &len, r, t, &body)) != OK)
         return rc;
+    wsgi_body_reader_init(&e->body, r);
+    e->body.ended = !body.more;
+    outcome = runtime->run(block, len, &ops, e);
+    e->has_run = 1;
+    return result_of(e, outcome);
+}
+
+int wsgi_embed_run(request_rec *r, const wsgi_target *t)
+{
+    apr_time_t start = apr_time_now();
+    wsgi_tally_ticket ticket = wsgi_tally_begin(r, t->application_group, start);
+    embedded e = {.r = r};
+    apr_interval_time_t us;
+    int rc;
+
     wsgi_respond_init(&e.out, r);
-    wsgi_body_reader_init(&e.body, r);
-    e.body.ended = !body.more;
-    start = apr_time_now();
-    outcome = runtime->run(block, len, &ops, &e);
-    wsgi_account_embedded(r, apr_time_now() - start);
-    return result_of(&e, outcome);
+    rc = run(&e, t);
+    us = apr_time_now() - start;
+    if (e.has_run)
+        wsgi_account_embedded(r, us);
+    wsgi_tally_end(ticket, r, rc >= HTTP_CONTINUE ? rc : e.out.head_done ? r->status : 0, us);
+    return rc;
 }
 
 int wsgi_embed_call(wsgi_answer *answer, request_rec *r, const char *block, size_t len)

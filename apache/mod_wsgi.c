@@ -11,6 +11,7 @@
 #include "respond.h"
 #include "scoreboard.h"
 #include "status.h"
+#include "tally.h"
 #include "target.h"
 
 #include <http_core.h>
@@ -36,6 +37,7 @@ static void register_hooks(apr_pool_t *p)
     wsgi_scoreboard_register_hooks(p);
     wsgi_call_register_hooks(p);
     wsgi_auth_register_hooks(p);
+    wsgi_tally_register_hooks(p);
     wsgi_embed_register_hooks(p);
     wsgi_respond_register_hooks(p);
     wsgi_status_register_hooks(p);

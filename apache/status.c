@@ -81,7 +81,7 @@ static int say_unknown(request_rec *r)
 static int handle(request_rec *r)
 {
     enum format format;
-    apr_array_header_t *groups;
+    wsgi_status status;
 
     if (!r->handler || strcmp(r->handler, "wsgi-status"))
         return DECLINED;
@@ -94,13 +94,13 @@ static int handle(request_rec *r)
     format = asked_for(r);
     if (format == FORMAT_UNKNOWN)
         return say_unknown(r);
-    groups = wsgi_status_read(r->pool);
+    status = (wsgi_status){wsgi_status_read(r->pool), wsgi_status_embedded_read(r->pool)};
     if (format == FORMAT_JSON)
-        wsgi_status_json(r, groups);
+        wsgi_status_json(r, &status);
     else if (format == FORMAT_HTML)
-        wsgi_status_html(r, groups);
+        wsgi_status_html(r, &status);
     else
-        wsgi_status_metrics(r, groups, format == FORMAT_OPENMETRICS);
+        wsgi_status_metrics(r, &status, format == FORMAT_OPENMETRICS);
     return OK;
 }
 

@@ -1,4 +1,4 @@
-/* status.h - what daemon groups are doing, for `SetHandler wsgi-status` and for mod_status's page.
+/* status.h - what daemon groups and embedded mode are doing, for `SetHandler wsgi-status` and for mod_status's page.
  *
  * Everything is read from memory that is shared with the workers, and from the kernel: no worker is asked, so it is there also when all
  * of them hang. Apache children, any thread; results live in the pool that is given. Texts that workers wrote may hold any bytes. */
@@ -22,7 +22,8 @@ typedef struct wsgi_status_worker {
 
 typedef struct wsgi_status_request {
     pid_t worker;
-    int thread;                    /* from 1 */
+    int thread;                    /* from 1; embedded mode: 0 */
+    const char *application;       /* embedded mode: its application group */
     const char *method, *url;
     const char *phase;             /* "start", "app" or "write" */
     apr_int64_t queue_us, age_us;  /* waited before a thread took it; runs since */
@@ -50,6 +51,26 @@ typedef struct wsgi_status_group {
     apr_array_header_t *running;   /* of wsgi_status_request, the oldest first */
 } wsgi_status_group;
 
+/* An application group of embedded mode; its interpreter may be in each of Apache's children. */
+typedef struct wsgi_status_application {
+    const char *name;              /* "%{GLOBAL}" for the main interpreter */
+    int busy;
+    apr_uint64_t statuses[WIRE_STATUSES], requests;
+    wsgi_status_timing time;       /* whole requests */
+} wsgi_status_application;
+
+typedef struct wsgi_status_process {
+    pid_t pid;
+    const char *python;            /* version */
+    int busy;
+    apr_int64_t resident_bytes, cpu_us;
+} wsgi_status_process;
+
+typedef struct wsgi_status_embedded {
+    apr_array_header_t *applications, *processes; /* of the above */
+    apr_array_header_t *running;                  /* of wsgi_status_request, the oldest first */
+} wsgi_status_embedded;
+
 /* ---- status_read.c ---- */
 
 /* Array of wsgi_status_group, in the order of the configuration. */
@@ -59,11 +80,19 @@ apr_array_header_t *wsgi_status_read(apr_pool_t *p);
 apr_int64_t wsgi_status_percentile(const wsgi_status_timing *t, int percent);
 apr_int64_t wsgi_status_mean(const wsgi_status_timing *t);
 
+void wsgi_status_add_timing(wsgi_status_timing *sum, const wire_histogram *h);
+void wsgi_status_sort(apr_array_header_t *requests);
+
 extern const char *const wsgi_timing_names[WIRE_TIMINGS];
 extern const char *const wsgi_worker_state_names[WSGI_WORKER_STATES];
 extern const char *const wsgi_end_reasons[WIRE_END_REASON_COUNT];
 extern const apr_int64_t wsgi_bounds_us[WIRE_BUCKETS - 1];
 const char *wsgi_board_state_name(enum wire_board_state state);
+
+/* ---- status_embedded.c ---- */
+
+/* NULL: no child of Apache has loaded Python since it was started. */
+const wsgi_status_embedded *wsgi_status_embedded_read(apr_pool_t *p);
 
 /* ---- status_kernel.c ---- */
 
@@ -74,9 +103,14 @@ int wsgi_kernel_process(pid_t pid, apr_int64_t *resident_bytes, apr_int64_t *cpu
 int wsgi_kernel_queue(ino_t listen_inode);
 
 /* ---- status_json.c, status_metrics.c, status_html.c: each writes its whole response body ---- */
-void wsgi_status_json(request_rec *r, const apr_array_header_t *groups);
-void wsgi_status_metrics(request_rec *r, const apr_array_header_t *groups, int is_openmetrics);
-void wsgi_status_html(request_rec *r, const apr_array_header_t *groups);
+typedef struct wsgi_status {
+    const apr_array_header_t *groups;     /* of wsgi_status_group */
+    const wsgi_status_embedded *embedded; /* or NULL */
+} wsgi_status;
+
+void wsgi_status_json(request_rec *r, const wsgi_status *status);
+void wsgi_status_metrics(request_rec *r, const wsgi_status *status, int is_openmetrics);
+void wsgi_status_html(request_rec *r, const wsgi_status *status);
 
 /* ---- status_assets.c: what the page brings along ---- */
 extern const char wsgi_status_style[], wsgi_status_script[];

@@ -181,7 +181,8 @@ static void put_latency(request_rec *r, const wsgi_status_group *g)
 {
     static const char *const titles[WIRE_TIMINGS] = {"waiting for a thread", "until the response begins", "until it has ended"};
 
-    open_table(r, "Latency", "<th>Phase</th><th>Mean</th><th>50 %</th><th>95 %</th><th>99 %</th><th>50 " MICRO "s … 60 s</th>", NULL);
+    open_table(r, "Latency", "<th>Phase</th><th>Mean</th><th>50 %</th><th>95 %</th><th>99 %</th>"
+               "<th>50 " MICRO "s … 60 s</th>", NULL);
     for (int i = 0; i < WIRE_TIMINGS; i++) {
         const wsgi_status_timing *t = &g->timings[i];
         const char *key = apr_pstrcat(r->pool, "latency.", wsgi_timing_names[i], ".", NULL);
@@ -266,6 +267,84 @@ static void put_group(request_rec *r, const wsgi_status_group *g)
     ap_rputs("</section>\n", r);
 }
 
+/* ---- embedded mode ---- */
+
+static void put_applications(request_rec *r, const wsgi_status_embedded *e)
+{
+    open_table(r, "Application groups", "<th>Application group</th><th>Busy threads</th><th>Requests</th><th>2xx</th><th>3xx</th>"
+               "<th>4xx</th><th>5xx</th><th>Mean</th><th>50 %</th><th>95 %</th><th>99 %</th>", "applications");
+    for (int i = 0; i < e->applications->nelts; i++) {
+        const wsgi_status_application *a = &APR_ARRAY_IDX(e->applications, i, wsgi_status_application);
+        const char *cells[] = {
+            escaped(r, a->name),
+            number(r->pool, a->busy),
+            number(r->pool, (apr_int64_t)a->requests),
+            number(r->pool, (apr_int64_t)a->statuses[2]),
+            number(r->pool, (apr_int64_t)a->statuses[3]),
+            number(r->pool, (apr_int64_t)a->statuses[4]),
+            number(r->pool, (apr_int64_t)a->statuses[5]),
+            seconds(r->pool, wsgi_status_mean(&a->time)),
+            seconds(r->pool, wsgi_status_percentile(&a->time, 50)),
+            seconds(r->pool, wsgi_status_percentile(&a->time, 95)),
+            seconds(r->pool, wsgi_status_percentile(&a->time, 99)),
+        };
+
+        put_row(r, 0, cells, 11);
+    }
+    if (!e->applications->nelts)
+        put_empty(r, "none", 11);
+    close_table(r);
+}
+
+static void put_embedded_running(request_rec *r, const wsgi_status_embedded *e)
+{
+    open_table(r, "Requests now", "<th>Request</th><th>Runs for</th><th>Application group</th><th>Process</th>", "requests");
+    for (int i = 0; i < e->running->nelts; i++) {
+        const wsgi_status_request *q = &APR_ARRAY_IDX(e->running, i, wsgi_status_request);
+        const char *cells[] = {
+            apr_pstrcat(r->pool, escaped(r, q->method), " ", escaped(r, q->url), NULL),
+            seconds(r->pool, q->age_us),
+            escaped(r, q->application),
+            number(r->pool, q->worker),
+        };
+
+        put_row(r, q->is_slow, cells, 4);
+    }
+    if (!e->running->nelts)
+        put_empty(r, "none", 4);
+    close_table(r);
+}
+
+static void put_processes(request_rec *r, const wsgi_status_embedded *e)
+{
+    open_table(r, "Apache's processes with Python", "<th>Pid</th><th>Python</th><th>Busy threads</th><th>Memory</th><th>CPU</th>",
+               "processes");
+    for (int i = 0; i < e->processes->nelts; i++) {
+        const wsgi_status_process *process = &APR_ARRAY_IDX(e->processes, i, wsgi_status_process);
+        const char *cells[] = {
+            number(r->pool, process->pid),
+            escaped(r, process->python),
+            number(r->pool, process->busy),
+            megabytes(r->pool, process->resident_bytes),
+            seconds(r->pool, process->cpu_us),
+        };
+
+        put_row(r, 0, cells, 5);
+    }
+    if (!e->processes->nelts)
+        put_empty(r, "none", 5);
+    close_table(r);
+}
+
+static void put_embedded(request_rec *r, const wsgi_status_embedded *e)
+{
+    ap_rputs("<section id=\"embedded\">\n<h2>Embedded mode</h2>\n", r);
+    put_embedded_running(r, e);
+    put_applications(r, e);
+    put_processes(r, e);
+    ap_rputs("</section>\n", r);
+}
+
 /* ---- the page ---- */
 
 /* What it may do is said by a number that nobody can guess; "" when there is none, and then it has neither style nor script. */
@@ -283,8 +362,9 @@ static const char *set_policy(request_rec *r)
     return nonce;
 }
 
-void wsgi_status_html(request_rec *r, const apr_array_header_t *groups)
+void wsgi_status_html(request_rec *r, const wsgi_status *status)
 {
+    const apr_array_header_t *groups = status->groups;
     static const char head[] = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                                "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>WSGI status of ";
     static const char links[] = "</span> <a href=\"?format=json\">JSON</a> <a href=\"?format=openmetrics\">OpenMetrics</a>"
@@ -300,5 +380,7 @@ void wsgi_status_html(request_rec *r, const apr_array_header_t *groups)
         put_group(r, &APR_ARRAY_IDX(groups, i, wsgi_status_group));
     if (!groups->nelts)
         ap_rputs("<p>The configuration defines no daemon group (WSGIDaemonProcess).</p>\n", r);
+    if (status->embedded)
+        put_embedded(r, status->embedded);
     ap_rvputs(r, "</main>\n<script nonce=\"", nonce, "\">\n", wsgi_status_script, "</script>\n</body>\n</html>\n", NULL);
 }

@@ -13,39 +13,47 @@ static void put_number_or_null(wsgi_json *j, const char *name, apr_int64_t numbe
         wsgi_json_number(j, name, number);
 }
 
-static void put_requests(wsgi_json *j, const wsgi_status_group *g)
+/* The object stays open. */
+static void open_requests(wsgi_json *j, const apr_uint64_t *statuses, apr_uint64_t total)
 {
     static const char *const names[WIRE_STATUSES] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
 
     wsgi_json_open(j, "requests", '{');
-    wsgi_json_number(j, "total", (apr_int64_t)g->requests);
+    wsgi_json_number(j, "total", (apr_int64_t)total);
     for (int i = 1; i < WIRE_STATUSES; i++)
-        wsgi_json_number(j, names[i], (apr_int64_t)g->statuses[i]);
-    wsgi_json_number(j, names[0], (apr_int64_t)g->statuses[0]);
+        wsgi_json_number(j, names[i], (apr_int64_t)statuses[i]);
+    wsgi_json_number(j, names[0], (apr_int64_t)statuses[0]);
+}
+
+static void put_requests(wsgi_json *j, const wsgi_status_group *g)
+{
+    open_requests(j, g->statuses, g->requests);
     wsgi_json_number(j, "cut_off", (apr_int64_t)g->cut_off);
     wsgi_json_number(j, "retried", (apr_int64_t)g->retries);
+    wsgi_json_close(j, '}');
+}
+
+static void put_timing(wsgi_json *j, const char *name, const wsgi_status_timing *t)
+{
+    wsgi_json_open(j, name, '{');
+    wsgi_json_number(j, "count", (apr_int64_t)t->count);
+    wsgi_json_seconds(j, "sum", (apr_int64_t)t->sum_us);
+    wsgi_json_seconds(j, "mean", wsgi_status_mean(t));
+    wsgi_json_seconds(j, "p50", wsgi_status_percentile(t, 50));
+    wsgi_json_seconds(j, "p95", wsgi_status_percentile(t, 95));
+    wsgi_json_seconds(j, "p99", wsgi_status_percentile(t, 99));
+    wsgi_json_open(j, "buckets", '[');
+    for (int bucket = 0; bucket < WIRE_BUCKETS; bucket++)
+        wsgi_json_number(j, NULL, (apr_int64_t)t->buckets[bucket]);
+    wsgi_json_close(j, ']');
     wsgi_json_close(j, '}');
 }
 
 static void put_latency(wsgi_json *j, const wsgi_status_group *g)
 {
     wsgi_json_open(j, "latency", '{');
-    for (int i = 0; i < WIRE_TIMINGS; i++) {
-        const wsgi_status_timing *t = &g->timings[i];
-
-        wsgi_json_open(j, wsgi_timing_names[i], '{');
-        wsgi_json_number(j, "count", (apr_int64_t)t->count);
-        wsgi_json_seconds(j, "sum", (apr_int64_t)t->sum_us);
-        wsgi_json_seconds(j, "mean", wsgi_status_mean(t));
-        wsgi_json_seconds(j, "p50", wsgi_status_percentile(t, 50));
-        wsgi_json_seconds(j, "p95", wsgi_status_percentile(t, 95));
-        wsgi_json_seconds(j, "p99", wsgi_status_percentile(t, 99));
-        wsgi_json_open(j, "buckets", '[');
-        for (int bucket = 0; bucket < WIRE_BUCKETS; bucket++)
-            wsgi_json_number(j, NULL, (apr_int64_t)t->buckets[bucket]);
-        wsgi_json_close(j, ']');
-        wsgi_json_close(j, '}');
-    }
+    for (int i = 0; i < WIRE_TIMINGS; i++)
+        put_timing(j, wsgi_timing_names[i], &g->timings[i]);
     wsgi_json_close(j, '}');
 }
 
@@ -120,8 +128,63 @@ static void put_group(wsgi_json *j, const wsgi_status_group *g)
     wsgi_json_close(j, '}');
 }
 
-void wsgi_status_json(request_rec *r, const apr_array_header_t *groups)
+/* ---- embedded mode ---- */
+
+static void put_application(wsgi_json *j, const wsgi_status_application *a)
 {
+    wsgi_json_open(j, NULL, '{');
+    wsgi_json_string(j, "application_group", a->name);
+    wsgi_json_number(j, "busy", a->busy);
+    open_requests(j, a->statuses, a->requests);
+    wsgi_json_close(j, '}');
+    put_timing(j, "latency", &a->time);
+    wsgi_json_close(j, '}');
+}
+
+static void put_process(wsgi_json *j, const wsgi_status_process *process)
+{
+    wsgi_json_open(j, NULL, '{');
+    wsgi_json_number(j, "pid", process->pid);
+    wsgi_json_string(j, "python", process->python);
+    wsgi_json_number(j, "busy", process->busy);
+    put_number_or_null(j, "resident_bytes", process->resident_bytes);
+    wsgi_json_seconds(j, "cpu", process->cpu_us);
+    wsgi_json_close(j, '}');
+}
+
+static void put_embedded_request(wsgi_json *j, const wsgi_status_request *q)
+{
+    wsgi_json_open(j, NULL, '{');
+    wsgi_json_string(j, "method", q->method);
+    wsgi_json_string(j, "url", q->url);
+    wsgi_json_string(j, "application_group", q->application);
+    wsgi_json_number(j, "process", q->worker);
+    wsgi_json_seconds(j, "age", q->age_us);
+    wsgi_json_flag(j, "slow", q->is_slow);
+    wsgi_json_close(j, '}');
+}
+
+static void put_embedded(wsgi_json *j, const wsgi_status_embedded *e)
+{
+    wsgi_json_open(j, "embedded", '{');
+    wsgi_json_open(j, "applications", '[');
+    for (int i = 0; i < e->applications->nelts; i++)
+        put_application(j, &APR_ARRAY_IDX(e->applications, i, wsgi_status_application));
+    wsgi_json_close(j, ']');
+    wsgi_json_open(j, "processes", '[');
+    for (int i = 0; i < e->processes->nelts; i++)
+        put_process(j, &APR_ARRAY_IDX(e->processes, i, wsgi_status_process));
+    wsgi_json_close(j, ']');
+    wsgi_json_open(j, "running", '[');
+    for (int i = 0; i < e->running->nelts; i++)
+        put_embedded_request(j, &APR_ARRAY_IDX(e->running, i, wsgi_status_request));
+    wsgi_json_close(j, ']');
+    wsgi_json_close(j, '}');
+}
+
+void wsgi_status_json(request_rec *r, const wsgi_status *status)
+{
+    const apr_array_header_t *groups = status->groups;
     wsgi_json *j = wsgi_json_make(r->pool);
 
     wsgi_json_open(j, NULL, '{');
@@ -135,6 +198,10 @@ void wsgi_status_json(request_rec *r, const apr_array_header_t *groups)
     for (int i = 0; i < groups->nelts; i++)
         put_group(j, &APR_ARRAY_IDX(groups, i, wsgi_status_group));
     wsgi_json_close(j, ']');
+    if (status->embedded)
+        put_embedded(j, status->embedded);
+    else
+        wsgi_json_string(j, "embedded", NULL);
     wsgi_json_close(j, '}');
     ap_set_content_type(r, "application/json");
     ap_rputs(wsgi_json_text(j), r);

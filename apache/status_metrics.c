@@ -7,7 +7,8 @@
 typedef struct writer {
     request_rec *r;
     int is_openmetrics;
-    const apr_array_header_t *groups;
+    const wsgi_status *status;
+    const char *key; /* of the first label of a sample */
 } writer;
 
 typedef void family_rows(writer *w, const char *name, const wsgi_status_group *g, const char *label);
@@ -40,7 +41,7 @@ static const char *decimal(apr_pool_t *p, apr_int64_t us)
 /* more: further labels as they are written, with a comma in front, or "". */
 static void put(writer *w, const char *name, const char *label, const char *more, const char *value)
 {
-    ap_rvputs(w->r, name, "{group=\"", label, "\"", more, "} ", value, "\n", NULL);
+    ap_rvputs(w->r, name, "{", w->key, "=\"", label, "\"", more, "} ", value, "\n", NULL);
 }
 
 static void put_int(writer *w, const char *name, const char *label, const char *more, apr_int64_t value)
@@ -136,12 +137,17 @@ static void cpu(writer *w, const char *name, const wsgi_status_group *g, const c
     }
 }
 
-static void requests(writer *w, const char *name, const wsgi_status_group *g, const char *label)
+static void put_statuses(writer *w, const char *name, const char *label, const apr_uint64_t *statuses)
 {
     static const char *const codes[WIRE_STATUSES] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
 
     for (int i = 0; i < WIRE_STATUSES; i++)
-        put_int(w, name, label, apr_pstrcat(w->r->pool, ",status=\"", codes[i], "\"", NULL), (apr_int64_t)g->statuses[i]);
+        put_int(w, name, label, apr_pstrcat(w->r->pool, ",status=\"", codes[i], "\"", NULL), (apr_int64_t)statuses[i]);
+}
+
+static void requests(writer *w, const char *name, const wsgi_status_group *g, const char *label)
+{
+    put_statuses(w, name, label, g->statuses);
 }
 
 static void cut_off(writer *w, const char *name, const wsgi_status_group *g, const char *label)
@@ -205,6 +211,94 @@ static void write_seconds(writer *w, const char *name, const wsgi_status_group *
     put_histogram(w, name, &g->timings[WIRE_TIMING_WRITE], label);
 }
 
+/* ---- embedded mode ---- */
+
+typedef void embedded_rows(writer *w, const char *name, const wsgi_status_embedded *e);
+
+typedef struct embedded_family {
+    const char *name, *type, *unit, *help;
+    embedded_rows *rows;
+} embedded_family;
+
+typedef void application_row(writer *w, const char *name, const wsgi_status_application *a, const char *label);
+
+static void put_applications(writer *w, const char *name, const wsgi_status_embedded *e, application_row *row)
+{
+    w->key = "application_group";
+    for (int i = 0; i < e->applications->nelts; i++) {
+        const wsgi_status_application *a = &APR_ARRAY_IDX(e->applications, i, wsgi_status_application);
+
+        row(w, name, a, label_value(w->r->pool, a->name));
+    }
+}
+
+static void busy_row(writer *w, const char *name, const wsgi_status_application *a, const char *label)
+{
+    put_int(w, name, label, "", a->busy);
+}
+
+static void requests_row(writer *w, const char *name, const wsgi_status_application *a, const char *label)
+{
+    put_statuses(w, name, label, a->statuses);
+}
+
+static void seconds_row(writer *w, const char *name, const wsgi_status_application *a, const char *label)
+{
+    put_histogram(w, name, &a->time, label);
+}
+
+static void embedded_busy(writer *w, const char *name, const wsgi_status_embedded *e)
+{
+    put_applications(w, name, e, busy_row);
+}
+
+static void embedded_requests(writer *w, const char *name, const wsgi_status_embedded *e)
+{
+    put_applications(w, name, e, requests_row);
+}
+
+static void embedded_seconds(writer *w, const char *name, const wsgi_status_embedded *e)
+{
+    put_applications(w, name, e, seconds_row);
+}
+
+static void embedded_slow(writer *w, const char *name, const wsgi_status_embedded *e)
+{
+    w->key = "application_group";
+    for (int i = 0; i < e->applications->nelts; i++) {
+        const char *application = APR_ARRAY_IDX(e->applications, i, wsgi_status_application).name;
+        int count = 0;
+
+        for (int q = 0; q < e->running->nelts; q++) {
+            const wsgi_status_request *request = &APR_ARRAY_IDX(e->running, q, wsgi_status_request);
+
+            count += request->is_slow && !strcmp(request->application, application);
+        }
+        put_int(w, name, label_value(w->r->pool, application), "", count);
+    }
+}
+
+static void embedded_resident(writer *w, const char *name, const wsgi_status_embedded *e)
+{
+    w->key = "process";
+    for (int i = 0; i < e->processes->nelts; i++) {
+        const wsgi_status_process *process = &APR_ARRAY_IDX(e->processes, i, wsgi_status_process);
+
+        if (process->resident_bytes >= 0)
+            put_int(w, name, apr_itoa(w->r->pool, (int)process->pid),
+                    apr_pstrcat(w->r->pool, ",python=\"", label_value(w->r->pool, process->python), "\"", NULL),
+                    process->resident_bytes);
+    }
+}
+
+static const embedded_family embedded_families[] = {
+    {"wsgi_embedded_busy_threads", "gauge", NULL, "threads of Apache that serve an embedded application", embedded_busy},
+    {"wsgi_embedded_slow_requests", "gauge", NULL, "embedded requests that have been running for long", embedded_slow},
+    {"wsgi_embedded_resident_bytes", "gauge", "bytes", "resident memory of an Apache process with Python", embedded_resident},
+    {"wsgi_embedded_requests", "counter", NULL, "embedded requests by class of status", embedded_requests},
+    {"wsgi_embedded_request_seconds", "histogram", "seconds", "time that embedded requests took, all in all", embedded_seconds},
+};
+
 /* ---- all of it ---- */
 
 static const family families[] = {
@@ -229,30 +323,51 @@ static const family families[] = {
     {"wsgi_request_write_seconds", "histogram", "seconds", "time from there to its end", write_seconds},
 };
 
+/* What its samples are called. */
+static const char *put_head(writer *w, const char *family_name, const char *type, const char *unit, const char *help)
+{
+    int has_suffix = !strcmp(type, "counter");
+    const char *sample = has_suffix ? apr_pstrcat(w->r->pool, family_name, "_total", NULL) : family_name;
+    const char *name = w->is_openmetrics ? family_name : sample;
+
+    ap_rvputs(w->r, "# HELP ", name, " ", help, "\n# TYPE ", name, " ", type, "\n", NULL);
+    if (w->is_openmetrics && unit)
+        ap_rvputs(w->r, "# UNIT ", name, " ", unit, "\n", NULL);
+    return sample;
+}
+
 static void put_family(writer *w, const family *f)
 {
-    int has_suffix = !strcmp(f->type, "counter");
-    const char *sample = has_suffix ? apr_pstrcat(w->r->pool, f->name, "_total", NULL) : f->name;
-    const char *name = w->is_openmetrics ? f->name : sample;
+    const apr_array_header_t *groups = w->status->groups;
+    const char *sample = put_head(w, f->name, f->type, f->unit, f->help);
 
-    ap_rvputs(w->r, "# HELP ", name, " ", f->help, "\n# TYPE ", name, " ", f->type, "\n", NULL);
-    if (w->is_openmetrics && f->unit)
-        ap_rvputs(w->r, "# UNIT ", name, " ", f->unit, "\n", NULL);
-    for (int i = 0; i < w->groups->nelts; i++) {
-        const wsgi_status_group *g = &APR_ARRAY_IDX(w->groups, i, wsgi_status_group);
+    w->key = "group";
+    for (int i = 0; i < groups->nelts; i++) {
+        const wsgi_status_group *g = &APR_ARRAY_IDX(groups, i, wsgi_status_group);
 
         f->rows(w, sample, g, label_value(w->r->pool, g->group->name));
     }
 }
 
-void wsgi_status_metrics(request_rec *r, const apr_array_header_t *groups, int is_openmetrics)
+static void put_embedded_family(writer *w, const embedded_family *f)
 {
-    writer w = {r, is_openmetrics, groups};
+    const wsgi_status_embedded *e = w->status->embedded;
+    const char *sample = put_head(w, f->name, f->type, f->unit, f->help);
+
+    if (e)
+        f->rows(w, sample, e);
+}
+
+void wsgi_status_metrics(request_rec *r, const wsgi_status *status, int is_openmetrics)
+{
+    writer w = {.r = r, .is_openmetrics = is_openmetrics, .status = status};
 
     ap_set_content_type(r, is_openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
                                           : "text/plain; version=0.0.4; charset=utf-8");
     for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++)
         put_family(&w, &families[i]);
+    for (size_t i = 0; i < sizeof(embedded_families) / sizeof(*embedded_families); i++)
+        put_embedded_family(&w, &embedded_families[i]);
     if (is_openmetrics)
         ap_rputs("# EOF\n", r);
 }

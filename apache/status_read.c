@@ -108,6 +108,11 @@ static int by_age(const void *a, const void *b)
     return left < right ? 1 : left > right ? -1 : 0;
 }
 
+void wsgi_status_sort(apr_array_header_t *requests)
+{
+    qsort(requests->elts, (size_t)requests->nelts, sizeof(wsgi_status_request), by_age);
+}
+
 /* ---- workers ---- */
 
 static void add_threads(wsgi_status_group *out, apr_pool_t *p, wsgi_status_worker *w, const wire_activity_worker *slot,
@@ -144,6 +149,19 @@ static void add_worker(wsgi_status_group *out, apr_pool_t *p, const wsgi_activit
 
 /* ---- groups ---- */
 
+void wsgi_status_add_timing(wsgi_status_timing *sum, const wire_histogram *h)
+{
+    wire_histogram *shared = (wire_histogram *)h; /* C11 loads take no pointer to const */
+
+    sum->sum_us += shared->sum_us;
+    for (int i = 0; i < WIRE_BUCKETS; i++) {
+        apr_uint64_t count = shared->buckets[i];
+
+        sum->buckets[i] += count;
+        sum->count += count;
+    }
+}
+
 static void add_counters(wsgi_status_group *out)
 {
     for (unsigned stripe = 0; stripe < WIRE_STRIPES; stripe++) {
@@ -157,17 +175,8 @@ static void add_counters(wsgi_status_group *out)
             out->statuses[i] += count;
             out->requests += count;
         }
-        for (int i = 0; i < WIRE_TIMINGS; i++) {
-            wsgi_status_timing *t = &out->timings[i];
-
-            t->sum_us += sums->timings[i].sum_us;
-            for (int bucket = 0; bucket < WIRE_BUCKETS; bucket++) {
-                apr_uint64_t count = sums->timings[i].buckets[bucket];
-
-                t->buckets[bucket] += count;
-                t->count += count;
-            }
-        }
+        for (int i = 0; i < WIRE_TIMINGS; i++)
+            wsgi_status_add_timing(&out->timings[i], &sums->timings[i]);
     }
 }
 
@@ -200,7 +209,7 @@ static void read_group(wsgi_status_group *out, apr_pool_t *p, const wsgi_group *
         for (apr_size_t number = 0; number < a->slots; number++)
             add_worker(out, p, a, number, now_us);
     }
-    qsort(out->running->elts, (size_t)out->running->nelts, sizeof(wsgi_status_request), by_age);
+    wsgi_status_sort(out->running);
     g->board->watched_s = (uint32_t)(now_us / APR_USEC_PER_SEC); /* so that the supervisor keeps the requests' lines up to date */
 }
 

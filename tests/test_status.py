@@ -322,6 +322,61 @@ def test_without_groups_there_is_a_page_all_the_same(httpd: Httpd) -> None:
     assert all(family.samples == [] for family in parse_openmetrics(answer.text))
 
 
+EMBEDDED = STATUS + (
+    "WSGIScriptAlias /shop {app}/waiting.py application-group=%{GLOBAL}\n"
+    "WSGIScriptAlias /other {app}/waiting.py\n"
+)
+
+
+def test_embedded_mode_is_shown_in_every_format_over_restarts(httpd: Httpd) -> None:
+    httpd.start(EMBEDDED)
+    assert status(httpd)["embedded"] is None
+    paths = ("/shop/", "/shop/", "/shop/missing", "/shop/fail", "/other")
+    assert [get(httpd, path) for path in paths] == [200, 200, 404, 500, 200]
+    httpd.expect("WSGI0401")
+    with waiting(httpd, b"/shop/wait?a=<b>"):
+        wait_until(lambda: status(httpd)["embedded"]["running"] != [], "it runs")
+        embedded = status(httpd)["embedded"]
+        text = page(httpd).text
+        metrics = requests.get(httpd.url("/wsgi-status?format=openmetrics"), timeout=20).text
+    (running,) = embedded["running"]
+    assert (running["method"], running["url"], running["slow"]) == ("GET", "/shop/wait?a=<b>", False)
+    assert running["application_group"] == "%{GLOBAL}"
+    applications = {application["application_group"]: application for application in embedded["applications"]}
+    assert len(applications) == 2
+    shop = applications["%{GLOBAL}"]
+    assert shop["requests"] == {"total": 4, "1xx": 0, "2xx": 2, "3xx": 0, "4xx": 1, "5xx": 1, "none": 0}
+    assert shop["busy"] == 1 and shop["latency"]["count"] == sum(shop["latency"]["buckets"]) == 4
+    busy = [process for process in embedded["processes"] if process["busy"]]
+    assert [process["pid"] for process in busy] == [running["process"]]
+    assert re.fullmatch(r"3\.\d+\.\d+.*", busy[0]["python"]) and busy[0]["resident_bytes"] > 1_000_000
+    assert "<h2>Embedded mode</h2>" in text and "<td>GET /shop/wait?a=&lt;b&gt;</td>" in text
+    samples = {
+        (sample.name, sample.labels.get("status") or sample.labels.get("le")): sample.value
+        for family in parse_openmetrics(metrics)
+        for sample in family.samples
+        if sample.labels.get("application_group") == "%{GLOBAL}"
+    }
+    assert samples["wsgi_embedded_requests_total", "2xx"] == 2 and samples["wsgi_embedded_busy_threads", None] == 1
+    assert samples["wsgi_embedded_request_seconds_bucket", "60.0"] == samples["wsgi_embedded_request_seconds_count", None] == 4
+    httpd.graceful()
+    wait_until(lambda: get(httpd, "/shop/") == 200 and len(status(httpd)["embedded"]["processes"]) >= 1, "it is up again")
+    assert applications_total(httpd) >= 7 and status(httpd)["embedded"]["running"] == []
+
+
+def applications_total(server: Httpd) -> int:
+    return sum(application["requests"]["total"] for application in status(server)["embedded"]["applications"])
+
+
+def test_a_child_of_apache_that_has_gone_serves_nothing_any_more(httpd: Httpd) -> None:
+    httpd.start(EMBEDDED)
+    with pytest.raises(requests.ConnectionError):
+        get(httpd, "/shop/exit")
+    assert get(httpd, "/shop/") == 200
+    embedded = status(httpd)["embedded"]
+    assert embedded["running"] == [] and all(process["busy"] == 0 for process in embedded["processes"])
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_the_page_lives_in_a_browser(httpd: Httpd) -> None:
     httpd.start(conf())

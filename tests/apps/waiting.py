@@ -19,5 +19,7 @@ def application(environ, start_response):
         raise ValueError("boom")
     if path == "/crash":
         os.abort()
+    if path == "/exit":
+        os._exit(0)
     start_response("404 Not Found" if path == "/missing" else "200 OK", [("Content-Type", "text/plain")])
     return [b"hello"]

@@ -20,7 +20,7 @@ def test_the_metrics_in_the_documentation_are_those_of_the_code() -> None:
     rows = re.findall(row, read("apache/status_metrics.c"), re.MULTILINE)
     written = [(name + "_total" * (kind == "counter"), kind, text) for name, kind, text in rows]
     documented = re.findall(r"^\| `(wsgi_\w+)` \| (\w+) \| (.*?) \|", read("docs/status.md"), re.MULTILINE)
-    assert len(rows) > 15 and documented == written
+    assert len(rows) > 20 and sorted(documented) == sorted(written)
 
 
 def test_the_bounds_in_the_documentation_are_those_of_the_code() -> None:

@@ -1,0 +1,57 @@
+/* tally.h - what embedded mode is doing, in memory that Apache's parent and children share, for the status alone.
+ *
+ * The parent makes it once; like the groups' boards it is kept over restarts. Counters are added to atomically by any child. A
+ * slot belongs to the thread that has put its pid there, until it puts 0; one of a process that has died is free for all.
+ * Application code runs in the processes that write here: readers trust no value. */
+#ifndef WSGI_TALLY_H
+#define WSGI_TALLY_H
+
+#include "wire/activity.h"
+#include "wire/counters.h"
+
+#include <httpd.h>
+
+#define WSGI_TALLY_APPLICATIONS 64   /* the last one is for all that have no place of their own */
+#define WSGI_TALLY_PROCESSES    1024
+#define WSGI_TALLY_REQUESTS     4096 /* that are shown while they run */
+#define WSGI_TALLY_NAME_MAX     200
+
+typedef struct wsgi_tally_application {
+    _Atomic uint32_t state; /* 0 free, 1 it is being named, 2 named */
+    char name[WSGI_TALLY_NAME_MAX];
+    wire_counters stripes[WIRE_STRIPES]; /* of their timings, WIRE_TIMING_APP alone: a whole request */
+} wsgi_tally_application;
+
+typedef struct wsgi_tally_request {
+    _Atomic uint32_t serial; /* odd while the fields change */
+    uint32_t application;
+    apr_time_t start;
+    char what[WIRE_WHAT_MAX]; /* "GET /path?query", cut, with a NUL */
+} wsgi_tally_request;
+
+/* Untouched pages cost nothing, so there is room for large servers. */
+typedef struct wsgi_tally {
+    _Atomic pid_t processes[WSGI_TALLY_PROCESSES]; /* that have loaded Python; 0: free */
+    char pythons[WSGI_TALLY_PROCESSES][16];        /* their versions */
+    _Atomic pid_t runners[WSGI_TALLY_REQUESTS];    /* of requests with the same number; 0: free */
+    wsgi_tally_request requests[WSGI_TALLY_REQUESTS];
+    wsgi_tally_application applications[WSGI_TALLY_APPLICATIONS];
+} wsgi_tally;
+
+/* NULL: WSGIRestrictEmbedded is On, or there is no memory. */
+wsgi_tally *wsgi_tally_memory(void);
+
+/* A child, when it has loaded Python. */
+void wsgi_tally_process(const char *python);
+
+typedef struct wsgi_tally_ticket {
+    int application, request; /* -1: none */
+} wsgi_tally_ticket;
+
+/* Around a request, in its thread. status: what the client was answered; 0: it had left. */
+wsgi_tally_ticket wsgi_tally_begin(const request_rec *r, const char *application_group, apr_time_t now);
+void wsgi_tally_end(wsgi_tally_ticket ticket, const request_rec *r, int status, apr_interval_time_t us);
+
+void wsgi_tally_register_hooks(apr_pool_t *p);
+
+#endif
