@@ -23,6 +23,7 @@ APLOG_USE_MODULE(wsgi);
 #define EXIT_HOPELESS_RUNTIME 78  /* _boot.py: no runtime for this Python */
 #define STEADY                apr_time_from_sec(60) /* a supervisor that lived so long starts its back-off anew */
 #define MOMENT                apr_time_from_sec(1)  /* beyond shutdown-timeout, for the supervisor itself */
+#define DRAIN_PATIENCE        (100 * 1000) /* microseconds a restart waits until old workers accept no more */
 
 /* In a pool of its own below the process pool, until it is reaped and not to be started again. */
 typedef struct supervisor {
@@ -254,20 +255,33 @@ static void wait_for_all(void)
     }
 }
 
+/* A restart that is not graceful. What is asked after it shall not be answered by what was loaded before it. */
+static void wait_for_drain(void)
+{
+    apr_time_t end = apr_time_now() + DRAIN_PATIENCE;
+
+    for (const supervisor *sup = all; sup; sup = sup->next)
+        while (sup->group && sup->group->threads > 0 && is_served(sup->group) && apr_time_now() < end)
+            apr_sleep(1000);
+}
+
 /* pconf goes. After a graceful restart the old supervisors go on until the new ones can serve; otherwise theirs is over now. Closing our
  * end of the lifeline leaves it to the children that still hold theirs. */
 static apr_status_t end_generation(void *unused)
 {
     int restarts = ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_DESTROY_CONFIG;
+    int is_over = !restarts || !ap_unixd_mpm_get_retained_data()->was_graceful;
     supervisor *next;
 
     (void)unused;
+    for (const supervisor *sup = all; sup && is_over; sup = sup->next)
+        tell(sup, "stop\n");
+    if (restarts && is_over)
+        wait_for_drain();
     for (supervisor *sup = all; sup; sup = next) {
         next = sup->next;
         sup->group = NULL;
         close_fd(&sup->settings_fd);
-        if (!restarts || !ap_unixd_mpm_get_retained_data()->was_graceful)
-            tell(sup, "stop\n");
         if (!sup->proc.pid)
             forget(sup);
     }
