@@ -37,6 +37,13 @@ void wsgi_check_register_hooks(apr_pool_t *p);
 /* Warns of Pythons that cannot run and of files that cannot be read. uses: of wsgi_use, groups: of wsgi_group *. */
 void wsgi_check_files(apr_pool_t *p, server_rec *main_server, const apr_array_header_t *uses, const apr_array_header_t *groups);
 
+/* ---- check_access.c ---- */
+
+/* Warns of scripts whose directory nobody may get at. uses: of wsgi_use. */
+void wsgi_check_access(apr_pool_t *p, const apr_array_header_t *uses);
+
+/* ---- for both ---- */
+
 /* Where to say it: the log of s, or in a configuration test, when only standard error is open, that of the main server. */
 const server_rec *wsgi_check_log(const server_rec *s);
 

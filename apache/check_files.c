@@ -1,5 +1,6 @@
 /* check_files.c - the Pythons and scripts that the configuration names: are they there, for those who need them? */
 #include "check.h"
+#include "package.h"
 #include "pythons.h"
 #include "reach.h"
 
@@ -62,6 +63,60 @@ static void check_home(apr_pool_t *p, const server_rec *s, const char *root, con
 static const char *main_home_of(const server_rec *s)
 {
     return wsgi_server_of(s)->python_home;
+}
+
+/* The Python of whatever names none: that of the module's package, or what the build noted down. */
+static void check_default_python(apr_pool_t *p, const server_rec *s)
+{
+    const char *python = wsgi_default_python(p), *version;
+    char *home = apr_pstrdup(p, python), *slash;
+
+    for (int cut = 0; cut < 2 && (slash = strrchr(home, '/')); cut++)
+        *slash = '\0';
+    version = wsgi_python_version(p, "", home);
+    if (access(python, F_OK) < 0)
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "WSGI0294: the default Python, %s, does not exist; install it, or name another one "
+                     "with WSGIPythonHome or python-home=; requests get an error until then", python);
+    else if (version && !wsgi_python_may_have_runtime(p, "", home, version))
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "WSGI0295: the default Python, %s (%s), has no runtime; build one with \"%s -m pip "
+                     "install httpd-wsgi\", or name another Python with WSGIPythonHome or python-home=; requests get an error until then",
+                     python, version, python);
+}
+
+/* Does anything run with the default Python? Without a home of its own, a group does, and what is in no group. */
+static int needs_default_python(const server_rec *s, const apr_array_header_t *uses, const apr_array_header_t *groups)
+{
+    if (main_home_of(s))
+        return 0;
+    for (int i = 0; i < groups->nelts; i++)
+        if (!APR_ARRAY_IDX(groups, i, const wsgi_group *)->python_home)
+            return 1;
+    return uses->nelts > 0 && groups->nelts == 0;
+}
+
+/* Directories that are searched for modules. origin: "python-path= of daemon group 'shop'" */
+static void check_path(apr_pool_t *p, const server_rec *s, const char *root, const char *path, const char *origin, const char *where)
+{
+    char *rest, *one = path ? apr_strtok(apr_pstrdup(p, path), ":", &rest) : NULL;
+    struct stat st;
+
+    for (; one; one = apr_strtok(NULL, ":", &rest))
+        if (*one == '/' && stat(apr_pstrcat(p, root, one, NULL), &st) < 0 && (errno == ENOENT || errno == ENOTDIR))
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "WSGI0296: %s: %s: %s does not exist; create it or correct the path; modules "
+                         "are not found there until then", where, origin, one);
+}
+
+static void check_paths(apr_pool_t *p, const server_rec *main_server, const apr_array_header_t *groups)
+{
+    const wsgi_interpreter_options *base = &wsgi_server_of(main_server)->base;
+
+    check_path(p, main_server, "", base->python_path, "WSGIPythonPath", base->python_path_where);
+    for (int i = 0; i < groups->nelts; i++) {
+        const wsgi_group *g = APR_ARRAY_IDX(groups, i, const wsgi_group *);
+
+        check_path(p, wsgi_check_log(g->server), g->chroot ? g->chroot : "", g->python_path,
+                   apr_psprintf(p, "python-path= of daemon group '%s'", g->name), g->where);
+    }
 }
 
 static void check_pythons(apr_pool_t *p, server_rec *s, const apr_array_header_t *groups)
@@ -222,7 +277,11 @@ void wsgi_check_files(apr_pool_t *p, server_rec *main_server, const apr_array_he
                       const apr_array_header_t *groups)
 {
     check_pythons(p, main_server, groups);
+    if (needs_default_python(main_server, uses, groups))
+        check_default_python(p, main_server);
+    check_paths(p, main_server, groups);
     check_existence(uses);
+    wsgi_check_access(p, uses);
     check_as_apache(p, uses, groups);
     for (int i = 0; i < groups->nelts; i++) {
         const wsgi_group *g = APR_ARRAY_IDX(groups, i, const wsgi_group *);

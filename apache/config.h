@@ -43,7 +43,7 @@ typedef struct wsgi_hook {
 typedef struct wsgi_interpreter_options {
     const char *process_group;     /* "" embedded; NULL: any */
     const char *application_group; /* "" main interpreter; NULL: any */
-    const char *python_path;
+    const char *python_path, *python_path_where;
     const char *switch_interval;   /* seconds, as written */
     int restrict_stdin, restrict_stdout, restrict_signal, own_gil, free_threading; /* or WSGI_UNSET */
 } wsgi_interpreter_options;

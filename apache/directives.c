@@ -353,8 +353,10 @@ static const char *set_interpreter_path(cmd_parms *cmd, void *unused, const char
     const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
 
     (void)unused;
-    if (!error)
+    if (!error) {
         options_of(cmd)->python_path = value;
+        options_of(cmd)->python_path_where = wsgi_where(cmd);
+    }
     return error;
 }
 

@@ -38,6 +38,7 @@ typedef struct option {
 #define MIB   ((apr_int64_t)1 << 20)
 #define GIB   ((apr_int64_t)1 << 30)
 #define NONE  0, 0, 0
+#define LEAST_MEMORY (16 * MIB) /* of limits: with less, probably a unit was forgotten */
 
 static const option options[] = {
     {"processes", OPT_COUNT, 1, 10000, 1, AT(processes)},
@@ -89,9 +90,9 @@ static const option options[] = {
     {"script-group", OPT_GROUP, NONE, AT(script_group)},
     {"cpu-time-limit", OPT_TIME, 0, LONGEST, 0, AT(cpu_time_limit)},
     {"cpu-priority", OPT_COUNT, -20, 19, 0, AT(cpu_priority)},
-    {"memory-limit", OPT_SIZE, 0, 1024 * GIB, 0, AT(memory_limit)},
-    {"virtual-memory-limit", OPT_SIZE, 0, 1024 * GIB, 0, AT(virtual_memory_limit)},
-    {"memory-rss-limit", OPT_SIZE, 0, 1024 * GIB, 0, AT(memory_rss_limit)},
+    {"memory-limit", OPT_SIZE, 16 * MIB, 1024 * GIB, 0, AT(memory_limit)},
+    {"virtual-memory-limit", OPT_SIZE, 16 * MIB, 1024 * GIB, 0, AT(virtual_memory_limit)},
+    {"memory-rss-limit", OPT_SIZE, 16 * MIB, 1024 * GIB, 0, AT(memory_rss_limit)},
     {"server-metrics", OPT_FLAG, NONE, AT(server_metrics)},
     {NULL, OPT_COUNT, NONE, 0},
 };
@@ -162,6 +163,24 @@ static const char *valid_units(enum option_type type)
     }
 }
 
+/* "16M" of 16777216; the number itself when it has no round unit. */
+static const char *size_text(apr_pool_t *p, apr_int64_t size)
+{
+    const unit *best = size_units;
+
+    for (const unit *u = size_units; u->name; u++)
+        if (size > 0 && size % u->factor == 0)
+            best = u;
+    return apr_psprintf(p, "%" APR_INT64_T_FMT "%s", size / best->factor, best->name);
+}
+
+/* What can be read and is far too little to mean it. */
+static const char *too_little(apr_pool_t *p, const option *o, const char *value, apr_int64_t size)
+{
+    return apr_psprintf(p, "%s=%s is %" APR_INT64_T_FMT " bytes, too little for any process: expected %s or more, with K, M or G behind "
+                        "the number; for example %s=512M", o->name, value, size, size_text(p, o->min), o->name);
+}
+
 /* For counts, sizes and times. A size without a default may be 0, which means not given. */
 static const char *set_number(apr_pool_t *p, const option *o, const char *value, void *at)
 {
@@ -172,6 +191,8 @@ static const char *set_number(apr_pool_t *p, const option *o, const char *value,
                                                 : count_units;
     apr_int64_t scale = is_time ? 1000000 : 1, number;
 
+    if (o->min == LEAST_MEMORY && read_number(value, units, &number) == 0 && number > 0 && number < o->min)
+        return too_little(p, o, value, number);
     if (read_number(value, units, &number) < 0 ||
         ((number < o->min * scale || number > o->max * scale) && !(o->type == OPT_SIZE && number == 0 && o->preset == 0)))
         return apr_psprintf(p, "%s=%s is not a number from %" APR_INT64_T_FMT " to %" APR_INT64_T_FMT "%s; for example %s=%"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from harness import APACHE_USER, AS_ROOT, Httpd
+from harness import APACHE_USER, AS_ROOT, MODULE, Httpd
 
 as_root = pytest.mark.skipif(not AS_ROOT, reason="needs root to start Apache as another user")
 
@@ -118,7 +118,49 @@ def test_a_home_that_does_not_exist(httpd: Httpd) -> None:
     )
 
 
+@pytest.mark.parametrize("line", ["WSGIPythonPath {root}/none:{root}", "WSGIDaemonProcess d python-path={root}:{root}/none"])
+def test_a_directory_of_the_python_path_that_does_not_exist(httpd: Httpd, line: str) -> None:
+    found = warned(httpd, line, "WSGI0296")
+    assert f": {httpd.root}/none does not exist" in found and f"{httpd.root}/httpd.conf:" in found
+
+
+@pytest.mark.parametrize("home", ["", "python-home={prefix}"])
+def test_the_default_python_of_a_module_without_runtime(tmp_path: Path, home: str) -> None:
+    package = tmp_path / "lib" / "python3.99" / "site-packages" / "httpd_wsgi"
+    package.mkdir(parents=True)
+    for name in ("mod_wsgi.so", "_boot.py"):
+        (package / name).write_bytes((MODULE.parent / name).read_bytes())
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python3.99").write_text("")
+    (tmp_path / "bin" / "python3.99").chmod(0o755)
+    (tmp_path / "bin" / "python3").symlink_to("python3.99")
+    httpd = Httpd(module=package / "mod_wsgi.so")
+    try:
+        status, output = httpd.configtest("WSGIDaemonProcess d " + home.replace("{prefix}", sys.prefix))
+    finally:
+        httpd.finish()
+    assert status == 0 and len(lines_with(output, "WSGI0295")) == (not home), output
+
+
 # ---- scripts ----
+
+
+@pytest.mark.parametrize(
+    ("more", "is_denied"),
+    [
+        ("", True),
+        ("<Directory {root}/closed>\nRequire all granted\n</Directory>", False),
+        ("<Directory {root}>\nRequire method GET\n</Directory>", False),
+        ("<Directory {root}/other>\nRequire all granted\n</Directory>", True),
+        ("<Location /shop>\nRequire all granted\n</Location>", False),
+    ],
+)
+def test_a_script_that_nothing_grants_access_to(httpd: Httpd, more: str, is_denied: bool) -> None:
+    (httpd.root / "closed").mkdir()
+    (httpd.root / "closed" / "app.py").write_text("")
+    conf = "<Directory />\nRequire all denied\n</Directory>\nWSGIScriptAlias /shop {root}/closed/app.py\n"
+    status, output = httpd.configtest(conf + more)
+    assert status == 0 and len(lines_with(output, "WSGI0297")) == is_denied, output
 
 
 @pytest.mark.parametrize("url", ["/", "/d/"])

@@ -77,6 +77,7 @@ INVALID = [
     ("cpu-priority", "20", "is not a number from -20 to 19; for example cpu-priority=19"),
     ("cpu-priority", "-21", "is not a number from -20 to 19"),
     ("memory-limit", "512MB", BYTES),
+    ("memory-limit", "10", "memory-limit=10 is 10 bytes, too little for any process: expected 16M or more"),
     ("virtual-memory-limit", "lots", BYTES),
     ("server-metrics", "yes", "expected On or Off"),
     ("request-timeout-scaling", "1", "expected On or Off"),
