@@ -208,6 +208,16 @@ def test_explain_says_that_no_application_serves_a_file(unstarted: Httpd) -> Non
     assert done.returncode == 1 and f"{unstarted.app}/hello.py" in done.stdout and "no WSGIScriptAlias" in done.stdout
 
 
+def test_explain_says_when_nothing_listens_on_the_port(unstarted: Httpd) -> None:
+    path = unstarted.write_conf(f"WSGIDaemonProcess d\nWSGIScriptAlias / {unstarted.app}/hello.py process-group=d\n")
+    done = run("explain", "http://localhost/", str(path))
+    assert "nothing listens on 80, which a URL without a port means" in done.stdout
+    assert f"Listen says 127.0.0.1:{unstarted.port}" in done.stdout and done.returncode == 0
+    assert "nothing listens" not in run("explain", f"http://localhost:{unstarted.port}/", str(path)).stdout
+    refused = run("explain", "http://localhost:99999/", str(path))
+    assert refused.returncode == 2 and "http://localhost:99999/: not a URL: port out of range" in refused.stderr
+
+
 def test_explain_knows_set_handler(unstarted: Httpd) -> None:
     path = unstarted.write_conf(
         "WSGIScriptAlias / {app}/hello.py\nAlias /id {app}/kitchen.py\n"

@@ -37,7 +37,7 @@ def site() -> Iterator[Path]:
 @contextlib.contextmanager
 def started(site: Path, *command: str) -> Iterator[tuple[str, Path]]:
     """The URL it answers at, and what it has written."""
-    log = site / "output"
+    log = Path(tempfile.mkstemp(dir=site)[1])
     with log.open("w") as out:
         process = subprocess.Popen(command, cwd=site, stdout=out, stderr=out)
     try:
@@ -92,6 +92,8 @@ def test_start_server_serves_and_says_what_differs(site: Path) -> None:
         (["hello.py", "--telemetry-service", "unix:/run/t"], 'WSGITelemetryService "unix:/run/t" "interval=1.0"'),
         (["hello.py", "--telemetry-options=-CaptureUserAgent"], 'WSGITelemetryOptions "-CaptureUserAgent"'),
         (["hello.py", "--slow-requests", "2.5"], 'WSGISlowRequests "2.5"'),
+        (["hello.py", "--proxy-timeout", "9"], 'ProxyTimeout "9"'),
+        (["hello.py", "--service-script", "t", "hello.py", "--service-user", "t", "daemon"], 'threads=0 "user=daemon"'),
     ],
 )
 def test_setup_server_writes_what_the_options_mean(site: Path, arguments: list[str], expected: str) -> None:
@@ -103,6 +105,28 @@ def test_setup_server_writes_what_the_options_mean(site: Path, arguments: list[s
     assert expected in conf and ("deadlock-timeout" in conf) == ("0" not in arguments and "static" not in arguments)
     checked = subprocess.run([site / "root" / "apachectl", "configtest"], capture_output=True, text=True, check=False)
     assert "Syntax OK" in checked.stderr, checked.stderr
+
+
+def test_programs_of_the_document_root_other_servers_and_the_status_have_their_urls(site: Path) -> None:
+    (site / "report.py").write_text(
+        "def handle_request(e, s):\n    s('200 OK', [])\n    return [b'report of ' + e['SCRIPT_FILENAME'][-8:].encode()]\n"
+    )
+    (site / "files" / "a.report").write_text("raw")
+    (site / "files" / "run.cgi").write_text("#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\nby CGI'\n")
+    (site / "files" / "run.cgi").chmod(0o755)
+    (site / "behind.py").write_text(
+        "def application(e, s):\n    s('200 OK', [])\n    return [(e['PATH_INFO'] + e['HTTP_X_FORWARDED_PREFIX']).encode()]\n"
+    )
+    options = ["--port", str(free_port()), "--document-root", "files", "--add-handler", ".report", "report.py", "--with-cgi"]
+    with started(site, COMMAND, "serve", "behind.py", "--port", "0") as (behind, _):
+        more = ["--server-status", "--proxy-mount-point", "/other", behind]
+        with started(site, COMMAND, "express", "start-server", "hello.py", *options, *more) as (url, _):
+            paths = ("/a.report", "/run.cgi", "/other/x", "/other", "/x")
+            got = {path: requests.get(url + path, timeout=10).text for path in paths}
+            status = requests.get(url + "/server-status?auto", timeout=10).text
+    assert got["/a.report"] == "report of a.report" and got["/run.cgi"] == "by CGI"
+    assert (got["/other/x"], got["/other"]) == ("/x/other", "//other") and got["/x"].startswith("|/x|")
+    assert "BusyWorkers" in status
 
 
 def test_a_script_may_ask_for_passwords(site: Path) -> None:
@@ -121,7 +145,10 @@ def test_a_script_may_ask_for_passwords(site: Path) -> None:
     [
         ([], "expected one of start-server"),
         (["start"], "express start: expected one of"),
-        (["start-server", "--with-cgi"], "--with-cgi: is not written for you"),
+        (["start-server", "--proxy-virtual-host", "a", "b"], "--proxy-virtual-host: is not written for you"),
+        (["start-server", "x.py", "--proxy-mount-point", "/", "http://a/"], "expected a URL path below /"),
+        (["start-server", "x.py", "--service-user", "t", "daemon"], "there is no --service-script t"),
+        (["start-server", "x.py", "--rewrite-rules", "r"], "name it with --include-file"),
         (["start-server", "--embedded-mode"], "--embedded-mode: is not offered"),
         (["start-server", "--nonsense"], "--nonsense: no such option"),
         (["start-server", "x.py", "--ssl-certificate-key-file", "x"], "needs --https-certificate"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,6 +73,7 @@ def run(config: str, httpd: str, with_imports: bool, is_json: bool, is_strict: b
 def explanation(dump: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """(what, value, why) of the URL that the dump was asked about."""
     url = dump["url"]
+    yield from unheard(dump)
     yield "virtual host", url["server"], url["server_where"] or "the main server: no <VirtualHost> fits"
     if not url["is_wsgi"]:
         status = f"; mapping ends with status {url['status']}" if url["status"] != 200 else ""
@@ -91,6 +93,16 @@ def explanation(dump: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     yield "PATH_INFO", url["path_info"] or '""', ""
     if "refused" in url:
         yield "but", f"status {url['refused']}", "it may not run there; the reason is printed above"
+
+
+def unheard(dump: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """A port that this Apache does not listen on. Another server or a router may forward to it, so it is a remark."""
+    asked = urllib.parse.urlsplit(dump["url"]["asked"])
+    port = asked.port or (443 if asked.scheme == "https" else 80)
+    listen = dump["httpd"]["listen"]
+    if listen and not any(address.endswith(f":{port}") for address in listen):
+        given = "" if asked.port else ", which a URL without a port means"
+        yield "port", f"nothing listens on {port}{given}", f"Listen says {', '.join(listen)}; the rest holds if it is forwarded"
 
 
 def where_it_runs(dump: dict[str, Any], url: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -122,6 +134,10 @@ def where_it_runs(dump: dict[str, Any], url: dict[str, Any]) -> Iterator[tuple[s
 def explain(url: str, config: str, httpd: str, is_json: bool) -> int:
     if not url.startswith(("http://", "https://")):
         raise CommandError(f"{url}: expected a URL with http:// or https://", EXIT_USAGE)
+    try:
+        urllib.parse.urlsplit(url).port  # noqa: B018 - it is read when it is asked for
+    except ValueError as exc:
+        raise CommandError(f"{url}: not a URL: {str(exc)[:1].lower()}{str(exc)[1:]}", EXIT_USAGE) from exc
     reading = apache.read(config, httpd, url=url)
     for problem in findings.of_configuration(reading):
         raise CommandError(problem.cause, EXIT_HTTPD_FAILED)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from httpd_wsgi.command import machine, options, root, serve, setup, words
+from httpd_wsgi.command import express_lines, machine, options, root, serve, setup, words
 from httpd_wsgi.command.errors import CommandError
 from httpd_wsgi.command.express_options import DAEMON_DEFAULTS, DEFAULTS, FLAG, MANY, PAIRS, ROWS, Row
 from httpd_wsgi.command.settings import Bind, ServerSettings
@@ -108,62 +108,6 @@ def binds_of(given: Given) -> tuple[Bind, ...]:
     return (Bind(given.get("--host", ""), port),)
 
 
-def extra_lines(given: Given, host: str) -> Iterator[str]:
-    """What has no option in `serve`."""
-    yield "WSGIPassAuthorization On"
-    yield from (f"WSGIPythonWarnings {words.conf(spec)}" for spec in given.get("--python-warnings", ()))
-    for url in given.get("--ignore-activity", ()):
-        yield from (f"<Location {words.conf(url)}>", "    WSGIIgnoreActivity On", "</Location>")
-    if "--orphan-interpreter" in given:
-        yield "WSGIDestroyInterpreter Off"
-    if "--free-threading" in given:
-        yield "WSGIFreeThreading On"
-    yield from telemetry_lines(given)
-    if "--error-log-format" in given:
-        yield f"ErrorLogFormat {words.conf(given['--error-log-format'])}"
-    protection = list(protecting_lines(given, host))
-    if protection:
-        yield from ('<Location "/">', *("    " + line for line in protection), "</Location>")
-
-
-def telemetry_lines(given: Given) -> Iterator[str]:
-    """Apache itself checks the values."""
-    if "--telemetry-service" in given:
-        interval = f"interval={given.get('--telemetry-interval', '1.0')}"
-        yield f"WSGITelemetryService {words.conf(given['--telemetry-service'])} {words.conf(interval)}"
-    for line in given.get("--telemetry-options", ()):
-        yield "WSGITelemetryOptions " + " ".join(map(words.conf, line.split()))
-    if "--slow-requests" in given:
-        yield f"WSGISlowRequests {words.conf(given['--slow-requests'])}"
-
-
-def protecting_lines(given: Given, host: str) -> Iterator[str]:
-    if "--host-access-script" in given:
-        yield f"WSGIAccessScript {absolute(given['--host-access-script'])}"
-    if "--auth-user-script" not in given:
-        return
-    kind = given.get("--auth-type", "Basic")
-    if kind not in ("Basic", "Digest"):
-        raise CommandError(f"--auth-type {kind}: expected Basic or Digest")
-    yield from (f"AuthType {kind}", f"AuthName {words.conf(host)}", f"Auth{kind}Provider wsgi")
-    yield f"WSGIAuthUserScript {absolute(given['--auth-user-script'])}"
-    if "--auth-group-script" in given:
-        yield f"WSGIAuthGroupScript {absolute(given['--auth-group-script'])}"
-        yield f"Require wsgi-group {words.conf(given.get('--auth-group', 'wsgi'))}"
-    else:
-        yield "Require valid-user"
-
-
-def modules_of(given: Given) -> tuple[str, ...]:
-    if "--auth-user-script" not in given:
-        return ()
-    return ("authn_core", "auth_digest" if given.get("--auth-type") == "Digest" else "auth_basic", "authz_user")
-
-
-def absolute(path: str) -> str:
-    return words.conf(Path(path).absolute())
-
-
 def settings_from(arguments: argparse.Namespace, entry: str, note: Callable[[str], None]) -> ServerSettings:
     given = given_of(arguments, note)
     parser = options.Parser(prog="httpd-wsgi express")
@@ -177,20 +121,31 @@ def settings_from(arguments: argparse.Namespace, entry: str, note: Callable[[str
     binds = binds_of(given)
     error_log, access_log = logs_of(given, settings)
     host = f"{binds[0].host or 'localhost'}:{binds[0].port}"
+    group = given.get("--process-group", host)
     return replace(
         settings,
         binds=binds,
-        process_group=given.get("--process-group", host),
+        process_group=group,
         mpm=given.get("--server-mpm", ["event"])[0],
         map_head=given.get("--map-head-to-get", ""),
         request_env=tuple((name, value) for name, value in given.get("--setenv", ())),
         pass_env=tuple(given.get("--passenv", ())),
-        extra=tuple(extra_lines(given, host)),
-        extra_modules=modules_of(given),
+        extra=tuple(express_lines.extra_lines(given, host, group)),
+        extra_modules=express_lines.modules_of(given),
+        service_options=tuple(service_options(given)),
         error_log=error_log,
         access_log=access_log,
         **more,
     )
+
+
+def service_options(given: Given) -> Iterator[tuple[str, str, str]]:
+    names = {name for name, _ in given.get("--service-script", ())}
+    for option in ("user", "group"):
+        for name, value in given.get(f"--service-{option}", ()):
+            if name not in names:
+                raise CommandError(f"--service-{option} {name} {value}: there is no --service-script {name}")
+            yield name, option, value
 
 
 def logs_of(given: Given, settings: ServerSettings) -> tuple[str, str]:

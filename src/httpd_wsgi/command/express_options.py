@@ -27,6 +27,10 @@ class Row:
 
 
 NO_COLLECTOR = "ignored: start a collector of your own and name its socket with --telemetry-service"
+RULES = (
+    "is not offered: rules in a directory would not see the application's URLs here; put `RewriteEngine On` and the rules, "
+    "as for a whole server, into a file and name it with --include-file"
+)
 BY_INCLUDE = "is not written for you here; put the directives of httpd into a file and name it with --include-file"
 NO_TOOL = "is not part of httpd-wsgi; run the tool in the application, or start it with `httpd-wsgi serve --debug`"
 OWN_ROTATION = "ignored: let logrotate move the files and run `apachectl graceful`"
@@ -55,7 +59,7 @@ ROWS = (
     Row("--ssl-certificate"),
     Row("--ssl-certificate-chain-file", serve="--https-chain"),
     Row("--ssl-ca-certificate-file", serve="--https-client-ca"),
-    Row("--ssl-verify-client", MANY, refused=BY_INCLUDE),
+    Row("--ssl-verify-client", MANY, refused=BY_INCLUDE + " (<Location> with SSLVerifyClient)"),
     Row("--ssl-environment", FLAG, serve="--https-environment"),
     Row("--https-only", FLAG, serve="--https-only"),
     Row("--hsts-policy", serve="--hsts"),
@@ -101,7 +105,7 @@ ROWS = (
     Row("--body-timeout", serve="--body-timeout"),
     Row("--body-max-timeout", note="ignored: there is none as long as data arrive"),
     Row("--body-min-rate", note="ignored: it is 500 bytes a second"),
-    Row("--proxy-timeout", refused=BY_INCLUDE),
+    Row("--proxy-timeout"),
     Row("--send-buffer-size", daemon="send-buffer-size"),
     Row("--receive-buffer-size", daemon="receive-buffer-size"),
     Row("--header-buffer-size", daemon="header-buffer-size"),
@@ -115,16 +119,16 @@ ROWS = (
     Row("--url-alias", PAIRS, serve="--url-alias"),
     Row("--error-document", PAIRS, serve="--error-document"),
     Row("--error-override", FLAG, serve="--error-override"),
-    Row("--add-handler", PAIRS, refused=BY_INCLUDE + " (AddHandler and WSGIHandlerScript)"),
-    Row("--with-cgi", FLAG, refused=BY_INCLUDE),
-    Row("--with-php5", FLAG, refused=BY_INCLUDE),
-    Row("--rewrite-rules", refused=BY_INCLUDE),
+    Row("--add-handler", PAIRS),
+    Row("--with-cgi", FLAG),
+    Row("--with-php5", FLAG, refused="is not offered: PHP 5 has been out of support since 2018"),
+    Row("--rewrite-rules", refused=RULES),
     Row("--include-file", MANY, serve="--include-file"),
     Row("--compress-responses", FLAG, serve="--compress"),
     Row("--enable-sendfile", FLAG, serve="--sendfile"),
     Row("--chunked-request", FLAG, note="not needed: request bodies of unknown length are accepted"),
-    Row("--proxy-mount-point --proxy-url-alias", PAIRS, refused=BY_INCLUDE + " (ProxyPass)"),
-    Row("--proxy-virtual-host", PAIRS, refused=BY_INCLUDE + " (ProxyPass)"),
+    Row("--proxy-mount-point --proxy-url-alias", PAIRS),
+    Row("--proxy-virtual-host", PAIRS, refused=BY_INCLUDE + " (<VirtualHost> with ProxyPass)"),
     Row("--trust-proxy-header", MANY, serve="--trust-proxy-header"),
     Row("--trust-proxy", MANY, serve="--trust-proxy"),
     # Access control.
@@ -158,7 +162,7 @@ ROWS = (
     Row("--rotatelogs-executable", note=OWN_ROTATION),
     Row("--verbose-debugging", FLAG, note="ignored: use --log-level debug"),
     Row("--server-metrics", FLAG),
-    Row("--server-status", FLAG, note="ignored: mod_status can be set up in a file for --include-file"),
+    Row("--server-status", FLAG),
     Row("--telemetry-service"),
     Row("--telemetry-interval"),
     Row("--telemetry-options", MANY),
@@ -170,7 +174,7 @@ ROWS = (
     Row("--shell-executable", note="ignored: apachectl needs nothing but /bin/sh"),
     Row("--httpd-executable", serve="--httpd"),
     Row("--modules-directory", serve="--modules-directory"),
-    Row("--mime-types", refused=BY_INCLUDE + " (TypesConfig)"),
+    Row("--mime-types"),
     Row("--gdb-executable", note="ignored: without --enable-gdb it has no use"),
     Row("--socket-prefix", note="ignored: sockets have no names on disk"),
     # Modes and services.
@@ -179,8 +183,8 @@ ROWS = (
     Row("--embedded-mode", FLAG, refused="is not offered: the application always runs in a process of its own"),
     Row("--orphan-interpreter", FLAG),
     Row("--service-script", PAIRS, serve="--service"),
-    Row("--service-user", PAIRS, refused=BY_INCLUDE + " (WSGIDaemonProcess and WSGIImportScript)"),
-    Row("--service-group", PAIRS, refused=BY_INCLUDE + " (WSGIDaemonProcess and WSGIImportScript)"),
+    Row("--service-user", PAIRS),
+    Row("--service-group", PAIRS),
     Row("--service-log-file", PAIRS, note="ignored: services write to the error log"),
     Row(
         "--debug-mode",

@@ -352,7 +352,8 @@ def application(settings: ServerSettings, layout: Layout) -> Iterator[str]:
 
 def services(settings: ServerSettings, layout: Layout) -> Iterator[str]:
     for name, script in settings.services:
-        yield " ".join((*daemon(settings, layout, f"service:{name}"), "threads=0"))
+        own = [words.conf(f"{option}={value}") for service, option, value in settings.service_options if service == name]
+        yield " ".join((*daemon(settings, layout, f"service:{name}"), "threads=0", *own))
         yield f"WSGIImportScript {words.conf(script)} {words.conf(f'process-group=service:{name}')} application-group=%{{GLOBAL}}"
 
 

@@ -80,6 +80,7 @@ class ServerSettings:
     debug: bool = False
     script_reloading: bool = True
     services: Pairs = ()
+    service_options: tuple[tuple[str, str, str], ...] = ()  # name of the service, option of WSGIDaemonProcess, value
 
     binds: tuple[Bind, ...] = (Bind(),)
     server_name: str = ""
