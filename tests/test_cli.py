@@ -149,6 +149,7 @@ def test_module_config_prints_lines_to_paste() -> None:
         (["serve", "-b", ":1", "--port", "2", "x:y"], 2, "expected no --host and no --port"),
         (["serve", "-b", "203.0.113.9:8000", "x:y"], 4, "cannot be listened on"),
         (["serve", "-w", "0", "x:y"], 2, "--processes 0: expected a number from 1 to 10000"),
+        (["serve", "--memory-limit", "10", "x:y"], 2, "--memory-limit 10: 10 bytes are too little; expected 16M or more"),
         (["serve", "--request-timeout", "soon", "x:y"], 2, "--request-timeout soon: expected a number of seconds"),
         (["serve", "--thread", "3", "x:y"], 2, "--thread: no such option, did you mean --threads?"),
         (["serve"], 2, "expected a TARGET"),

@@ -162,7 +162,7 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             ),
             Option("--restart-interval", TIME, "replace workers after this time", daemon="restart-interval"),
             Option("--cpu-time-limit", TIME, "replace a worker that has used so much processor time", daemon="cpu-time-limit"),
-            Option("--memory-limit", SIZE, "the most memory a worker may have", daemon="memory-limit"),
+            Option("--memory-limit", SIZE, "the most memory a worker may have", daemon="memory-limit", low=16 << 20),
             Option("-u --user", T, "user to run as, when started by root (default: the Apache user)", "user", metavar="USER"),
             Option("-g --group", T, "group to run as (default: the user's)", "group", metavar="GROUP"),
             Option("-m --umask", T, "file mode mask of the workers, octal", daemon="umask", metavar="MASK"),
@@ -374,6 +374,9 @@ def time_of(option: Option, text: str) -> str:
 def size_of(option: Option, text: str) -> str:
     if not re.fullmatch(r"[0-9]{1,12}[KMG]?", text, re.ASCII):
         raise CommandError(f"{option.name} {text}: expected a number of bytes, or one with K, M or G")
+    size = int(text.rstrip("KMG")) << {"K": 10, "M": 20, "G": 30}.get(text[-1], 0)
+    if 0 < size < option.low:
+        raise CommandError(f"{option.name} {text}: {size} bytes are too little; expected {option.low >> 20}M or more")
     return text
 
 
