@@ -22,7 +22,7 @@ PEER_PACKAGES := libev-dev
 DEB_PACKAGES := debhelper dh-python dpkg-dev lintian pybuild-plugin-pyproject python3-all-dev python3-argparse-manpage python3-setuptools
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
-.PHONY: help serve test check docs lint asan long bench peer instructions fuzz deb clean install
+.PHONY: help serve test check docs links lint asan long bench peer instructions fuzz deb clean install
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -89,6 +89,9 @@ $(STATE)/docs-ready: $(VENV)/ready docs/requirements.txt
 docs: $(STATE)/docs-ready ## the documentation as a site; a link that leads nowhere is an error
 	@$(BIN)/mkdocs build --site-dir $(STATE)/site 2>$(STATE)/docs.log || { grep -v '^INFO' $(STATE)/docs.log >&2; exit 1; }
 	@echo $(STATE)/site/index.html
+
+links: $(VENV)/ready ## fetch what the documentation links to elsewhere; needs a network, so it is no part of check
+	$(BIN)/python docs/links.py
 
 long: $(STATE)/test-ready ## the tests of load and endurance with their full numbers; half an hour
 	HTTPD_WSGI_LONG=1 HTTPD_WSGI_STATE=$(STATE) PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider \
