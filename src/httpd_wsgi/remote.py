@@ -7,7 +7,6 @@ One message asks, each message in return is a JSON object; the end of the connec
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import struct
@@ -126,6 +125,8 @@ class Client(Endpoint):
 
     def answer(self, message: dict[str, Any]) -> None:
         try:
+            import json  # most supervisors are never asked anything, and it costs each of them 0.6 MiB
+
             self.connection.send(json.dumps(message).encode(), socket.MSG_DONTWAIT)
         except OSError:
             pass  # it has not waited for the answer

@@ -276,6 +276,16 @@ def test_a_drained_worker_with_nothing_worth_waiting_for_is_ended_sooner() -> No
     assert Kill(0, "shutdown-timeout") in policy.actions(15)
 
 
+def test_an_evicted_worker_has_eviction_timeout_for_its_requests() -> None:
+    policy = serving(eviction=3)
+    policy.retire(0, "eviction_signal", 10)
+    assert policy.actions(10) == [Start()]
+    policy.started(1, 10)
+    policy.ready(1, 11)
+    assert policy.actions(11) == [Drain(0, "eviction_signal")]
+    assert policy.actions(13.9) == [] and policy.actions(14) == [End(0, is_hurried=False)]
+
+
 def test_stop_gives_requests_the_shutdown_timeout() -> None:
     policy = serving()
     policy.stop(1)
