@@ -61,8 +61,13 @@ $(STATE)/test-ready: $(STATE)/installed tests/requirements.txt
 	$(BIN)/pip install -q -r tests/requirements.txt
 	@touch $@
 
-test: $(STATE)/test-ready ## build and run all tests
-	HTTPD_WSGI_STATE=$(STATE) PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider tests
+# A file of tests stays in one process, since its tests share servers. Much of a test is waiting, so there may be more processes than cores.
+JOBS ?= 3
+PYTEST = HTTPD_WSGI_STATE=$(STATE) PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider
+SEVERAL = -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=15
+
+test: $(STATE)/test-ready ## build and run the tests (JOBS=1: in one process; ARGS='tests/test_http.py -k http2')
+	$(PYTEST) $(SEVERAL) $(or $(ARGS),tests)
 
 check: lint test ## what CI runs, nothing else
 
@@ -122,7 +127,7 @@ asan: ## the suite under AddressSanitizer and UBSan
 	HTTPD_WSGI_SANITIZE=1 HTTPD_WSGI_STATE=$(STATE)/asan PYTHONDONTWRITEBYTECODE=1 PYTHONMALLOC=malloc \
 	  ASAN_OPTIONS=detect_leaks=0:handle_segv=0:handle_abort=0:abort_on_error=1:allocator_may_return_null=1 \
 	  LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-	  $(STATE)/asan/venv/bin/python -m pytest -p no:cacheprovider --ignore tests/test_pythons.py $(or $(ARGS),tests)
+	  $(STATE)/asan/venv/bin/python -m pytest -p no:cacheprovider $(SEVERAL) --ignore tests/test_pythons.py $(or $(ARGS),tests)
 
 FUZZ_SECONDS ?= 60
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/*.c))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,31 @@ MODES = {
     "embedded": "WSGIScriptAlias {mount} {app}/{script}",
     "daemon": "WSGIDaemonProcess d processes=2 threads=4\nWSGIScriptAlias {mount} {app}/{script} process-group=d",
 }
+
+
+# `make test` deals whole files to several processes, in this order: what takes longest must not be what is left in the end.
+LONG_FIRST = (
+    "test_debian.py",
+    "test_examples.py",
+    "test_bench.py",
+    "test_package.py",
+    "test_endurance.py",
+    "test_fuzz.py",
+    "test_check.py",
+    "test_access.py",
+    "test_auth.py",
+    "test_cli.py",
+    "test_corpus.py",
+    "test_command_config.py",
+    "test_express.py",
+    "test_life.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        ranks = {name: rank for rank, name in enumerate(LONG_FIRST)}
+        items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import os
 import re
 import shutil
@@ -34,10 +35,29 @@ def wait_until(condition: Callable[[], bool], what: str, deadline: float = 15.0)
         time.sleep(0.02)  # the only sleep in the test suite
 
 
+@functools.cache
+def own_ports() -> tuple[Iterator[int], socket.socket]:
+    """A block of ports for this process, and what keeps others off it: a name that lives as ports do, in the network namespace,
+    and goes with the process. The system gives none of these ports to outgoing connections."""
+    for first in range(12_000, 32_000, 200):
+        mark = socket.socket(socket.AF_UNIX)
+        try:
+            mark.bind(f"\0httpd-wsgi-tests-{first}")
+        except OSError:
+            mark.close()
+        else:
+            return itertools.cycle(range(first, first + 200)), mark
+    raise AssertionError("a hundred test processes are at work")
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that was not given for long and that nobody else gives, so it is free until the test's server takes it."""
+    for port in itertools.islice(own_ports()[0], 200):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def connections_of(port: int) -> int:
@@ -135,7 +155,7 @@ class Httpd:
         if SANITIZED:
             self.reports.mkdir(exist_ok=True)
             self.reports.chmod(0o777)
-            for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
+            for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):
                 environment[name] = f"{os.environ.get(name, '')}:log_path={self.reports}/report"
         return environment
 
@@ -197,6 +217,11 @@ class Httpd:
         """Pids of the workers that are ready, in order of their start, as the log tells."""
         ready = re.findall(r"WSGI0705: group \S+: worker (\d+) is ready", self.log_text())
         return [int(pid) for pid in ready if Path("/proc", pid).exists()]
+
+    def worker(self) -> int:
+        """The only worker that is ready. Apache may have its first answer before the supervisor has logged that."""
+        wait_until(lambda: len(self.workers()) == 1, "there is one worker")
+        return self.workers()[0]
 
     def supervisors(self) -> list[int]:
         return [int(pid) for pid in re.findall(r"supervisor (\d+) started", self.log_text()) if Path("/proc", pid).exists()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import os
@@ -80,10 +81,15 @@ def sdist(source: Path, target: Path) -> Path:
 
 @functools.cache
 def sdist_of_repository() -> Path:
-    with tempfile.TemporaryDirectory() as directory:
-        target = STATE / "sdist"
+    """Made again when a source has changed."""
+    target = STATE / "sdist"
+    stamp = target / source_hash()
+    if not stamp.exists():
         shutil.rmtree(target, ignore_errors=True)
-        return sdist(copy_of_repository(Path(directory, "source")), target)
+        with tempfile.TemporaryDirectory() as directory:
+            sdist(copy_of_repository(Path(directory, "source")), target)
+        stamp.touch()
+    return next(target.glob("*.tar.gz"))
 
 
 def pip_for(home: Path) -> list[str | Path]:
@@ -129,11 +135,16 @@ def environment_or_reason(name: str, python: Path) -> Path | OSError:
 
 
 def build_environments() -> dict[str, Path]:
-    """By name. Pythons without venv or unreadable ones are left out; one for which the package cannot be built is a failure."""
+    """By name. Pythons without venv or unreadable ones are left out; one for which the package cannot be built is a failure.
+
+    Processes of one suite share the environments: the first makes them, the others wait and find them made."""
     pythons = find_pythons()
-    sdist_of_repository()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = dict(zip(pythons, pool.map(environment_or_reason, pythons, pythons.values()), strict=True))
+    STATE.mkdir(parents=True, exist_ok=True)
+    with (STATE / "environments.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        sdist_of_repository()
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            results = dict(zip(pythons, pool.map(environment_or_reason, pythons, pythons.values()), strict=True))
     for name, result in results.items():
         if isinstance(result, OSError):
             print(f"skipped {name}: {result}")

@@ -299,7 +299,7 @@ def test_debug_shows_tracebacks_in_the_browser(site: Path, path: str, title: str
     with serving(site, "failing.py", "--debug") as served:
         reply = served.get(path)
         assert reply.status_code == 500 and title in reply.text and "failing.py" in reply.text and "<i>" not in reply.text
-        assert title.split(":")[0] in served.stderr()
+        wait_until(lambda: title.split(":")[0] in served.stderr(), "the traceback is in the log, too")
 
 
 def test_debug_shows_nothing_to_pages_of_other_names(site: Path) -> None:

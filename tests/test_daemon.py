@@ -220,7 +220,7 @@ def test_a_request_in_progress_is_finished_when_apache_stops_its_group(httpd: Ht
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(get, httpd, "/")
         wait_until(flag.exists, "the slow request runs")
-        (pid,) = httpd.workers()
+        pid = httpd.worker()
         assert get(httpd, "/go").text == "finished"
         os.kill(pid, signal.SIGTERM)
         assert slow.result(15).text == "finished"

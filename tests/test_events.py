@@ -169,7 +169,7 @@ def test_signals_reach_every_interpreter_and_do_nothing_else(httpd: Httpd) -> No
     )
     get(httpd, "/a/")
     get(httpd, "/b/")
-    (pid,) = httpd.workers()
+    pid = httpd.worker()
     for number, name in ((signal.SIGUSR2, "SIGUSR2"), (signal.SIGHUP, "SIGHUP")):
         os.kill(pid, number)
         wait_until(lambda name=name: len(notes(httpd, name)) == 2, f"{name} is told")  # type: ignore[misc]
@@ -189,8 +189,8 @@ def test_a_service_is_told_of_signals(httpd: Httpd) -> None:
         "stop.wait(20)\n"
     )
     httpd.start("WSGIDaemonProcess d threads=0\nWSGIImportScript {app}/service.py process-group=d application-group=%{GLOBAL}")
-    wait_until(lambda: bool(notes(httpd, "started") and httpd.workers()), "the service runs, as its supervisor knows")
-    os.kill(httpd.workers()[0], signal.SIGHUP)
+    wait_until(lambda: bool(notes(httpd, "started")), "the service runs")
+    os.kill(httpd.worker(), signal.SIGHUP)
     wait_until(lambda: bool(notes(httpd, "SIGHUP")), "the signal is told")
 
 
@@ -235,7 +235,7 @@ def test_the_end_of_a_worker_is_told_once_in_each_interpreter(httpd: Httpd) -> N
 def test_the_end_is_told_in_the_main_thread_with_its_reason(httpd: Httpd) -> None:
     httpd.start(CONF["daemon"])
     get(httpd, "/")
-    (pid,) = httpd.workers()
+    pid = httpd.worker()
     later = (httpd.app / "watched.py").stat().st_mtime + 1
     os.utime(httpd.app / "watched.py", (later, later))
     get(httpd, "/")
