@@ -22,7 +22,7 @@ PEER_PACKAGES := libev-dev
 DEB_PACKAGES := debhelper dh-python dpkg-dev lintian pybuild-plugin-pyproject python3-all-dev python3-argparse-manpage python3-setuptools
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
-.PHONY: help serve test check docs links lint asan long bench peer instructions fuzz deb clean install
+.PHONY: help serve test check docs links lint asan tsan long bench peer instructions fuzz deb clean install
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -128,6 +128,17 @@ asan: ## the suite under AddressSanitizer and UBSan
 	  ASAN_OPTIONS=detect_leaks=0:handle_segv=0:handle_abort=0:abort_on_error=1:allocator_may_return_null=1 \
 	  LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	  $(STATE)/asan/venv/bin/python -m pytest -p no:cacheprovider $(SEVERAL) --ignore tests/test_pythons.py $(or $(ARGS),tests)
+
+# Forks of processes with threads are Apache's way. A report does not change an exit status, since tests look at those; it fails its test.
+TSAN_OPTIONS := die_after_fork=0:exitcode=0:report_signal_unsafe=0:history_size=4:suppressions=$(STATE)/tsan/suppressions
+SHARED := $(patsubst %,tests/test_%.py,events flow interpreters limits load metrics wsgi)
+
+tsan: ## tests of what threads share, under ThreadSanitizer
+	HTTPD_WSGI_SANITIZE=thread $(MAKE) STATE=$(STATE)/tsan $(STATE)/tsan/test-ready
+	@install -m 644 tests/tsan.supp $(STATE)/tsan/suppressions
+	HTTPD_WSGI_SANITIZE=thread HTTPD_WSGI_STATE=$(STATE)/tsan PYTHONDONTWRITEBYTECODE=1 TSAN_OPTIONS=$(TSAN_OPTIONS) \
+	  LD_PRELOAD="$$(gcc -print-file-name=libtsan.so)" \
+	  $(STATE)/tsan/venv/bin/python -m pytest -p no:cacheprovider $(SEVERAL) $(or $(ARGS),$(SHARED))
 
 FUZZ_SECONDS ?= 60
 FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/*.c))
