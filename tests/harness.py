@@ -77,17 +77,19 @@ def builtin_modules() -> str:
     return subprocess.run([HTTPD, "-l"], capture_output=True, text=True, check=True).stdout
 
 
+def is_marked(pid: int | str, mark: str) -> bool:
+    """Does a process run that has this mark in its environment?"""
+    entry = Path("/proc", str(pid))
+    with contextlib.suppress(OSError):
+        is_zombie = b"State:\tZ" in (entry / "status").read_bytes()
+        return not is_zombie and f"{MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0")
+    return False
+
+
 def processes_marked(mark: str) -> list[int]:
-    """Processes whose environment carries the mark: httpd, supervisors, workers and whatever they started."""
-    needle = f"{MARK}={mark}".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            with contextlib.suppress(OSError):
-                is_zombie = b"State:\tZ" in (entry / "status").read_bytes()
-                if not is_zombie and needle in (entry / "environ").read_bytes().split(b"\0"):
-                    found.append(int(entry.name))
-    return found
+    """Httpd, supervisors, workers and whatever they started."""
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if pid != os.getpid() and is_marked(pid, mark)]
 
 
 class Httpd:
@@ -214,9 +216,9 @@ class Httpd:
         return found[-1]
 
     def workers(self) -> list[int]:
-        """Pids of the workers that are ready, in order of their start, as the log tells."""
+        """Pids of the workers that are ready, in order of their start, as the log tells; pids are used again."""
         ready = re.findall(r"WSGI0705: group \S+: worker (\d+) is ready", self.log_text())
-        return [int(pid) for pid in ready if Path("/proc", pid).exists()]
+        return [int(pid) for pid in dict.fromkeys(ready) if is_marked(pid, self.mark)]
 
     def worker(self) -> int:
         """The only worker that is ready. Apache may have its first answer before the supervisor has logged that."""
@@ -224,7 +226,8 @@ class Httpd:
         return self.workers()[0]
 
     def supervisors(self) -> list[int]:
-        return [int(pid) for pid in re.findall(r"supervisor (\d+) started", self.log_text()) if Path("/proc", pid).exists()]
+        started = dict.fromkeys(re.findall(r"supervisor (\d+) started", self.log_text()))
+        return [int(pid) for pid in started if is_marked(pid, self.mark)]
 
     # ---- the end ----
 
