@@ -89,14 +89,14 @@ int wsgi_settings_free_threading(const char *group)
     return on == 1;
 }
 
-/* WSGISlowRequests is the default of the option. */
+/* WSGISlowRequests is the default of the option. In embedded mode (no group) there is nothing else, and no default. */
 static void put_slow_request(apr_array_header_t *out, apr_pool_t *p, const wsgi_group *g)
 {
     const wsgi_server_config *c = wsgi_main_config();
 
-    if (g->slow_request_given || c->slow_requests == WSGI_UNSET) {
+    if (g && (g->slow_request_given || c->slow_requests == WSGI_UNSET)) {
         put_seconds(out, p, "slow_request", g->slow_request);
-    } else {
+    } else if (c->slow_requests != WSGI_UNSET) {
         put_seconds(out, p, "slow_request", c->slow_requests);
         put(out, "slow_request_set", c->slow_requests_set);
     }
@@ -112,7 +112,6 @@ static void put_group(apr_array_header_t *out, apr_pool_t *p, const wsgi_group *
     put(out, "locale", g->locale);
     put(out, "display_name", g->display_name);
     put(out, "reload", g->reload);
-    put_slow_request(out, p, g);
     put_int(out, p, "request_timeout_scaling", g->request_timeout_scaling);
     put_int(out, p, "maximum_requests", g->maximum_requests);
     put_int(out, p, "cpu_priority", g->cpu_priority);
@@ -186,6 +185,7 @@ const char *wsgi_settings_build(apr_pool_t *p, const wsgi_group *g, apr_size_t *
         put(out, "warning", APR_ARRAY_IDX(c->warnings, i, const char *));
     put_interpreters(out, p, c, g);
     put_telemetry(out, p, c, g);
+    put_slow_request(out, p, g);
     if (g)
         put_group(out, p, g);
     *len = (apr_size_t)out->nelts;

@@ -139,6 +139,20 @@ def test_a_threshold_for_all_groups_is_the_default_of_the_option(site: Site, opt
     assert answer.result().status_code == 200
 
 
+def test_a_slow_request_is_explained_in_embedded_mode_too_when_a_threshold_is_given(site: Site) -> None:
+    site.httpd.start("WSGISlowRequests 0.2\nWSGIScriptAlias /app {app}/limits.py application-group=sub")
+    site.get("/app/pid")  # what loads the script is slow, too
+    answers = [site.ask("/app/wait?secret=1"), site.ask("/app/late")]
+    for path in ("/app/wait?secret=1", "/app/late"):
+        line = site.httpd.expect("WSGI0503", f"GET {path} ")
+        assert re.search(r" has been running for \d\.\d s, in the application; WSGISlowRequests 0\.2 \(\S+:\d+\)", line)
+    for function in ("application", "late", "wait_for"):
+        site.httpd.expect(f"in {function}")
+    site.let()
+    assert [answer.result().status_code for answer in answers] == [200, 200]
+    assert site.httpd.log_text().count("WSGI0503: GET /app/wait") == 1
+
+
 def test_request_timeout_answers_504_and_replaces_the_worker(site: Site) -> None:
     site.start("threads=2 request-timeout=300ms shutdown-timeout=1")
     (worker,) = site.httpd.workers()

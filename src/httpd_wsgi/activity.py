@@ -34,13 +34,17 @@ def alive(pid: int) -> bool:
     return True
 
 
+def size_of_slot(threads: int) -> int:
+    return _HEAD.size + threads * _THREAD.size
+
+
 class Slots:
     """A slot is free when its worker has gone, whichever supervisor started it."""
 
     def __init__(self, fd: int, threads: int, supervisor: int) -> None:
         self.threads = threads
         self.supervisor = supervisor
-        self.stride = _HEAD.size + threads * _THREAD.size
+        self.stride = size_of_slot(threads)
         self.memory = mmap.mmap(fd, os.fstat(fd).st_size)
         self.taken: dict[int, int] = {}  # our workers' slots
 

@@ -58,6 +58,8 @@ def setup(application_group: str, settings: dict[str, Any]) -> None:
     set_switch_interval(options, application_group)
     if settings.get("telemetry"):
         start_telemetry(application_group, settings)
+    if settings.get("slow_log") and not application_group:
+        start_slow_log(settings)
 
 
 def start_telemetry(application_group: str, settings: dict[str, Any]) -> None:
@@ -71,6 +73,15 @@ def start_telemetry(application_group: str, settings: dict[str, Any]) -> None:
 
         telemetry.start(settings)
         _last_words.append(lambda: telemetry.stopped(graceful=True))
+
+
+def start_slow_log(settings: dict[str, Any]) -> None:
+    """In an Apache process; a worker's supervisor looks for itself."""
+    from httpd_wsgi import slowlog
+
+    limit, where = settings["slow_log"]
+    if limit > 0:
+        slowlog.start(limit, where, settings["threads"])
 
 
 def options_for(application_group: str) -> dict[str, Any]:

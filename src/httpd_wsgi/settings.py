@@ -180,8 +180,10 @@ def runtime_settings(settings: GroupSettings) -> dict[str, object]:
 
 def embedded(data: bytes, threads: int, processes: int) -> dict[str, object]:
     """The same for an Apache child."""
+    settings = parse(data)
     return {
-        **runtime_settings(parse(data)),
+        **runtime_settings(settings),
+        "slow_log": (settings.slow_request, settings.slow_request_set) if settings.slow_request_set else None,
         "threads": threads,
         "processes": processes,
         "multiprocess": True,

@@ -1,4 +1,5 @@
-/* activity.c - this worker's slot of the shared memory of wire/activity.h, and interrupting a request from outside.
+/* activity.c - this worker's slot of the shared memory of wire/activity.h, and interrupting a request from outside. An Apache process has
+ * one for itself (httpd_wsgi/slowlog.py) when slow requests are to be logged, else none.
  *
  * A thread writes its own entry without any lock. `gate` of a thread decides between the end of its request and an interruption, so that the
  * exception never reaches the next request: whoever moves it from OPEN goes on alone. */
@@ -18,12 +19,14 @@ typedef struct serving {
     atomic_int gate;
     _Atomic(rt_interp *) in;
     _Atomic(PyThreadState *) tstate; /* its state in there; as long as the thread */
-    unsigned long ident; /* for Python; written once by the thread */
+    unsigned long ident; /* for Python; written by the thread when it gets this entry */
+    atomic_int is_taken; /* embedded mode, see take_entry() */
 } serving;
 
 static wire_activity_worker *slot; /* set before the threads start */
 static serving *threads;
 static uint32_t nthreads;
+static pthread_key_t taken_entry;
 static __thread wire_activity_thread *mine, unseen; /* the latter for a worker without a slot */
 static __thread serving *my_serving, unseen_serving;
 static __thread uint32_t my_number; /* from 1 */
@@ -37,12 +40,17 @@ static int64_t now_us(void)
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
+static void give_back(void *entry)
+{
+    atomic_store(&((serving *)entry)->is_taken, 0);
+}
+
 int rt_activity_open(int fd, int64_t offset, int count)
 {
     size_t page = 4096, skip = (size_t)offset % page, len = skip + WIRE_ACTIVITY_SLOT(count);
     char *memory = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)((size_t)offset - skip));
 
-    if (memory == MAP_FAILED)
+    if (memory == MAP_FAILED || pthread_key_create(&taken_entry, give_back) != 0)
         return -1;
     threads = calloc((size_t)count, sizeof(*threads));
     if (!threads)
@@ -62,6 +70,30 @@ void rt_activity_thread(int index)
     my_serving->ident = (unsigned long)pthread_self();
 }
 
+/* Apache's threads come and go (those of HTTP/2 do), so each takes an entry with its first request and leaves it to others when it ends. */
+static void take_entry(void)
+{
+    mine = &unseen;
+    my_serving = &unseen_serving;
+    for (uint32_t i = 0; i < nthreads; i++) {
+        int was = 0;
+
+        if (atomic_compare_exchange_strong(&threads[i].is_taken, &was, 1)) {
+            rt_activity_thread((int)i);
+            pthread_setspecific(taken_entry, &threads[i]);
+            return;
+        }
+    }
+}
+
+/* Is this request to be seen? One within another's response (mod_include) belongs to that. */
+static int is_seen(const rt_request *rq)
+{
+    if (!mine && slot)
+        take_entry();
+    return mine && !rq->outer;
+}
+
 static size_t append(char *to, size_t at, rt_slice text)
 {
     size_t len = text.len < WIRE_WHAT_MAX - at ? text.len : WIRE_WHAT_MAX - at;
@@ -75,7 +107,7 @@ void rt_activity_begin(const rt_request *rq)
     int64_t waited;
     size_t len;
 
-    if (!mine)
+    if (!is_seen(rq))
         return;
     waited = rq->head.queue_start_us ? rq->daemon_start_us - rq->head.queue_start_us : 0;
     atomic_store(&my_serving->in, NULL);
@@ -92,9 +124,9 @@ void rt_activity_begin(const rt_request *rq)
     __atomic_add_fetch(&mine->serial, 1, __ATOMIC_RELEASE);
 }
 
-void rt_activity_app(rt_interp *in)
+void rt_activity_app(const rt_request *rq, rt_interp *in)
 {
-    if (!mine)
+    if (!is_seen(rq))
         return;
     mine->app_us = now_us();
     mine->phase = WIRE_PHASE_APP;
@@ -130,7 +162,7 @@ void rt_activity_shut(void)
 
 void rt_activity_end(const rt_request *rq)
 {
-    if (!mine)
+    if (!is_seen(rq))
         return;
     ended_us = now_us();
     if (!(rq->head.flags & WIRE_RQ_IGNORE_ACTIVITY))

@@ -290,7 +290,7 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     held = rt_enter(in);
     rq.st = in->st;
     rt_set_current(&rq);
-    rt_activity_app(in);
+    rt_activity_app(&rq, in);
     if (open_objects(&rq) == 0)
         outcome = rq.head.flags & WIRE_RQ_CALL ? rt_call_run(&held, &rq) : run_application(&held, &rq);
     rt_activity_shut();

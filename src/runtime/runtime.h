@@ -344,11 +344,11 @@ int rt_stale_is_served(const rt_request *rq);
 /* The version of this time is known not to load: what is loaded stays in use. */
 void rt_keep(rt_slice script, int64_t mtime_us);
 
-/* ---- activity.c: what this worker's threads are doing, for others to see; no-ops in embedded mode ---- */
+/* ---- activity.c: what this worker's threads are doing, for others to see; in embedded mode with slow requests in the log only ---- */
 int rt_activity_open(int fd, int64_t offset, int count); /* 0, or -1 with errno */
 void rt_activity_thread(int index);       /* this thread writes that entry from now on */
 void rt_activity_begin(const rt_request *rq);
-void rt_activity_app(rt_interp *in);      /* with the GIL, as is shut(): from here to there it may be interrupted */
+void rt_activity_app(const rt_request *rq, rt_interp *in); /* with the GIL, as is shut(): from here to there it may be interrupted */
 void rt_activity_head(void);
 void rt_activity_shut(void);
 void rt_activity_end(const rt_request *rq);
