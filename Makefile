@@ -17,7 +17,7 @@ SOURCES := $(wildcard apache/*.[ch] src/*/*.[ch] src/httpd_wsgi/*.py src/httpd_w
 PACKAGES := apache2 apache2-dev python3-dev python3-venv build-essential curl
 TEST_PACKAGES := litmus logrotate openssl patchelf strace valgrind wrk
 LINT_PACKAGES := cppcheck
-BENCH_PACKAGES := strace valgrind wrk
+BENCH_PACKAGES := patchelf strace valgrind wrk
 PEER_PACKAGES := libev-dev
 DEB_PACKAGES := debhelper dh-python dpkg-dev lintian pybuild-plugin-pyproject python3-all-dev python3-argparse-manpage python3-setuptools
 FUZZ_PACKAGES := clang libclang-rt-14-dev
@@ -82,6 +82,7 @@ lint: $(STATE)/lint-ready $(STATE)/installed docs ## ruff, mypy, -Werror build (
 	$(BIN)/python docs/reference.py --check
 	$(BIN)/python docs/errors.py --check
 	$(BIN)/python docs/command.py --check
+	$(BIN)/python bench/figures.py --check
 	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability --suppress=unknownMacro \
 	  --suppress=missingIncludeSystem --suppress=missingReturn --suppress=returnDanglingLifetime -Isrc -DAPLOG_USE_MODULE\(x\)= apache src/runtime src/wire
 	@! grep -nE 'Python\.h' apache/*.[ch] || { echo 'a Python header in apache/' >&2; exit 1; }
@@ -107,8 +108,8 @@ $(STATE)/bench-ready: $(STATE)/installed bench/requirements.txt
 	$(BIN)/pip install -q -r bench/requirements.txt
 	@touch $@
 
-bench: $(STATE)/bench-ready ## compare with a C handler and with mod_wsgi (ARGS=--quick, --scenario NAME, --peers)
-	$(if $(findstring --peers,$(ARGS)),$(call need,$(PEER_PACKAGES)))
+bench: $(STATE)/bench-ready ## compare with a C handler and with mod_wsgi (ARGS=--quick, --part NAME, --peers, --write-docs)
+	$(if $(findstring peers,$(ARGS)),$(call need,$(PEER_PACKAGES)))
 	$(BIN)/python bench/run.py --state $(STATE) $(ARGS)
 
 peer: $(STATE)/test-ready ## the corpus of configurations with mod_wsgi from PyPI, for comparison

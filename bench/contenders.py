@@ -10,7 +10,7 @@ from pathlib import Path
 
 from processes import WORKER_TITLE
 from scenarios import Scenario
-from server import HERE, Httpd, Server, Work
+from server import HERE, MPM_LIMITS, Httpd, Server, Work
 
 import httpd_wsgi
 
@@ -64,14 +64,14 @@ def wsgi_conf(module: Path, scenarios: Iterable[Scenario], mode: str, options: s
     return f"{head}{DAEMON.replace('{options}', f'python-home={home} {options}')}{aliases(scenarios, 'd')}"
 
 
-def make(names: Iterable[str], state: Path, work: Work, scenarios: list[Scenario]) -> list[Server]:
+def make(names: Iterable[str], state: Path, work: Work, scenarios: list[Scenario], limits: str = MPM_LIMITS) -> list[Server]:
     """Not started yet. What cannot be had on this machine is left out."""
     servers: list[Server] = []
     peer = install_mod_wsgi(state) if any(name.startswith("mod_wsgi") for name in names) else None
     for name in names:
         module = peer if name.startswith("mod_wsgi") else OURS
         if name == LIMIT:
-            servers.append(Httpd(name, work, limit_conf(state)))
+            servers.append(Httpd(name, work, limit_conf(state), limits))
         elif module:
-            servers.append(Httpd(name, work, wsgi_conf(module, scenarios, name.removeprefix("mod_wsgi-"))))
+            servers.append(Httpd(name, work, wsgi_conf(module, scenarios, name.removeprefix("mod_wsgi-")), limits))
     return servers

@@ -45,12 +45,12 @@ def cpu_seconds(pids: list[int]) -> float:
     return total / TICKS
 
 
-def pss_mb(pids: list[int]) -> float:
-    """Proportional set size: pages that n processes share count for one n-th in each."""
+def pss_mb(pids: list[int], field: str = "Pss") -> float:
+    """Proportional set size: pages that n processes share count for one n-th in each. Or another field of smaps_rollup."""
     total = 0
     for pid in pids:
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
+                if line.startswith(f"{field}:"):
                     total += int(line.split()[1])
     return total / 1024

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from server import HERE, HTTPD
+from server import HTTPD
 
 
 def machine() -> dict[str, object]:
@@ -35,12 +35,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
-def save(directory: Path | None, name: str, results: dict[str, object], plot: str) -> Path:
-    """Returns the JSON file; the plot lies beside it."""
-    directory = directory or HERE / "results"
+def save(directory: Path, name: str, results: dict[str, object], plot: str) -> Path:
+    """Returns the JSON file; the plot lies beside it. An earlier run's are overwritten."""
     directory.mkdir(parents=True, exist_ok=True)
-    now = datetime.datetime.now()
-    path = directory / f"{name}-{now:%Y%m%d-%H%M%S}.json"
-    path.write_text(json.dumps({"when": f"{now:%Y-%m-%d %H:%M}", "machine": machine(), **results}, indent=2) + "\n")
-    path.with_suffix(".svg").write_text(plot)
+    path = directory / f"{name}.json"
+    when = f"{datetime.datetime.now():%Y-%m-%d %H:%M}"
+    path.write_text(json.dumps({"when": when, "machine": machine(), **results}, indent=1) + "\n")
+    if plot:
+        path.with_suffix(".svg").write_text(plot)
     return path

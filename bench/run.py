@@ -1,172 +1,95 @@
-"""Contenders side by side: all up at once, loaded in turn round after round; medians of the per-round ratios to a C handler."""
+"""Runs the parts of the bench one after the other; each leaves its figures as JSON, and a plot where one says more."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import statistics
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import contenders
+import crowds
+import figures
+import interpreters
+import latency
+import memory
 import peers
-import processes
+import reload
 import report
+import scale
 import scenarios
-import svg
-import syscalls
-import wrk
-from scenarios import MB, Scenario
-from server import HERE, Server, Work
-
-sys.path.append(str(HERE / "apps"))
-Results = dict[str, dict[str, dict[str, object]]]  # by scenario, contender and column
-FILES = {"file-1m": MB, "file-50m": 50 * MB}
+import throughput
+from options import Options
+from server import HERE
 
 
-@dataclasses.dataclass(slots=True)
-class Measured:
-    """One contender in one scenario."""
-
-    loads: list[wrk.Load] = dataclasses.field(default_factory=list)
-    cpu: float = 0.0  # seconds, of all its processes, while it was loaded
-    pss_mb: float = 0.0
-    calls: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)  # system calls per request by side and name
-
-    def cpu_per_request(self) -> float:
-        return self.cpu / max(1, sum(load.requests for load in self.loads))
+@dataclass(frozen=True, slots=True)
+class Part:
+    what: str
+    run: Callable[[Options], dict[str, object]]
+    plot: Callable[[dict[str, object]], str] = lambda results: ""
 
 
-def five_milliseconds() -> int:
-    """Rounds of cpu.work() that take 5 ms here and now."""
-    import cpu
-
-    rounds, best = 20000, float("inf")
-    for _ in range(20):
-        start = time.process_time()
-        cpu.work(rounds)
-        best = min(best, time.process_time() - start)
-    return round(rounds * 0.005 / best)
-
-
-def measure(servers: Sequence[Server], scenario: Scenario, rounds: int, seconds: float, trace: bool) -> dict[str, Measured]:
-    measured = {server.name: Measured() for server in servers}
-    for server in servers:
-        server.ask(scenario)
-        wrk.load(server.url, scenario, min(seconds, 1.0))  # every process and thread has seen a request
-    pids = {server.name: server.processes() for server in servers}
-    for _ in range(rounds):
-        for server in servers:
-            before = processes.cpu_seconds(pids[server.name])
-            measured[server.name].loads.append(wrk.load(server.url, scenario, seconds))
-            measured[server.name].cpu += processes.cpu_seconds(pids[server.name]) - before
-    for server in servers:
-        measured[server.name].pss_mb = processes.pss_mb(pids[server.name])
-        if trace:
-            measured[server.name].calls = syscalls.per_request(server, scenario)
-    return measured
-
-
-def summary(of: Measured, limit: Measured) -> dict[str, object]:
-    pairs = zip(of.loads, limit.loads, strict=True)
-    ratios = sorted(round(load.rate / reference.rate, 3) for load, reference in pairs if reference.requests)
-    cpu_of_limit = limit.cpu_per_request()
-    return {
-        "rate": round(statistics.median(load.rate for load in of.loads), 1),
-        "ratio": statistics.median(ratios) if ratios else None,
-        "ratios": ratios,
-        "p50_ms": round(statistics.median(load.p50_ms for load in of.loads), 3),
-        "p99_ms": round(statistics.median(load.p99_ms for load in of.loads), 3),
-        "cpu_us": round(of.cpu_per_request() * 1e6, 1),
-        "cpu_ratio": round(of.cpu_per_request() / cpu_of_limit, 2) if cpu_of_limit else None,
-        "pss_mb": round(of.pss_mb, 1),
-        "errors": sum(load.errors for load in of.loads),
-        "syscalls": {side: round(sum(calls.values()), 1) for side, calls in of.calls.items()},
-        "syscall_names": of.calls,
-    }
-
-
-HEAD = ("", "requests/s", "of limit", "spread", "CPU", "p50 ms", "p99 ms", "calls httpd", "worker", "PSS MB", "errors")
-
-
-def row(name: str, values: dict[str, object]) -> list[str]:
-    ratios, calls = values["ratios"], values["syscalls"]
-    assert isinstance(ratios, list) and isinstance(calls, dict)
-    ratio = f"{values['ratio']:.2f}" if ratios else "-"
-    spread = f"{ratios[0]:.2f}-{ratios[-1]:.2f}" if ratios else "-"
-    cpu = f"{values['cpu_ratio']:.2f}" if values["cpu_ratio"] is not None else "-"
-    sides = [f"{calls[side]:.1f}" if side in calls else "-" for side in ("apache", "worker")]
-    latency = [f"{values['p50_ms']:.2f}", f"{values['p99_ms']:.2f}"]
-    last = [f"{values['pss_mb']:.0f}", str(values["errors"] or "-")]
-    return [name, f"{values['rate']:.0f}", ratio, spread, cpu, *latency, *sides, *last]
-
-
-def ratios_of(results: Results) -> dict[str, dict[str, float]]:
-    """For the plot: contenders by scenario."""
-    return {
-        scenario: {name: float(str(values["ratio"])) for name, values in rows.items() if values["ratio"] is not None}
-        for scenario, rows in results.items()
-    }
+PARTS = {
+    "throughput": Part("requests per second, CPU, system calls", throughput.run, throughput.plot),
+    "latency": Part("99th percentile at a constant rate", latency.run, latency.plot),
+    "crowds": Part("fast clients beside idle and slow ones", crowds.run),
+    "interpreters": Part("one process with two own-GIL interpreters against two processes", interpreters.run),
+    "memory": Part("memory after load", memory.run),
+    "reload": Part("first requests; stalls while code is replaced", reload.run),
+    "scale": Part("cost by numbers and sizes", scale.run, scale.plot),
+    "peers": Part("other servers", throughput.run_peers, throughput.plot),
+}
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--state", type=Path, required=True, help="where builds and environments are kept")
-    parser.add_argument("--scenario", action="append", metavar="NAME", help="only this one; may be repeated")
+    parser.add_argument("--part", action="append", metavar="NAME", help=f"only this one, of {', '.join(PARTS)}; may be repeated")
+    parser.add_argument("--scenario", action="append", metavar="NAME", help="only this one of throughput; may be repeated")
     parser.add_argument("--contender", action="append", metavar="NAME", help="only this one and the C handler; may be repeated")
     parser.add_argument("--peers", action="store_true", help=f"also {', '.join(peers.KINDS)}, standalone and behind mod_proxy")
-    parser.add_argument("--quick", action="store_true", help="below a minute: fewer scenarios, short rounds, one of them traced")
+    parser.add_argument("--quick", action="store_true", help="below a minute: less of everything, for a first look")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="of one round of one contender")
-    parser.add_argument("--results", type=Path, help="a directory instead of bench/results")
+    parser.add_argument("--results", type=Path, default=HERE / "results", help="a directory instead of bench/results")
+    parser.add_argument("--write-docs", action="store_true", help="these figures become those of docs/performance.md")
     options = parser.parse_args(argv)
-    options.rounds = options.rounds or (3 if options.quick else 9)
-    options.seconds = options.seconds or (0.3 if options.quick else 2.0)
-    usual = [scenario.name for scenario in scenarios.SCENARIOS if scenario.quick or not options.quick]
-    options.scenarios = scenarios.named(options.scenario or usual)
-    options.contenders = list(dict.fromkeys([contenders.LIMIT, *(options.contender or contenders.NAMES)]))
-    options.contenders += [name for name in peers.NAMES if options.peers and name not in options.contenders]
-    if unknown := set(options.contenders) - {*contenders.NAMES, *peers.NAMES}:
-        parser.error(f"no contender {', '.join(sorted(unknown))}; there are {', '.join((*contenders.NAMES, *peers.NAMES))}")
+    usual = ["throughput"] if options.scenario else [name for name in PARTS if name != "peers"]
+    options.part = options.part or [*usual, *(["peers"] if options.peers else [])]
+    if unknown := set(options.part) - set(PARTS):
+        parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    if unknown := set(options.contender or ()) - set(contenders.NAMES):
+        parser.error(f"no contender {', '.join(sorted(unknown))}; there are {', '.join(contenders.NAMES)}")
     return options
 
 
-def run(options: argparse.Namespace, servers: list[Server]) -> Results:
-    results: Results = {}
-    for server in servers:
-        server.start()
-    for server in servers:
-        server.wait()
-    for scenario in options.scenarios:
-        trace = scenario.traced and (not options.quick or scenario.name == "hello")
-        measured = measure(servers, scenario, options.rounds, options.seconds, trace)
-        limit = measured[contenders.LIMIT]
-        results[scenario.name] = {name: summary(of, limit) for name, of in measured.items()}
-        print(f"\n{scenario.name}: {scenario.what}; {options.rounds} rounds of {options.seconds:g} s")
-        print(report.table(HEAD, [row(name, values) for name, values in results[scenario.name].items()]), flush=True)
-    return results
+def settings(options: argparse.Namespace) -> Options:
+    usual = [scenario.name for scenario in scenarios.SCENARIOS if scenario.quick or not options.quick]
+    return Options(
+        options.state,
+        options.quick,
+        options.rounds or (2 if options.quick else 5),
+        options.seconds or (0.2 if options.quick else 1.0),
+        scenarios.named(options.scenario or usual),
+        list(dict.fromkeys([contenders.LIMIT, *(options.contender or contenders.NAMES)])),
+    )
 
 
 def main() -> int:
     options = parse()
-    names = options.contenders
-    paths = [scenario.path for scenario in options.scenarios]
-    work = Work({name: size for name, size in FILES.items() if f"/{name}" in paths}, five_milliseconds())
-    servers: list[Server] = []
-    try:
-        servers = contenders.make([n for n in names if n in contenders.NAMES], options.state, work, options.scenarios)
-        servers += peers.make([n for n in names if n in peers.NAMES], options.state, work, HERE / "requirements.txt")
-        results = run(options, servers)
-    finally:
-        for server in servers:
-            server.stop()
-        work.remove()
-    settings = {"rounds": options.rounds, "seconds": options.seconds}
-    plot = svg.bars("Throughput, C handler = 1", ratios_of(results))
-    print("\n" + str(report.save(options.results, "bench", {"settings": settings, "scenarios": results}, plot)))
-    failed = [f"{name} in {scenario}" for scenario, row in results.items() for name, values in row.items() if values["errors"]]
+    chosen = settings(options)
+    failed: list[str] = []
+    for name in options.part:
+        part = PARTS[name]
+        print(f"\n== {name}: {part.what}", flush=True)
+        results = part.run(chosen)
+        print("\n" + str(report.save(options.results, name, results, part.plot(results))))
+        if "scenarios" in results:
+            failed += throughput.failures(results)
+    if options.write_docs:
+        figures.take(options.results, options.part)
     if failed:
         print(f"requests failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

@@ -15,6 +15,8 @@ class Scenario:
     answer: int = 12  # bytes of the response's body
     connections: int = 16
     headers: int = 0  # further request headers
+    host: str = ""  # name of a virtual host
+    alternate: str = ""  # another path, for every other request
     post: int = -1  # bytes of the request's body; -1: GET
     quick: bool = False  # part of --quick
     traced: bool = False  # system calls are counted
@@ -30,7 +32,8 @@ class Scenario:
         return f"{name}_hello.py" if name in ("flask", "django") else f"{name}.py"
 
     def request_headers(self) -> dict[str, str]:
-        return {f"X-Request-{number}": "the value of a header" for number in range(self.headers)}
+        named = {"Host": self.host} if self.host else {}
+        return named | {f"X-Request-{number}": "the value of a header" for number in range(self.headers)}
 
 
 SCENARIOS = (
@@ -45,7 +48,6 @@ SCENARIOS = (
     Scenario("stream", "/stream", "generator of 1000 x 1 KB", answer=1000 * KB, quick=True),
     Scenario("file-1m", "/file-1m", "wsgi.file_wrapper, 1 MB", answer=MB, quick=True, traced=True),
     Scenario("file-50m", "/file-50m", "wsgi.file_wrapper, 50 MB", answer=50 * MB, connections=4),
-    Scenario("cpu-5ms", "/cpu", "5 ms of Python"),
     Scenario("flask", "/flask/", "Flask, 12 bytes", traced=True),
     Scenario("django", "/django/", "Django, 12 bytes", traced=True),
 )

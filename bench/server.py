@@ -6,6 +6,7 @@ import contextlib
 import functools
 import http.client
 import os
+import random
 import shutil
 import signal
 import socket
@@ -28,6 +29,12 @@ MPM_LIMITS = (
     "StartServers 2\nServerLimit 2\nThreadLimit 130\nThreadsPerChild 130\nMaxRequestWorkers 260\n"
     "MinSpareThreads 1\nMaxSpareThreads 260\n"
 )
+# For a thousand connections and more, and idle ones for as long as it takes. Without a thread for each slow reader, Apache itself
+# stalls.
+CROWD_LIMITS = (
+    "StartServers 2\nServerLimit 2\nThreadLimit 400\nThreadsPerChild 400\nMaxRequestWorkers 800\nMinSpareThreads 1\n"
+    "MaxSpareThreads 800\nAsyncRequestWorkerFactor 4\nListenBacklog 1024\nKeepAliveTimeout 300\n"
+)
 
 
 @functools.cache
@@ -46,9 +53,12 @@ def load_modules(*names: str) -> str:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Below those that the system gives to clients: a load of thousands of connections would soon have taken it."""
+    while True:
+        port = random.randrange(15000, 32000)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Work:

@@ -22,11 +22,15 @@ def line(x1: float, y1: float, x2: float, y2: float, color: str = "#dddddd") -> 
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{color}"/>'
 
 
+def swatch(number: int, name: str, x: float, y: float) -> list[str]:
+    color = COLORS[number % len(COLORS)]
+    return [f'<rect x="{x:.1f}" y="{y - 9:.1f}" width="10" height="10" fill="{color}"/>', text(x + 14, y, name)]
+
+
 def legend(names: list[str], x: float, y: float) -> list[str]:
     parts = []
     for number, name in enumerate(names):
-        parts.append(f'<rect x="{x:.1f}" y="{y - 9:.1f}" width="10" height="10" fill="{COLORS[number % len(COLORS)]}"/>')
-        parts.append(text(x + 14, y, name))
+        parts += swatch(number, name, x, y)
         x += 30 + 7 * len(name)
     return parts
 
@@ -69,7 +73,9 @@ def lines(title: str, series: Series, x_label: str, y_label: str) -> str:
     def y_at(value: float) -> float:
         return top + height - (math.log10(value) - y_low) / (y_high - y_low) * height
 
-    parts = [text(10, 22, title, more=' font-size="15"'), *legend(list(series), left, 44)]
+    parts = [text(10, 22, title, more=' font-size="15"')]
+    for number, name in enumerate(series):
+        parts += swatch(number, name, left + width + 16, top + 14 + 18 * number)
     for power in range(x_low, x_high + 1):
         parts += [line(x_at(10**power), top, x_at(10**power), top + height)]
         parts += [text(x_at(10**power), top + height + 16, f"{10.0**power:g}", "middle")]
@@ -82,4 +88,5 @@ def lines(title: str, series: Series, x_label: str, y_label: str) -> str:
         parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>')
         parts += [f'<circle cx="{x_at(x):.1f}" cy="{y_at(y):.1f}" r="3" fill="{color}"/>' for x, y in line_points]
     parts += [text(left + width / 2, top + height + 34, x_label, "middle"), text(10, top - 8, y_label)]
-    return document(left + width + 40, top + height + 46, parts)
+    names = max(map(len, series))
+    return document(left + width + 40 + 7 * names, max(top + height + 46, top + 20 + 18 * len(series)), parts)

@@ -18,6 +18,13 @@ function done(summary, latency, requests)
     e.connect + e.read + e.write + e.timeout + e.status, latency:percentile(50), latency:percentile(99)))
 end
 """
+ALTERNATE = """
+local number = 0
+function request()
+  number = number + 1
+  return wrk.format(wrk.method, number % 2 == 0 and "{one}" or "{other}")
+end
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,8 @@ def lua(scenario: Scenario) -> str:
     lines = [f'wrk.headers["{name}"] = "{value}"' for name, value in scenario.request_headers().items()]
     if scenario.post >= 0:
         lines += ['wrk.method = "POST"', f'wrk.body = string.rep("x", {scenario.post})']
+    if scenario.alternate:
+        lines.append(ALTERNATE.replace("{one}", scenario.path).replace("{other}", scenario.alternate))
     return "\n".join(lines) + REPORT
 
 

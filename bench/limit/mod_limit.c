@@ -9,7 +9,6 @@
 #include <http_config.h>
 #include <http_core.h>
 #include <http_protocol.h>
-#include <time.h>
 #include <util_filter.h>
 
 enum { KB = 1024, MB = 1024 * 1024 };
@@ -102,27 +101,16 @@ static int send_file(request_rec *r, const answer *a)
     return pass(r, bb);
 }
 
-static int send_after_work(request_rec *r, const answer *a)
-{
-    struct timespec start, now;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &start);
-    do
-        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    while ((now.tv_sec - start.tv_sec) * 1000000000L + now.tv_nsec - start.tv_nsec < 5000000L);
-    return send_hello(r, a);
-}
-
 static const answer answers[] = {
     {"/hello", send_hello, 0},
     {"/headers", send_headers, 0},
     {"/post", send_length, 0},
     {"/body-100k", send_body, 100 * KB},
+    {"/body-1m", send_body, MB},
     {"/body-10m", send_body, 10 * MB},
     {"/stream", send_stream, KB},
     {"/file-1m", send_file, MB},
     {"/file-50m", send_file, 50 * MB},
-    {"/cpu", send_after_work, 0},
     {"/flask/", send_hello, 0},
     {"/django/", send_hello, 0},
     {NULL, NULL, 0},

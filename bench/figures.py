@@ -1,0 +1,190 @@
+"""Tables of docs/performance.md, made of the figures in docs/performance/*.json, so that page and measurement cannot differ.
+
+    python bench/figures.py [--check]
+
+A part of the page between <!-- figures: NAME --> and <!-- end --> is replaced by the table of that name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PAGE, FIGURES = DOCS / "performance.md", DOCS / "performance"
+MISSING = "Not measured yet."
+BLOCK = re.compile(r"(<!-- figures: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+Figures = dict[str, Any]  # of one part, as its JSON
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in ([*head], ["---"] * len(head), *rows)]
+    return "\n".join(lines)
+
+
+def when(figures: Figures) -> str:
+    machine = figures["machine"]
+    software = f"{machine['httpd']}, CPython {machine['python']}, Linux {machine['kernel']}"
+    return f"Measured {figures['when']}, {machine['cpus']} processors, load average {machine['load']} at the end; {software}."
+
+
+def number(value: float | None, places: int = 2) -> str:
+    return "-" if value is None else f"{value:,.{places}f}"
+
+
+def by_scenario(figures: Figures, cell: Callable[[dict[str, Any]], str]) -> str:
+    scenarios = figures["scenarios"]
+    names = list(next(iter(scenarios.values())))
+    return table(["", *names], [[name, *(cell(row[contender]) for contender in names)] for name, row in scenarios.items()])
+
+
+def throughput(figures: Figures) -> str:
+    return by_scenario(figures, lambda of: number(of["ratio"]))
+
+
+def rates(figures: Figures) -> str:
+    return by_scenario(figures, lambda of: number(of["rate"], 0 if of["rate"] >= 100 else 1))
+
+
+def cpu(figures: Figures) -> str:
+    return by_scenario(figures, lambda of: number(of["cpu_ratio"]))
+
+
+def syscalls(figures: Figures) -> str:
+    traced = {name: row for name, row in figures["scenarios"].items() if any(of["syscalls"] for of in row.values())}
+    if not traced:
+        return MISSING
+    first_row = next(iter(traced.values()))
+    sides = [(name, side) for name, of in first_row.items() for side in ("apache", "worker") if side in of["syscalls"]]
+    rows = [[f"{name}, {side}", *(number(row[name]["syscalls"].get(side), 1) for row in traced.values())] for name, side in sides]
+    return table(["", *traced], rows)
+
+
+def peers(figures: Figures) -> str:
+    scenarios = figures["scenarios"]
+    names = list(next(iter(scenarios.values())))
+    return table(["", *scenarios], [[name, *(number(row[name]["ratio"]) for row in scenarios.values())] for name in names])
+
+
+def latency(figures: Figures) -> str:
+    found = figures["contenders"]
+    counts = list(next(iter(found.values())))
+    head = ["p99 ms (median)", *(f"{count} connections" for count in counts)]
+    rows = [[name, *(f"{of[count]['p99_ms']:.2f} ({of[count]['p50_ms']:.2f})" for count in counts)] for name, of in found.items()]
+    offered = {name.rpartition("-")[2]: of for name, of in found.items()}
+    rows += [[f"requests/s, {mode}", *(number(of[count]["rate"], 0) for count in counts)] for mode, of in offered.items()]
+    return table(head, rows)
+
+
+def crowds(figures: Figures) -> str:
+    found = figures["contenders"]
+    kinds = next(iter(found.values()))
+    head = ["change of throughput", *(f"{crowd['count']} {kind}" for kind, crowd in kinds.items())]
+    return table(head, [[name, *(f"{of[kind]['change'] * 100:+.1f} %" for kind in kinds)] for name, of in found.items()])
+
+
+def interpreters(figures: Figures) -> str:
+    layouts = figures["layouts"]
+    if not layouts:
+        return MISSING
+    rows = [[name, number(of["rate"], 0), number(of["ratio"]), number(of["p99_ms"], 1)] for name, of in layouts.items()]
+    return table([f"CPython {figures['version']}", "requests/s", "of two processes", "p99 ms"], rows)
+
+
+def memory(figures: Figures) -> str:
+    columns = ("all", "parent", "children", "workers", "others", "child", "child_private")
+    head = ["PSS, MB", "all", "parent", "children", "workers", "supervisor", "one child", "one child, private"]
+    rows = [[name, *(number(of[column], 1) for column in columns)] for name, of in figures["contenders"].items()]
+    return table(head, rows)
+
+
+def first(figures: Figures) -> str:
+    columns = [(moment, which) for moment in ("after start", "after touch") for which in ("first_ms", "second_ms")]
+    rows = [[name, *(number(of[moment][which], 1) for moment, which in columns)] for name, of in figures["contenders"].items()]
+    return table(["ms", "after the start", "second", "after a touch", "second"], rows)
+
+
+def reload(figures: Figures) -> str:
+    rows = []
+    for event in ("touch", "graceful"):
+        for name, of in figures["contenders"].items():
+            seen = of[event]
+            values = (seen["requests"], seen["failed"], seen["long"])
+            rows.append([event, name, *map(str, values), number(seen["longest_ms"], 0), str(seen["first_new_s"] or "-")])
+    return table(["", "", "requests", "failed", "longer than 100 ms", "longest ms", "new code after s"], rows)
+
+
+def scale(figures: Figures) -> str:
+    rows = []
+    for mode, found in figures["modes"].items():
+        for name, steps in found.items():
+            for step in steps:
+                once = [number(step["start_s"]), number(step["pss_mb"], 0)] if step["pss_mb"] else ["", ""]
+                rows.append([f"{name}, {mode}", f"{step['x']:,}", number(step["us_per_request"], 0), *once])
+    return table(["", "", "us per request", "start s", "PSS MB"], rows)
+
+
+# By the name in the page: which part's figures, and what makes the table.
+TABLES: dict[str, tuple[str, Callable[[Figures], str]]] = {
+    "when": ("throughput", when),
+    "throughput": ("throughput", throughput),
+    "rates": ("throughput", rates),
+    "cpu": ("throughput", cpu),
+    "syscalls": ("throughput", syscalls),
+    "peers": ("peers", peers),
+    "latency": ("latency", latency),
+    "crowds": ("crowds", crowds),
+    "interpreters": ("interpreters", interpreters),
+    "memory": ("memory", memory),
+    "first": ("reload", first),
+    "reload": ("reload", reload),
+    "scale": ("scale", scale),
+}
+
+
+def filled(page: str, directory: Path) -> str:
+    """The page with tables made of the figures in this directory."""
+
+    def block(found: re.Match[str]) -> str:
+        part, make = TABLES[found[2]]
+        path = directory / f"{part}.json"
+        text = make(json.loads(path.read_text())) if path.exists() else MISSING
+        if found[2] == part and path.with_suffix(".svg").exists():
+            text += f"\n\n![{part}](performance/{part}.svg)"
+        return f"{found[1]}\n{text}\n\n{found[3]}"
+
+    return BLOCK.sub(block, page)
+
+
+def take(results: Path, parts: Iterable[str]) -> None:
+    """These parts' figures and plots become those of the page."""
+    FIGURES.mkdir(exist_ok=True)
+    for part in parts:
+        for path in (results / f"{part}.json", results / f"{part}.svg"):
+            if path.exists():
+                shutil.copy(path, FIGURES)
+    PAGE.write_text(filled(PAGE.read_text(), FIGURES))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="only say whether the page is what the figures make of it")
+    options = parser.parse_args()
+    page = PAGE.read_text()
+    made = filled(page, FIGURES)
+    if options.check:
+        if made != page:
+            print(f"{PAGE.name} has other figures than docs/performance: run python bench/figures.py", file=sys.stderr)
+        return int(made != page)
+    PAGE.write_text(made)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

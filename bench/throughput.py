@@ -1,0 +1,160 @@
+"""Contenders side by side: all up at once, loaded in turn round after round; medians of the per-round ratios to a C handler."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+
+import contenders
+import peers
+import processes
+import report
+import svg
+import syscalls
+import wrk
+from options import Options
+from scenarios import MB, Scenario
+from server import HERE, Server, Work
+
+sys.path.append(str(HERE / "apps"))
+Results = dict[str, dict[str, dict[str, object]]]  # by scenario, contender and column
+FILES = {"file-1m": MB, "file-50m": 50 * MB}
+
+
+@dataclasses.dataclass(slots=True)
+class Measured:
+    """One contender in one scenario."""
+
+    loads: list[wrk.Load] = dataclasses.field(default_factory=list)
+    cpu: float = 0.0  # seconds, of all its processes, while it was loaded
+    pss_mb: float = 0.0
+    calls: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)  # system calls per request by side and name
+
+    def cpu_per_request(self) -> float:
+        return self.cpu / max(1, sum(load.requests for load in self.loads))
+
+
+def five_milliseconds() -> int:
+    """Rounds of cpu.work() that take 5 ms here and now."""
+    import cpu
+
+    rounds, best = 20000, float("inf")
+    for _ in range(20):
+        start = time.process_time()
+        cpu.work(rounds)
+        best = min(best, time.process_time() - start)
+    return round(rounds * 0.005 / best)
+
+
+def measure(servers: Sequence[Server], scenario: Scenario, rounds: int, seconds: float, trace: bool) -> dict[str, Measured]:
+    measured = {server.name: Measured() for server in servers}
+    for server in servers:
+        server.ask(scenario)
+        wrk.load(server.url, scenario, min(seconds, 1.0))  # every process and thread has seen a request
+    pids = {server.name: server.processes() for server in servers}
+    for _ in range(rounds):
+        for server in servers:
+            before = processes.cpu_seconds(pids[server.name])
+            measured[server.name].loads.append(wrk.load(server.url, scenario, seconds))
+            measured[server.name].cpu += processes.cpu_seconds(pids[server.name]) - before
+    for server in servers:
+        measured[server.name].pss_mb = processes.pss_mb(pids[server.name])
+        if trace:
+            measured[server.name].calls = syscalls.per_request(server, scenario)
+    return measured
+
+
+def summary(of: Measured, limit: Measured) -> dict[str, object]:
+    pairs = zip(of.loads, limit.loads, strict=True)
+    ratios = sorted(round(load.rate / reference.rate, 3) for load, reference in pairs if reference.requests)
+    cpu_of_limit = limit.cpu_per_request()
+    return {
+        "rate": round(statistics.median(load.rate for load in of.loads), 1),
+        "ratio": statistics.median(ratios) if ratios else None,
+        "ratios": ratios,
+        "p50_ms": round(statistics.median(load.p50_ms for load in of.loads), 3),
+        "p99_ms": round(statistics.median(load.p99_ms for load in of.loads), 3),
+        "cpu_us": round(of.cpu_per_request() * 1e6, 1),
+        "cpu_ratio": round(of.cpu_per_request() / cpu_of_limit, 2) if cpu_of_limit else None,
+        "pss_mb": round(of.pss_mb, 1),
+        "errors": sum(load.errors for load in of.loads),
+        "syscalls": {side: round(sum(calls.values()), 1) for side, calls in of.calls.items()},
+        "syscall_names": of.calls,
+    }
+
+
+HEAD = ("", "requests/s", "of limit", "spread", "CPU", "p50 ms", "p99 ms", "calls httpd", "worker", "PSS MB", "errors")
+
+
+def row(name: str, values: dict[str, object]) -> list[str]:
+    ratios, calls = values["ratios"], values["syscalls"]
+    assert isinstance(ratios, list) and isinstance(calls, dict)
+    ratio = f"{values['ratio']:.2f}" if ratios else "-"
+    spread = f"{ratios[0]:.2f}-{ratios[-1]:.2f}" if ratios else "-"
+    cpu = f"{values['cpu_ratio']:.2f}" if values["cpu_ratio"] is not None else "-"
+    sides = [f"{calls[side]:.1f}" if side in calls else "-" for side in ("apache", "worker")]
+    latency = [f"{values['p50_ms']:.2f}", f"{values['p99_ms']:.2f}"]
+    last = [f"{values['pss_mb']:.0f}", str(values["errors"] or "-")]
+    return [name, f"{values['rate']:.0f}", ratio, spread, cpu, *latency, *sides, *last]
+
+
+def ratios_of(results: Results) -> dict[str, dict[str, float]]:
+    """For the plot: contenders by scenario."""
+    return {
+        scenario: {name: float(str(values["ratio"])) for name, values in rows.items() if values["ratio"] is not None}
+        for scenario, rows in results.items()
+    }
+
+
+def load_all(options: Options, servers: list[Server], trace_all: bool) -> Results:
+    results: Results = {}
+    for server in servers:
+        server.start()
+    for server in servers:
+        server.wait()
+    for scenario in options.scenarios:
+        trace = scenario.traced and (trace_all or scenario.name == "hello")
+        measured = measure(servers, scenario, options.rounds, options.seconds, trace)
+        limit = measured[contenders.LIMIT]
+        results[scenario.name] = {name: summary(of, limit) for name, of in measured.items()}
+        print(f"\n{scenario.name}: {scenario.what}; {options.rounds} rounds of {options.seconds:g} s")
+        print(report.table(HEAD, [row(name, values) for name, values in results[scenario.name].items()]), flush=True)
+    return results
+
+
+def compare(options: Options, names: Sequence[str], trace_all: bool) -> dict[str, object]:
+    paths = [scenario.path for scenario in options.scenarios]
+    work = Work({name: size for name, size in FILES.items() if f"/{name}" in paths}, five_milliseconds())
+    servers: list[Server] = []
+    try:
+        servers = contenders.make([n for n in names if n in contenders.NAMES], options.state, work, options.scenarios)
+        servers += peers.make([n for n in names if n in peers.NAMES], options.state, work, HERE / "requirements.txt")
+        results = load_all(options, servers, trace_all)
+    finally:
+        for server in servers:
+            server.stop()
+        work.remove()
+    return {"settings": {"rounds": options.rounds, "seconds": options.seconds}, "scenarios": results}
+
+
+def run(options: Options) -> dict[str, object]:
+    return compare(options, options.contenders, not options.quick)
+
+
+def run_peers(options: Options) -> dict[str, object]:
+    """Short rounds: there are many."""
+    shorter = options if options.quick else dataclasses.replace(options, rounds=3, seconds=0.7)
+    return compare(shorter, [contenders.LIMIT, "embedded", "daemon", *peers.NAMES], False)
+
+
+def plot(results: dict[str, object]) -> str:
+    return svg.bars("Throughput, C handler = 1", ratios_of(results["scenarios"]))  # type: ignore[arg-type]
+
+
+def failures(results: dict[str, object]) -> list[str]:
+    """Who did not answer something."""
+    scenarios: Results = results["scenarios"]  # type: ignore[assignment]
+    return [f"{name} in {scenario}" for scenario, rows in scenarios.items() for name, row in rows.items() if row["errors"]]
