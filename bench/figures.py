@@ -68,8 +68,9 @@ def syscalls(figures: Figures) -> str:
 
 def peers(figures: Figures) -> str:
     scenarios = figures["scenarios"]
-    names = list(next(iter(scenarios.values())))
-    return table(["", *scenarios], [[name, *(number(row[name]["ratio"]) for row in scenarios.values())] for name in names])
+    names = dict.fromkeys(name for row in scenarios.values() for name in row)
+    cells = {name: [number(row[name]["ratio"]) if name in row else "-" for row in scenarios.values()] for name in names}
+    return table(["", *scenarios], [[name, *of] for name, of in cells.items()])
 
 
 def latency(figures: Figures) -> str:

@@ -47,7 +47,7 @@ def capacity(servers: list[Server], mode: str, connections: int, seconds: float)
 def run(options: Options) -> dict[str, object]:
     pace, work = build_pace(options.state), Work()
     found: dict[str, dict[str, dict[str, object]]] = {}
-    seconds = 0.5 if options.quick else 5.0
+    seconds = 0.5 if options.quick else 4.0
     servers = contenders.make(options.modes(), options.state, work, [HELLO], CROWD_LIMITS)
     try:
         for server in servers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import http.client
 import statistics
 import sys
 import time
@@ -49,10 +50,22 @@ def five_milliseconds() -> int:
     return round(rounds * 0.005 / best)
 
 
+def answers(server: Server, scenario: Scenario) -> bool:
+    """Rightly, that is. Another server that does not is left out; otherwise the rest of a long run would be lost."""
+    try:
+        server.ask(scenario)
+    except (SystemExit, OSError, http.client.HTTPException) as exc:
+        if server.name not in peers.NAMES:
+            raise
+        print(f"{server.name} is left out of {scenario.name}: {exc}"[:500], file=sys.stderr)
+        return False
+    return True
+
+
 def measure(servers: Sequence[Server], scenario: Scenario, rounds: int, seconds: float, trace: bool) -> dict[str, Measured]:
+    servers = [server for server in servers if answers(server, scenario)]
     measured = {server.name: Measured() for server in servers}
     for server in servers:
-        server.ask(scenario)
         wrk.load(server.url, scenario, min(seconds, 1.0))  # every process and thread has seen a request
     pids = {server.name: server.processes() for server in servers}
     for _ in range(rounds):
