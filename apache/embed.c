@@ -23,6 +23,7 @@
 #include <http_log.h>
 #include <http_main.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,8 +33,8 @@ enum load_state { NOT_LOADED, LOADED, FAILED };
 
 static apr_thread_mutex_t *load_lock;
 static apr_pool_t *child_pool;
-static volatile int state;
-static const wire_runtime *runtime; /* set before state becomes LOADED */
+static atomic_int state; /* read without load_lock: who sees LOADED sees what was set before it */
+static const wire_runtime *runtime;
 
 /* ---- loading ---- */
 

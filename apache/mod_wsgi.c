@@ -13,6 +13,7 @@
 #include "status.h"
 #include "tally.h"
 #include "target.h"
+#include "vars.h"
 
 #include <http_core.h>
 
@@ -38,6 +39,7 @@ static void register_hooks(apr_pool_t *p)
     wsgi_call_register_hooks(p);
     wsgi_auth_register_hooks(p);
     wsgi_tally_register_hooks(p);
+    wsgi_vars_register_hooks(p);
     wsgi_embed_register_hooks(p);
     wsgi_respond_register_hooks(p);
     wsgi_status_register_hooks(p);

@@ -20,6 +20,10 @@ APLOG_USE_MODULE(wsgi);
 APR_DECLARE_OPTIONAL_FN(int, ssl_is_https, (conn_rec *));
 APR_DECLARE_OPTIONAL_FN(char *, ssl_var_lookup, (apr_pool_t *, server_rec *, conn_rec *, request_rec *, char *));
 
+/* NULL without mod_ssl. Set by the parent whenever it has read its configuration, only read by the threads of its children. */
+static APR_OPTIONAL_FN_TYPE(ssl_is_https) *ssl_is_https_of;
+static APR_OPTIONAL_FN_TYPE(ssl_var_lookup) *ssl_lookup;
+
 typedef struct builder {
     wire_writer w;
     request_rec *r;
@@ -310,22 +314,26 @@ static uint32_t flags_of(const builder *b)
 
 static int is_tls(conn_rec *c)
 {
-    static APR_OPTIONAL_FN_TYPE(ssl_is_https) *is_https;
-
-    if (!is_https)
-        is_https = APR_RETRIEVE_OPTIONAL_FN(ssl_is_https);
-    return is_https && is_https(c);
+    return ssl_is_https_of && ssl_is_https_of(c);
 }
 
 const char *wsgi_tls_variable(request_rec *r, const char *name)
 {
-    static APR_OPTIONAL_FN_TYPE(ssl_var_lookup) *lookup;
-    const char *value;
+    const char *value = ssl_lookup ? ssl_lookup(r->pool, r->server, r->connection, r, (char *)name) : NULL;
 
-    if (!lookup)
-        lookup = APR_RETRIEVE_OPTIONAL_FN(ssl_var_lookup);
-    value = lookup ? lookup(r->pool, r->server, r->connection, r, (char *)name) : NULL;
     return value && *value ? value : NULL;
+}
+
+static void find_mod_ssl(void)
+{
+    ssl_is_https_of = APR_RETRIEVE_OPTIONAL_FN(ssl_is_https);
+    ssl_lookup = APR_RETRIEVE_OPTIONAL_FN(ssl_var_lookup);
+}
+
+void wsgi_vars_register_hooks(apr_pool_t *p)
+{
+    (void)p;
+    ap_hook_optional_fn_retrieve(find_mod_ssl, NULL, NULL, APR_HOOK_MIDDLE);
 }
 
 static void put_application(builder *b)

@@ -7,6 +7,8 @@
 #include "target.h"
 #include "wire/block.h"
 
+void wsgi_vars_register_hooks(apr_pool_t *p);
+
 /* A variable of mod_ssl for this request's connection, in r->pool; NULL: none, or no TLS. */
 const char *wsgi_tls_variable(request_rec *r, const char *name);
 
