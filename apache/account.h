@@ -22,4 +22,9 @@ void wsgi_account_embedded(request_rec *r, apr_interval_time_t app_us);
 /* Of embedded mode: a request, and how long all of it took. */
 void wsgi_account_count(struct wire_counters *sums, int status, apr_interval_time_t us);
 
+/* This Apache child's; getpid() asks the kernel each time. */
+pid_t wsgi_child_pid(void);
+
+void wsgi_account_register_hooks(apr_pool_t *p);
+
 #endif

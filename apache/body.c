@@ -9,7 +9,7 @@ APLOG_USE_MODULE(wsgi);
 void wsgi_body_reader_init(wsgi_body_reader *in, request_rec *r)
 {
     in->r = r;
-    in->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    in->bb = NULL;
     in->ended = 0;
     in->failed = APR_SUCCESS;
 }
@@ -29,6 +29,8 @@ apr_int64_t wsgi_body_read(wsgi_body_reader *in, char *buf, size_t len)
 {
     apr_size_t got = 0;
 
+    if (!in->bb)
+        in->bb = apr_brigade_create(in->r->pool, in->r->connection->bucket_alloc);
     while (!in->ended && got == 0) {
         apr_status_t rv = ap_get_brigade(in->r->input_filters, in->bb, AP_MODE_READBYTES, APR_BLOCK_READ, (apr_off_t)len);
 

@@ -12,7 +12,7 @@
 
 typedef struct wsgi_body_reader {
     request_rec *r;
-    apr_bucket_brigade *bb;
+    apr_bucket_brigade *bb; /* made by the first read */
     int ended;
     apr_status_t failed; /* what the filters said */
 } wsgi_body_reader;

@@ -1,4 +1,5 @@
 /* mod_wsgi.c - the module as httpd sees it. Everything it does is in the files whose hooks it registers. */
+#include "account.h"
 #include "auth.h"
 #include "call.h"
 #include "check.h"
@@ -29,6 +30,7 @@ static int add_version(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
 
 static void register_hooks(apr_pool_t *p)
 {
+    wsgi_account_register_hooks(p);
     wsgi_target_register_hooks(p);
     wsgi_check_register_hooks(p);
     wsgi_dump_register_hooks(p);

@@ -74,6 +74,16 @@ static int asks_for_streaming(const wire_header *h)
     return is_named(h, "X-Accel-Buffering") && h->value_len == 2 && !strncasecmp(h->value, "no", 2);
 }
 
+/* httpd's own line where the application says the same, as usual. */
+static const char *status_line(const request_rec *r, const wire_response *head)
+{
+    const char *usual = ap_get_status_line(head->status);
+
+    if (atoi(usual) == head->status && strlen(usual) == head->reason_len + 4 && !memcmp(usual + 4, head->reason, head->reason_len))
+        return usual;
+    return apr_psprintf(r->pool, "%d %.*s", head->status, (int)head->reason_len, head->reason);
+}
+
 void wsgi_respond_head(wsgi_respond *out, const wire_response *head)
 {
     request_rec *r = out->r;
@@ -81,7 +91,7 @@ void wsgi_respond_head(wsgi_respond *out, const wire_response *head)
     out->head_done = 1;
     r->status = head->status;
     if (head->reason_len)
-        r->status_line = apr_psprintf(r->pool, "%d %.*s", head->status, (int)head->reason_len, head->reason);
+        r->status_line = status_line(r, head);
     for (size_t i = 0; i < head->nheaders; i++) {
         const wire_header *h = &head->headers[i];
         const char *name, *value;

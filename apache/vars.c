@@ -2,6 +2,7 @@
  * environment, the request headers, the CGI variables (RFC 3875 section 4.1), then what describes the request to the runtime. */
 #include "vars.h"
 
+#include "account.h"
 #include "authorization.h"
 #include "proxies.h"
 
@@ -13,7 +14,6 @@
 #include <http_log.h>
 #include <http_protocol.h>
 #include <http_request.h>
-#include <unistd.h>
 
 APLOG_USE_MODULE(wsgi);
 
@@ -48,6 +48,16 @@ static void put(builder *b, int code, const char *value)
 {
     if (value)
         wire_block_add(&b->w, code, value, strlen(value));
+}
+
+static void put_number(builder *b, int code, unsigned number)
+{
+    char text[16], *at = text + sizeof(text);
+
+    do
+        *--at = (char)('0' + number % 10);
+    while (number /= 10);
+    wire_block_add(&b->w, code, at, (size_t)(text + sizeof(text) - at));
 }
 
 /* A path, as the processes see it that it is for; one outside of their chroot is left out. */
@@ -104,16 +114,23 @@ static size_t variable_name(char *out, size_t room, const char *header)
     return len;
 }
 
+/* Is the header called so? Most are not, as their first letter tells. */
+static inline int is_called(const char *header, const char *name)
+{
+    return apr_tolower(*header) == apr_tolower(*name) && !strcasecmp(header, name);
+}
+
 /* A script that is asked before it is known who will see the request's credentials never sees them. */
 static int passes(const builder *b, const char *header)
 {
-    const core_dir_config *core = ap_get_core_module_config(b->r->per_dir_config);
-
-    if (!strcasecmp(header, "Authorization"))
+    if (is_called(header, "Authorization"))
         return b->t && wsgi_authorization_passes(b->r, b->t);
-    if (!strcasecmp(header, "Proxy-Authorization"))
+    if (is_called(header, "Proxy-Authorization")) {
+        const core_dir_config *core = ap_get_core_module_config(b->r->per_dir_config);
+
         return b->t && core->cgi_pass_auth == AP_CGI_PASS_AUTH_ON;
-    return strcasecmp(header, "Proxy") != 0; /* HTTP_PROXY is what HTTP clients read their proxy from */
+    }
+    return !is_called(header, "Proxy"); /* HTTP_PROXY is what HTTP clients read their proxy from */
 }
 
 static void put_headers(builder *b)
@@ -127,9 +144,9 @@ static void put_headers(builder *b)
 
         if (!e[i].key || wsgi_proxies_hide(&b->forwarded, e[i].key))
             continue;
-        if (!strcasecmp(e[i].key, "Content-Type"))
+        if (is_called(e[i].key, "Content-Type"))
             put(b, WIRE_CONTENT_TYPE, e[i].val);
-        else if (!strcasecmp(e[i].key, "Content-Length"))
+        else if (is_called(e[i].key, "Content-Length"))
             put(b, WIRE_CONTENT_LENGTH, e[i].val);
         else if (passes(b, e[i].key) && (len = variable_name(name, sizeof(name), e[i].key)) > 0)
             put_named(b, name, len, e[i].val);
@@ -191,14 +208,14 @@ static void put_connection(builder *b)
     conn_rec *c = r->connection;
 
     put(b, WIRE_SERVER_NAME, ap_get_server_name_for_url(r));
-    put(b, WIRE_SERVER_PORT, apr_itoa(r->pool, ap_get_server_port(r)));
+    put_number(b, WIRE_SERVER_PORT, ap_get_server_port(r));
     put(b, WIRE_SERVER_ADDR, c->local_ip);
     put(b, WIRE_SERVER_SOFTWARE, ap_get_server_banner());
     put(b, WIRE_SERVER_ADMIN, r->server->server_admin);
     put(b, WIRE_REMOTE_ADDR, r->useragent_ip);
-    put(b, WIRE_REMOTE_PORT, apr_itoa(r->pool, c->client_addr->port));
+    put_number(b, WIRE_REMOTE_PORT, c->client_addr->port);
     put(b, WIRE_M_LISTENER_HOST, c->local_addr->hostname ? c->local_addr->hostname : "");
-    put(b, WIRE_M_LISTENER_PORT, apr_itoa(r->pool, c->local_addr->port));
+    put_number(b, WIRE_M_LISTENER_PORT, c->local_addr->port);
 }
 
 static void put_redirect(builder *b)
@@ -277,7 +294,7 @@ static void put_identity(builder *b)
 
     put(b, WIRE_M_HANDLER, b->t->handler);
     put_path(b, WIRE_M_HANDLER_SCRIPT, b->t->is_handler_script ? b->t->script : NULL);
-    put(b, WIRE_M_SERVER_PID, apr_itoa(r->pool, getpid()));
+    put_number(b, WIRE_M_SERVER_PID, (unsigned)wsgi_child_pid());
     if (!r->log_id)
         ap_run_generate_log_id(r->connection, r, &r->log_id);
     put(b, WIRE_M_REQUEST_ID, r->log_id);

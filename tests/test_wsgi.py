@@ -20,7 +20,7 @@ from harness import Httpd, wait_until
 
 @pytest.fixture(scope="module", params=list(MODES))
 def server(request: pytest.FixtureRequest) -> Iterator[Httpd]:
-    httpd = Httpd(extra_modules=("authn_core", "authn_file", "authz_user", "auth_basic"))
+    httpd = Httpd(extra_modules=("authn_core", "authn_file", "authz_user", "auth_basic", "env"))
     (httpd.root / "users").write_text("joe:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n")
     httpd.start(
         "ServerLimit 1\n"
@@ -29,6 +29,8 @@ def server(request: pytest.FixtureRequest) -> Iterator[Httpd]:
         + "\n<Location /e/pass>\nWSGIPassAuthorization On\n</Location>\n<Location /e/cgi>\nCGIPassAuth On\n</Location>"
         + "\n<Location /e/auth>\nAuthType Basic\nAuthName x\nAuthUserFile {root}/users\nRequire valid-user\n</Location>"
         + "\n<Location /w/wrapper>\nWSGIEnableSendfile On\n</Location>"
+        + "\n<Location /e/named>\nSetEnv mod_wsgi.callable_object mine\nSetEnv wsgi.url_scheme mine\n"
+        + "SetEnv mod_wsgi.handler_script mine\n</Location>"
     )
     yield httpd
     httpd.finish()
@@ -89,6 +91,24 @@ def test_objects_of_an_ended_request_are_all_dead(server: Httpd) -> None:
 
 
 # ---- Authorization ----
+
+
+def environ_of(server: Httpd, path: str, host: str) -> dict[str, str]:
+    told: dict[str, str] = requests.get(server.url(path), headers={"Host": host}, timeout=20).json()
+    for key in ("REMOTE_PORT", "mod_wsgi.server_pid", "mod_wsgi.request_id", "mod_wsgi.connection_id"):
+        told.pop(key, None)  # the connection has a number only when something is logged of it
+    return told
+
+
+def test_environ_does_not_depend_on_the_requests_before(server: Httpd) -> None:
+    asked = [("/e/x", "one.test"), ("/e/named", "one.test"), ("/e/x", "two.test"), ("/e/y?a=b", "two.test:81")]
+    first = [environ_of(server, *one) for one in asked]
+    for at in (0, 0, 2, 1, 1, 3, 0, 1, 2):
+        assert environ_of(server, *asked[at]) == first[at]
+    assert first[0]["mod_wsgi.callable_object"] == first[1]["mod_wsgi.callable_object"] == "application"
+    assert first[0]["wsgi.url_scheme"] == first[1]["wsgi.url_scheme"] == "http"
+    assert (first[0]["mod_wsgi.handler_script"], first[1]["mod_wsgi.handler_script"]) == ("", "mine")
+    assert [told["HTTP_HOST"] for told in first] == [host for _, host in asked]
 
 
 @pytest.mark.parametrize(("path", "passed"), [("/e/x", True), ("/e/pass", True), ("/e/cgi", True), ("/e/auth", False)])

@@ -3,6 +3,12 @@
 
 #include <string.h>
 
+#ifdef Py_GIL_DISABLED
+#define IS_TEMPLATE_FIXED 1 /* and so are values of earlier requests: threads would fight for them */
+#else
+#define IS_TEMPLATE_FIXED 0
+#endif
+
 static const struct {
     int code;
     const char *key;
@@ -30,9 +36,44 @@ static int put_new(PyObject *dict, const char *key, PyObject *value)
     return rc;
 }
 
+static int put_flag(PyObject *environ, PyObject *key, int flag)
+{
+    return PyDict_SetItem(environ, key, flag ? Py_True : Py_False);
+}
+
+/* What is the same in most requests. */
+static int put_flags(PyObject *environ, const rt_state *st, uint32_t flags)
+{
+    return PyDict_SetItem(environ, st->str_url_scheme, flags & WIRE_RQ_HTTPS ? st->str_https : st->str_http) < 0 ||
+                   put_flag(environ, st->str_multithread, flags & WIRE_RQ_MULTITHREAD) < 0 ||
+                   put_flag(environ, st->str_multiprocess, flags & WIRE_RQ_MULTIPROCESS) < 0 ||
+                   put_flag(environ, st->str_run_once, flags & WIRE_RQ_RUN_ONCE) < 0
+               ? -1
+               : 0;
+}
+
+static int put_seconds(PyObject *environ, PyObject *key, int64_t us)
+{
+    PyObject *value = PyFloat_FromDouble((double)us / 1e6);
+    int rc = value ? PyDict_SetItem(environ, key, value) : -1;
+
+    Py_XDECREF(value);
+    return rc;
+}
+
+/* With room for a usual request, which its copies have, too: so they need not grow several times. */
+static PyObject *new_template(void)
+{
+#if PY_VERSION_HEX < 0x030e0000
+    return _PyDict_NewPresized(80);
+#else
+    return PyDict_New();
+#endif
+}
+
 int rt_environ_init(rt_state *st)
 {
-    PyObject *t = PyDict_New();
+    PyObject *t = new_template();
 
     st->environ_template = t;
     if (!t)
@@ -47,9 +88,10 @@ int rt_environ_init(rt_state *st)
         put_new(t, "wsgi.input_terminated", PyBool_FromLong(1)) < 0 ||
         put_new(t, "wsgi.file_wrapper", Py_NewRef((PyObject *)st->file_wrapper_type)) < 0 ||
         put_new(t, "mod_wsgi.version", Py_BuildValue("(iii)", 6, 1, 1)) < 0 ||
-        put_new(t, "mod_wsgi.handler_script", PyUnicode_FromString("")) < 0)
+        put_new(t, "mod_wsgi.handler_script", PyUnicode_FromString("")) < 0 ||
+        put_seconds(t, st->str_queue_start, 0) < 0 || put_seconds(t, st->str_daemon_start, 0) < 0)
         return -1;
-    return 0;
+    return put_flags(t, st, st->template_flags);
 }
 
 /* (2, 4, 57) from "2.4.57"; made once per interpreter, as it never changes. Borrowed. */
@@ -107,6 +149,36 @@ static int is_steady(int code)
     }
 }
 
+/* Of those, what belongs to the site rather than to the client or its request: kept in the template. */
+static int is_of_site(int code)
+{
+    switch (code) {
+    case WIRE_SCRIPT_NAME:
+    case WIRE_SERVER_PROTOCOL:
+    case WIRE_SERVER_NAME:
+    case WIRE_SERVER_PORT:
+    case WIRE_SERVER_ADDR:
+    case WIRE_SERVER_SOFTWARE:
+    case WIRE_SERVER_ADMIN:
+    case WIRE_DOCUMENT_ROOT:
+    case WIRE_CONTEXT_PREFIX:
+    case WIRE_CONTEXT_DOCUMENT_ROOT:
+    case WIRE_REQUEST_SCHEME:
+    case WIRE_SCRIPT_FILENAME:
+    case WIRE_HTTP_HOST:
+    case WIRE_M_CALLABLE:
+    case WIRE_M_PROCESS_GROUP:
+    case WIRE_M_APPLICATION_GROUP:
+    case WIRE_M_HANDLER:
+    case WIRE_M_LISTENER_HOST:
+    case WIRE_M_LISTENER_PORT:
+    case WIRE_M_SCRIPT_NAME:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
 static int is_same(PyObject *text, const wire_pair *pair)
 {
     return PyUnicode_IS_COMPACT_ASCII(text) && (size_t)PyUnicode_GET_LENGTH(text) == pair->value_len &&
@@ -118,10 +190,7 @@ static PyObject *value_of(rt_state *st, const wire_pair *pair)
 {
     PyObject **last = &st->last_values[pair->code], *value;
 
-#ifdef Py_GIL_DISABLED
-    last = NULL; /* threads would fight for it */
-#endif
-    if (!last || !is_steady(pair->code))
+    if (IS_TEMPLATE_FIXED || !is_steady(pair->code))
         return new_value(pair);
     if (*last && is_same(*last, pair))
         return Py_NewRef(*last);
@@ -131,69 +200,129 @@ static PyObject *value_of(rt_state *st, const wire_pair *pair)
     return value;
 }
 
-/* Borrowed for known names, new for spelled-out ones; *owned says which. */
-static PyObject *key_of(const rt_state *st, const wire_pair *pair, PyObject **owned)
+/* The environ key of a well-known name, borrowed; NULL: it is only for the runtime. */
+static PyObject *key_of(const rt_state *st, int code)
 {
-    if (pair->code == WIRE_NAMED)
-        return *owned = PyUnicode_DecodeUTF8(pair->name, (Py_ssize_t)pair->name_len, "surrogateescape");
-    return pair->code < WIRE_NAME_COUNT ? st->names[pair->code] : st->meta_names[pair->code];
+    return code < WIRE_NAME_COUNT ? st->names[code] : st->meta_names[code];
 }
 
-static int put_pair(PyObject *environ, rt_state *st, const wire_pair *pair)
-{
-    PyObject *owned = NULL, *key = key_of(st, pair, &owned), *value;
-    int rc = 0;
+/* An environ that begins as a copy of the template. What the template says already need not be put there again, unless something
+ * else has been put over it. */
+typedef struct copying {
+    PyObject *environ;
+    uint64_t version; /* of the template that was copied, with this request's own changes of it */
+    rt_codes seen;
+    int is_changed; /* a spelled-out name may have replaced something of the template */
+} copying;
 
-    if (!key)
-        return pair->code == WIRE_NAMED ? -1 : 0; /* meta that is not an environ key */
+static int is_in(const rt_codes *codes, int code)
+{
+    return (codes->bits[code / 64] >> (code % 64)) & 1;
+}
+
+static void add_code(rt_codes *codes, int code)
+{
+    codes->bits[code / 64] |= (uint64_t)1 << (code % 64);
+}
+
+/* Did the copy bring the pair along? last_values has what the template has. */
+static int is_there(copying *c, const rt_state *st, const wire_pair *pair)
+{
+    int is_first = !is_in(&c->seen, pair->code);
+
+    add_code(&c->seen, pair->code);
+    return is_first && !c->is_changed && is_in(&st->in_template, pair->code) && is_same(st->last_values[pair->code], pair);
+}
+
+static void count_change(copying *c, rt_state *st)
+{
+    c->version += c->version == st->template_version;
+    st->template_version++;
+}
+
+/* The next requests are expected to have the same. */
+static int put_into_template(copying *c, rt_state *st, int code, PyObject *key, PyObject *value)
+{
+    if (IS_TEMPLATE_FIXED || !is_of_site(code) || st->last_values[code] != value)
+        return 0;
+    add_code(&st->in_template, code);
+    count_change(c, st);
+    return PyDict_SetItem(st->environ_template, key, value);
+}
+
+static int put_flags_into_template(copying *c, rt_state *st, uint32_t flags)
+{
+    flags &= WIRE_RQ_HTTPS | WIRE_RQ_MULTITHREAD | WIRE_RQ_MULTIPROCESS | WIRE_RQ_RUN_ONCE;
+    if (IS_TEMPLATE_FIXED || flags == st->template_flags)
+        return 0;
+    st->template_flags = flags;
+    count_change(c, st);
+    return put_flags(st->environ_template, st, flags);
+}
+
+static int put_known(copying *c, rt_state *st, const wire_pair *pair)
+{
+    PyObject *key = key_of(st, pair->code), *value;
+    int rc;
+
+    if (!key || is_there(c, st, pair))
+        return 0;
     value = pair->code == WIRE_M_APACHE_VERSION ? Py_XNewRef(apache_version(st, pair)) : value_of(st, pair);
-    rc = value ? PyDict_SetItem(environ, key, value) : -1;
-    Py_XDECREF(value);
-    Py_XDECREF(owned);
-    return rc;
-}
-
-static int put_flag(PyObject *environ, PyObject *key, int flag)
-{
-    return PyDict_SetItem(environ, key, flag ? Py_True : Py_False);
-}
-
-static int put_seconds(PyObject *environ, PyObject *key, int64_t us)
-{
-    PyObject *value = PyFloat_FromDouble((double)us / 1e6);
-    int rc = value ? PyDict_SetItem(environ, key, value) : -1;
-
+    rc = value && put_into_template(c, st, pair->code, key, value) == 0 ? PyDict_SetItem(c->environ, key, value) : -1;
     Py_XDECREF(value);
     return rc;
 }
 
-static int put_wsgi_keys(PyObject *environ, rt_request *rq)
+static int put_spelled_out(copying *c, const wire_pair *pair)
+{
+    Py_ssize_t size = PyDict_GET_SIZE(c->environ);
+    PyObject *key = PyUnicode_DecodeUTF8(pair->name, (Py_ssize_t)pair->name_len, "surrogateescape"), *value = new_value(pair);
+    int rc = key && value ? PyDict_SetItem(c->environ, key, value) : -1;
+
+    if (PyDict_GET_SIZE(c->environ) == size)
+        c->is_changed = 1;
+    Py_XDECREF(key);
+    Py_XDECREF(value);
+    return rc;
+}
+
+/* Of the template what this request has not. A value of another name that has the same key stays. */
+static int drop_unseen(copying *c, const rt_state *st)
+{
+    for (size_t i = 0; i < sizeof(c->seen.bits) / sizeof(c->seen.bits[0]); i++)
+        for (uint64_t left = st->in_template.bits[i] & ~c->seen.bits[i]; left; left &= left - 1) {
+            int code = (int)i * 64 + __builtin_ctzll(left);
+            PyObject *key = code < WIRE_M_END ? key_of(st, code) : NULL;
+
+            if (key && PyDict_GetItemWithError(c->environ, key) == st->last_values[code] && PyDict_DelItem(c->environ, key) < 0)
+                return -1;
+        }
+    return 0;
+}
+
+static int put_wsgi_keys(const copying *c, rt_request *rq)
 {
     const rt_state *st = rq->st;
-    uint32_t flags = rq->head.flags;
-    PyObject *number = PyLong_FromLong(rt_thread_number()), *hints = rt_adapter_early_hints(rq->adapter);
+    PyObject *environ = c->environ, *number = PyLong_FromLong(rt_thread_number()), *hints = rt_adapter_early_hints(rq->adapter);
     int rc = -1;
 
     atomic_store_explicit(&rq->application_start_us, rt_now_us(), memory_order_relaxed);
     if (number && hints && PyDict_SetItem(environ, st->str_thread_id, number) == 0 &&
         PyDict_SetItem(environ, st->str_early_hints, hints) == 0 &&
-        PyDict_SetItem(environ, st->str_url_scheme, flags & WIRE_RQ_HTTPS ? st->str_https : st->str_http) == 0 &&
-        put_flag(environ, st->str_multithread, flags & WIRE_RQ_MULTITHREAD) == 0 &&
-        put_flag(environ, st->str_multiprocess, flags & WIRE_RQ_MULTIPROCESS) == 0 &&
-        put_flag(environ, st->str_run_once, flags & WIRE_RQ_RUN_ONCE) == 0 &&
         PyDict_SetItem(environ, st->str_input, rq->input) == 0 &&
         PyDict_SetItem(environ, st->str_errors, rq->errors) == 0 &&
         put_seconds(environ, st->str_request_start, rq->head.request_start_us) == 0 &&
-        put_seconds(environ, st->str_queue_start, rq->head.queue_start_us) == 0 &&
-        put_seconds(environ, st->str_daemon_start, rq->daemon_start_us) == 0 &&
         put_seconds(environ, st->str_application_start, rq->application_start_us) == 0)
         rc = 0;
+    if (rc == 0 && (rq->daemon_start_us || c->is_changed)) /* the template says 0, as in embedded mode */
+        rc = put_seconds(environ, st->str_queue_start, rq->head.queue_start_us) < 0 ||
+                     put_seconds(environ, st->str_daemon_start, rq->daemon_start_us) < 0 ? -1 : 0;
     Py_XDECREF(number);
     Py_XDECREF(hints);
     return rc;
 }
 
-static int put_block(PyObject *environ, rt_request *rq)
+static int put_block(copying *c, rt_request *rq)
 {
     wire_block_head head;
     wire_reader rd;
@@ -201,7 +330,7 @@ static int put_block(PyObject *environ, rt_request *rq)
     int more = wire_block_open(&rd, &head, rq->block, rq->block_len);
 
     while (more >= 0 && (more = wire_block_next(&rd, &pair)) > 0)
-        if (put_pair(environ, rq->st, &pair) < 0)
+        if ((pair.code == WIRE_NAMED ? put_spelled_out(c, &pair) : put_known(c, rq->st, &pair)) < 0)
             return -1;
     if (more < 0)
         PyErr_SetString(PyExc_RuntimeError, "malformed request block");
@@ -215,50 +344,43 @@ static int put_apache_request(PyObject *environ, rt_request *rq)
     return put_new(environ, "apache.request_rec", PyCapsule_New(rq->ops->apache_request(rq->ctx), NULL, NULL));
 }
 
-/* Room for a usual request, so that the dictionary need not grow several times. */
-static PyObject *new_environ(void)
+static int copy_template(copying *c, rt_request *rq)
 {
-#if PY_VERSION_HEX < 0x030e0000
-    return _PyDict_NewPresized(80);
-#else
-    return PyDict_New();
-#endif
-}
+    rt_state *st = rq->st;
 
-/* One by one: a copy of the whole would have the template's size. */
-static int put_template(PyObject *environ, const rt_state *st)
-{
-    PyObject *key, *value; /* borrowed; nobody changes the template */
-    Py_ssize_t at = 0;
-
-    while (PyDict_Next(st->environ_template, &at, &key, &value))
-        if (PyDict_SetItem(environ, key, value) < 0)
-            return -1;
-    return 0;
+    *c = (copying){.version = st->template_version};
+    if (put_flags_into_template(c, st, rq->head.flags) < 0 || !(c->environ = PyDict_Copy(st->environ_template)) ||
+        put_block(c, rq) < 0 || drop_unseen(c, st) < 0)
+        return -1;
+    return IS_TEMPLATE_FIXED || c->is_changed ? put_flags(c->environ, st, rq->head.flags) : 0;
 }
 
 PyObject *rt_environ_build(const rt_held *held, rt_request *rq)
 {
-    PyObject *environ;
+    copying c = {NULL};
+    int rc;
 
     rt_assert_held(held);
-    environ = new_environ();
-    if (environ && (put_template(environ, rq->st) < 0 || put_block(environ, rq) < 0 || put_wsgi_keys(environ, rq) < 0 || put_apache_request(environ, rq) < 0))
-        Py_CLEAR(environ);
-    return environ;
+    do { /* again when another thread came in between and changed the template: what is there was not known for sure */
+        Py_CLEAR(c.environ);
+        rc = copy_template(&c, rq);
+    } while (rc == 0 && c.version != rq->st->template_version);
+    if (rc < 0 || put_wsgi_keys(&c, rq) < 0 || put_apache_request(c.environ, rq) < 0)
+        Py_CLEAR(c.environ);
+    return c.environ;
 }
 
 PyObject *rt_environ_build_call(const rt_held *held, rt_request *rq)
 {
-    PyObject *environ, *version = PyDict_GetItemString(rq->st->environ_template, "mod_wsgi.version"); /* borrowed */
+    PyObject *version = PyDict_GetItemString(rq->st->environ_template, "mod_wsgi.version"); /* borrowed */
+    copying c = {.environ = PyDict_New(), .is_changed = 1};
 
     rt_assert_held(held);
-    environ = PyDict_New();
-    if (environ && (put_block(environ, rq) < 0 || PyDict_SetItem(environ, rq->st->str_errors, rq->errors) < 0 ||
-                    put_new(environ, "mod_wsgi.version", Py_XNewRef(version)) < 0 ||
-                    put_new(environ, "mod_ssl.is_https", PyObject_GetAttrString(rq->adapter, "ssl_is_https")) < 0 ||
-                    put_new(environ, "mod_ssl.var_lookup", PyObject_GetAttrString(rq->adapter, "ssl_var_lookup")) < 0 ||
-                    put_apache_request(environ, rq) < 0))
-        Py_CLEAR(environ);
-    return environ;
+    if (c.environ && (put_block(&c, rq) < 0 || PyDict_SetItem(c.environ, rq->st->str_errors, rq->errors) < 0 ||
+                      put_new(c.environ, "mod_wsgi.version", Py_XNewRef(version)) < 0 ||
+                      put_new(c.environ, "mod_ssl.is_https", PyObject_GetAttrString(rq->adapter, "ssl_is_https")) < 0 ||
+                      put_new(c.environ, "mod_ssl.var_lookup", PyObject_GetAttrString(rq->adapter, "ssl_var_lookup")) < 0 ||
+                      put_apache_request(c.environ, rq) < 0))
+        Py_CLEAR(c.environ);
+    return c.environ;
 }

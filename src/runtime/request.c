@@ -66,7 +66,10 @@ static int send_result(rt_request *rq, PyObject *result)
     if (only && PyBytes_Check(only) && PyBytes_GET_SIZE(only) > 0 && rq->status && !rq->committed) {
         if (rq->content_length < 0 && !is_bodyless(rq))
             rq->content_length = (int64_t)PyBytes_GET_SIZE(only);
-        rc = send_item(rq, only, rq->content_length <= (int64_t)PyBytes_GET_SIZE(only) ? WIRE_SEND_LAST : 0);
+        if (rq->content_length <= (int64_t)PyBytes_GET_SIZE(only))
+            rc = rt_send_all(rq, result, PyBytes_AS_STRING(only), (size_t)PyBytes_GET_SIZE(only));
+        else
+            rc = send_item(rq, only, 0);
     } else {
         rc = send_iterable(rq, result);
     }
@@ -80,7 +83,7 @@ static int is_short(const rt_request *rq)
 }
 
 /* The end of a response that raised nothing. */
-static int finish(rt_request *rq)
+static int finish(rt_request *rq, PyObject *result)
 {
     if (!rq->committed) {
         if (!rq->status) {
@@ -89,7 +92,7 @@ static int finish(rt_request *rq)
         }
         if (rq->content_length < 0 && !is_bodyless(rq) && !(rq->head.flags & WIRE_RQ_HEAD))
             rq->content_length = 0;
-        return rt_send(rq, "", 0, is_short(rq) ? 0 : WIRE_SEND_LAST);
+        return is_short(rq) ? rt_send(rq, "", 0, 0) : rt_send_all(rq, result, "", 0);
     }
     return 0;
 }
@@ -184,7 +187,7 @@ static enum wire_outcome call_application(const rt_held *held, rt_request *rq, P
     if (result) {
         rc = send_result(rq, result);
         if (rc == 0)
-            rc = finish(rq);
+            rc = finish(rq, result);
         close_result(rq, result);
     }
     outcome = outcome_of(rq, rc);
@@ -268,11 +271,14 @@ static enum wire_outcome run_application(const rt_held *held, rt_request *rq)
 
 enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *ops, void *ctx)
 {
-    rt_request rq = {.block = block, .block_len = len, .ops = ops, .ctx = ctx, .content_length = -1, .outer = rt_current()};
+    rt_later later;
+    rt_request rq = {.block = block, .block_len = len, .ops = ops, .ctx = ctx, .content_length = -1, .outer = rt_current(),
+                     .later = &later};
     enum wire_outcome outcome = WIRE_ERROR_500;
     rt_interp *in;
     rt_held held;
 
+    later.is_taken = 0; /* the rest is set when it is used */
     if (!rt_the_process.embedded)
         rq.daemon_start_us = rt_now_us();
     if (read_block(&rq) < 0)
@@ -297,6 +303,8 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     PyErr_Clear();
     close_objects(&rq);
     rt_leave(&held);
+    if (later.is_taken && outcome == WIRE_DONE)
+        outcome = rt_later_send(&rq);
     rt_activity_end(&rq);
     rt_metrics_end(&rq, outcome);
     pthread_mutex_destroy(&rq.io);

@@ -293,24 +293,29 @@ int rt_commit(rt_request *rq)
     return 0;
 }
 
+void rt_head_fill(wire_response *head, wire_header *headers, const rt_request *rq)
+{
+    size_t status_len = (size_t)PyUnicode_GET_LENGTH(rq->status);
+
+    *head = (wire_response){.status = rq->status_code, .reason = "", .content_length = rq->content_length, .headers = headers};
+    if (status_len > 4) {
+        head->reason = (const char *)PyUnicode_1BYTE_DATA(rq->status) + 4;
+        head->reason_len = status_len - 4;
+    }
+    head->nheaders = fill_headers(headers, rq->headers);
+}
+
 /* Without the GIL, with rq->io. The strings are owned by rq->status and rq->headers, which no longer change. */
 static int send_head_locked(rt_request *rq)
 {
     Py_ssize_t n = PyTuple_GET_SIZE(rq->headers);
     wire_header few[32], *all = n <= 32 ? few : malloc((size_t)n * sizeof(*all));
-    wire_response response = {.status = rq->status_code, .content_length = rq->content_length, .headers = all};
-    size_t status_len = (size_t)PyUnicode_GET_LENGTH(rq->status);
+    wire_response response;
     int rc;
 
     if (!all)
         return WIRE_IO_FAILED;
-    if (status_len > 4) {
-        response.reason = (const char *)PyUnicode_1BYTE_DATA(rq->status) + 4;
-        response.reason_len = status_len - 4;
-    } else {
-        response.reason = "";
-    }
-    response.nheaders = fill_headers(all, rq->headers);
+    rt_head_fill(&response, all, rq);
     rc = rq->ops->send_head(rq->ctx, &response);
     rq->head_sent = 1;
     if (all != few)
@@ -345,6 +350,8 @@ static int send_alone(rt_request *rq, const char *data, size_t len, int flags)
                 (long long)rq->content_length);
     }
     rq->sent += (int64_t)len;
+    if (rq->later->is_taken) /* a helper thread is late: nothing can follow a whole response */
+        return 0;
     rq->inside++;
     Py_BEGIN_ALLOW_THREADS
     pthread_mutex_lock(&rq->io);
@@ -367,6 +374,30 @@ int rt_send(rt_request *rq, const char *data, size_t len, int flags)
 
     RT_BEGIN_ALONE(rq->adapter);
     rc = send_alone(rq, data, len, flags);
+    RT_END_ALONE();
+    return rc;
+}
+
+/* Nothing of the application's runs once all is sent when it returned a list or tuple, which have no close(). Others may work on there while
+ * the client has its answer. */
+static int send_all_alone(rt_request *rq, PyObject *result, const char *data, size_t len)
+{
+    int is_plain = PyList_CheckExact(result) || PyTuple_CheckExact(result), is_exact = rq->content_length == (int64_t)len;
+
+    if (is_plain && !rq->committed && (is_exact || !has_body(rq)) && rt_later_take(rq, data, has_body(rq) ? len : 0)) {
+        rq->committed = rq->head_sent = 1;
+        rq->sent += (int64_t)len;
+        return 0;
+    }
+    return send_alone(rq, data, len, WIRE_SEND_LAST);
+}
+
+int rt_send_all(rt_request *rq, PyObject *result, const char *data, size_t len)
+{
+    int rc;
+
+    RT_BEGIN_ALONE(rq->adapter);
+    rc = send_all_alone(rq, result, data, len);
     RT_END_ALONE();
     return rc;
 }

@@ -25,6 +25,11 @@ typedef struct rt_slice {
     size_t len;
 } rt_slice;
 
+/* A set of codes of wire/block.h. */
+typedef struct rt_codes {
+    uint64_t bits[(WIRE_M_END + 63) / 64];
+} rt_codes;
+
 /* Per interpreter; the state of its _runtime module. All references owned. */
 typedef struct rt_state {
     PyTypeObject *adapter_type;
@@ -35,8 +40,8 @@ typedef struct rt_state {
     PyObject *names[WIRE_NAME_COUNT];         /* interned environ keys */
     PyObject *meta_names[WIRE_M_END];         /* interned, NULL where a meta pair is not an environ key */
     PyObject *apache_version;                 /* tuple; NULL before the first request */
-    PyObject *environ_template;               /* what is the same in every environ */
     PyObject *last_values[WIRE_M_END];        /* of environ.c: values of earlier requests, by code */
+    PyObject *environ_template;               /* what is the same in every environ, and what was in the last one and may be in the next */
     PyObject *scripts;                        /* {script bytes: module, or a tuple for "module:callable"}, see script.c */
     PyObject *load, *load_target;             /* functions of httpd_wsgi.interpreter */
     PyObject *format_exception;
@@ -49,6 +54,9 @@ typedef struct rt_state {
     PyObject *str_mtime, *str_reload_required;
     PyObject *str_http, *str_https, *str_close, *str_fileno, *str_tell, *str_thread_id;
     PyObject *str_request_start, *str_queue_start, *str_daemon_start, *str_application_start;
+    rt_codes in_template;                     /* codes whose last_values are in environ_template, too */
+    uint32_t template_flags;                  /* those of the request block that it tells */
+    uint64_t template_version;                /* counts its changes */
 } rt_state;
 
 typedef struct rt_interp {
@@ -64,6 +72,20 @@ typedef struct rt_held {
 } rt_held;
 
 #define rt_assert_held(h) ((void)(h), assert((h)->tstate == PyThreadState_Get()))
+
+#define RT_LATER_HEADERS 32
+#define RT_LATER_ROOM    8192
+
+/* Of later.c; on the stack of the thread that runs the request, which alone uses it. */
+typedef struct rt_later {
+    int is_taken;
+    wire_response head;
+    wire_header headers[RT_LATER_HEADERS];
+    const char *data;
+    size_t len;
+    size_t used;
+    char bytes[RT_LATER_ROOM]; /* what head, headers and data point to */
+} rt_later;
 
 typedef struct rt_request {
     wire_block_head head;
@@ -90,6 +112,7 @@ typedef struct rt_request {
     int64_t content_length;   /* -1: none given */
     int64_t sent;             /* body bytes accepted so far, including those beyond content_length */
     int excess_logged;
+    rt_later *later;          /* the whole response, when it leaves after this */
 
     /* events.c, metrics.c */
     int64_t daemon_start_us;      /* 0 when embedded */
@@ -290,9 +313,19 @@ void rt_adapter_cut(PyObject *adapter);
 int rt_commit(rt_request *rq);                      /* 0, or -1 with an exception set */
 /* Commits when needed and sends. 0; -1 with an exception set; 1: the client has gone. */
 int rt_send(rt_request *rq, const char *data, size_t len, int flags);
+/* The response is this and no more. result: what the application returned. Else as rt_send(). */
+int rt_send_all(rt_request *rq, PyObject *result, const char *data, size_t len);
+/* The head as the transport takes it. Room for all of rq->headers; reason and strings belong to rq->status and rq->headers. */
+void rt_head_fill(wire_response *head, wire_header *headers, const rt_request *rq);
 /* As rt_send(), from a file. */
 int rt_send_file(rt_request *rq, int fd, int64_t offset, int64_t len);
 PyTypeObject *rt_adapter_type_new(PyObject *module);
+
+/* ---- later.c ---- */
+/* Copies the response that consists of rq's head and this. 0: it does not fit, or somebody wants to know how long sending takes. */
+int rt_later_take(rt_request *rq, const char *data, size_t len);
+/* Sends what was taken; without the GIL, when the request has no objects any more. */
+enum wire_outcome rt_later_send(rt_request *rq);
 
 /* ---- input.c ---- */
 PyObject *rt_input_new(rt_state *st, rt_request *rq);

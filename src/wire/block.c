@@ -2,13 +2,6 @@
 
 #include <string.h>
 
-typedef struct pair_head {
-    uint8_t code;
-    uint8_t reserved;
-    uint16_t name_len;
-    uint32_t value_len;
-} pair_head;
-
 static const char *const names[] = {
     "",
 #define X(n) #n,
@@ -73,34 +66,6 @@ int wire_block_open(wire_reader *rd, wire_block_head *head, const char *bytes, s
     return 0;
 }
 
-int wire_block_next(wire_reader *rd, wire_pair *pair)
-{
-    pair_head ph;
-    size_t room = (size_t)(rd->end - rd->at);
-
-    if (rd->left == 0)
-        return room == 0 ? 0 : -1;
-    if (room < sizeof(ph))
-        return -1;
-    memcpy(&ph, rd->at, sizeof(ph));
-    room -= sizeof(ph);
-    if (ph.name_len > room || ph.value_len > room - ph.name_len)
-        return -1;
-    if ((ph.code == WIRE_NAMED) != (ph.name_len > 0))
-        return -1;
-    if (ph.code != WIRE_NAMED && !(ph.code < WIRE_NAME_COUNT || (ph.code >= WIRE_META && ph.code < WIRE_M_END)))
-        return -1;
-    rd->at += sizeof(ph);
-    pair->code = ph.code;
-    pair->name = rd->at;
-    pair->name_len = ph.name_len;
-    pair->value = rd->at + ph.name_len;
-    pair->value_len = ph.value_len;
-    rd->at += ph.name_len + ph.value_len;
-    rd->left--;
-    return 1;
-}
-
 static char *reserve(wire_writer *w, size_t more)
 {
     if (w->failed)
@@ -124,16 +89,6 @@ static char *reserve(wire_writer *w, size_t more)
     return w->bytes + w->used - more;
 }
 
-/* The pair count lives in the head's place until wire_block_finish() writes the real head. */
-static void count_pair(wire_writer *w)
-{
-    wire_block_head head;
-
-    memcpy(&head, w->bytes, sizeof(head));
-    head.npairs++;
-    memcpy(w->bytes, &head, sizeof(head));
-}
-
 void wire_block_begin(wire_writer *w, void *(*grow)(void *, void *, size_t, size_t), void *ctx)
 {
     char *at;
@@ -141,7 +96,7 @@ void wire_block_begin(wire_writer *w, void *(*grow)(void *, void *, size_t, size
     memset(w, 0, sizeof(*w));
     w->grow = grow;
     w->ctx = ctx;
-    w->room = 1024; /* first growth doubles it: a browser's request fits into 2 KiB */
+    w->room = 2048; /* a browser's request */
     w->bytes = grow(ctx, NULL, 0, w->room);
     w->failed = w->bytes == NULL;
     at = reserve(w, sizeof(wire_block_head));
@@ -151,7 +106,7 @@ void wire_block_begin(wire_writer *w, void *(*grow)(void *, void *, size_t, size
 
 static void add(wire_writer *w, int code, const char *name, size_t name_len, const char *value, size_t value_len)
 {
-    pair_head ph = {(uint8_t)code, 0, (uint16_t)name_len, (uint32_t)value_len};
+    wire_pair_head ph = {(uint8_t)code, 0, (uint16_t)name_len, (uint32_t)value_len};
     char *at;
 
     if (name_len > UINT16_MAX || value_len > WIRE_BLOCK_MAX) {
@@ -166,7 +121,7 @@ static void add(wire_writer *w, int code, const char *name, size_t name_len, con
         memcpy(at + sizeof(ph), name, name_len);
     if (value_len)
         memcpy(at + sizeof(ph) + name_len, value, value_len);
-    count_pair(w);
+    w->npairs++;
 }
 
 void wire_block_add(wire_writer *w, int code, const char *value, size_t value_len)
@@ -182,14 +137,11 @@ void wire_block_add_named(wire_writer *w, const char *name, size_t name_len, con
 
 int wire_block_finish(wire_writer *w, wire_block_head *head)
 {
-    wire_block_head counted;
-
     if (w->failed)
         return -1;
-    memcpy(&counted, w->bytes, sizeof(counted));
     head->magic = WIRE_BLOCK_MAGIC;
     head->size = (uint32_t)w->used;
-    head->npairs = counted.npairs;
+    head->npairs = w->npairs;
     memcpy(w->bytes, head, sizeof(*head));
     return 0;
 }

@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define WIRE_BLOCK_MAGIC 0x36425748u /* "HWB6"; changes with every incompatible change of block or frames */
 #define WIRE_BLOCK_MAX   (16u << 20) /* bytes; a request that needs more is refused with 431 */
@@ -110,8 +111,41 @@ typedef struct wire_reader {
 /* Checks magic, size and pair count; copies the head. 0, or -1 when these bytes are not a block of this version. */
 int wire_block_open(wire_reader *rd, wire_block_head *head, const char *bytes, size_t len);
 
-/* 1: *pair points into the block. 0: no more. -1: malformed; the block must be refused. */
-int wire_block_next(wire_reader *rd, wire_pair *pair);
+typedef struct wire_pair_head {
+    uint8_t code;
+    uint8_t reserved;
+    uint16_t name_len;
+    uint32_t value_len;
+} wire_pair_head;
+
+/* 1: *pair points into the block. 0: no more. -1: malformed; the block must be refused. Inline: each request has dozens of pairs. */
+static inline int wire_block_next(wire_reader *rd, wire_pair *pair)
+{
+    wire_pair_head ph;
+    size_t room = (size_t)(rd->end - rd->at);
+
+    if (rd->left == 0)
+        return room == 0 ? 0 : -1;
+    if (room < sizeof(ph))
+        return -1;
+    memcpy(&ph, rd->at, sizeof(ph));
+    room -= sizeof(ph);
+    if (ph.name_len > room || ph.value_len > room - ph.name_len)
+        return -1;
+    if ((ph.code == WIRE_NAMED) != (ph.name_len > 0))
+        return -1;
+    if (ph.code != WIRE_NAMED && !(ph.code < WIRE_NAME_COUNT || (ph.code >= WIRE_META && ph.code < WIRE_M_END)))
+        return -1;
+    rd->at += sizeof(ph);
+    pair->code = ph.code;
+    pair->name = rd->at;
+    pair->name_len = ph.name_len;
+    pair->value = rd->at + ph.name_len;
+    pair->value_len = ph.value_len;
+    rd->at += ph.name_len + ph.value_len;
+    rd->left--;
+    return 1;
+}
 
 /* "REQUEST_METHOD" for WIRE_REQUEST_METHOD; NULL outside 1..WIRE_NAME_COUNT-1. */
 const char *wire_name_string(int code);
@@ -125,6 +159,7 @@ typedef struct wire_writer {
     char *bytes;
     size_t used;
     size_t room;
+    uint32_t npairs;
     int failed; /* sticky: no memory, or over WIRE_BLOCK_MAX */
     void *(*grow)(void *ctx, void *old, size_t old_size, size_t new_size); /* NULL: no memory */
     void *ctx;

@@ -1,18 +1,16 @@
 #include "head.h"
 
-#include <string.h>
-#include <strings.h>
-
 int wire_is_token(const char *s, size_t len)
 {
-    static const char other[] = "!#$%&'*+-.^_`|~";
+    static const char is_part[256] = {
+        ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+        ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,
+        ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1, ['~'] = 1,
+    };
 
-    for (size_t i = 0; i < len; i++) {
-        char c = s[i];
-
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c && strchr(other, c))))
+    for (size_t i = 0; i < len; i++)
+        if (!is_part[(unsigned char)s[i]])
             return 0;
-    }
     return len > 0;
 }
 
@@ -42,11 +40,6 @@ int64_t wire_parse_length(const char *s, size_t len)
         value = value * 10 + (s[i] - '0');
     }
     return len > 0 ? value : -1;
-}
-
-int wire_is_named(const char *s, size_t len, const char *word)
-{
-    return strlen(word) == len && strncasecmp(s, word, len) == 0;
 }
 
 /* ---- payload ---- */

@@ -7,6 +7,9 @@
 #include "contract.h"
 #include "frames.h"
 
+#include <string.h>
+#include <strings.h>
+
 /* RFC 9110 section 5.6.2. */
 int wire_is_token(const char *s, size_t len);
 
@@ -19,8 +22,11 @@ int wire_parse_status(const char *s, size_t len);
 /* A Content-Length: decimal digits alone; -1 when it is none, or too large for int64_t. */
 int64_t wire_parse_length(const char *s, size_t len);
 
-/* Are these len bytes the word, in any case? */
-int wire_is_named(const char *s, size_t len, const char *word);
+/* Are these len bytes the word, in any case? Inline, so that the length of a spelled-out word is known. */
+static inline int wire_is_named(const char *s, size_t len, const char *word)
+{
+    return strlen(word) == len && strncasecmp(s, word, len) == 0;
+}
 
 /* ---- payload of HEAD and HINTS ---- */
 
