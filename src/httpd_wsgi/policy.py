@@ -63,6 +63,7 @@ class Limits:
     graceful: float = DEFAULT_GRACEFUL
     eviction: float = 0.0
     restart_interval: float = 0.0
+    starts_at_once: int = 1  # so many processors there are for loading code while hardly anything else serves
     is_service: bool = False  # workers end when their work is done and are started again a second later
 
 
@@ -131,6 +132,7 @@ class Policy:
     code: int = 0
     proven: bool = False  # a worker has loaded the present code
     stale: bool = False  # newer code could not be loaded
+    useless: bool = False  # the older code answers no request any more: see reload()
     on_hold: bool = False  # nothing is started until the code changes or the predecessor goes
     failures: int = 0
     next_start: float = 0.0
@@ -186,6 +188,7 @@ class Policy:
     def _proved(self, now: float) -> None:
         self.proven = True
         self.stale = False
+        self.useless &= self.counted(State.SERVING) < self.limits.processes  # else all have the new code
         for worker in [w for w in self.workers.values() if w.kept and w.state is State.SERVING]:
             self.retire(worker.number, RELOAD, now)
 
@@ -226,9 +229,13 @@ class Policy:
                 self.next_start = now + BACK_OFF[min(self.failures, len(BACK_OFF) - 1)]
                 self.failures += 1
 
-    def reload(self, now: float) -> None:
-        """The code has changed, or somebody wants it to be loaded again."""
+    def reload(self, now: float, useless: bool = False) -> None:
+        """The code has changed, or somebody wants it to be loaded again.
+
+        useless: no request can be answered with the older code any more, so all who have it go when one has loaded the new.
+        """
         self.code += 1
+        self.useless = useless
         self.proven = self.on_hold = self.halted = False
         self.failures = 0
         self.next_start = now
@@ -335,6 +342,8 @@ class Policy:
             most = 1 - starting  # so that broken code costs one attempt, and its traceback is logged once
         elif self.counted(State.RETIRING):
             most = max(1, self.limits.processes // 4) - starting
+        elif self.useless:
+            most = max(self.limits.starts_at_once, self.limits.processes // 4) - starting
         else:
             most = self.missing
         return max(0, min(self.missing, most))
@@ -382,11 +391,15 @@ class Policy:
         surplus = self.counted(State.SERVING, State.RETIRING) - self.limits.processes
         todo: list[Action] = []
         for worker in list(self.workers.values()):
-            if surplus > 0 and worker.state is State.RETIRING:
+            if worker.state is State.RETIRING and (surplus > 0 or self._is_useless(worker)):
                 surplus -= 1
                 self.drained(worker.number, now, worker.reason)
                 todo.append(Drain(worker.number, worker.reason))
         return todo
+
+    def _is_useless(self, worker: Worker) -> bool:
+        """A request that it takes has to be asked again of a worker with the new code."""
+        return self.useless and worker.code != self.code and self.counted(State.SERVING) > 0
 
     # ---- what to say ----
 

@@ -39,6 +39,7 @@ class Supervisor:
             graceful=config.graceful_timeout,
             eviction=config.eviction_timeout,
             restart_interval=config.restart_interval,
+            starts_at_once=len(os.sched_getaffinity(0)),
             is_service=config.threads == 0,
         )
         self.find_predecessor()
@@ -201,7 +202,8 @@ class Supervisor:
             self.more_preloads[f"{application_group}\n{script}\n{callable}"] = None
         self.touched[script] = int(mtime)
         self.say(logs.NOTICE, "WSGI0706", f"{script} has changed; its new version is loaded in new workers")
-        self.policy.reload(time.monotonic())
+        # Where there are other scripts, the old workers go on answering for those.
+        self.policy.reload(time.monotonic(), useless=self.config.reload == "now" and len(self.scripts()) == 1)
 
     def reload(self, why: str) -> None:
         self.say(logs.NOTICE, "WSGI0715", f"{why}: the code is loaded again in new workers")

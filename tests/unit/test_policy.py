@@ -364,3 +364,31 @@ def test_nothing_is_due_while_workers_that_were_told_to_end_have_time(end: str) 
     getattr(policy, end)(10)
     policy.actions(10)
     assert policy.actions(150) == [] and policy.wake_at() == 610
+
+
+def test_when_old_code_answers_nobody_its_workers_go_with_the_first_that_has_loaded_the_new() -> None:
+    policy = serving(3, starts_at_once=1)
+    policy.reload(10, useless=True)
+    assert policy.actions(10) == [Start()]
+    policy.started(10, 10)
+    policy.ready(10, 11)
+    assert policy.actions(11) == [Drain(0, RELOAD), Drain(1, RELOAD), Drain(2, RELOAD), Start()]
+
+
+def test_new_code_that_answers_alone_is_loaded_by_as_many_as_there_are_processors_for() -> None:
+    policy = serving(4, starts_at_once=2)
+    policy.reload(10, useless=True)
+    policy.started(10, 10)
+    policy.ready(10, 11)
+    assert policy.actions(11).count(Start()) == 2
+
+
+def test_a_worker_at_its_limit_is_replaced_before_it_goes_also_after_such_a_reload() -> None:
+    policy = serving()
+    policy.reload(10, useless=True)
+    policy.started(10, 10)
+    policy.ready(10, 11)
+    assert policy.actions(11) == [Drain(0, RELOAD)]
+    policy.exited(0, 12)
+    policy.retire(10, "maximum_requests", 20)
+    assert policy.actions(20) == [Start()]
