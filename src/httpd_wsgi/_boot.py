@@ -6,10 +6,10 @@ application's own packages are never shadowed. Roles: supervisor, worker, probe,
 
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.util
 import os
 import sys
-import sysconfig
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 EXIT_NO_RUNTIME = 78  # EX_CONFIG of sysexits.h: trying again soon is pointless
@@ -17,7 +17,7 @@ EXIT_FAILED = 70  # EX_SOFTWARE
 
 
 def runtime_path(directory: str) -> str:
-    return os.path.join(directory, "_runtime" + str(sysconfig.get_config_var("EXT_SUFFIX")))
+    return os.path.join(directory, "_runtime" + importlib.machinery.EXTENSION_SUFFIXES[0])
 
 
 def import_from(directory: str) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from httpd_wsgi import _runtime, interpreter
+from httpd_wsgi.records import dataclass
 
 Answer = tuple[int, bytes]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
 import os
-import threading
 import time
 
 ERROR = "error"
@@ -49,7 +49,7 @@ def record(level: str, text: str, now: float | None = None) -> str:
     stamp = time.strftime("%a %b %d %H:%M:%S", time.localtime(when))
     year = time.localtime(when).tm_year
     micro = int(when * 1_000_000) % 1_000_000
-    tid = threading.get_native_id()
+    tid = _thread.get_native_id()
     escaped = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
     return f"[{stamp}.{micro:06d} {year}] [wsgi:{level}] [pid {os.getpid()}:tid {tid}] {escaped}\n"
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import signal
 import time
 from collections.abc import Mapping
-from typing import Protocol
 
-from httpd_wsgi import activity, logs, settings, watch
+from httpd_wsgi import activity, logs, records, settings, watch
 from httpd_wsgi.process import FD_ACTIVITY, FD_LISTEN, Process
+
+TYPE_CHECKING = False  # typing would only be loaded for this
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
 
 WATCHED = 10.0  # so long after somebody looked at the status page, it is kept up to date with
 SHOW_AFTER = 0.5  # the Python line of requests that have been running for so long
@@ -86,7 +90,7 @@ class Overseer:
 
     def seen(self, pid: int, is_serving: bool) -> watch.Seen:
         limits = self.watch.limits
-        return dataclasses.replace(
+        return records.replace(
             self.slots.seen(pid),
             is_serving=is_serving,
             cpu=activity.cpu_seconds(pid) if limits.cpu else 0.0,

@@ -7,9 +7,10 @@ serves is given up only when something better serves.
 from __future__ import annotations
 
 import enum
-import random
+import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from httpd_wsgi.records import dataclass, field
 
 BACK_OFF = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 STOP = "shutdown_signal"
@@ -17,6 +18,11 @@ SUPERSEDED = "graceful_signal"  # Apache was restarted gracefully, and newer wor
 RELOAD = "script_reload"
 DEFAULT_GRACEFUL = 600.0
 LAST_WORDS = 1.0  # seconds for writing stacks
+
+
+def chance() -> float:
+    """From 0 to 1. The module random would bring hashlib along."""
+    return int.from_bytes(os.urandom(4), "little") / 2**32
 
 
 class State(enum.Enum):
@@ -127,7 +133,7 @@ class Policy:
 
     limits: Limits
     predecessor_broken: int | None = None  # an older supervisor or its workers serve, with so many scripts broken; None: nobody
-    jitter: Callable[[], float] = random.random
+    jitter: Callable[[], float] = chance
     workers: dict[int, Worker] = field(default_factory=dict)
     code: int = 0
     proven: bool = False  # a worker has loaded the present code

@@ -6,11 +6,10 @@ import os
 import signal
 import socket
 import sys
-import sysconfig
 import time
-from dataclasses import dataclass
 
-from httpd_wsgi import frames, settings
+from httpd_wsgi import settings
+from httpd_wsgi.records import dataclass
 
 FD_LISTEN, FD_LIFELINE, FD_SETTINGS, FD_BOARD, FD_SCORES, FD_CONTROL, FD_HOUSE, FD_ACTIVITY = range(3, 11)
 FD_CRASH = 11  # of a worker: a memory file for the stacks that faulthandler writes
@@ -50,6 +49,8 @@ class Process:
 
     def crash_lines(self) -> list[str]:
         """What faulthandler wrote when the worker crashed."""
+        from httpd_wsgi import frames  # with re, for a day that may not come
+
         text = os.pread(self.crash_fd, os.fstat(self.crash_fd).st_size, 0).decode("utf-8", "replace")
         return frames.of_crash(text, os.path.dirname(BOOT) + os.sep)
 
@@ -80,7 +81,7 @@ def python_options(config: settings.GroupSettings) -> list[str]:
     options += ["-B"] if config.dont_write_bytecode else []
     for warning in config.warnings:
         options += ["-W", warning]
-    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    if "t" in sys.abiflags:
         options += ["-X", f"gil={0 if config.free_threading else 1}"]
     return options
 

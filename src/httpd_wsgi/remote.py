@@ -11,11 +11,13 @@ import os
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING, Any
 
 from httpd_wsgi import activity, logs, process
 
+TYPE_CHECKING = False  # typing would only be loaded for this
 if TYPE_CHECKING:
+    from typing import Any
+
     from httpd_wsgi.supervisor import Supervisor
 
 PREFIX = "httpd-wsgi/"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+
+from httpd_wsgi.records import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +75,12 @@ class GroupSettings:
     virtual_memory_limit: int = 0
     main_groups: tuple[str, ...] = ()
     preloads: tuple[Preload, ...] = ()
-    raw: bytes = field(default=b"", repr=False)
+    raw: bytes = b""
 
 
 _PLAIN: dict[str, Callable[[str], object]] = {"int": int, "float": float, "str": str, "bool": lambda value: value == "1"}
 # Records that are one value each; the repeated ones have types of their own.
-_CONVERTERS = {item.name: _PLAIN[str(item.type)] for item in fields(GroupSettings) if str(item.type) in _PLAIN}
+_CONVERTERS = {name: _PLAIN[kind] for name, kind in GroupSettings.__annotations__.items() if kind in _PLAIN}
 
 
 def parse_interpreter(value: str) -> dict[str, str]:

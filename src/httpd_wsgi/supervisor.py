@@ -7,16 +7,14 @@ when their control socket closes, so nothing survives a killed supervisor and Ap
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import random
 import selectors
 import signal
 import socket
 import sys
 import time
 
-from httpd_wsgi import _boot, activity, board, logs, overseer, policy, process, remote, settings
+from httpd_wsgi import _boot, activity, board, logs, overseer, policy, process, records, remote, settings
 from httpd_wsgi.policy import Policy, State
 from httpd_wsgi.process import FD_ACTIVITY, FD_BOARD, FD_CONTROL, FD_HOUSE, FD_LIFELINE, FD_LISTEN, FD_SETTINGS, Process
 
@@ -93,7 +91,7 @@ class Supervisor:
 
     def own_maximum(self) -> int:
         """A tenth less or more of maximum-requests=, so that workers started together do not end together."""
-        return self.config.maximum_requests - random.randint(0, self.config.maximum_requests // 10)
+        return self.config.maximum_requests - round(policy.chance() * (self.config.maximum_requests // 10))
 
     def reap(self, worker: Process) -> None:
         pid, status = os.waitpid(worker.pid, os.WNOHANG)
@@ -104,7 +102,7 @@ class Supervisor:
         doing = self.overseer.serving_text(worker.pid)
         for request in self.overseer.slots.seen(worker.pid).running:
             self.board.note_death(worker.pid, status, request.asked, int(request.age(now) * 1000), request.app > 0)
-        before = dataclasses.replace(self.policy.workers[worker.pid])
+        before = records.replace(self.policy.workers[worker.pid])
         planned = before.reason or (policy.STOP if self.policy.stopping else "")
         if worker.pid in self.doomed:
             self.doomed.remove(worker.pid)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+
+from httpd_wsgi.records import dataclass, field
 
 BUSY_PAUSE = 60.0  # seconds between warnings that all threads are busy
 PING_AFTER = 1.0  # a request that takes so long is reason to ask whether its worker still runs Python code
