@@ -157,7 +157,7 @@ def test_restarts_are_counted_by_reason_and_counters_survive_them(httpd: Httpd) 
     wait_until(lambda: len(shop(httpd)["workers"]) == 1, "the old one has gone")
     after = shop(httpd)
     assert after["requests"] == before["requests"] and after["latency"] == before["latency"]
-    assert after["ended"]["crashed"] == 1 and after["ended"]["shutdown_signal"] == 1
+    assert after["ended"]["crashed"] == 1 and after["ended"]["graceful_signal"] == 1
     assert after["workers"][0]["generation"] == after["generation"]
     os.utime(httpd.app / "waiting.py", (1, 1))
     assert get(httpd, "/") == 200
