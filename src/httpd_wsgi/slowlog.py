@@ -24,6 +24,7 @@ class SlowLog:
         _runtime.open_activity(fd, 0, entries)
         os.close(fd)
         self.watch = watch.Watch(watch.Limits(threads=entries + 1, slow=limit))  # never busy: that is Apache's own affair
+        self.waiting: set[tuple[int, int]] = set()  # said to wait for their interpreter; once more when they have it
 
     def run(self) -> None:
         pid = os.getpid()
@@ -33,6 +34,10 @@ class SlowLog:
             for action in self.watch.look(now, [seen]):
                 if isinstance(action, watch.Slow):
                     self.report(action.request, now)
+            for request in seen.running:
+                if request.app and (request.thread, request.serial) in self.waiting:
+                    self.report(request, now)
+            self.waiting = {(r.thread, r.serial) for r in seen.running if not r.app and r.age(now) >= self.watch.limits.slow}
             time.sleep(max(0.0, self.watch.next_look(now, [seen]) - time.monotonic()))
 
     def report(self, request: watch.Running, now: float) -> None:
