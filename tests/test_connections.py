@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,10 +29,12 @@ def get(server: Httpd, path: str, **options: object) -> requests.Response:
     return requests.get(server.url(path), timeout=20, **options)  # type: ignore[arg-type]
 
 
-def open_to_all(directory: Path) -> None:
+@pytest.fixture
+def shared(server: Httpd) -> Path:
+    """A directory in which the application may write."""
+    directory = Path(tempfile.mkdtemp(dir=server.root))
     directory.chmod(0o777)
-    for parent in directory.parents[:2]:
-        parent.chmod(0o755)
+    return directory
 
 
 def sockets_of(pids: list[int]) -> set[str]:
@@ -48,15 +51,14 @@ def test_requests_go_over_the_connections_that_are_there(server: Httpd) -> None:
     assert sockets_of(server.workers()) == before
 
 
-def test_a_request_never_waits_for_a_busy_worker_while_another_has_a_free_thread(server: Httpd, tmp_path: Path) -> None:
-    open_to_all(tmp_path)
+def test_a_request_never_waits_for_a_busy_worker_while_another_has_a_free_thread(server: Httpd, shared: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         for _ in pool.map(lambda n: get(server, f"/?{n}"), range(100)):
             pass  # connections to all workers
         for number in range(10):
-            go = tmp_path / f"go{number}"
+            go = shared / f"go{number}"
             held = [pool.submit(get, server, f"/hold?{go}") for _ in range(3)]
-            wait_until(lambda go=go: len(list(tmp_path.glob(f"{go.name}.held-*"))) == 3, "three of four threads are held")  # type: ignore[misc]
+            wait_until(lambda go=go: len(list(shared.glob(f"{go.name}.held-*"))) == 3, "three of four threads are held")  # type: ignore[misc]
             for quick in range(5):
                 assert get(server, f"/?{quick}").text.endswith(f" {quick}")
             go.touch()
@@ -104,12 +106,11 @@ def test_workers_end_although_apache_keeps_connections_to_them(server: Httpd) ->
             assert {r.status_code for r in pool.map(lambda n: get(server, f"/?{n}"), range(16))} == {200}
 
 
-def test_a_process_that_the_application_forked_does_not_hide_the_death_of_a_worker(server: Httpd, tmp_path: Path) -> None:
-    open_to_all(tmp_path)
+def test_a_process_that_the_application_forked_does_not_hide_the_death_of_a_worker(server: Httpd, shared: Path) -> None:
     for _ in range(4):
-        assert get(server, f"/fork?{tmp_path}/go").status_code == 200
+        assert get(server, f"/fork?{shared}/go").status_code == 200
     assert get(server, "/die").status_code == 502
     server.expect("WSGI0310", containing="/die")
     server.expect("WSGI0702")
-    (tmp_path / "go").touch()
+    (shared / "go").touch()
     assert get(server, "/").status_code == 200
