@@ -261,7 +261,14 @@ def test_many_graceful_restarts_leave_the_parent_as_it_was(httpd: Httpd) -> None
                 wait_until(lambda: generations(httpd) == 1, "one generation is left", 60)
         return parent_facts(httpd)
 
+    def is_flat() -> bool:
+        """Ends of earlier generations are noticed at a restart, so one more lets go of what is left. What leaks stays."""
+        httpd.graceful()
+        wait_until(lambda: generations(httpd) == 1, "one generation is left", 60)
+        after.append(parent_facts(httpd))
+        return after[-1][0] <= before[0] and after[-1][1] <= before[1] + 300
+
     before = restart(40)  # as many generations have existed at once as ever will
-    after = restart(FLAT_RESTARTS)
-    assert after[0] <= before[0] and after[1] <= before[1] + 300, (before, after)
+    after = [restart(FLAT_RESTARTS)]
+    wait_until(is_flat, f"descriptors and memory are as before: {before}, now {after}", 60)
     assert requests.get(httpd.url("/"), timeout=20).status_code == 200
