@@ -81,8 +81,12 @@ def is_marked(pid: int | str, mark: str) -> bool:
     """Does a process run that has this mark in its environment?"""
     entry = Path("/proc", str(pid))
     with contextlib.suppress(OSError):
-        is_zombie = b"State:\tZ" in (entry / "status").read_bytes()
-        return not is_zombie and f"{MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0")
+        status = (entry / "status").read_bytes()
+        if b"State:\tZ" in status or b"VmSize" not in status:
+            return False
+        with contextlib.suppress(AssertionError):  # in the midst of exec() it has none
+            wait_until(lambda: (entry / "environ").read_bytes() != b"", "it has an environment", 0.1)
+        return f"{MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0")
     return False
 
 

@@ -185,7 +185,7 @@ def test_broken_code_at_a_cold_start_is_shown(httpd: Httpd) -> None:
 
 def test_a_hard_restart_does_not_wait_for_the_new_code(site: Site) -> None:
     site.start("reload=rolling")
-    (old,) = site.httpd.workers()
+    old = site.httpd.worker()
     site.write("two", WAIT)
     site.httpd.restart()
     with ThreadPoolExecutor(4) as pool:  # at once: what is asked after the restart is answered by the new code
@@ -274,9 +274,10 @@ def test_signals_to_the_supervisor_load_the_code_again(site: Site, number: signa
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGINT])
 def test_signals_to_a_worker_replace_it(site: Site, number: signal.Signals) -> None:
     site.start()
-    (before,) = site.httpd.workers()
+    before = site.httpd.worker()
     os.kill(before, number)
     wait_until(lambda: site.httpd.workers() and before not in site.httpd.workers(), "the worker is another")
+    site.httpd.expect("WSGI0703")
     assert site.httpd.log_text().index("is ready after", site.httpd.log_text().index("is ready after") + 1) < (
         site.httpd.log_text().index("WSGI0703")
     )
@@ -342,7 +343,7 @@ def test_what_waits_to_become_a_supervisor_is_not_yet_the_groups_user(site: Site
 
 def test_workers_of_a_killed_supervisor_serve_until_others_do(site: Site) -> None:
     site.start()
-    (worker,), (supervisor,) = site.httpd.workers(), site.httpd.supervisors()
+    worker, (supervisor,) = site.httpd.worker(), site.httpd.supervisors()
     site.write("two", WAIT)
     with ThreadPoolExecutor(1) as pool:
         long = pool.submit(site.get, "/wait")
@@ -358,7 +359,7 @@ def test_workers_of_a_killed_supervisor_serve_until_others_do(site: Site) -> Non
 
 def test_broken_code_never_replaces_the_workers_of_a_killed_supervisor(site: Site) -> None:
     site.start()
-    (worker,), (supervisor,) = site.httpd.workers(), site.httpd.supervisors()
+    worker, (supervisor,) = site.httpd.worker(), site.httpd.supervisors()
     site.write("two", "raise RuntimeError('half-finished')")
     os.kill(supervisor, signal.SIGKILL)
     for code in ("WSGI0608", "WSGI0415", "WSGI0714"):
@@ -373,7 +374,7 @@ def test_broken_code_never_replaces_the_workers_of_a_killed_supervisor(site: Sit
 
 def test_broken_code_is_shown_when_the_last_worker_of_a_killed_supervisor_has_gone(site: Site) -> None:
     site.start()
-    (worker,), (supervisor,) = site.httpd.workers(), site.httpd.supervisors()
+    worker, (supervisor,) = site.httpd.worker(), site.httpd.supervisors()
     site.write("two", "raise RuntimeError('half-finished')")
     os.kill(supervisor, signal.SIGKILL)
     for code in ("WSGI0608", "WSGI0415", "WSGI0714"):

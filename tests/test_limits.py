@@ -155,7 +155,7 @@ def test_a_slow_request_is_explained_in_embedded_mode_too_when_a_threshold_is_gi
 
 def test_request_timeout_answers_504_and_replaces_the_worker(site: Site) -> None:
     site.start("threads=2 request-timeout=300ms shutdown-timeout=1")
-    (worker,) = site.httpd.workers()
+    worker = site.httpd.worker()
     assert site.get("/sleep").status_code == 504
     line = site.httpd.expect("WSGI0722", "[client")
     assert "request-timeout=0.3" in line and "app 0." in line and "GET /sleep" in line
@@ -174,7 +174,7 @@ def test_request_timeout_after_the_head_cuts_the_response_visibly(site: Site) ->
 
 def test_interrupt_timeout_raises_request_timeout_in_the_application(site: Site) -> None:
     site.start("threads=2 request-timeout=300ms interrupt-timeout=10")
-    (worker,) = site.httpd.workers()
+    worker = site.httpd.worker()
     assert site.get("/wait").status_code == 504
     assert "request-timeout=0.3" in site.httpd.expect("WSGI0721")
     site.httpd.expect("WSGI0408")
@@ -193,7 +193,7 @@ def test_other_requests_of_a_worker_that_is_given_up_are_finished(site: Site) ->
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer reports the abort")
 def test_a_worker_that_keeps_the_interpreters_lock_is_ended_with_its_stacks(site: Site) -> None:
     site.start("threads=2 deadlock-timeout=300ms slow-request=500ms")
-    (worker,) = site.httpd.workers()
+    worker = site.httpd.worker()
     assert site.get("/stuck").status_code == 502
     assert "GET /stuck" in site.httpd.expect("WSGI0724")
     site.httpd.expect("WSGI0718", "in stuck")
@@ -287,7 +287,7 @@ def test_one_request_per_process(site: Site) -> None:
 @pytest.mark.skipif(SANITIZED, reason="sanitizers need memory of their own")
 def test_memory_rss_limit_replaces_a_worker(site: Site) -> None:
     site.start("threads=2 memory-rss-limit=100M slow-request=200ms")
-    (worker,) = site.httpd.workers()
+    worker = site.httpd.worker()
     assert site.get("/grow/100000000").status_code == 200
     assert "memory-rss-limit=104857600" in site.httpd.expect("WSGI0723")
     site.replaced(worker)
@@ -295,7 +295,7 @@ def test_memory_rss_limit_replaces_a_worker(site: Site) -> None:
 
 def test_cpu_time_limit_replaces_a_worker(site: Site) -> None:
     site.start("threads=2 cpu-time-limit=500ms slow-request=300ms")
-    (worker,) = site.httpd.workers()
+    worker = site.httpd.worker()
     assert site.get("/spin/0.5").status_code == 200
     assert "cpu-time-limit=0.5" in site.httpd.expect("WSGI0723")
     site.replaced(worker)
@@ -303,7 +303,7 @@ def test_cpu_time_limit_replaces_a_worker(site: Site) -> None:
 
 def test_inactivity_timeout_replaces_a_worker_that_has_been_used(site: Site) -> None:
     site.start("threads=2 inactivity-timeout=300ms")
-    (worker,) = site.httpd.workers()
+    worker = site.httpd.worker()
     assert site.get("/").status_code == 200
     assert "inactivity-timeout=0.3" in site.httpd.expect("WSGI0723")
     site.replaced(worker)
@@ -312,7 +312,7 @@ def test_inactivity_timeout_replaces_a_worker_that_has_been_used(site: Site) -> 
 
 def test_ignored_activity_does_not_count(site: Site) -> None:
     site.start("threads=2 inactivity-timeout=300ms slow-request=200ms", "WSGIIgnoreActivity On")
-    (worker,) = site.httpd.workers()
+    worker = site.httpd.worker()
     answer = site.ask("/wait")
     site.httpd.expect("WSGI0720")  # a look has seen it
     site.let()
@@ -322,7 +322,7 @@ def test_ignored_activity_does_not_count(site: Site) -> None:
 
 def test_restart_interval_replaces_a_worker(site: Site) -> None:
     site.start("threads=2 restart-interval=1")
-    (worker,) = site.httpd.workers()
+    worker = site.httpd.worker()
     site.replaced(worker)
     site.httpd.expect("WSGI0703", "restart_interval")
 
@@ -337,7 +337,7 @@ def test_restart_interval_replaces_a_worker(site: Site) -> None:
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer reports the crash")
 def test_a_death_is_explained_with_the_request_and_the_stack(site: Site, path: str, said: str, stack: bool) -> None:
     site.start("threads=2")
-    (worker,) = site.httpd.workers()
+    worker = site.httpd.worker()
     assert site.get(path).status_code == 502
     line = site.httpd.expect("WSGI0702")
     assert said in line and f"worker {worker}" in line and f"while serving GET {path} (0." in line
@@ -350,7 +350,7 @@ def test_a_death_is_explained_with_the_request_and_the_stack(site: Site, path: s
 
 def test_a_killed_worker_costs_only_the_requests_it_had(site: Site) -> None:
     site.start("threads=2")
-    (worker,) = site.httpd.workers()
+    worker = site.httpd.worker()
     answer = site.ask("/wait")
     os.kill(worker, signal.SIGKILL)
     assert answer.result().status_code == 502
@@ -361,7 +361,7 @@ def test_a_killed_worker_costs_only_the_requests_it_had(site: Site) -> None:
 
 def test_a_request_that_waits_for_a_worker_that_dies_is_served_by_the_next(site: Site) -> None:
     site.start("threads=1")
-    (worker,) = site.httpd.workers()
+    worker = site.httpd.worker()
     os.kill(worker, signal.SIGSTOP)
     with socket.create_connection(("127.0.0.1", site.httpd.port)) as client:
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")
