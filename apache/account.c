@@ -13,14 +13,10 @@ static pid_t child_pid; /* written before the threads start */
 /* A note with a number. addn: each is made once, so there is no older one to look for. */
 static void note_number(request_rec *r, const char *name, apr_int64_t number)
 {
-    char *text = (char *)apr_palloc(r->pool, DIGITS + 1) + DIGITS;
-    apr_uint64_t left = number > 0 ? (apr_uint64_t)number : 0;
+    char *end = (char *)apr_palloc(r->pool, DIGITS + 1) + DIGITS;
 
-    *text = '\0';
-    do
-        *--text = (char)('0' + left % 10);
-    while (left /= 10);
-    apr_table_addn(r->notes, name, text);
+    *end = '\0';
+    apr_table_addn(r->notes, name, wsgi_digits(end, number > 0 ? (apr_uint64_t)number : 0));
 }
 
 static void note_times(request_rec *r, const wire_times *times)

@@ -15,6 +15,15 @@ typedef struct wsgi_outcome {
     const wire_times *times; /* NULL: no worker has finished it */
 } wsgi_outcome;
 
+/* The number as decimal digits that stop before end; where they begin. Up to 20, written there. */
+static inline char *wsgi_digits(char *end, apr_uint64_t number)
+{
+    do
+        *--end = (char)('0' + number % 10);
+    while (number /= 10);
+    return end;
+}
+
 /* Once for a request, in its thread, before it is logged. */
 void wsgi_account_daemon(request_rec *r, const wsgi_group *g, const wsgi_outcome *outcome);
 void wsgi_account_embedded(request_rec *r, apr_interval_time_t app_us);

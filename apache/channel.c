@@ -1,5 +1,7 @@
 #include "channel.h"
 
+#include "wire/message.h"
+
 #include <errno.h>
 #include <string.h>
 #include <linux/sockios.h>
@@ -25,12 +27,9 @@ static void keep_fds(wsgi_channel *ch, struct msghdr *msg)
 
 ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room, int is_patient)
 {
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control;
+    wire_fd_space space;
     struct iovec iov = {buf, room};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space,
                          .msg_controllen = CMSG_LEN(sizeof(int))}; /* with its padding there would be room for another descriptor */
     ssize_t n;
 
@@ -45,19 +44,11 @@ ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room, int is_pa
 
 int wsgi_channel_send(const wsgi_channel *ch, struct iovec *iov, int n, int pass_fd)
 {
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {{0}};
+    wire_fd_space space = {{0}};
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
 
-    if (pass_fd >= 0) {
-        msg.msg_control = &control;
-        msg.msg_controllen = sizeof(control.space);
-        *CMSG_FIRSTHDR(&msg) =
-            (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&msg)), &pass_fd, sizeof(int));
-    }
+    if (pass_fd >= 0)
+        wire_pass_fd(&msg, &space, pass_fd);
     while (msg.msg_iovlen > 0) {
         ssize_t done = sendmsg(ch->fd, &msg, MSG_NOSIGNAL);
 
@@ -65,17 +56,7 @@ int wsgi_channel_send(const wsgi_channel *ch, struct iovec *iov, int n, int pass
             continue;
         if (done < 0)
             return -1;
-        msg.msg_control = NULL;
-        msg.msg_controllen = 0;
-        while (msg.msg_iovlen > 0 && (size_t)done >= msg.msg_iov->iov_len) {
-            done -= (ssize_t)msg.msg_iov->iov_len;
-            msg.msg_iov++;
-            msg.msg_iovlen--;
-        }
-        if (msg.msg_iovlen > 0) {
-            msg.msg_iov->iov_base = (char *)msg.msg_iov->iov_base + done;
-            msg.msg_iov->iov_len -= (size_t)done;
-        }
+        wire_message_sent(&msg, (size_t)done);
     }
     return 0;
 }

@@ -6,6 +6,7 @@
 #include "supervisors.h"
 #include "target.h"
 #include "wire/offers.h"
+#include "wire/process.h"
 
 #include <apr_hash.h>
 #include <apr_strings.h>
@@ -148,7 +149,7 @@ static int has_workers(const wsgi_activity *a)
     for (apr_size_t i = 0; i < a->slots; i++) {
         pid_t pid = (pid_t)wsgi_activity_slot(a, i)->pid;
 
-        if (pid > 0 && (kill(pid, 0) == 0 || errno != ESRCH))
+        if (pid > 0 && !wire_is_gone(pid))
             return 1;
     }
     return 0;

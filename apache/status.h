@@ -81,6 +81,10 @@ apr_int64_t wsgi_status_percentile(const wsgi_status_timing *t, int percent);
 apr_int64_t wsgi_status_mean(const wsgi_status_timing *t);
 
 void wsgi_status_add_timing(wsgi_status_timing *sum, const wire_histogram *h);
+void wsgi_status_add_statuses(apr_uint64_t *statuses, apr_uint64_t *requests, wire_counters *counters);
+
+/* Sets method and url from "GET /path", which is q's from now on. */
+void wsgi_status_set_what(wsgi_status_request *q, char *what);
 void wsgi_status_sort(apr_array_header_t *requests);
 
 extern const char *const wsgi_timing_names[WIRE_TIMINGS];

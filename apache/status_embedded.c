@@ -47,12 +47,7 @@ static void add_application(wsgi_status_embedded *out, apr_pool_t *p, wsgi_tally
     for (int stripe = 0; stripe < WIRE_STRIPES; stripe++) {
         wire_counters *sums = &shared->stripes[stripe];
 
-        for (int i = 0; i < WIRE_STATUSES; i++) {
-            apr_uint64_t count = sums->statuses[i];
-
-            a->statuses[i] += count;
-            a->requests += count;
-        }
+        wsgi_status_add_statuses(a->statuses, &a->requests, sums);
         wsgi_status_add_timing(&a->time, &sums->timings[WIRE_TIMING_APP]);
     }
 }
@@ -111,7 +106,6 @@ static void add_running(wsgi_status_embedded *out, apr_pool_t *p, wsgi_tally *ta
     wsgi_tally_request copy;
     wsgi_status_request *q;
     apr_time_t now;
-    char *space;
     pid_t pid;
 
     if (!copy_request(&copy, &pid, tally, number) || copy.application >= WSGI_TALLY_APPLICATIONS ||
@@ -122,13 +116,9 @@ static void add_running(wsgi_status_embedded *out, apr_pool_t *p, wsgi_tally *ta
     a->busy++;
     now = apr_time_now();
     q = apr_array_push(out->running);
-    *q = (wsgi_status_request){.worker = pid, .application = a->name, .url = "", .phase = "app",
+    *q = (wsgi_status_request){.worker = pid, .application = a->name, .phase = "app",
                                .age_us = now > copy.start ? now - copy.start : 0};
-    q->method = apr_pstrndup(p, copy.what, sizeof(copy.what));
-    if ((space = strchr(q->method, ' '))) {
-        *space = '\0';
-        q->url = space + 1;
-    }
+    wsgi_status_set_what(q, apr_pstrndup(p, copy.what, sizeof(copy.what)));
     q->is_slow = slow_after() > 0 && q->age_us >= slow_after();
 }
 

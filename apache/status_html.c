@@ -73,17 +73,20 @@ static void close_table(request_rec *r)
     ap_rputs("</tbody></table>\n", r);
 }
 
+/* The end of a table that may have got no row. */
+static void close_list(request_rec *r, int rows, int columns)
+{
+    if (!rows)
+        ap_rprintf(r, "<tr class=\"empty\"><td colspan=\"%d\">none</td></tr>\n", columns);
+    close_table(r);
+}
+
 static void put_row(request_rec *r, int is_marked, const char *const *cells, int n)
 {
     ap_rputs(is_marked ? "<tr class=\"marked\">" : "<tr>", r);
     for (int i = 0; i < n; i++)
         ap_rvputs(r, "<td>", cells[i], "</td>", NULL);
     ap_rputs("</tr>\n", r);
-}
-
-static void put_empty(request_rec *r, const char *text, int columns)
-{
-    ap_rprintf(r, "<tr class=\"empty\"><td colspan=\"%d\">%s</td></tr>\n", columns, text);
 }
 
 /* ---- a group ---- */
@@ -153,9 +156,7 @@ static void put_running(request_rec *r, const wsgi_status_group *g)
 
         put_row(r, q->is_slow, cells, 6);
     }
-    if (!g->running->nelts)
-        put_empty(r, "none", 6);
-    close_table(r);
+    close_list(r, g->running->nelts, 6);
 }
 
 /* A bar for each bucket. */
@@ -232,9 +233,7 @@ static void put_workers(request_rec *r, const wsgi_status_group *g)
 
         put_row(r, 0, cells, 7);
     }
-    if (!g->workers->nelts)
-        put_empty(r, "none", 7);
-    close_table(r);
+    close_list(r, g->workers->nelts, 7);
 }
 
 static void put_ended(request_rec *r, const wsgi_status_group *g)
@@ -249,9 +248,7 @@ static void put_ended(request_rec *r, const wsgi_status_group *g)
             put_row(r, 0, cells, 2);
             any = 1;
         }
-    if (!any)
-        put_empty(r, "none", 2);
-    close_table(r);
+    close_list(r, any, 2);
 }
 
 static void put_group(request_rec *r, const wsgi_status_group *g)
@@ -291,9 +288,7 @@ static void put_applications(request_rec *r, const wsgi_status_embedded *e)
 
         put_row(r, 0, cells, 11);
     }
-    if (!e->applications->nelts)
-        put_empty(r, "none", 11);
-    close_table(r);
+    close_list(r, e->applications->nelts, 11);
 }
 
 static void put_embedded_running(request_rec *r, const wsgi_status_embedded *e)
@@ -310,9 +305,7 @@ static void put_embedded_running(request_rec *r, const wsgi_status_embedded *e)
 
         put_row(r, q->is_slow, cells, 4);
     }
-    if (!e->running->nelts)
-        put_empty(r, "none", 4);
-    close_table(r);
+    close_list(r, e->running->nelts, 4);
 }
 
 static void put_processes(request_rec *r, const wsgi_status_embedded *e)
@@ -331,9 +324,7 @@ static void put_processes(request_rec *r, const wsgi_status_embedded *e)
 
         put_row(r, 0, cells, 5);
     }
-    if (!e->processes->nelts)
-        put_empty(r, "none", 5);
-    close_table(r);
+    close_list(r, e->processes->nelts, 5);
 }
 
 static void put_embedded(request_rec *r, const wsgi_status_embedded *e)

@@ -1,13 +1,14 @@
 /* status_kernel.c - what only the kernel knows of workers and their socket. */
 #include "status.h"
 
+#include "wire/process.h"
+
 #include <apr_strings.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -59,7 +60,7 @@ static apr_int64_t resident_of(pid_t pid)
 
 int wsgi_kernel_process(pid_t pid, apr_int64_t *resident_bytes, apr_int64_t *cpu_us)
 {
-    if (kill(pid, 0) < 0 && errno == ESRCH)
+    if (wire_is_gone(pid))
         return -1;
     *resident_bytes = resident_of(pid);
     *cpu_us = cpu_of(pid);

@@ -63,6 +63,16 @@ apr_int64_t wsgi_status_percentile(const wsgi_status_timing *t, int percent)
 
 /* ---- requests ---- */
 
+void wsgi_status_set_what(wsgi_status_request *q, char *what)
+{
+    char *space = strchr(what, ' ');
+
+    q->method = what;
+    q->url = space ? space + 1 : "";
+    if (space)
+        *space = '\0';
+}
+
 static const char *phase_name(uint32_t phase)
 {
     return phase == WIRE_PHASE_WRITE ? "write" : phase == WIRE_PHASE_APP ? "app" : "start";
@@ -73,13 +83,10 @@ static void add_running(wsgi_status_group *out, apr_pool_t *p, pid_t pid, int th
 {
     wsgi_status_request *q = apr_array_push(out->running);
     char *what = apr_pstrmemdup(p, t->what, t->what_len < WIRE_WHAT_MAX ? t->what_len : WIRE_WHAT_MAX);
-    char *space = strchr(what, ' ');
     apr_interval_time_t slow = out->group->slow_request;
 
-    *q = (wsgi_status_request){.worker = pid, .thread = thread, .method = what, .url = space ? space + 1 : "",
-                               .phase = phase_name(t->phase), .queue_us = t->queue_us};
-    if (space)
-        *space = '\0';
+    *q = (wsgi_status_request){.worker = pid, .thread = thread, .phase = phase_name(t->phase), .queue_us = t->queue_us};
+    wsgi_status_set_what(q, what);
     q->age_us = now_us > t->start_us ? now_us - t->start_us : 0;
     q->is_slow = slow > 0 && q->age_us >= slow;
     if (t->line_serial == t->serial)
@@ -162,6 +169,16 @@ void wsgi_status_add_timing(wsgi_status_timing *sum, const wire_histogram *h)
     }
 }
 
+void wsgi_status_add_statuses(apr_uint64_t *statuses, apr_uint64_t *requests, wire_counters *counters)
+{
+    for (int i = 0; i < WIRE_STATUSES; i++) {
+        apr_uint64_t count = counters->statuses[i];
+
+        statuses[i] += count;
+        *requests += count;
+    }
+}
+
 static void add_counters(wsgi_status_group *out)
 {
     for (unsigned stripe = 0; stripe < WIRE_STRIPES; stripe++) {
@@ -169,12 +186,7 @@ static void add_counters(wsgi_status_group *out)
 
         out->cut_off += sums->cut_off;
         out->retries += sums->retries;
-        for (int i = 0; i < WIRE_STATUSES; i++) {
-            apr_uint64_t count = sums->statuses[i];
-
-            out->statuses[i] += count;
-            out->requests += count;
-        }
+        wsgi_status_add_statuses(out->statuses, &out->requests, sums);
         for (int i = 0; i < WIRE_TIMINGS; i++)
             wsgi_status_add_timing(&out->timings[i], &sums->timings[i]);
     }

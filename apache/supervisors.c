@@ -2,6 +2,7 @@
 
 #include "scoreboard.h"
 #include "settings.h"
+#include "wire/message.h"
 
 #include <apr_strings.h>
 #include <errno.h>
@@ -83,18 +84,11 @@ static void tell(const supervisor *sup, const char *line)
 static void tell_superseded(const supervisor *sup, int log_fd)
 {
     static char line[] = "superseded\n";
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {{0}};
+    wire_fd_space space = {{0}};
     struct iovec iov = {line, sizeof(line) - 1};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control.space)};
-    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
 
-    cmsg->cmsg_level = SOL_SOCKET;
-    cmsg->cmsg_type = SCM_RIGHTS;
-    cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(cmsg), &log_fd, sizeof(log_fd));
+    wire_pass_fd(&msg, &space, log_fd);
     if (sup->control_fd >= 0)
         sendmsg(sup->control_fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 }

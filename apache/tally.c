@@ -3,6 +3,7 @@
 
 #include "account.h"
 #include "config.h"
+#include "wire/process.h"
 
 #include <apr_strings.h>
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <http_core.h>
 #include <http_log.h>
 #include <sched.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -29,16 +29,11 @@ wsgi_tally *wsgi_tally_memory(void)
 
 /* ---- slots ---- */
 
-static int is_dead(pid_t pid)
-{
-    return kill(pid, 0) < 0 && errno == ESRCH;
-}
-
 static int take(_Atomic pid_t *owner, pid_t me)
 {
     pid_t found = atomic_load_explicit(owner, memory_order_relaxed);
 
-    if (found && (found == me || !is_dead(found)))
+    if (found && (found == me || !wire_is_gone(found)))
         return 0;
     return atomic_compare_exchange_strong_explicit(owner, &found, me, memory_order_acquire, memory_order_relaxed);
 }

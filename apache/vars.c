@@ -52,12 +52,9 @@ static void put(builder *b, int code, const char *value)
 
 static void put_number(builder *b, int code, unsigned number)
 {
-    char text[16], *at = text + sizeof(text);
+    char text[16], *end = text + sizeof(text), *at = wsgi_digits(end, number);
 
-    do
-        *--at = (char)('0' + number % 10);
-    while (number /= 10);
-    wire_block_add(&b->w, code, at, (size_t)(text + sizeof(text) - at));
+    wire_block_add(&b->w, code, at, (size_t)(end - at));
 }
 
 /* A path, as the processes see it that it is for; one outside of their chroot is left out. */

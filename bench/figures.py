@@ -17,6 +17,10 @@ from pathlib import Path
 from typing import Any
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+sys.path.append(str(DOCS))
+
+import generated  # noqa: E402
+
 PAGE, FIGURES = DOCS / "performance.md", DOCS / "performance"
 MISSING = "Not measured yet."
 BLOCK = re.compile(r"(<!-- figures: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -176,15 +180,8 @@ def take(results: Path, parts: Iterable[str]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only say whether the page is what the figures make of it")
-    options = parser.parse_args()
-    page = PAGE.read_text()
-    made = filled(page, FIGURES)
-    if options.check:
-        if made != page:
-            print(f"{PAGE.name} has other figures than docs/performance: run python bench/figures.py", file=sys.stderr)
-        return int(made != page)
-    PAGE.write_text(made)
-    return 0
+    args = ["--check"] if parser.parse_args().check else []
+    return generated.write("bench/figures.py", PAGE, lambda: filled(PAGE.read_text(), FIGURES), args)
 
 
 if __name__ == "__main__":

@@ -357,13 +357,19 @@ def test_workers_of_a_killed_supervisor_serve_until_others_do(site: Site) -> Non
     wait_until(lambda: site.get() == (200, "two") and not Path(f"/proc/{worker}").exists(), "only the new worker serves")
 
 
-def test_broken_code_never_replaces_the_workers_of_a_killed_supervisor(site: Site) -> None:
+def kill_supervisor_before_broken_code(site: Site) -> int:
+    """The next one cannot load what is on disk. The worker that serves on."""
     site.start()
     worker, (supervisor,) = site.httpd.worker(), site.httpd.supervisors()
     site.write("two", "raise RuntimeError('half-finished')")
     os.kill(supervisor, signal.SIGKILL)
     for code in ("WSGI0608", "WSGI0415", "WSGI0714"):
         site.httpd.expect(code)
+    return worker
+
+
+def test_broken_code_never_replaces_the_workers_of_a_killed_supervisor(site: Site) -> None:
+    worker = kill_supervisor_before_broken_code(site)
     assert {site.get() for _ in range(10)} == {(200, "one")}
     site.httpd.graceful()
     wait_until(lambda: site.httpd.log_text().count("WSGI0714") == 2, "the next generation has tried it, too")
@@ -373,12 +379,7 @@ def test_broken_code_never_replaces_the_workers_of_a_killed_supervisor(site: Sit
 
 
 def test_broken_code_is_shown_when_the_last_worker_of_a_killed_supervisor_has_gone(site: Site) -> None:
-    site.start()
-    worker, (supervisor,) = site.httpd.worker(), site.httpd.supervisors()
-    site.write("two", "raise RuntimeError('half-finished')")
-    os.kill(supervisor, signal.SIGKILL)
-    for code in ("WSGI0608", "WSGI0415", "WSGI0714"):
-        site.httpd.expect(code)
+    worker = kill_supervisor_before_broken_code(site)
     with ThreadPoolExecutor(1) as pool:
         long = pool.submit(site.get, "/wait")
         wait_until(Path(f"{site.flag}.waits").exists, "the worker has a request")

@@ -119,37 +119,7 @@ static PyObject *new_value(const wire_pair *pair)
     return PyUnicode_DecodeLatin1(pair->value, (Py_ssize_t)pair->value_len, NULL);
 }
 
-/* What is usually the same in one request as in the one before. */
-static int is_steady(int code)
-{
-    switch (code) {
-    case WIRE_REQUEST_METHOD:
-    case WIRE_SCRIPT_NAME:
-    case WIRE_QUERY_STRING:
-    case WIRE_SERVER_PROTOCOL:
-    case WIRE_SERVER_NAME:
-    case WIRE_SERVER_PORT:
-    case WIRE_SERVER_ADDR:
-    case WIRE_SERVER_SOFTWARE:
-    case WIRE_SERVER_ADMIN:
-    case WIRE_REMOTE_ADDR:
-    case WIRE_DOCUMENT_ROOT:
-    case WIRE_CONTEXT_PREFIX:
-    case WIRE_CONTEXT_DOCUMENT_ROOT:
-    case WIRE_REQUEST_SCHEME:
-    case WIRE_SCRIPT_FILENAME:
-    case WIRE_HTTP_HOST:
-    case WIRE_HTTP_ACCEPT:
-    case WIRE_HTTP_ACCEPT_ENCODING:
-    case WIRE_HTTP_ACCEPT_LANGUAGE:
-    case WIRE_HTTP_CONNECTION:
-        return 1;
-    default:
-        return code >= WIRE_META && code != WIRE_M_REQUEST_ID && code != WIRE_M_PATH_INFO;
-    }
-}
-
-/* Of those, what belongs to the site rather than to the client or its request: kept in the template. */
+/* What belongs to the site rather than to the client or its request: kept in the template. */
 static int is_of_site(int code)
 {
     switch (code) {
@@ -176,6 +146,23 @@ static int is_of_site(int code)
         return 1;
     default:
         return 0;
+    }
+}
+
+/* What is usually the same in one request as in the one before. */
+static int is_steady(int code)
+{
+    switch (code) {
+    case WIRE_REQUEST_METHOD:
+    case WIRE_QUERY_STRING:
+    case WIRE_REMOTE_ADDR:
+    case WIRE_HTTP_ACCEPT:
+    case WIRE_HTTP_ACCEPT_ENCODING:
+    case WIRE_HTTP_ACCEPT_LANGUAGE:
+    case WIRE_HTTP_CONNECTION:
+        return 1;
+    default:
+        return is_of_site(code) || (code >= WIRE_META && code != WIRE_M_REQUEST_ID && code != WIRE_M_PATH_INFO);
     }
 }
 

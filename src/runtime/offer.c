@@ -6,9 +6,9 @@
 #include "runtime.h"
 
 #include "wire/offers.h"
+#include "wire/process.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,7 +21,7 @@ static int is_free(uint64_t word)
 {
     pid_t owner = (pid_t)wire_offer_pid(word);
 
-    return owner == 0 || (kill(owner, 0) < 0 && errno == ESRCH);
+    return owner == 0 || wire_is_gone(owner);
 }
 
 static wire_offer *take_entry(wire_offers *all)

@@ -2,6 +2,7 @@
 #include "connection.h"
 
 #include "wire/head.h"
+#include "wire/message.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -30,12 +31,9 @@ static void take_fd(connection *c, const struct cmsghdr *cmsg)
 
 int rt_connection_receive(connection *c, int is_patient)
 {
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control;
+    wire_fd_space space;
     struct iovec iov = {c->in + c->have, c->room - c->have};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control.space)};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = sizeof(space.bytes)};
     ssize_t n;
 
     do
@@ -99,15 +97,7 @@ static int write_all_locked(connection *c, struct iovec *iov, int n)
             c->broken = 1;
             break;
         }
-        while (msg.msg_iovlen > 0 && (size_t)done >= msg.msg_iov->iov_len) {
-            done -= (ssize_t)msg.msg_iov->iov_len;
-            msg.msg_iov++;
-            msg.msg_iovlen--;
-        }
-        if (msg.msg_iovlen > 0) {
-            msg.msg_iov->iov_base = (char *)msg.msg_iov->iov_base + done;
-            msg.msg_iov->iov_len -= (size_t)done;
-        }
+        wire_message_sent(&msg, (size_t)done);
     }
     return c->broken ? WIRE_IO_GONE : WIRE_IO_OK;
 }
@@ -302,13 +292,9 @@ static int sock_send_file(void *ctx, int fd, int64_t offset, int64_t length)
     wire_file file = {offset, length};
     wire_frame frame = {.len = sizeof(file), .type = WIRE_FILE};
     char bytes[sizeof(frame) + sizeof(file)];
-    union {
-        char space[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {{0}};
+    wire_fd_space space = {{0}};
     struct iovec iov = {bytes, sizeof(bytes)};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control.space)};
-    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
     int rc = WIRE_IO_OK;
     ssize_t n;
 
@@ -316,10 +302,7 @@ static int sock_send_file(void *ctx, int fd, int64_t offset, int64_t length)
         return WIRE_IO_GONE;
     memcpy(bytes, &frame, sizeof(frame));
     memcpy(bytes + sizeof(frame), &file, sizeof(file));
-    cmsg->cmsg_level = SOL_SOCKET;
-    cmsg->cmsg_type = SCM_RIGHTS;
-    cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+    wire_pass_fd(&msg, &space, fd);
     pthread_mutex_lock(&c->lock);
     do
         n = c->broken ? -1 : sendmsg(c->fd, &msg, MSG_NOSIGNAL);
