@@ -27,6 +27,9 @@ void wsgi_json_number(wsgi_json *j, const char *name, apr_int64_t value);
 void wsgi_json_seconds(wsgi_json *j, const char *name, apr_int64_t us); /* with six decimals; below 0: not known, null */
 void wsgi_json_flag(wsgi_json *j, const char *name, int value); /* below 0: not set, null */
 
+/* Length of the UTF-8 sequence that the text begins with; 0: it begins with none. */
+int wsgi_utf8_len(const char *text);
+
 /* The text so far; lives as long as the pool. */
 const char *wsgi_json_text(wsgi_json *j);
 

@@ -207,6 +207,7 @@ typedef struct embedded {
     wsgi_respond out;
     wsgi_body_reader body;
     int has_run;
+    _Atomic uint32_t *phase; /* for the status; NULL: nobody looks */
     wsgi_answer *answer; /* of a call, which has no response and no body */
 } embedded;
 
@@ -223,6 +224,8 @@ static int op_send_head(void *ctx, const wire_response *head)
 {
     embedded *e = ctx;
 
+    if (e->phase)
+        atomic_store_explicit(e->phase, WIRE_PHASE_WRITE, memory_order_relaxed);
     wsgi_respond_head(&e->out, head);
     return WIRE_IO_OK;
 }
@@ -344,7 +347,7 @@ static int run(embedded *e, const wsgi_target *t)
         return rc;
     wsgi_body_reader_init(&e->body, r);
     e->body.ended = !body.more;
-    outcome = runtime->run(block, len, &ops, e);
+    outcome = runtime->run(block, len, &ops, e, e->phase);
     e->has_run = 1;
     return result_of(e, outcome);
 }
@@ -353,7 +356,7 @@ int wsgi_embed_run(request_rec *r, const wsgi_target *t)
 {
     apr_time_t start = apr_time_now();
     wsgi_tally_ticket ticket = wsgi_tally_begin(r, t->application_group, start);
-    embedded e = {.r = r};
+    embedded e = {.r = r, .phase = wsgi_tally_phase(ticket)};
     apr_interval_time_t us;
     int rc;
 
@@ -370,7 +373,7 @@ int wsgi_embed_call(wsgi_answer *answer, request_rec *r, const char *block, size
 {
     embedded e = {.r = r, .answer = answer};
 
-    if (!is_loaded() || runtime->run(block, len, &ops, &e) != WIRE_DONE)
+    if (!is_loaded() || runtime->run(block, len, &ops, &e, NULL) != WIRE_DONE)
         return HTTP_INTERNAL_SERVER_ERROR;
     return OK;
 }

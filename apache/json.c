@@ -26,33 +26,35 @@ static void put(wsgi_json *j, const char *text)
         APR_ARRAY_PUSH(j->out, char) = *text;
 }
 
-/* Length of the UTF-8 sequence at `at`; 0: it is none. */
-static int sequence_len(const unsigned char *at)
+/* Unicode, table 3-7: after some first bytes the second one has a range of its own, which keeps out what has a shorter form, the halves
+ * of UTF-16, and what is beyond U+10FFFF. */
+int wsgi_utf8_len(const char *text)
 {
+    const unsigned char *at = (const unsigned char *)text;
     int len = *at < 0x80 ? 1 : *at >= 0xc2 && *at < 0xe0 ? 2 : *at >= 0xe0 && *at < 0xf0 ? 3 : *at >= 0xf0 && *at < 0xf5 ? 4 : 0;
 
     for (int i = 1; i < len; i++)
         if ((at[i] & 0xc0) != 0x80)
             return 0;
+    if ((*at == 0xe0 && at[1] < 0xa0) || (*at == 0xed && at[1] > 0x9f) || (*at == 0xf0 && at[1] < 0x90) || (*at == 0xf4 && at[1] > 0x8f))
+        return 0;
     return len;
 }
 
 static void put_quoted(wsgi_json *j, const char *text)
 {
-    const unsigned char *at = (const unsigned char *)text;
-
     put(j, "\"");
-    while (*at) {
-        int len = sequence_len(at);
+    while (*text) {
+        int len = wsgi_utf8_len(text);
 
-        if (*at == '"' || *at == '\\')
-            put(j, *at == '"' ? "\\\"" : "\\\\");
-        else if (len == 0 || *at < 0x20)
-            put(j, apr_psprintf(j->pool, "\\u%04x", *at));
+        if (*text == '"' || *text == '\\')
+            put(j, *text == '"' ? "\\\"" : "\\\\");
+        else if (len == 0 || (unsigned char)*text < 0x20)
+            put(j, apr_psprintf(j->pool, "\\u%04x", (unsigned char)*text));
         else
             for (int i = 0; i < len; i++)
-                APR_ARRAY_PUSH(j->out, char) = (char)at[i];
-        at += len ? len : 1;
+                APR_ARRAY_PUSH(j->out, char) = text[i];
+        text += len ? len : 1;
     }
     put(j, "\"");
 }

@@ -94,7 +94,10 @@ static int handle(request_rec *r)
     format = asked_for(r);
     if (format == FORMAT_UNKNOWN)
         return say_unknown(r);
-    status = (wsgi_status){wsgi_status_read(r->pool), wsgi_status_embedded_read(r->pool)};
+    status = (wsgi_status){
+        wsgi_status_read(r->pool, format == FORMAT_HTML || format == FORMAT_JSON ? WSGI_STATUS_LINES : WSGI_STATUS_NO_LINES),
+        wsgi_status_embedded_read(r->pool),
+    };
     if (format == FORMAT_JSON)
         wsgi_status_json(r, &status);
     else if (format == FORMAT_HTML)

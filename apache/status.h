@@ -73,20 +73,26 @@ typedef struct wsgi_status_embedded {
 
 /* ---- status_read.c ---- */
 
-/* Array of wsgi_status_group, in the order of the configuration. */
-apr_array_header_t *wsgi_status_read(apr_pool_t *p);
+enum wsgi_status_lines { WSGI_STATUS_NO_LINES, WSGI_STATUS_LINES };
 
-/* How long `percent` of the requests took at most, in microseconds, estimated within its bucket; -1: there were none. */
-apr_int64_t wsgi_status_percentile(const wsgi_status_timing *t, int percent);
-apr_int64_t wsgi_status_mean(const wsgi_status_timing *t);
+/* Array of wsgi_status_group, in the order of the configuration. LINES: supervisors keep the Python lines of requests up to date from now
+ * on, for a while. */
+apr_array_header_t *wsgi_status_read(apr_pool_t *p, enum wsgi_status_lines lines);
+
+/* The mean, and how long 50, 95 and 99 % of the requests took at most, estimated within a bucket: in microseconds; -1: there were none. */
+enum wsgi_estimate { WSGI_MEAN, WSGI_P50, WSGI_P95, WSGI_P99, WSGI_ESTIMATES };
+extern const char *const wsgi_estimate_names[WSGI_ESTIMATES];
+apr_int64_t wsgi_status_estimate(const wsgi_status_timing *t, enum wsgi_estimate which);
 
 void wsgi_status_add_timing(wsgi_status_timing *sum, const wire_histogram *h);
 void wsgi_status_add_statuses(apr_uint64_t *statuses, apr_uint64_t *requests, wire_counters *counters);
 
 /* Sets method and url from "GET /path", which is q's from now on. */
 void wsgi_status_set_what(wsgi_status_request *q, char *what);
+const char *wsgi_status_phase_name(uint32_t phase);
 void wsgi_status_sort(apr_array_header_t *requests);
 
+extern const char *const wsgi_status_classes[WIRE_STATUSES]; /* "none", "1xx" … */
 extern const char *const wsgi_timing_names[WIRE_TIMINGS];
 extern const char *const wsgi_worker_state_names[WSGI_WORKER_STATES];
 extern const char *const wsgi_end_reasons[WIRE_END_REASON_COUNT];

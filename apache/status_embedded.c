@@ -84,6 +84,7 @@ static int copy_request(wsgi_tally_request *copy, pid_t *pid, wsgi_tally *tally,
         return 0;
     copy->application = shared->application;
     copy->start = shared->start;
+    copy->phase = atomic_load_explicit(&shared->phase, memory_order_relaxed);
     memcpy(copy->what, shared->what, sizeof(copy->what));
     atomic_thread_fence(memory_order_acquire);
     return atomic_load_explicit(&shared->serial, memory_order_relaxed) == serial &&
@@ -116,7 +117,7 @@ static void add_running(wsgi_status_embedded *out, apr_pool_t *p, wsgi_tally *ta
     a->busy++;
     now = apr_time_now();
     q = apr_array_push(out->running);
-    *q = (wsgi_status_request){.worker = pid, .application = a->name, .phase = "app",
+    *q = (wsgi_status_request){.worker = pid, .application = a->name, .phase = wsgi_status_phase_name(copy.phase),
                                .age_us = now > copy.start ? now - copy.start : 0};
     wsgi_status_set_what(q, apr_pstrndup(p, copy.what, sizeof(copy.what)));
     q->is_slow = slow_after() > 0 && q->age_us >= slow_after();

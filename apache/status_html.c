@@ -13,6 +13,7 @@
 #define NOT_KNOWN "\xe2\x80\x93"
 #define BAR       10 /* pixels from one bar to the next */
 #define MICRO     "\xc2\xb5"
+#define ESTIMATES "Mean", "50 %", "95 %", "99 %" /* wsgi_estimate_names */
 
 static const char *escaped(request_rec *r, const char *text)
 {
@@ -60,11 +61,24 @@ static void put_count(request_rec *r, const char *element, const char *key, apr_
     put_value(r, element, key, "n", number(r->pool, n));
 }
 
-static void open_table(request_rec *r, const char *caption, const char *heads, const char *list)
+/* list: the script's function that makes its rows, of as many cells; NULL: their number is fixed. */
+typedef struct table {
+    const char *caption, *list;
+    const char *const *heads;
+    int columns;
+} table;
+
+#define TABLE(caption, list, heads) {caption, list, heads, COLUMNS(heads)}
+#define COLUMNS(heads)              ((int)(sizeof(heads) / sizeof(*(heads))))
+
+static void open_table(request_rec *r, const table *t)
 {
-    ap_rvputs(r, "<table><caption>", caption, "</caption><thead><tr>", heads, "</tr></thead><tbody", NULL);
-    if (list)
-        ap_rvputs(r, " data-list=\"", list, "\"", NULL);
+    ap_rvputs(r, "<table><caption>", t->caption, "</caption><thead><tr>", NULL);
+    for (int i = 0; i < t->columns; i++)
+        ap_rvputs(r, "<th scope=\"col\">", t->heads[i], "</th>", NULL);
+    ap_rputs("</tr></thead><tbody", r);
+    if (t->list)
+        ap_rvputs(r, " data-list=\"", t->list, "\"", NULL);
     ap_rputs(">\n", r);
 }
 
@@ -74,19 +88,24 @@ static void close_table(request_rec *r)
 }
 
 /* The end of a table that may have got no row. */
-static void close_list(request_rec *r, int rows, int columns)
+static void close_list(request_rec *r, const table *t, int rows)
 {
     if (!rows)
-        ap_rprintf(r, "<tr class=\"empty\"><td colspan=\"%d\">none</td></tr>\n", columns);
+        ap_rprintf(r, "<tr class=\"empty\"><td colspan=\"%d\">none</td></tr>\n", t->columns);
     close_table(r);
 }
 
-static void put_row(request_rec *r, int is_marked, const char *const *cells, int n)
+static void put_row(request_rec *r, const table *t, int is_marked, const char *const *cells)
 {
     ap_rputs(is_marked ? "<tr class=\"marked\">" : "<tr>", r);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < t->columns; i++)
         ap_rvputs(r, "<td>", cells[i], "</td>", NULL);
     ap_rputs("</tr>\n", r);
+}
+
+static const char *what(request_rec *r, const wsgi_status_request *q)
+{
+    return apr_pstrcat(r->pool, escaped(r, q->method), " ", escaped(r, q->url), NULL);
 }
 
 /* ---- a group ---- */
@@ -97,7 +116,9 @@ static void put_heading(request_rec *r, const wsgi_status_group *g)
 
     ap_rvputs(r, "<h2>", escaped(r, g->group->name), " <span class=\"badge ", state, "\" data-k=\"state\" data-f=\"state\">",
               state, "</span> <span class=\"badge failed\" data-k=\"stale\" data-f=\"hide\"", g->is_stale ? "" : " hidden",
-              ">stale</span> <small>", escaped(r, g->group->where), ", generation ", NULL);
+              ">stale</span> <small>", NULL);
+    put_value(r, "span", "where", "t", escaped(r, g->group->where));
+    ap_rputs(", generation ", r);
     put_count(r, "span", "generation", g->generation);
     ap_rvputs(r, "</small></h2>\n<p class=\"alert\" data-k=\"stale\" data-f=\"hide\"", g->is_stale ? "" : " hidden",
               ">Newer code could not be loaded, so the old code serves on. The error log has the traceback.</p>\n"
@@ -107,11 +128,11 @@ static void put_heading(request_rec *r, const wsgi_status_group *g)
               ">No worker can be started; requests are answered with 503. The error log says why.</p>\n", NULL);
 }
 
-static void put_meter(request_rec *r, const char *key, const char *most_key, int value, int most)
+static void put_meter(request_rec *r, const char *label, const char *key, const char *most_key, int value, int most)
 {
     most = most > 0 ? most : 1;
-    ap_rprintf(r, "<meter data-k=\"%s\" data-m=\"%s\" data-f=\"meter\" min=\"0\" max=\"%d\" high=\"%.1f\" value=\"%d\"></meter>",
-               key, most_key, most, most * 0.8, value > 0 ? value : 0);
+    ap_rprintf(r, "<meter aria-label=\"%s\" data-k=\"%s\" data-m=\"%s\" data-f=\"meter\" min=\"0\" max=\"%d\" high=\"%.1f\" value=\"%d\"></meter>",
+               label, key, most_key, most, most * 0.8, value > 0 ? value : 0);
 }
 
 static void put_tiles(request_rec *r, const wsgi_status_group *g)
@@ -121,32 +142,36 @@ static void put_tiles(request_rec *r, const wsgi_status_group *g)
     ap_rputs(" of ", r);
     put_count(r, "span", "threads.total", g->threads);
     ap_rputs("</p>", r);
-    put_meter(r, "threads.busy", "threads.total", g->busy, g->threads);
+    put_meter(r, "Busy threads", "threads.busy", "threads.total", g->busy, g->threads);
     ap_rputs("</div>\n<div><h3>Waiting requests</h3><p>", r);
     put_count(r, "b", "queue.length", g->queue_len);
     ap_rputs(" of ", r);
     put_count(r, "span", "queue.limit", g->queue_max);
     ap_rputs("</p>", r);
-    put_meter(r, "queue.length", "queue.limit", g->queue_len, g->queue_max);
+    put_meter(r, "Waiting requests", "queue.length", "queue.limit", g->queue_len, g->queue_max);
     ap_rputs("</div>\n<div><h3>Workers serving</h3><p>", r);
     put_count(r, "b", "serving", g->workers_in[WIRE_WORKER_SERVING]);
-    ap_rprintf(r, " of %d</p></div>\n<div><h3>Requests</h3><p>", g->group->processes);
+    ap_rputs(" of ", r);
+    put_count(r, "span", "processes", g->group->processes);
+    ap_rputs("</p></div>\n<div><h3>Requests</h3><p>", r);
     put_count(r, "b", "requests.total", (apr_int64_t)g->requests);
     ap_rputs("</p></div>\n<div><h3>Server errors</h3><p>", r);
     put_count(r, "b", "requests.5xx", (apr_int64_t)g->statuses[5]);
     ap_rputs("</p></div>\n<div><h3>95 % begin within</h3><p>", r);
-    put_value(r, "b", "latency.app.p95", "s", seconds(r->pool, wsgi_status_percentile(&g->timings[WIRE_TIMING_APP], 95)));
+    put_value(r, "b", "latency.app.p95", "s", seconds(r->pool, wsgi_status_estimate(&g->timings[WIRE_TIMING_APP], WSGI_P95)));
     ap_rputs("</p></div>\n</div>\n", r);
 }
 
 static void put_running(request_rec *r, const wsgi_status_group *g)
 {
-    open_table(r, "Requests now", "<th>Request</th><th>Runs for</th><th>Phase</th><th>Waited</th><th>Worker, thread</th>"
-               "<th>Python line</th>", "running");
+    static const char *const heads[] = {"Request", "Runs for", "Phase", "Waited", "Worker, thread", "Python line"};
+    static const table requests = TABLE("Requests now", "running", heads);
+
+    open_table(r, &requests);
     for (int i = 0; i < g->running->nelts; i++) {
         const wsgi_status_request *q = &APR_ARRAY_IDX(g->running, i, wsgi_status_request);
-        const char *cells[] = {
-            apr_pstrcat(r->pool, escaped(r, q->method), " ", escaped(r, q->url), NULL),
+        const char *cells[COLUMNS(heads)] = {
+            what(r, q),
             seconds(r->pool, q->age_us),
             q->phase,
             seconds(r->pool, q->queue_us),
@@ -154,9 +179,9 @@ static void put_running(request_rec *r, const wsgi_status_group *g)
             q->line ? escaped(r, q->line) : "",
         };
 
-        put_row(r, q->is_slow, cells, 6);
+        put_row(r, &requests, q->is_slow, cells);
     }
-    close_list(r, g->running->nelts, 6);
+    close_list(r, &requests, g->running->nelts);
 }
 
 /* A bar for each bucket. */
@@ -166,8 +191,8 @@ static void put_bars(request_rec *r, const char *timing, const wsgi_status_timin
 
     for (int i = 0; i < WIRE_BUCKETS; i++)
         most = t->buckets[i] > most ? t->buckets[i] : most;
-    ap_rprintf(r, "<td><svg data-h=\"%s\" width=\"%d\" height=\"28\" role=\"img\" aria-label=\"histogram\">", timing,
-               WIRE_BUCKETS * BAR);
+    ap_rprintf(r, "<td><svg data-h=\"%s\" width=\"%d\" height=\"28\" role=\"img\" aria-label=\"histogram of %s\">", timing,
+               WIRE_BUCKETS * BAR, timing);
     for (int i = 0; i < WIRE_BUCKETS; i++) {
         int height = (int)((t->buckets[i] * 27 + most - 1) / most);
         const char *bound = i < WIRE_BUCKETS - 1 ? seconds(r->pool, wsgi_bounds_us[i]) : "longer";
@@ -181,18 +206,18 @@ static void put_bars(request_rec *r, const char *timing, const wsgi_status_timin
 static void put_latency(request_rec *r, const wsgi_status_group *g)
 {
     static const char *const titles[WIRE_TIMINGS] = {"waiting for a thread", "until the response begins", "until it has ended"};
+    static const char *const heads[] = {"Phase", ESTIMATES, "50 " MICRO "s … 60 s"};
+    static const table latency = TABLE("Latency", NULL, heads);
 
-    open_table(r, "Latency", "<th>Phase</th><th>Mean</th><th>50 %</th><th>95 %</th><th>99 %</th>"
-               "<th>50 " MICRO "s … 60 s</th>", NULL);
+    open_table(r, &latency);
     for (int i = 0; i < WIRE_TIMINGS; i++) {
         const wsgi_status_timing *t = &g->timings[i];
         const char *key = apr_pstrcat(r->pool, "latency.", wsgi_timing_names[i], ".", NULL);
 
         ap_rvputs(r, "<tr><td>", wsgi_timing_names[i], " <small>", titles[i], "</small></td>", NULL);
-        put_value(r, "td", apr_pstrcat(r->pool, key, "mean", NULL), "s", seconds(r->pool, wsgi_status_mean(t)));
-        put_value(r, "td", apr_pstrcat(r->pool, key, "p50", NULL), "s", seconds(r->pool, wsgi_status_percentile(t, 50)));
-        put_value(r, "td", apr_pstrcat(r->pool, key, "p95", NULL), "s", seconds(r->pool, wsgi_status_percentile(t, 95)));
-        put_value(r, "td", apr_pstrcat(r->pool, key, "p99", NULL), "s", seconds(r->pool, wsgi_status_percentile(t, 99)));
+        for (int e = 0; e < WSGI_ESTIMATES; e++)
+            put_value(r, "td", apr_pstrcat(r->pool, key, wsgi_estimate_names[e], NULL), "s",
+                      seconds(r->pool, wsgi_status_estimate(t, e)));
         put_bars(r, wsgi_timing_names[i], t);
         ap_rputs("</tr>\n", r);
     }
@@ -201,14 +226,15 @@ static void put_latency(request_rec *r, const wsgi_status_group *g)
 
 static void put_statuses(request_rec *r, const wsgi_status_group *g)
 {
-    static const char *const keys[] = {"requests.2xx", "requests.3xx", "requests.4xx", "requests.5xx", "requests.none"};
-    const apr_uint64_t *s = g->statuses, values[] = {s[2], s[3], s[4], s[5], s[0]};
+    static const int classes[] = {2, 3, 4, 5, 0};
+    static const char *const heads[] = {"2xx", "3xx", "4xx", "5xx", "client left before", "cut off", "retried"};
+    static const table answers = TABLE("Answers", NULL, heads);
 
-    open_table(r, "Answers", "<th>2xx</th><th>3xx</th><th>4xx</th><th>5xx</th><th>client left before</th><th>cut off</th>"
-               "<th>retried</th>", NULL);
+    open_table(r, &answers);
     ap_rputs("<tr>", r);
-    for (int i = 0; i < 5; i++)
-        put_count(r, "td", keys[i], (apr_int64_t)values[i]);
+    for (size_t i = 0; i < sizeof(classes) / sizeof(*classes); i++)
+        put_count(r, "td", apr_pstrcat(r->pool, "requests.", wsgi_status_classes[classes[i]], NULL),
+                  (apr_int64_t)g->statuses[classes[i]]);
     put_count(r, "td", "requests.cut_off", (apr_int64_t)g->cut_off);
     put_count(r, "td", "requests.retried", (apr_int64_t)g->retries);
     ap_rputs("</tr>\n", r);
@@ -217,11 +243,13 @@ static void put_statuses(request_rec *r, const wsgi_status_group *g)
 
 static void put_workers(request_rec *r, const wsgi_status_group *g)
 {
-    open_table(r, "Workers", "<th>Pid</th><th>Generation</th><th>State</th><th>Busy threads</th><th>Requests</th><th>Memory</th>"
-               "<th>CPU</th>", "workers");
+    static const char *const heads[] = {"Pid", "Generation", "State", "Busy threads", "Requests", "Memory", "CPU"};
+    static const table workers = TABLE("Workers", "workers", heads);
+
+    open_table(r, &workers);
     for (int i = 0; i < g->workers->nelts; i++) {
         const wsgi_status_worker *w = &APR_ARRAY_IDX(g->workers, i, wsgi_status_worker);
-        const char *cells[] = {
+        const char *cells[COLUMNS(heads)] = {
             number(r->pool, w->pid),
             number(r->pool, w->generation),
             wsgi_worker_state_names[w->state],
@@ -231,24 +259,26 @@ static void put_workers(request_rec *r, const wsgi_status_group *g)
             seconds(r->pool, w->cpu_us),
         };
 
-        put_row(r, 0, cells, 7);
+        put_row(r, &workers, 0, cells);
     }
-    close_list(r, g->workers->nelts, 7);
+    close_list(r, &workers, g->workers->nelts);
 }
 
 static void put_ended(request_rec *r, const wsgi_status_group *g)
 {
+    static const char *const heads[] = {"Reason", "Count"};
+    static const table reasons = TABLE("Workers that have ended", "ended", heads);
     int any = 0;
 
-    open_table(r, "Workers that have ended", "<th>Reason</th><th>Count</th>", "ended");
+    open_table(r, &reasons);
     for (int i = 0; i < WIRE_END_REASON_COUNT; i++)
         if (g->ends[i]) {
-            const char *cells[] = {wsgi_end_reasons[i], number(r->pool, (apr_int64_t)g->ends[i])};
+            const char *cells[COLUMNS(heads)] = {wsgi_end_reasons[i], number(r->pool, (apr_int64_t)g->ends[i])};
 
-            put_row(r, 0, cells, 2);
+            put_row(r, &reasons, 0, cells);
             any = 1;
         }
-    close_list(r, any, 2);
+    close_list(r, &reasons, any);
 }
 
 static void put_group(request_rec *r, const wsgi_status_group *g)
@@ -268,11 +298,13 @@ static void put_group(request_rec *r, const wsgi_status_group *g)
 
 static void put_applications(request_rec *r, const wsgi_status_embedded *e)
 {
-    open_table(r, "Application groups", "<th>Application group</th><th>Busy threads</th><th>Requests</th><th>2xx</th><th>3xx</th>"
-               "<th>4xx</th><th>5xx</th><th>Mean</th><th>50 %</th><th>95 %</th><th>99 %</th>", "applications");
+    static const char *const heads[] = {"Application group", "Busy threads", "Requests", "2xx", "3xx", "4xx", "5xx", ESTIMATES};
+    static const table applications = TABLE("Application groups", "applications", heads);
+
+    open_table(r, &applications);
     for (int i = 0; i < e->applications->nelts; i++) {
         const wsgi_status_application *a = &APR_ARRAY_IDX(e->applications, i, wsgi_status_application);
-        const char *cells[] = {
+        const char *cells[COLUMNS(heads)] = {
             escaped(r, a->name),
             number(r->pool, a->busy),
             number(r->pool, (apr_int64_t)a->requests),
@@ -280,41 +312,45 @@ static void put_applications(request_rec *r, const wsgi_status_embedded *e)
             number(r->pool, (apr_int64_t)a->statuses[3]),
             number(r->pool, (apr_int64_t)a->statuses[4]),
             number(r->pool, (apr_int64_t)a->statuses[5]),
-            seconds(r->pool, wsgi_status_mean(&a->time)),
-            seconds(r->pool, wsgi_status_percentile(&a->time, 50)),
-            seconds(r->pool, wsgi_status_percentile(&a->time, 95)),
-            seconds(r->pool, wsgi_status_percentile(&a->time, 99)),
         };
 
-        put_row(r, 0, cells, 11);
+        for (int estimate = 0; estimate < WSGI_ESTIMATES; estimate++)
+            cells[COLUMNS(heads) - WSGI_ESTIMATES + estimate] = seconds(r->pool, wsgi_status_estimate(&a->time, estimate));
+        put_row(r, &applications, 0, cells);
     }
-    close_list(r, e->applications->nelts, 11);
+    close_list(r, &applications, e->applications->nelts);
 }
 
 static void put_embedded_running(request_rec *r, const wsgi_status_embedded *e)
 {
-    open_table(r, "Requests now", "<th>Request</th><th>Runs for</th><th>Application group</th><th>Process</th>", "requests");
+    static const char *const heads[] = {"Request", "Runs for", "Phase", "Application group", "Process"};
+    static const table requests = TABLE("Requests now", "requests", heads);
+
+    open_table(r, &requests);
     for (int i = 0; i < e->running->nelts; i++) {
         const wsgi_status_request *q = &APR_ARRAY_IDX(e->running, i, wsgi_status_request);
-        const char *cells[] = {
-            apr_pstrcat(r->pool, escaped(r, q->method), " ", escaped(r, q->url), NULL),
+        const char *cells[COLUMNS(heads)] = {
+            what(r, q),
             seconds(r->pool, q->age_us),
+            q->phase,
             escaped(r, q->application),
             number(r->pool, q->worker),
         };
 
-        put_row(r, q->is_slow, cells, 4);
+        put_row(r, &requests, q->is_slow, cells);
     }
-    close_list(r, e->running->nelts, 4);
+    close_list(r, &requests, e->running->nelts);
 }
 
 static void put_processes(request_rec *r, const wsgi_status_embedded *e)
 {
-    open_table(r, "Apache's processes with Python", "<th>Pid</th><th>Python</th><th>Busy threads</th><th>Memory</th><th>CPU</th>",
-               "processes");
+    static const char *const heads[] = {"Pid", "Python", "Busy threads", "Memory", "CPU"};
+    static const table processes = TABLE("Apache's processes with Python", "processes", heads);
+
+    open_table(r, &processes);
     for (int i = 0; i < e->processes->nelts; i++) {
         const wsgi_status_process *process = &APR_ARRAY_IDX(e->processes, i, wsgi_status_process);
-        const char *cells[] = {
+        const char *cells[COLUMNS(heads)] = {
             number(r->pool, process->pid),
             escaped(r, process->python),
             number(r->pool, process->busy),
@@ -322,9 +358,9 @@ static void put_processes(request_rec *r, const wsgi_status_embedded *e)
             seconds(r->pool, process->cpu_us),
         };
 
-        put_row(r, 0, cells, 5);
+        put_row(r, &processes, 0, cells);
     }
-    close_list(r, e->processes->nelts, 5);
+    close_list(r, &processes, e->processes->nelts);
 }
 
 static void put_embedded(request_rec *r, const wsgi_status_embedded *e)

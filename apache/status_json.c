@@ -16,13 +16,11 @@ static void put_number_or_null(wsgi_json *j, const char *name, apr_int64_t numbe
 /* The object stays open. */
 static void open_requests(wsgi_json *j, const apr_uint64_t *statuses, apr_uint64_t total)
 {
-    static const char *const names[WIRE_STATUSES] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
-
     wsgi_json_open(j, "requests", '{');
     wsgi_json_number(j, "total", (apr_int64_t)total);
     for (int i = 1; i < WIRE_STATUSES; i++)
-        wsgi_json_number(j, names[i], (apr_int64_t)statuses[i]);
-    wsgi_json_number(j, names[0], (apr_int64_t)statuses[0]);
+        wsgi_json_number(j, wsgi_status_classes[i], (apr_int64_t)statuses[i]);
+    wsgi_json_number(j, wsgi_status_classes[0], (apr_int64_t)statuses[0]);
 }
 
 static void put_requests(wsgi_json *j, const wsgi_status_group *g)
@@ -38,10 +36,8 @@ static void put_timing(wsgi_json *j, const char *name, const wsgi_status_timing 
     wsgi_json_open(j, name, '{');
     wsgi_json_number(j, "count", (apr_int64_t)t->count);
     wsgi_json_seconds(j, "sum", (apr_int64_t)t->sum_us);
-    wsgi_json_seconds(j, "mean", wsgi_status_mean(t));
-    wsgi_json_seconds(j, "p50", wsgi_status_percentile(t, 50));
-    wsgi_json_seconds(j, "p95", wsgi_status_percentile(t, 95));
-    wsgi_json_seconds(j, "p99", wsgi_status_percentile(t, 99));
+    for (int i = 0; i < WSGI_ESTIMATES; i++)
+        wsgi_json_seconds(j, wsgi_estimate_names[i], wsgi_status_estimate(t, i));
     wsgi_json_open(j, "buckets", '[');
     for (int bucket = 0; bucket < WIRE_BUCKETS; bucket++)
         wsgi_json_number(j, NULL, (apr_int64_t)t->buckets[bucket]);
@@ -159,6 +155,7 @@ static void put_embedded_request(wsgi_json *j, const wsgi_status_request *q)
     wsgi_json_string(j, "url", q->url);
     wsgi_json_string(j, "application_group", q->application);
     wsgi_json_number(j, "process", q->worker);
+    wsgi_json_string(j, "phase", q->phase);
     wsgi_json_seconds(j, "age", q->age_us);
     wsgi_json_flag(j, "slow", q->is_slow);
     wsgi_json_close(j, '}');

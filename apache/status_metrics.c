@@ -1,6 +1,8 @@
 /* status_metrics.c - the status for Prometheus: OpenMetrics 1.0, or the older text format 0.0.4. */
 #include "status.h"
 
+#include "dump.h"
+
 #include <apr_strings.h>
 #include <http_protocol.h>
 
@@ -19,15 +21,26 @@ typedef struct family {
     family_rows *rows;
 } family;
 
-/* Label values: backslash, quote and newline are escaped, in both formats. */
+/* Label values: backslash, quote and newline are escaped, in both formats; everything is UTF-8. */
 static const char *label_value(apr_pool_t *p, const char *text)
 {
     char *out = apr_palloc(p, strlen(text) * 2 + 1), *at = out;
 
-    for (; *text; text++) {
+    while (*text) {
+        int len = wsgi_utf8_len(text);
+
         if (*text == '\\' || *text == '"' || *text == '\n')
             *at++ = '\\';
-        *at++ = *text == '\n' ? 'n' : *text;
+        if (*text == '\n') {
+            *at++ = 'n';
+        } else if (len) {
+            memcpy(at, text, (size_t)len);
+            at += len;
+        } else { /* as if it were Latin-1 */
+            *at++ = (char)(0xc0 | (unsigned char)*text >> 6);
+            *at++ = (char)(0x80 | (*text & 0x3f));
+        }
+        text += len ? len : 1;
     }
     *at = '\0';
     return out;
@@ -139,10 +152,8 @@ static void cpu(writer *w, const char *name, const wsgi_status_group *g, const c
 
 static void put_statuses(writer *w, const char *name, const char *label, const apr_uint64_t *statuses)
 {
-    static const char *const codes[WIRE_STATUSES] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
-
     for (int i = 0; i < WIRE_STATUSES; i++)
-        put_int(w, name, label, apr_pstrcat(w->r->pool, ",status=\"", codes[i], "\"", NULL), (apr_int64_t)statuses[i]);
+        put_int(w, name, label, apr_pstrcat(w->r->pool, ",status=\"", wsgi_status_classes[i], "\"", NULL), (apr_int64_t)statuses[i]);
 }
 
 static void requests(writer *w, const char *name, const wsgi_status_group *g, const char *label)

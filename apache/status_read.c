@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+const char *const wsgi_status_classes[WIRE_STATUSES] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
+const char *const wsgi_estimate_names[WSGI_ESTIMATES] = {[WSGI_MEAN] = "mean", [WSGI_P50] = "p50", [WSGI_P95] = "p95", [WSGI_P99] = "p99"};
 const char *const wsgi_timing_names[WIRE_TIMINGS] = {"queue", "app", "write"};
 const char *const wsgi_worker_state_names[WSGI_WORKER_STATES] = {"starting", "serving", "draining"};
 const apr_int64_t wsgi_bounds_us[WIRE_BUCKETS - 1] = WIRE_BOUNDS_US;
@@ -40,12 +42,12 @@ static apr_int64_t monotonic_us(void)
 
 /* ---- estimates ---- */
 
-apr_int64_t wsgi_status_mean(const wsgi_status_timing *t)
+static apr_int64_t mean_of(const wsgi_status_timing *t)
 {
     return t->count ? (apr_int64_t)(t->sum_us / t->count) : -1;
 }
 
-apr_int64_t wsgi_status_percentile(const wsgi_status_timing *t, int percent)
+static apr_int64_t percentile_of(const wsgi_status_timing *t, int percent)
 {
     double wanted = (double)t->count * percent / 100, below = 0;
 
@@ -61,6 +63,13 @@ apr_int64_t wsgi_status_percentile(const wsgi_status_timing *t, int percent)
     return wsgi_bounds_us[WIRE_BUCKETS - 2]; /* or longer */
 }
 
+apr_int64_t wsgi_status_estimate(const wsgi_status_timing *t, enum wsgi_estimate which)
+{
+    static const int percents[WSGI_ESTIMATES] = {[WSGI_P50] = 50, [WSGI_P95] = 95, [WSGI_P99] = 99};
+
+    return which == WSGI_MEAN ? mean_of(t) : percentile_of(t, percents[which]);
+}
+
 /* ---- requests ---- */
 
 void wsgi_status_set_what(wsgi_status_request *q, char *what)
@@ -73,7 +82,7 @@ void wsgi_status_set_what(wsgi_status_request *q, char *what)
         *space = '\0';
 }
 
-static const char *phase_name(uint32_t phase)
+const char *wsgi_status_phase_name(uint32_t phase)
 {
     return phase == WIRE_PHASE_WRITE ? "write" : phase == WIRE_PHASE_APP ? "app" : "start";
 }
@@ -85,7 +94,7 @@ static void add_running(wsgi_status_group *out, apr_pool_t *p, pid_t pid, int th
     char *what = apr_pstrmemdup(p, t->what, t->what_len < WIRE_WHAT_MAX ? t->what_len : WIRE_WHAT_MAX);
     apr_interval_time_t slow = out->group->slow_request;
 
-    *q = (wsgi_status_request){.worker = pid, .thread = thread, .phase = phase_name(t->phase), .queue_us = t->queue_us};
+    *q = (wsgi_status_request){.worker = pid, .thread = thread, .phase = wsgi_status_phase_name(t->phase), .queue_us = t->queue_us};
     wsgi_status_set_what(q, what);
     q->age_us = now_us > t->start_us ? now_us - t->start_us : 0;
     q->is_slow = slow > 0 && q->age_us >= slow;
@@ -222,10 +231,9 @@ static void read_group(wsgi_status_group *out, apr_pool_t *p, const wsgi_group *
             add_worker(out, p, a, number, now_us);
     }
     wsgi_status_sort(out->running);
-    g->board->watched_s = (uint32_t)(now_us / APR_USEC_PER_SEC); /* so that the supervisor keeps the requests' lines up to date */
 }
 
-apr_array_header_t *wsgi_status_read(apr_pool_t *p)
+apr_array_header_t *wsgi_status_read(apr_pool_t *p, enum wsgi_status_lines lines)
 {
     const apr_array_header_t *groups = wsgi_main_config()->groups;
     apr_array_header_t *all = apr_array_make(p, groups->nelts, sizeof(wsgi_status_group));
@@ -236,6 +244,8 @@ apr_array_header_t *wsgi_status_read(apr_pool_t *p)
 
         memset(out, 0, sizeof(*out));
         read_group(out, p, APR_ARRAY_IDX(groups, i, const wsgi_group *), now_us);
+        if (lines == WSGI_STATUS_LINES)
+            out->group->board->watched_s = (uint32_t)(now_us / APR_USEC_PER_SEC);
     }
     return all;
 }

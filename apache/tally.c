@@ -38,6 +38,12 @@ static int take(_Atomic pid_t *owner, pid_t me)
     return atomic_compare_exchange_strong_explicit(owner, &found, me, memory_order_acquire, memory_order_relaxed);
 }
 
+static void give_up(_Atomic pid_t *owner, pid_t me)
+{
+    if (atomic_load_explicit(owner, memory_order_relaxed) == me)
+        atomic_store_explicit(owner, 0, memory_order_release);
+}
+
 void wsgi_tally_process(const char *python)
 {
     pid_t me = getpid();
@@ -90,6 +96,7 @@ static void describe(wsgi_tally_request *q, const request_rec *r, int applicatio
     atomic_store_explicit(&q->serial, serial, memory_order_relaxed);
     atomic_thread_fence(memory_order_release); /* no field changes before the number is odd */
     q->application = (uint32_t)application;
+    atomic_store_explicit(&q->phase, WIRE_PHASE_START, memory_order_relaxed);
     q->start = now;
     if (len > WIRE_WHAT_MAX / 2)
         len = WIRE_WHAT_MAX / 2;
@@ -115,6 +122,11 @@ wsgi_tally_ticket wsgi_tally_begin(const request_rec *r, const char *application
             break;
         }
     return ticket;
+}
+
+_Atomic uint32_t *wsgi_tally_phase(wsgi_tally_ticket ticket)
+{
+    return ticket.request >= 0 ? &tally->requests[ticket.request].phase : NULL;
 }
 
 void wsgi_tally_end(wsgi_tally_ticket ticket, const request_rec *r, int status, apr_interval_time_t us)
@@ -155,8 +167,22 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     return OK;
 }
 
+/* What a dead process of the same number had is not this one's. Scripts that are loaded at the start come later. */
+static void child_init(apr_pool_t *p, server_rec *s)
+{
+    pid_t me = getpid();
+
+    (void)p;
+    (void)s;
+    for (int i = 0; tally && i < WSGI_TALLY_PROCESSES; i++)
+        give_up(&tally->processes[i], me);
+    for (int i = 0; tally && i < WSGI_TALLY_REQUESTS; i++)
+        give_up(&tally->runners[i], me);
+}
+
 void wsgi_tally_register_hooks(apr_pool_t *p)
 {
     (void)p;
+    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
 }

@@ -24,6 +24,7 @@ typedef struct wsgi_tally_application {
 
 typedef struct wsgi_tally_request {
     _Atomic uint32_t serial; /* odd while the fields change */
+    _Atomic uint32_t phase;  /* enum wire_phase; changes at any time */
     uint32_t application;
     apr_time_t start;
     char what[WIRE_WHAT_MAX]; /* "GET /path?query", cut, with a NUL */
@@ -50,6 +51,8 @@ typedef struct wsgi_tally_ticket {
 
 /* Around a request, in its thread. status: what the client was answered; 0: it had left. */
 wsgi_tally_ticket wsgi_tally_begin(const request_rec *r, const char *application_group, apr_time_t now);
+/* Where the request's phase is to be kept; NULL: nowhere. */
+_Atomic uint32_t *wsgi_tally_phase(wsgi_tally_ticket ticket);
 void wsgi_tally_end(wsgi_tally_ticket ticket, const request_rec *r, int status, apr_interval_time_t us);
 
 void wsgi_tally_register_hooks(apr_pool_t *p);

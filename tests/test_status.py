@@ -1,17 +1,16 @@
-"""SetHandler wsgi-status: what it tells, in which form, and the notes for the access log."""
+"""SetHandler wsgi-status: what it tells of daemon groups, in which form, and the notes for the access log."""
 
 from __future__ import annotations
 
-import contextlib
 import html
+import json
 import os
 import re
-import shutil
-import socket
-import subprocess
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -19,16 +18,9 @@ from harness import Httpd, wait_until
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from served import run
+from statussite import MODULES, STATUS, conf, get, metrics, page, serving, shop, status, waiting
 
-STATUS = "<Location /wsgi-status>\nSetHandler wsgi-status\nRequire local\n</Location>\n"
-CONF = STATUS + (
-    "WSGIDaemonProcess shop processes=1 threads=2 slow-request=200ms {options}\n"
-    "WSGIScriptAlias / {app}/waiting.py process-group=shop application-group=%{GLOBAL}\n"
-)
-CHROMIUM = shutil.which("chromium")
-
-
-MODULES = ("authz_host", "status", "log_config")
+DOCS = Path(__file__).parents[1] / "docs" / "status.md"
 
 
 @pytest.fixture
@@ -46,55 +38,6 @@ def site_with_status() -> Iterator[Httpd]:
         yield server
     finally:
         server.finish()
-
-
-def conf(options: str = "") -> str:
-    return CONF.replace("{options}", options)
-
-
-def status(server: Httpd) -> dict[str, Any]:
-    answer = requests.get(server.url("/wsgi-status?format=json"), timeout=20)
-    assert answer.status_code == 200
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-def shop(server: Httpd) -> dict[str, Any]:
-    (group,) = status(server)["groups"]
-    found: dict[str, Any] = group
-    return found
-
-
-def page(server: Httpd, **headers: str) -> requests.Response:
-    return requests.get(server.url("/wsgi-status"), headers=headers, timeout=20)
-
-
-def get(server: Httpd, path: str) -> int:
-    return requests.get(server.url(path), timeout=20).status_code
-
-
-def serving(server: Httpd) -> bool:
-    return bool(shop(server)["threads"]["total"])
-
-
-@contextlib.contextmanager
-def waiting(server: Httpd, *targets: bytes) -> Iterator[None]:
-    """Requests with exactly these targets that wait in the application meanwhile."""
-    connections = []
-    for target in targets:
-        connection = socket.create_connection(("127.0.0.1", server.port), 20)
-        connection.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        connections.append(connection)
-    try:
-        yield
-    finally:
-        (server.app / "go").touch()
-        for connection in connections:
-            assert connection.recv(12) == b"HTTP/1.1 200"
-            while connection.recv(65536):
-                pass
-            connection.close()
-        (server.app / "go").unlink()
 
 
 def test_the_json_counts_requests_by_status_and_phase(httpd: Httpd) -> None:
@@ -209,8 +152,8 @@ def test_the_metrics_are_what_prometheus_reads(httpd: Httpd, form: str) -> None:
         get(httpd, path)
     with waiting(httpd, b"/wait"):
         wait_until(lambda: shop(httpd)["threads"]["busy"] == 1, "one runs")
-        answer = requests.get(httpd.url(f"/wsgi-status?format={form}"), timeout=20)
-    families = {family.name: family for family in PARSERS[form](answer.text)}
+        text = metrics(httpd, form)
+    families = {family.name: family for family in PARSERS[form](text)}
     samples = {
         (sample.name, *(f"{name}={value}" for name, value in sample.labels.items() if name not in ("group", "worker"))): sample
         for family in families.values()
@@ -230,6 +173,49 @@ def test_the_metrics_are_what_prometheus_reads(httpd: Httpd, form: str) -> None:
     types = {name: family.type for name, family in families.items()}
     assert types["wsgi_request_app_seconds"] == "histogram"
     assert types["wsgi_requests"] == "counter" and types["wsgi_up"] == "gauge"
+
+
+def keys_of(value: Any) -> set[str]:
+    """Of all objects in there; but reasons are values."""
+    if isinstance(value, list):
+        return set().union(*map(keys_of, value))
+    if not isinstance(value, dict):
+        return set()
+    return set(value).union(*(keys_of(inner) for name, inner in value.items() if name != "ended"))
+
+
+def test_the_json_has_the_keys_that_the_documentation_tells(httpd: Httpd) -> None:
+    embedded = "WSGIScriptAlias /embedded {app}/waiting.py\n"
+    httpd.start(conf().replace("WSGIScriptAlias", embedded + "WSGIScriptAlias", 1))
+    with waiting(httpd, b"/wait", b"/embedded/wait"):
+        wait_until(lambda: bool(shop(httpd)["running"] and status(httpd)["embedded"]["running"]), "both run")
+        found = keys_of(status(httpd))
+    section = DOCS.read_text().partition("## The JSON\n")[2].partition("\n## ")[0]
+    values = {"serving", "starting", "failed", "stopped", "draining", "null"}
+    assert found - {"2xx", "3xx", "4xx"} == set(re.findall(r"`(\w+)`", section)) - values
+
+
+SENT = {"200 OK": 3, "204 No Content": 1, "302 Found": 2, "304 Not Modified": 1, "404 Not Found": 2, "410 Gone": 1}
+SENT |= {"500 Oops": 1, "503 Later": 2}
+
+
+def test_what_is_counted_is_what_was_sent_in_both_modes(httpd: Httpd) -> None:
+    daemon = "WSGIDaemonProcess shop threads=2\nWSGIScriptAlias /daemon {app}/reply.py process-group=shop\n"
+    httpd.start(STATUS + daemon + "WSGIScriptAlias /embedded {app}/reply.py application-group=%{GLOBAL}\n")
+    for mode in ("daemon", "embedded"):
+        for method in ("GET", "HEAD"):
+            for text, times in SENT.items():
+                items = [] if text[0] == "3" or text[:3] == "204" else ["x"]
+                url = httpd.url(f"/{mode}?{quote(json.dumps({'status': text, 'items': items, 'list': True}))}")
+                for _ in range(times):
+                    answer = requests.request(method, url, allow_redirects=False, timeout=20)
+                    assert answer.status_code == int(text[:3])
+        assert get(httpd, f"/{mode}?%7B%22fail%22:true,%22status%22:%22x%22%7D") == 500
+    httpd.expect("WSGI0401")
+    expected = {"total": 27, "1xx": 0, "2xx": 8, "3xx": 6, "4xx": 6, "5xx": 7, "none": 0}
+    assert shop(httpd)["requests"] == {**expected, "cut_off": 0, "retried": 0}
+    (application,) = status(httpd)["embedded"]["applications"]
+    assert application["requests"] == expected and application["latency"]["count"] == 27
 
 
 @pytest.mark.parametrize(
@@ -267,6 +253,12 @@ def test_access_is_refused_where_the_configuration_says_so(httpd: Httpd) -> None
     assert page(httpd).status_code == 403
 
 
+def test_without_groups_there_is_a_page_all_the_same(httpd: Httpd) -> None:
+    httpd.start(STATUS)
+    assert status(httpd)["groups"] == [] and "defines no daemon group" in page(httpd).text
+    assert all(family.samples == [] for family in parse_openmetrics(metrics(httpd)))
+
+
 def test_mod_status_shows_the_groups(site_with_status: Httpd) -> None:
     get(site_with_status, "/")
     wait_until(lambda: serving(site_with_status), "it serves")
@@ -277,123 +269,6 @@ def test_mod_status_shows_the_groups(site_with_status: Httpd) -> None:
     assert int(found["WSGIGroup[0]Requests"]) >= 1
     text = requests.get(site_with_status.url("/server-status"), timeout=20).text
     assert "<h2>WSGI daemon groups</h2>" in text and "<td>shop</td><td>serving</td><td>1</td>" in text
-
-
-HOSTILE = b"/wait?<script>alert(1)</script>&\"'>\xff\xc3\xa9<!--"
-
-
-def test_hostile_urls_are_text_in_every_format(httpd: Httpd) -> None:
-    httpd.start(conf())
-    get(httpd, "/")
-    with waiting(httpd, HOSTILE):
-        wait_until(lambda: shop(httpd)["running"] != [], "it runs")
-        (request,) = shop(httpd)["running"]
-        assert request["url"] == HOSTILE.replace(b"\xff", "\xff".encode()).decode()  # bytes that are no UTF-8 become Latin-1
-        answer = page(httpd)
-        assert b"<script>alert" not in answer.content and b"<!--" not in answer.content
-        assert b"&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;" in answer.content
-        parse_openmetrics(requests.get(httpd.url("/wsgi-status?format=openmetrics"), timeout=20).text)
-
-
-def test_the_name_of_a_group_is_text_in_every_format(httpd: Httpd) -> None:
-    name = r"""a<b>"c\d"""
-    quoted = name.replace("\\", r"\\").replace('"', r"\"")
-    httpd.start(STATUS + f'WSGIDaemonProcess "{quoted}"\n')
-    assert shop(httpd)["name"] == name
-    assert "<b>" not in page(httpd).text.partition("<main>")[2].partition('<div class="tiles">')[0]
-    answer = requests.get(httpd.url("/wsgi-status?format=openmetrics"), timeout=20)
-    assert {sample.labels["group"] for family in parse_openmetrics(answer.text) for sample in family.samples} == {name}
-
-
-def test_the_page_may_load_nothing(site_with_status: Httpd) -> None:
-    answer = page(site_with_status)
-    policy = answer.headers["Content-Security-Policy"]
-    (nonce,) = set(re.findall(r"'nonce-([^']+)'", policy))
-    assert policy.startswith("default-src 'none';") and len(nonce) == 24
-    assert re.findall(r"<(?:script|style)[^>]*>", answer.text) == [f'<style nonce="{nonce}">', f'<script nonce="{nonce}">']
-    assert not re.findall(r'(?:src|href)="(?!\?format=)', answer.text)
-    assert page(site_with_status).headers["Content-Security-Policy"] != policy
-
-
-def test_without_groups_there_is_a_page_all_the_same(httpd: Httpd) -> None:
-    httpd.start(STATUS)
-    assert status(httpd)["groups"] == [] and "defines no daemon group" in page(httpd).text
-    answer = requests.get(httpd.url("/wsgi-status?format=openmetrics"), timeout=20)
-    assert all(family.samples == [] for family in parse_openmetrics(answer.text))
-
-
-EMBEDDED = STATUS + (
-    "WSGIScriptAlias /shop {app}/waiting.py application-group=%{GLOBAL}\n"
-    "WSGIScriptAlias /other {app}/waiting.py\n"
-)
-
-
-def test_embedded_mode_is_shown_in_every_format_over_restarts(httpd: Httpd) -> None:
-    httpd.start(EMBEDDED)
-    assert status(httpd)["embedded"] is None
-    paths = ("/shop/", "/shop/", "/shop/missing", "/shop/fail", "/other")
-    assert [get(httpd, path) for path in paths] == [200, 200, 404, 500, 200]
-    httpd.expect("WSGI0401")
-    with waiting(httpd, b"/shop/wait?a=<b>"):
-        wait_until(lambda: status(httpd)["embedded"]["running"] != [], "it runs")
-        embedded = status(httpd)["embedded"]
-        text = page(httpd).text
-        metrics = requests.get(httpd.url("/wsgi-status?format=openmetrics"), timeout=20).text
-    (running,) = embedded["running"]
-    assert (running["method"], running["url"], running["slow"]) == ("GET", "/shop/wait?a=<b>", False)
-    assert running["application_group"] == "%{GLOBAL}"
-    applications = {application["application_group"]: application for application in embedded["applications"]}
-    assert len(applications) == 2
-    shop = applications["%{GLOBAL}"]
-    assert shop["requests"] == {"total": 4, "1xx": 0, "2xx": 2, "3xx": 0, "4xx": 1, "5xx": 1, "none": 0}
-    assert shop["busy"] == 1 and shop["latency"]["count"] == sum(shop["latency"]["buckets"]) == 4
-    busy = [process for process in embedded["processes"] if process["busy"]]
-    assert [process["pid"] for process in busy] == [running["process"]]
-    assert re.fullmatch(r"3\.\d+\.\d+.*", busy[0]["python"]) and busy[0]["resident_bytes"] > 1_000_000
-    assert "<h2>Embedded mode</h2>" in text and "<td>GET /shop/wait?a=&lt;b&gt;</td>" in text
-    samples = {
-        (sample.name, sample.labels.get("status") or sample.labels.get("le")): sample.value
-        for family in parse_openmetrics(metrics)
-        for sample in family.samples
-        if sample.labels.get("application_group") == "%{GLOBAL}"
-    }
-    assert samples["wsgi_embedded_requests_total", "2xx"] == 2 and samples["wsgi_embedded_busy_threads", None] == 1
-    assert samples["wsgi_embedded_request_seconds_bucket", "60.0"] == samples["wsgi_embedded_request_seconds_count", None] == 4
-    httpd.graceful()
-    wait_until(lambda: get(httpd, "/shop/") == 200 and len(status(httpd)["embedded"]["processes"]) >= 1, "it is up again")
-    assert applications_total(httpd) >= 7 and status(httpd)["embedded"]["running"] == []
-
-
-def applications_total(server: Httpd) -> int:
-    return sum(application["requests"]["total"] for application in status(server)["embedded"]["applications"])
-
-
-def test_a_child_of_apache_that_has_gone_serves_nothing_any_more(httpd: Httpd) -> None:
-    httpd.start(EMBEDDED)
-    with pytest.raises(requests.ConnectionError):
-        get(httpd, "/shop/exit")
-    assert get(httpd, "/shop/") == 200
-    embedded = status(httpd)["embedded"]
-    assert embedded["running"] == [] and all(process["busy"] == 0 for process in embedded["processes"])
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-def test_the_page_lives_in_a_browser(httpd: Httpd) -> None:
-    httpd.start(conf())
-    get(httpd, "/")
-    flags = (
-        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-        "--disable-component-update --disable-sync --virtual-time-budget=3000 --dump-dom"
-    )
-    with waiting(httpd, HOSTILE):
-        wait_until(lambda: shop(httpd)["running"] != [] and shop(httpd)["running"][0]["slow"], "it runs")
-        command = [str(CHROMIUM), *flags.split(), f"--user-data-dir={httpd.root}/browser", httpd.url("/wsgi-status")]
-        environment = {**os.environ, "HOME": str(httpd.root), "LD_PRELOAD": ""}  # sanitizers are for httpd and workers
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=True)
-    assert '<span id="live">live</span>' in done.stdout, done.stderr
-    assert "<script>alert" not in done.stdout.partition("<main>")[2].partition("<script")[0]
-    assert '<td>GET /wait?&lt;script&gt;alert(1)' in done.stdout and '<tr class="marked">' in done.stdout
-    assert '<b data-k="threads.busy" data-f="n">1</b>' in done.stdout
 
 
 NAMES = ("group", "worker", "thread", "queue_us", "start_us", "app_us", "write_us")

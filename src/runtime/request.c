@@ -1,6 +1,8 @@
 /* request.c - one request from its block to the last byte of its response, in the order of PEP 3333. */
 #include "runtime.h"
 
+#include "wire/activity.h"
+
 #include <string.h>
 
 /* ---- the result ---- */
@@ -269,7 +271,7 @@ static enum wire_outcome run_application(const rt_held *held, rt_request *rq)
     return outcome;
 }
 
-enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *ops, void *ctx)
+enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *ops, void *ctx, _Atomic uint32_t *phase)
 {
     rt_later later;
     rt_request rq = {.block = block, .block_len = len, .ops = ops, .ctx = ctx, .content_length = -1, .outer = rt_current(),
@@ -294,6 +296,8 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     if (!(rq.head.flags & WIRE_RQ_CALL))
         rt_metrics_begin(&rq);
     held = rt_enter(in);
+    if (phase)
+        atomic_store_explicit(phase, WIRE_PHASE_APP, memory_order_relaxed);
     rq.st = in->st;
     rt_set_current(&rq);
     rt_activity_app(&rq, in);

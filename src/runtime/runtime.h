@@ -247,7 +247,8 @@ void rt_interp_tell_all(const char *function, const char *word, int number);
 int rt_thread_number(void);
 
 /* ---- request.c ---- */
-enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *ops, void *ctx);
+/* As wire_runtime.run(). */
+enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *ops, void *ctx, _Atomic uint32_t *phase);
 
 /* ---- call.c: questions about requests (WIRE_RQ_CALL) ---- */
 /* WIRE_DONE: answered; anything else: the reason is logged. */

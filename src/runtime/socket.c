@@ -465,7 +465,7 @@ int rt_connection_serve(connection *c, int can_keep)
         free(block);
         return 0;
     }
-    outcome = rt_request_run(block, frame.len, &sock_ops, c);
+    outcome = rt_request_run(block, frame.len, &sock_ops, c, NULL);
     is_kept = send_outcome(c, outcome, can_keep);
     free(block);
     return is_kept;

@@ -13,7 +13,7 @@
 
 #include "block.h"
 
-#define WIRE_CONTRACT_VERSION 5
+#define WIRE_CONTRACT_VERSION 6
 #define WIRE_RUNTIME_SYMBOL   "httpd_wsgi_runtime"
 
 /* Levels of log(): the numbers of APLOG_*, which are syslog's. */
@@ -126,8 +126,9 @@ typedef struct wire_runtime {
      * 0, or -1 with the reason logged. */
     int (*preload)(const char *application_group, const char *script, const char *callable);
 
-    /* Runs one request; any thread. block must stay valid until it returns. */
-    enum wire_outcome (*run)(const char *block, size_t len, const wire_ops *ops, void *ctx);
+    /* Runs one request; any thread. block must stay valid until it returns. *phase becomes WIRE_PHASE_APP (activity.h) when the request
+     * has its interpreter, for others to see; NULL: nobody looks. */
+    enum wire_outcome (*run)(const char *block, size_t len, const wire_ops *ops, void *ctx, _Atomic uint32_t *phase);
 
     /* Once, when the process ends: shutdown callbacks, atexit, non-daemon threads. The interpreter itself is left standing, because
      * other Apache threads may still be inside it. */

@@ -1,0 +1,71 @@
+"""A private httpd with /wsgi-status, and the ways to look at it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+from harness import Httpd
+
+STATUS = "<Location /wsgi-status>\nSetHandler wsgi-status\nRequire local\n</Location>\n"
+CONF = STATUS + (
+    "WSGIDaemonProcess shop processes=1 threads=2 slow-request=200ms {options}\n"
+    "WSGIScriptAlias / {app}/waiting.py process-group=shop application-group=%{GLOBAL}\n"
+)
+MODULES = ("authz_host", "status", "log_config")
+
+
+def conf(options: str = "") -> str:
+    return CONF.replace("{options}", options)
+
+
+def status(server: Httpd) -> dict[str, Any]:
+    answer = requests.get(server.url("/wsgi-status?format=json"), timeout=20)
+    assert answer.status_code == 200
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def shop(server: Httpd) -> dict[str, Any]:
+    (group,) = status(server)["groups"]
+    found: dict[str, Any] = group
+    return found
+
+
+def page(server: Httpd, **headers: str) -> requests.Response:
+    return requests.get(server.url("/wsgi-status"), headers=headers, timeout=20)
+
+
+def metrics(server: Httpd, form: str = "openmetrics") -> str:
+    return requests.get(server.url(f"/wsgi-status?format={form}"), timeout=20).content.decode()
+
+
+def get(server: Httpd, path: str) -> int:
+    return requests.get(server.url(path), timeout=20).status_code
+
+
+def serving(server: Httpd) -> bool:
+    return bool(shop(server)["threads"]["total"])
+
+
+@contextlib.contextmanager
+def waiting(server: Httpd, *targets: bytes) -> Iterator[None]:
+    """Requests with exactly these targets that wait in the application meanwhile."""
+    connections = []
+    for target in targets:
+        connection = socket.create_connection(("127.0.0.1", server.port), 20)
+        connection.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        connections.append(connection)
+    try:
+        yield
+    finally:
+        (server.app / "go").touch()
+        for connection in connections:
+            assert connection.recv(12) == b"HTTP/1.1 200"
+            while connection.recv(65536):
+                pass
+            connection.close()
+        (server.app / "go").unlink()
