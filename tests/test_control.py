@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -16,6 +17,8 @@ from harness import AS_ROOT, Httpd, wait_until
 from served import COMMAND, run
 
 from httpd_wsgi.command import control
+
+DOCS = Path(__file__).parents[1] / "docs" / "command.md"
 
 APP = """
 import os, time
@@ -70,6 +73,33 @@ def test_status_shows_the_workers(started: Httpd, group: str) -> None:
         True,
         f"{started.root}/httpd.conf:{line_of(started, group)}",
     )
+
+
+EXAMPLE = {"group": "shop", "supervisor": 812, "parent": 790, "where": "/etc/apache2/sites-enabled/shop.conf:3"}
+EXAMPLE_WORKERS: list[dict[str, object]] = [
+    {"pid": 4711, "begun": 8123, "resident_bytes": 61 << 20, "cpu_seconds": 242.0},
+    {"pid": 4712, "begun": 8077, "resident_bytes": 60 << 20, "cpu_seconds": 238.0},
+]
+
+
+def test_the_documented_output_of_status_is_what_it_prints(
+    started: Httpd, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documented = DOCS.read_text().partition("    $ sudo httpd-wsgi status shop\n")[2].partition("\n\n")[0].splitlines()
+    thread = threading.Thread(target=get, args=(started, "/wait"))
+    thread.start()
+    wait_until(lambda: " s  GET /wait\n" in run("status", group).stdout, "the request is there")
+    found = status(group)
+    (started.root / "go").touch()
+    thread.join(30)
+    workers: list[dict[str, Any]] = sorted(found["workers"], key=lambda worker: not worker["requests"])  # type: ignore[call-overload]
+    for worker, example in zip(workers, EXAMPLE_WORKERS, strict=True):
+        assert set(example) < set(worker)
+        worker.update(example, seconds=7380.0)
+    workers[0]["requests"][0].update(what="GET /reports/2026", seconds=0.4)
+    assert set(EXAMPLE) < set(found)
+    monkeypatch.setattr(control, "user_name", lambda uid: "shop")
+    assert list(control.status_lines({**found, **EXAMPLE, "workers": workers})) == [line[4:] for line in documented]
 
 
 def line_of(httpd: Httpd, text: str) -> int:
