@@ -71,7 +71,7 @@ void wsgi_account_daemon(request_rec *r, const wsgi_group *g, const wsgi_outcome
     if (!times)
         return;
     add_time(&sums->timings[WIRE_TIMING_QUEUE], times->queue_us);
-    add_time(&sums->timings[WIRE_TIMING_APP], times->start_us + times->app_us);
+    add_time(&sums->timings[WIRE_TIMING_APP], (apr_int64_t)((apr_uint64_t)times->start_us + (apr_uint64_t)times->app_us)); /* any numbers */
     add_time(&sums->timings[WIRE_TIMING_WRITE], times->write_us);
     note_times(r, times);
 }

@@ -100,7 +100,7 @@ static int try_worker(wsgi_exchange *x)
     if (why)
         return wsgi_exchange_unavailable(x, why);
     x->at = x->have = 0;
-    x->heard = 0;
+    x->heard = x->has_begun = 0;
     note_try(x);
     if (x->connects == 1) /* those that are asked again need another worker, perhaps one that was started only now */
         rc = send_over_kept(x, timeout);
@@ -151,7 +151,7 @@ static void account(const wsgi_exchange *x, int rc)
 
 int wsgi_client_run(request_rec *r, const wsgi_target *t)
 {
-    wsgi_exchange x = {.r = r, .t = t, .room = ROOM, .client_fd = wsgi_exchange_socket_of(r->connection)};
+    wsgi_exchange x = {.r = r, .t = t, .room = ROOM, .left = -1, .client_fd = wsgi_exchange_socket_of(r->connection)};
     int rc;
 
     wsgi_respond_init(&x.out, r);

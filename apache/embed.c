@@ -266,11 +266,17 @@ static int op_send_hints(void *ctx, const wire_response *hints)
 static int64_t op_lookup_tls(void *ctx, const char *name, size_t name_len, char *buf, size_t len)
 {
     embedded *e = ctx;
-    const char *value = wsgi_tls_variable(e->r, apr_pstrmemdup(e->r->pool, name, name_len));
-    size_t value_len = value ? strlen(value) : 0;
+    const char *value;
+    apr_pool_t *p;
+    int64_t value_len;
 
-    memcpy(buf, value ? value : "", value_len < len ? value_len : len);
-    return value ? (int64_t)value_len : -1;
+    apr_pool_create(&p, e->r->pool); /* for an application that asks again and again */
+    value = wsgi_tls_variable(e->r, apr_pstrmemdup(p, name, name_len), p);
+    value_len = value ? (int64_t)strlen(value) : -1;
+    if (value)
+        memcpy(buf, value, (size_t)value_len < len ? (size_t)value_len : len);
+    apr_pool_destroy(p);
+    return value_len;
 }
 
 static void *op_apache_request(void *ctx)

@@ -242,11 +242,12 @@ int wsgi_exchange_need(wsgi_exchange *x, size_t len)
     if (x->at + len > x->room && (rc = make_room(x)) != WSGI_NOT_YET)
         return rc;
     if (len > x->room) {
-        char *larger = apr_palloc(x->r->pool, len);
+        size_t room = len > 2 * x->room ? len : 2 * x->room; /* so that growing often costs no more than growing once */
+        char *larger = apr_palloc(x->r->pool, room);
 
         memcpy(larger, x->in, x->have);
         x->in = larger;
-        x->room = len;
+        x->room = room;
     }
     while (x->have - x->at < len)
         if ((rc = wsgi_exchange_receive(x)) != WSGI_NOT_YET)

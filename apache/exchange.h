@@ -44,6 +44,8 @@ typedef struct wsgi_exchange {
     wire_times times;
     int is_timed; /* the worker has said how long it took */
     int heard;    /* the worker has sent something */
+    int has_begun; /* and not only for the log: it cannot hand the request back any more */
+    apr_int64_t left; /* bytes of the response that its head promised and that have not come; -1: it promised nothing */
     int got_file; /* the last frame was a FILE */
 } wsgi_exchange;
 

@@ -8,6 +8,8 @@
 #include <apr_strings.h>
 #include <http_log.h>
 #include <http_request.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 APLOG_USE_MODULE(wsgi);
 
@@ -30,6 +32,8 @@ static int on_want(wsgi_exchange *x)
     uint32_t most;
 
     memcpy(&most, x->in + x->at, sizeof(most));
+    if (most == 0)
+        return bad_frame(x, "WANT");
     if (wsgi_respond_flush(&x->out) < 0) /* the client may wait for it before it sends more */
         return OK;
     got = wsgi_body_read(&x->body, buf, most < sizeof(buf) ? most : sizeof(buf));
@@ -43,30 +47,59 @@ static int on_want(wsgi_exchange *x)
     return wsgi_channel_send(&x->worker, iov, 2, -1) < 0 ? wsgi_exchange_worker_gone(x) : WSGI_NOT_YET;
 }
 
+/* In a pool of its own, as are hints: there may be any number of them, and a request may last for days. */
 static int on_lookup(wsgi_exchange *x, const wire_frame *f)
 {
     const char *value;
     wire_frame answer = {.type = WIRE_ANSWER};
     struct iovec iov[2] = {{&answer, sizeof(answer)}};
+    apr_pool_t *p;
+    int rc;
 
-    value = wsgi_tls_variable(x->r, apr_pstrmemdup(x->r->pool, x->in + x->at, f->len));
+    apr_pool_create(&p, x->r->pool);
+    value = wsgi_tls_variable(x->r, apr_pstrmemdup(p, x->in + x->at, f->len), p);
     answer.arg = value != NULL;
     answer.len = value ? (uint32_t)strlen(value) : 0;
     iov[1] = (struct iovec){(void *)value, answer.len};
-    return wsgi_channel_send(&x->worker, iov, 2, -1) < 0 ? wsgi_exchange_worker_gone(x) : WSGI_NOT_YET;
+    rc = wsgi_channel_send(&x->worker, iov, 2, -1);
+    apr_pool_destroy(p);
+    return rc < 0 ? wsgi_exchange_worker_gone(x) : WSGI_NOT_YET;
 }
 
-/* HEAD and HINTS. */
-static int on_head(wsgi_exchange *x, const wire_frame *f)
+/* 0, or -1: malformed, or too late. */
+static int read_head(wire_response *head, const wsgi_exchange *x, const wire_frame *f, apr_pool_t *p)
 {
     const char *payload = x->in + x->at;
+
+    if (x->out.head_done || wire_head_open(head, payload, f->len) < 0)
+        return -1;
+    return wire_head_read(head, apr_palloc(p, (head->nheaders + 1) * sizeof(wire_header)), payload, f->len);
+}
+
+static int on_hints(wsgi_exchange *x, const wire_frame *f)
+{
+    wire_response hints;
+    apr_pool_t *p;
+    int rc = WSGI_NOT_YET;
+
+    apr_pool_create(&p, x->r->pool);
+    if (read_head(&hints, x, f, p) < 0 || !wire_head_is_hints(&hints))
+        rc = bad_frame(x, "HINTS");
+    else if (wsgi_respond_hints(&x->out, &hints) < 0)
+        rc = OK;
+    apr_pool_destroy(p);
+    return rc;
+}
+
+/* The names and values of its headers httpd checks itself. */
+static int on_head(wsgi_exchange *x, const wire_frame *f)
+{
     wire_response head;
 
-    if (x->out.head_done || wire_head_open(&head, payload, f->len) < 0 ||
-        wire_head_read(&head, apr_palloc(x->r->pool, (head.nheaders + 1) * sizeof(wire_header)), payload, f->len) < 0)
+    if (read_head(&head, x, f, x->r->pool) < 0 || head.status < 200 || wire_has_control(head.reason, head.reason_len))
         return bad_frame(x, "HEAD");
-    if (f->type == WIRE_HINTS)
-        return wsgi_respond_hints(&x->out, &head) < 0 ? OK : WSGI_NOT_YET;
+    if (!x->r->header_only && head.status != HTTP_NO_CONTENT && head.status != HTTP_NOT_MODIFIED)
+        x->left = head.content_length;
     wsgi_respond_head(&x->out, &head);
     wsgi_exchange_set_client_timeout(x, x->client_timeout);
     if (x->out.streaming)
@@ -74,11 +107,22 @@ static int on_head(wsgi_exchange *x, const wire_frame *f)
     return WSGI_NOT_YET;
 }
 
+/* The response's next len bytes. What is more than was promised, a client would take for the beginning of the next response. */
+static int is_promised(wsgi_exchange *x, apr_int64_t len)
+{
+    if (x->left >= 0 && len > x->left)
+        return 0;
+    x->left -= x->left >= 0 ? len : 0;
+    return 1;
+}
+
 /* In constant memory, whatever the frame's length. */
 static int on_data(wsgi_exchange *x, const wire_frame *f)
 {
     size_t left = f->len;
 
+    if (!is_promised(x, f->len))
+        return bad_frame(x, "DATA");
     while (left > 0) {
         size_t part;
 
@@ -96,14 +140,26 @@ static int on_data(wsgi_exchange *x, const wire_frame *f)
     return WSGI_NOT_YET;
 }
 
+/* Reading from anything else could wait for ever. */
+static int is_file(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 static int on_file(wsgi_exchange *x)
 {
     wire_file file;
     int fd;
 
     memcpy(&file, x->in + x->at, sizeof(file));
-    if (file.offset < 0 || file.length < 0 || (fd = wsgi_channel_take_fd(&x->worker)) < 0)
+    if (file.offset < 0 || file.length < 0 || !is_promised(x, file.length) || (fd = wsgi_channel_take_fd(&x->worker)) < 0)
         return bad_frame(x, "FILE");
+    if (!is_file(fd)) {
+        close(fd);
+        return bad_frame(x, "FILE");
+    }
     wsgi_respond_file(&x->out, fd, file.offset, file.length);
     x->got_file = 1;
     return WSGI_NOT_YET;
@@ -162,16 +218,27 @@ static int on_end(wsgi_exchange *x, const wire_frame *f)
     if (x->answer)
         return x->answer->verdict != WIRE_NO_VERDICT ? OK : bad_frame(x, "END");
     x->out.body_unread = x->upload.more && !x->body.ended;
-    return x->out.head_done ? wsgi_respond_end(&x->out) : bad_frame(x, "END");
+    return x->out.head_done && x->left <= 0 ? wsgi_respond_end(&x->out) : bad_frame(x, "END");
 }
 
-/* A call is answered by a verdict and nothing else, a request by anything else. */
+/* A call is answered by a verdict and nothing else, a request by anything else. Whatever is unknown on_frame() refuses. */
 static int is_expected(const wsgi_exchange *x, int type)
 {
-    if (!x->answer)
-        return type != WIRE_VERDICT;
-    return type == WIRE_VERDICT || type == WIRE_LOG || type == WIRE_LOG_AT || type == WIRE_LOOKUP || type == WIRE_END ||
-           type == WIRE_RETRY || type == WIRE_FAILURE;
+    switch (type) {
+    case WIRE_VERDICT:
+        return x->answer != NULL;
+    case WIRE_WANT:
+    case WIRE_HINTS:
+    case WIRE_HEAD:
+        return x->answer == NULL;
+    case WIRE_DATA:
+    case WIRE_FILE:
+        return x->out.head_done;
+    case WIRE_RETRY:
+        return !x->has_begun;
+    default:
+        return 1;
+    }
 }
 
 static int on_frame(wsgi_exchange *x)
@@ -185,6 +252,7 @@ static int on_frame(wsgi_exchange *x)
     x->at += sizeof(f);
     if (!wire_frame_fits(&f) || !is_expected(x, f.type))
         return bad_frame(x, "frame");
+    x->has_begun |= f.type != WIRE_LOG && f.type != WIRE_LOG_AT;
     if (f.type == WIRE_DATA)
         return on_data(x, &f);
     if ((rc = wsgi_exchange_need(x, f.len)) != WSGI_NOT_YET)
@@ -197,6 +265,8 @@ static int on_frame(wsgi_exchange *x)
         rc = on_lookup(x, &f);
         break;
     case WIRE_HINTS:
+        rc = on_hints(x, &f);
+        break;
     case WIRE_HEAD:
         rc = on_head(x, &f);
         break;

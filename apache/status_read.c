@@ -96,7 +96,7 @@ static void add_running(wsgi_status_group *out, apr_pool_t *p, pid_t pid, int th
 
     *q = (wsgi_status_request){.worker = pid, .thread = thread, .phase = wsgi_status_phase_name(t->phase), .queue_us = t->queue_us};
     wsgi_status_set_what(q, what);
-    q->age_us = now_us > t->start_us ? now_us - t->start_us : 0;
+    q->age_us = t->start_us > 0 && now_us > t->start_us ? now_us - t->start_us : 0;
     q->is_slow = slow > 0 && q->age_us >= slow;
     if (t->line_serial == t->serial)
         q->line = apr_pstrmemdup(p, t->line, t->line_len < WIRE_LINE_MAX ? t->line_len : WIRE_LINE_MAX);

@@ -331,9 +331,9 @@ static int is_tls(conn_rec *c)
     return ssl_is_https_of && ssl_is_https_of(c);
 }
 
-const char *wsgi_tls_variable(request_rec *r, const char *name)
+const char *wsgi_tls_variable(request_rec *r, const char *name, apr_pool_t *p)
 {
-    const char *value = ssl_lookup ? ssl_lookup(r->pool, r->server, r->connection, r, (char *)name) : NULL;
+    const char *value = ssl_lookup ? ssl_lookup(p, r->server, r->connection, r, (char *)name) : NULL;
 
     return value && *value ? value : NULL;
 }

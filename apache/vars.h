@@ -9,8 +9,8 @@
 
 void wsgi_vars_register_hooks(apr_pool_t *p);
 
-/* A variable of mod_ssl for this request's connection, in r->pool; NULL: none, or no TLS. */
-const char *wsgi_tls_variable(request_rec *r, const char *name);
+/* A variable of mod_ssl for this request's connection, in p; NULL: none, or no TLS. */
+const char *wsgi_tls_variable(request_rec *r, const char *name, apr_pool_t *p);
 
 /* OK and the block in r->pool, or an HTTP status with the reason logged. */
 int wsgi_vars_build(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_body *body);

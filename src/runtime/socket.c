@@ -33,7 +33,8 @@ int rt_connection_receive(connection *c, int is_patient)
 {
     wire_fd_space space;
     struct iovec iov = {c->in + c->have, c->room - c->have};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = sizeof(space.bytes)};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space,
+                         .msg_controllen = CMSG_LEN(sizeof(int))}; /* with its padding there would be room for another descriptor */
     ssize_t n;
 
     do

@@ -118,3 +118,14 @@ int wire_head_read(wire_response *head, wire_header *headers, const char *bytes,
     head->headers = headers;
     return at == end ? 0 : -1;
 }
+
+int wire_head_is_hints(const wire_response *head)
+{
+    for (size_t i = 0; i < head->nheaders; i++) {
+        const wire_header *h = &head->headers[i];
+
+        if (!wire_is_token(h->name, h->name_len) || wire_has_control(h->value, h->value_len))
+            return 0;
+    }
+    return head->status == 103;
+}

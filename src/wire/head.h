@@ -42,4 +42,7 @@ int wire_head_open(wire_response *head, const char *bytes, size_t len);
 /* Fills head->nheaders elements of headers and points head->headers to them. 0, or -1 when the payload is malformed. */
 int wire_head_read(wire_response *head, wire_header *headers, const char *bytes, size_t len);
 
+/* Is this an interim response as a client may get it (RFC 8297), in every part? */
+int wire_head_is_hints(const wire_response *head);
+
 #endif
