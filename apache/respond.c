@@ -4,13 +4,17 @@
 #include "config.h"
 #include "wire/head.h"
 
+#include <apr_portable.h>
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_log.h>
 #include <http_protocol.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 APLOG_USE_MODULE(wsgi);
+
+#define READ_SIZE (64u << 10) /* so much of a file is in memory at a time, where it cannot go by sendfile() */
 
 static const char aborted_note[] = "httpd-wsgi-aborted";
 
@@ -45,15 +49,16 @@ int wsgi_respond_hints(wsgi_respond *out, const wire_response *hints)
     apr_table_t *final = r->headers_out;
     int status = r->status;
     const char *line = r->status_line;
+    apr_pool_t *p;
 
     if (out->head_done || out->gone)
         return out->gone ? -1 : 0;
-    r->headers_out = apr_table_make(r->pool, (int)hints->nheaders);
+    apr_pool_create(&p, r->pool);
+    r->headers_out = apr_table_make(p, (int)hints->nheaders);
     for (size_t i = 0; i < hints->nheaders; i++) {
         const wire_header *h = &hints->headers[i];
 
-        apr_table_addn(r->headers_out, apr_pstrmemdup(r->pool, h->name, h->name_len),
-                       apr_pstrmemdup(r->pool, h->value, h->value_len));
+        apr_table_addn(r->headers_out, apr_pstrmemdup(p, h->name, h->name_len), apr_pstrmemdup(p, h->value, h->value_len));
     }
     r->status = hints->status;
     r->status_line = ap_get_status_line(hints->status);
@@ -61,6 +66,7 @@ int wsgi_respond_hints(wsgi_respond *out, const wire_response *hints)
     r->headers_out = final;
     r->status = status;
     r->status_line = line;
+    apr_pool_destroy(p);
     out->gone = r->connection->aborted;
     return out->gone ? -1 : 0;
 }
@@ -213,6 +219,14 @@ static apr_status_t close_file(void *file)
     return apr_file_close(file); /* apr_os_file_put() leaves that to its caller */
 }
 
+/* The file is the application's: were it cut off while its pages are mapped, whoever reads them (mod_ssl, mod_deflate) would be ended by
+ * SIGBUS, and all connections of this Apache child with it. */
+static void read_without_mapping(apr_bucket *file)
+{
+    apr_bucket_file_enable_mmap(file, 0);
+    apr_bucket_file_set_buf_size(file, READ_SIZE);
+}
+
 void wsgi_respond_file(wsgi_respond *out, int fd, apr_off_t offset, apr_off_t len)
 {
     apr_int32_t flags = APR_FOPEN_READ;
@@ -226,7 +240,7 @@ void wsgi_respond_file(wsgi_respond *out, int fd, apr_off_t offset, apr_off_t le
     }
     apr_pool_cleanup_register(out->r->pool, file, close_file, apr_pool_cleanup_null);
     if (!out->gone && !out->replaced)
-        apr_brigade_insert_file(out->bb, file, offset, len, out->r->pool);
+        read_without_mapping(apr_brigade_insert_file(out->bb, file, offset, len, out->r->pool));
 }
 
 int wsgi_respond_end(wsgi_respond *out)
@@ -248,6 +262,23 @@ int wsgi_respond_end(wsgi_respond *out)
     return OK;
 }
 
+/* Does only the end of the connection tell the client where the response ends? Clients of HTTP/1.0 know no chunks. */
+static int ends_with_connection(const request_rec *r)
+{
+    return r->sent_bodyct && !r->chunked && !r->connection->master && !apr_table_get(r->headers_out, "Content-Length");
+}
+
+/* That end must not look like a proper one, then: it is closed at once, with a reset. */
+static void reset_connection(conn_rec *c)
+{
+    struct linger at_once = {.l_onoff = 1};
+    apr_os_sock_t fd;
+
+    if (apr_os_sock_get(&fd, ap_get_conn_socket(c)) == APR_SUCCESS)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    c->aborted = 1;
+}
+
 /* The error bucket makes the chunking filter leave out the last chunk (and HTTP/2 reset the stream); the connection is closed. */
 int wsgi_respond_abort(wsgi_respond *out)
 {
@@ -259,7 +290,9 @@ int wsgi_respond_abort(wsgi_respond *out)
     wsgi_respond_flush(out);
     r->connection->keepalive = AP_CONN_CLOSE;
     apr_table_setn(r->notes, aborted_note, "1");
-    if (!out->gone) {
+    if (!out->gone && ends_with_connection(r)) {
+        reset_connection(r->connection);
+    } else if (!out->gone) {
         APR_BRIGADE_INSERT_TAIL(out->bb, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool, out->bb->bucket_alloc));
         APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_eos_create(out->bb->bucket_alloc));
         ap_pass_brigade(r->output_filters, out->bb);
