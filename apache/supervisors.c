@@ -11,6 +11,7 @@
 #include <http_log.h>
 #include <http_main.h>
 #include <mpm_common.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -357,6 +358,13 @@ void wsgi_supervisors_release_others(void)
     }
 }
 
+/* In a process that an application in this child has forked: what lives as long as Apache must not live on because of it. */
+static void let_go(void)
+{
+    close_fd(&lifeline[1]);
+    close_fd(&house[1]);
+}
+
 void wsgi_supervisors_child_init(void)
 {
     for (supervisor *sup = all; sup; sup = sup->next) {
@@ -366,4 +374,5 @@ void wsgi_supervisors_child_init(void)
     close_fd(&lifeline[0]);
     close_fd(&house[0]);
     all = NULL;
+    pthread_atfork(NULL, NULL, let_go);
 }

@@ -5,6 +5,7 @@
 #include "runtime.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <string.h>
 
 rt_process rt_the_process = {.log_level = WIRE_INFO};
@@ -83,7 +84,13 @@ static int set_up(rt_state *st, const char *group, PyObject *settings)
 int rt_interp_init_main(PyObject *module, PyObject *settings)
 {
     PyObject *groups = PyDict_GetItemString(settings, "main_groups"), *level = PyDict_GetItemString(settings, "log_level"); /* borrowed */
+    int rc = rt_fork_watch();
 
+    if (rc) {
+        errno = rc;
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
     rt_the_process.start_us = rt_now_us();
     main_interp.name = strdup("");
     main_interp.pis = PyInterpreterState_Get();

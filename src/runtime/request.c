@@ -190,8 +190,10 @@ static enum wire_outcome call_application(const rt_held *held, rt_request *rq, P
         rc = send_result(rq, result);
         if (rc == 0)
             rc = finish(rq, result);
-        close_result(rq, result);
     }
+    rt_end_if_copy(rq->st);
+    if (result)
+        close_result(rq, result);
     outcome = outcome_of(rq, rc);
     rt_event_finished(rq, outcome);
     rt_watch_end(rq);
@@ -303,6 +305,7 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     rt_activity_app(&rq, in);
     if (open_objects(&rq) == 0)
         outcome = rq.head.flags & WIRE_RQ_CALL ? rt_call_run(&held, &rq) : run_application(&held, &rq);
+    rt_end_if_copy(rq.st); /* of a script, while it was loaded */
     rt_activity_shut();
     PyErr_Clear();
     close_objects(&rq);

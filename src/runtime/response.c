@@ -283,6 +283,7 @@ static int has_body(const rt_request *rq)
 
 int rt_commit(rt_request *rq)
 {
+    rt_end_if_copy(rq->st);
     if (rq->committed)
         return 0;
     if (!rq->status) {

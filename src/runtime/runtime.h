@@ -250,6 +250,18 @@ int rt_thread_number(void);
 /* As wire_runtime.run(). */
 enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *ops, void *ctx, _Atomic uint32_t *phase);
 
+/* ---- fork.c: processes that the application forks ---- */
+extern int rt_is_copy;                    /* this is one */
+int rt_fork_watch(void);                  /* once. 0, or an errno */
+_Noreturn void rt_end_copy(rt_state *st); /* with the exception that brought it here, if any */
+
+/* Wherever the application has been left, or sends something. With the GIL. */
+static inline void rt_end_if_copy(rt_state *st)
+{
+    if (rt_is_copy)
+        rt_end_copy(st);
+}
+
 /* ---- call.c: questions about requests (WIRE_RQ_CALL) ---- */
 /* WIRE_DONE: answered; anything else: the reason is logged. */
 enum wire_outcome rt_call_run(const rt_held *held, rt_request *rq);

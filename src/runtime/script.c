@@ -286,6 +286,8 @@ int rt_preload(const char *group, const char *script, const char *callable)
     held = rt_enter(in);
     loaded = is_module((rt_slice){script, strlen(script)}) ? preload_module(in->st, script, *callable != '\0')
                                                            : preload_script(in->st, script, callable);
+    if (rt_the_process.threads > 0) /* else it ends as the script of a service does */
+        rt_end_if_copy(in->st);
     if (!loaded && rt_the_process.threads == 0 && PyErr_ExceptionMatches(PyExc_SystemExit)) {
         PyErr_Clear(); /* how a service ends when it is told to */
     } else if (!loaded) {

@@ -1,0 +1,50 @@
+/* fork.c - processes that the application forks. Connection and answer belong to the original, so a copy that leaves the application ends
+ * there, as a program does that has come to its end. Copies of Apache's children would otherwise go on as such, unknown to Apache. */
+#include "runtime.h"
+
+#include <unistd.h>
+
+int rt_is_copy; /* written while the process has one thread */
+
+static void become_copy(void)
+{
+    rt_is_copy = 1;
+}
+
+int rt_fork_watch(void)
+{
+    return pthread_atfork(NULL, NULL, become_copy);
+}
+
+/* Of the pending SystemExit. */
+static int status_wanted(void)
+{
+    PyObject *type, *value, *traceback, *code;
+    int status = 0;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    code = value ? PyObject_GetAttrString(value, "code") : NULL;
+    if (code && code != Py_None)
+        status = PyLong_Check(code) ? (int)PyLong_AsLong(code) : 1;
+    Py_XDECREF(code);
+    PyErr_Restore(type, value, traceback);
+    return status;
+}
+
+void rt_end_copy(rt_state *st)
+{
+    int status = 0;
+
+    rt_set_current(NULL); /* what is to be said is not said to the request */
+    if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_SystemExit)) {
+        status = status_wanted();
+    } else if (PyErr_Occurred()) {
+        rt_log_exception(st, WIRE_ERR, "WSGI0418", "a process that the application has forked raised an exception");
+        status = 1;
+    } else {
+        rt_logf(WIRE_WARNING, "WSGI0419: process %d, which the application has forked, came back from it and ends here, as connection and answer "
+                "belong to the original; let it end with os._exit()", (int)getpid());
+    }
+    _exit(status);
+}

@@ -1,0 +1,56 @@
+"""Processes that an application forks: they may end as they like, and answer nobody."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+import requests
+from conftest import MODES, conf_for
+from harness import Httpd, is_marked, processes_marked, wait_until
+
+GLOBAL = "\nServerLimit 1\nWSGIApplicationGroup %{GLOBAL}\n"  # forking needs the main interpreter
+
+
+@pytest.fixture(scope="module", params=list(MODES))
+def server(request: pytest.FixtureRequest) -> Iterator[Httpd]:
+    httpd = Httpd()
+    httpd.start(conf_for(request.param, "forks.py").replace("processes=2", "processes=1") + GLOBAL)
+    yield httpd
+    httpd.finish()
+
+
+@pytest.mark.parametrize(("deed", "status"), [("return", 0), ("write", 0), ("exit", 3), ("raise", 1)])
+def test_a_copy_that_leaves_the_application_ends_and_only_the_original_answers(server: Httpd, deed: str, status: int) -> None:
+    requests.get(server.url("/exit"), timeout=20)  # there is a worker
+    processes = set(processes_marked(server.mark))
+    with requests.Session() as session:  # over one connection, which a copy must not serve on
+        for _ in range(5):
+            response = session.get(server.url(f"/{deed}"), timeout=20)
+            assert (response.status_code, response.text) == (200, f"original {status}")
+    assert set(processes_marked(server.mark)) <= processes
+    if deed == "raise":
+        server.expect("WSGI0418", containing="a process that the application has forked raised an exception")
+    if deed == "return":
+        server.expect("WSGI0419")
+
+
+def test_a_copy_does_not_go_on_with_a_response(server: Httpd) -> None:
+    assert requests.get(server.url("/yield"), timeout=20).text == "both original 0"
+
+
+def test_a_process_that_was_forked_in_apache_keeps_no_group_alive(httpd: Httpd) -> None:
+    httpd.start(f"{conf_for('embedded', 'forks.py', '/forks')}\n{conf_for('daemon', 'hello.py')}{GLOBAL}")
+    wait_until(lambda: len(httpd.workers()) == 2, "both workers")
+    copy = int(requests.get(httpd.url(f"/forks/stay?{httpd.root}/go"), timeout=20).text.split()[1])
+    groups = httpd.workers() + httpd.supervisors()
+    httpd.kill9()
+    for pid in set(processes_marked(httpd.mark)) - {copy, *groups}:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(is_marked(pid, httpd.mark) for pid in groups), "the group's processes are gone")
+    assert is_marked(copy, httpd.mark)
+    os.kill(copy, signal.SIGKILL)
