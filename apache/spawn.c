@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include <unixd.h>
@@ -130,6 +131,8 @@ static void say(const plan *pl, const char *level, const char *code, const char 
     strftime(stamp, sizeof(stamp), "%a %b %d %H:%M:%S.000000 %Y", &tm);
     len = snprintf(text, sizeof(text), "[%s] [wsgi:%s] [pid %d] %s: group %s (%s): ", stamp, level, (int)getpid(), code,
                    pl->group, pl->where);
+    if (len > (int)sizeof(text) / 2)
+        len = sizeof(text) / 2; /* of a name that is longer the beginning must do */
     va_start(args, format);
     len += vsnprintf(text + len, sizeof(text) - (size_t)len - 2, format, args);
     va_end(args);
@@ -237,6 +240,17 @@ static void wait_to_start(int seconds)
         _exit(0);
 }
 
+/* Nothing of Apache may stay open, whoever forgot to mark it. */
+static void close_from(int first)
+{
+#ifdef SYS_close_range
+    if (syscall(SYS_close_range, (unsigned)first, ~0u, 0) == 0)
+        return;
+#endif
+    for (int fd = first; fd < 4096; fd++)
+        close(fd);
+}
+
 static void child(const plan *pl, const wsgi_spawn *fds)
 {
     int moved[] = {fds->listen_fd, fds->lifeline_fd, fds->settings_fd, fds->board_fd, fds->scores_fd, fds->control_fd, fds->house_fd,
@@ -250,8 +264,7 @@ static void child(const plan *pl, const wsgi_spawn *fds)
     dup2(STDERR_FILENO, STDOUT_FILENO);
     dup2(null, STDIN_FILENO);
     place(moved, WIRE_FD_END - WIRE_FD_LISTEN, WIRE_FD_LISTEN);
-    for (int fd = WIRE_FD_END; fd < 4096; fd++)
-        close(fd); /* nothing of Apache may stay open, whoever forgot to mark it */
+    close_from(WIRE_FD_END);
     for (int sig = 1; sig < NSIG; sig++)
         signal(sig, SIG_DFL);
     sigemptyset(&none);

@@ -12,7 +12,6 @@
 #include "connection.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -163,16 +162,22 @@ static int wait_for_claimed(rt_connection *c, int listen_fd, int stop_fd)
     return -1;
 }
 
-/* There is a new connection, for this thread or another. -1: not for this one. */
+/* There is a new connection, for this thread or another. -1: not for this one. When the application has used up all descriptors it stays
+ * in the queue, and is reported again at once. */
 static int take_new(rt_connection *c, int listen_fd, int stop_fd)
 {
+    static const struct timespec without_descriptors = {0, 10000000};
     int is_mine = rt_offer_take_back(), fd = accept_one(listen_fd), claimed;
 
     if (fd < 0) {
+        int error = errno;
+
         if (is_mine) {
             rt_offer_waited();
             rt_offer_add();
         }
+        if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS)
+            nanosleep(&without_descriptors, NULL);
         return -1;
     }
     go_to_the_end(listen_fd);
@@ -258,17 +263,12 @@ static int enlist(int index, rt_connection *c, int listen_fd, int stop_fd)
     int rc = 0;
 
     pthread_mutex_lock(&threads_lock);
-    if (index >= nconnections && c) {
-        rt_connection **more = realloc(connections, (size_t)(index + 1) * sizeof(*connections));
-
-        if (more) {
-            memset(more + nconnections, 0, (size_t)(index + 1 - nconnections) * sizeof(*more));
-            connections = more;
-            nconnections = index + 1;
-        } else {
-            rc = ENOMEM;
-        }
+    if (!connections) { /* once, as another thread may fork at any time, see leave_all() */
+        connections = calloc((size_t)rt_the_process.threads, sizeof(*connections));
+        nconnections = connections ? rt_the_process.threads : 0;
     }
+    if (index >= nconnections && c)
+        rc = ENOMEM;
     if (rc == 0 && epoll < 0) {
         epoll = epoll_create1(EPOLL_CLOEXEC);
         if (epoll < 0 || watch(listen_fd, EPOLLIN | EPOLLEXCLUSIVE) < 0 || watch(stop_fd, EPOLLIN) < 0)
