@@ -1,4 +1,4 @@
-"""Runs in the place of a group's Python: no supervisor, no worker, but something that speaks src/wire/frames.h as badly as the URL says."""
+"""Runs in the place of a group's Python: neither supervisor nor worker; speaks src/wire/frames.h as badly as the URL says."""
 
 import array
 import mmap

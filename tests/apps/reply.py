@@ -20,6 +20,8 @@ def application(environ, start_response):
         items = [json.dumps({k: v for k, v in environ.items() if isinstance(v, str)}).encode()]
     if told.get("calls"):
         items = [str(len(calls)).encode()]
+    if told.get("paths"):
+        items = [json.dumps(calls).encode()]
     if told.get("read"):
         items = [environ["wsgi.input"].read()]
     if told.get("method"):
