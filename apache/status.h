@@ -15,7 +15,7 @@ typedef struct wsgi_status_worker {
     unsigned generation;           /* the supervisor that started it */
     enum wire_worker_state state;
     int threads, busy;
-    apr_uint64_t requests;         /* that it has begun */
+    apr_uint64_t requests;         /* that it has begun and not handed back */
     apr_int64_t resident_bytes;    /* -1: not to be seen, as is cpu_us */
     apr_int64_t cpu_us;
 } wsgi_status_worker;

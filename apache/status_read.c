@@ -138,7 +138,7 @@ static void add_threads(wsgi_status_group *out, apr_pool_t *p, wsgi_status_worke
 
     for (int i = 0; i < w->threads; i++) {
         copy_thread(&copy, &slot->threads[i]);
-        w->requests += (copy.serial + 1u) / 2;
+        w->requests += (copy.serial + 1u) / 2 - copy.handed_back;
         if (!(copy.serial & 1))
             continue;
         w->busy++;

@@ -288,6 +288,22 @@ def test_signals_to_a_worker_replace_it(site: Site, number: signal.Signals) -> N
 
 def test_requests_of_a_killed_supervisors_workers_have_as_long_as_after_a_restart(site: Site) -> None:
     site.start("shutdown-timeout=1ms", "LogLevel wsgi:debug")
+def test_requests_that_are_handed_back_do_not_count(site: Site) -> None:
+    site.start("maximum-requests=4")
+    worker = site.httpd.worker()
+    site.write("two", "raise RuntimeError('half-finished')")
+    assert site.get() == (200, "one")  # handed back until it is known that the new code does not load
+    for code in ("WSGI0415", "WSGI0714"):
+        site.httpd.expect(code)
+    (supervisor,) = site.httpd.supervisors()
+    slots = activity.Slots(os.open(f"/proc/{supervisor}/fd/{FD_ACTIVITY}", os.O_RDWR), 4, 1)
+    slots.taken[worker] = 0
+    assert slots.seen(worker).begun == 1
+    site.write("three")
+    assert site.get() == (200, "three")
+    assert "(script_reload)" in site.httpd.expect("WSGI0703", str(worker))  # not (maximum_requests)
+
+
     (supervisor,) = site.httpd.supervisors()
     with ThreadPoolExecutor(1) as pool:
         long = pool.submit(site.get, "/wait")

@@ -76,8 +76,9 @@ class Slots:
         slot = self.taken.get(pid)
         for thread in range(self.threads if slot is not None else 0):
             at = self.offset(slot or 0) + _HEAD.size + thread * _THREAD.size
-            serial, _, queue, start, app, head, last, asked, _, length, what, *_ = _THREAD.unpack_from(self.memory, at)
-            begun += (serial + 1) // 2
+            values = _THREAD.unpack_from(self.memory, at)
+            serial, _, queue, start, app, head, last, asked, _, length, what, _, handed_back, _ = values
+            begun += (serial + 1) // 2 - handed_back
             touched = max(touched, last)
             if serial % 2 and _THREAD.unpack_from(self.memory, at)[0] == serial:
                 text = what[: min(length, len(what))].decode("utf-8", "replace")

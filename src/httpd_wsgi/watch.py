@@ -46,7 +46,7 @@ class Seen:
     worker: int
     running: tuple[Running, ...] = ()
     touched: float = 0.0  # its last activity; 0: none yet
-    begun: int = 0  # requests so far
+    begun: int = 0  # requests so far, without those that were handed back before any code of the application ran
     is_serving: bool = True  # neither starting nor on its way out
     cpu: float = 0.0
     resident: int = 0

@@ -160,13 +160,15 @@ void rt_activity_shut(void)
     }
 }
 
-void rt_activity_end(const rt_request *rq)
+void rt_activity_end(const rt_request *rq, enum wire_outcome outcome)
 {
     if (!is_seen(rq))
         return;
     ended_us = now_us();
     if (!(rq->head.flags & WIRE_RQ_IGNORE_ACTIVITY))
         mine->touched_us = ended_us;
+    if (outcome == WIRE_STALE)
+        mine->handed_back++;
     __atomic_add_fetch(&mine->serial, 1, __ATOMIC_RELEASE);
 }
 

@@ -14,6 +14,7 @@ typedef struct rt_connection {
     int fd;                   /* changed under lock; -1: none */
     atomic_int broken;        /* sticky: Apache closed the connection, or the request was given up */
     int may_keep;             /* Apache can send another request over it */
+    int is_handed_back;       /* the request is another worker's, or nobody's any more; no application code has run */
     int body_fd;              /* spooled body, -1: none; read at body_at */
     int64_t body_at;
     int body_more;            /* more can be asked for */

@@ -290,7 +290,7 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     rt_activity_begin(&rq);
     in = rt_interp_get(RT_META(&rq, WIRE_M_APPLICATION_GROUP).at, RT_META(&rq, WIRE_M_APPLICATION_GROUP).len);
     if (!in) {
-        rt_activity_end(&rq);
+        rt_activity_end(&rq, outcome);
         return refuse(&rq, "WSGI0414: the application group has no interpreter; the reason is in the server's error log");
     }
     rt_stat_module(&rq);
@@ -312,7 +312,7 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     rt_leave(&held);
     if (later.is_taken && outcome == WIRE_DONE)
         outcome = rt_later_send(&rq);
-    rt_activity_end(&rq);
+    rt_activity_end(&rq, outcome);
     rt_metrics_end(&rq, outcome);
     pthread_mutex_destroy(&rq.io);
     return outcome;

@@ -397,7 +397,7 @@ void rt_activity_begin(const rt_request *rq);
 void rt_activity_app(const rt_request *rq, rt_interp *in); /* with the GIL, as is shut(): from here to there it may be interrupted */
 void rt_activity_head(void);
 void rt_activity_shut(void);
-void rt_activity_end(const rt_request *rq);
+void rt_activity_end(const rt_request *rq, enum wire_outcome outcome);
 void rt_activity_times(wire_times *out);  /* of this thread's last request; not in embedded mode */
 /* By the control thread alone: where that request is in the application, for the status page. */
 void rt_activity_show_line(uint32_t index, uint32_t serial, const char *line, size_t len);

@@ -308,7 +308,7 @@ int rt_serve(int listen_fd, int stop_fd, int index)
         if (fd < 0)
             break;
         missed = serve(c, fd);
-        is_over = is_enough();
+        is_over = !c->is_handed_back && is_enough();
     }
     if (c) {
         enlist(index, NULL, listen_fd, stop_fd);

@@ -467,6 +467,7 @@ int rt_connection_serve(connection *c, int can_keep)
         return 0;
     }
     outcome = rt_request_run(block, frame.len, &sock_ops, c, NULL);
+    c->is_handed_back = outcome == WIRE_STALE;
     is_kept = send_outcome(c, outcome, can_keep);
     free(block);
     return is_kept;
@@ -503,6 +504,7 @@ void rt_connection_begin(connection *c, int fd)
     c->broken = 0;
     pthread_mutex_unlock(&c->lock);
     c->may_keep = c->body_more = 0;
+    c->is_handed_back = 1; /* until it has been run */
     c->body_left = c->at = c->have = c->used = 0;
 }
 

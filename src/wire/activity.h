@@ -32,7 +32,7 @@ typedef struct wire_activity_thread {
     uint32_t what_len;
     char what[WIRE_WHAT_MAX]; /* "GET /path?query", cut */
     uint32_t line_len;
-    uint32_t reserved;
+    uint32_t handed_back; /* so many requests reached no application, as their script had changed: another worker was asked */
     char line[WIRE_LINE_MAX]; /* of a slow request: `File "shop.py", line 12, in pay`, as it was when that was noticed */
 } wire_activity_thread;
 
