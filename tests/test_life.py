@@ -31,6 +31,13 @@ WAIT = """
 while not os.path.exists({flag!r} + ".load"):
     threading.Event().wait(0.02)
 """
+ALONE = """
+try:
+    os.close(os.open({flag!r} + ".first", os.O_CREAT | os.O_EXCL))
+except FileExistsError:
+    while not os.path.exists({flag!r} + ".load"):
+        threading.Event().wait(0.02)
+"""
 TALK = """
 import sys
 def talk():
@@ -120,6 +127,27 @@ def test_a_graceful_restart_ends_the_wait_for_a_touched_script(site: Site) -> No
         assert site.get() == (200, "one")
     site.let("load")
     wait_until(lambda: site.get() == (200, "two"), "the new code serves")
+
+
+def test_a_graceful_restart_before_all_workers_are_ready_takes_nothing_from_those_that_are(site: Site) -> None:
+    site.write("one", ALONE)
+    site.httpd.start(
+        "WSGIDaemonProcess d processes=2 threads=4 shutdown-timeout=1ms\nWSGIScriptAlias / {app}/version.py process-group=d\n"
+    )
+    site.httpd.worker()
+    with ThreadPoolExecutor(1) as pool:
+        long = pool.submit(site.get, "/wait")
+        wait_until(Path(f"{site.flag}.waits").exists, "a request runs")
+        site.httpd.graceful()
+        wait_until(lambda: site.loads("one") == 3, "the new generation is loading")
+        assert site.get() == (200, "one")
+        site.let("load")
+        site.httpd.expect("WSGI0716")
+        assert not long.done()
+        site.let("go")
+        assert long.result(20) == (200, "one")
+    wait_until(lambda: len(site.httpd.supervisors()) == 1, "the old generation has gone")
+    assert site.httpd.log_text().count("(graceful_signal)") == 2 and "(shutdown_signal)" not in site.httpd.log_text()
 
 
 def test_restarts_in_quick_succession_end_with_one_generation(site: Site) -> None:

@@ -311,12 +311,13 @@ class Policy:
 
     def _drain_all(self, now: float, grace: float, reason: str = STOP) -> None:
         for worker in self.workers.values():
+            has_requests = worker.state is not State.STARTING
             if worker.state in (State.STARTING, State.SERVING, State.RETIRING):
                 worker.reason = worker.reason or reason
                 self.said.append(Drain(worker.number, worker.reason))
                 self._advance(worker, Event.DRAIN)
                 worker.kill_at = worker.restart_at = None
-            self._limit(worker, now, grace)
+            self._limit(worker, now, grace if has_requests else 0)
 
     # ---- what to do ----
 

@@ -251,12 +251,19 @@ class Supervisor:
             self.say(logs.INFO, "WSGI0716", "newer workers serve; the old ones finish their requests")
             self.disclaim()
             self.policy.superseded(now)
-        elif serving < self.number and self.policy.can_take_over:  # even when a newer one has come: its code may not load
+        elif serving < self.number and self.is_to_take_over():
             self.board.claim(self.number)
             self.board.put(serving=self.number)
             self.policy.predecessor_broken = None
         elif self.superseded_at is not None and serving != self.number:
-            self.stop("a newer configuration has come before it was ready")
+            self.say_stopping("a newer configuration has come before it was ready")
+            self.disclaim()
+            self.policy.superseded(now)  # those that were ready have taken requests all the same
+
+    def is_to_take_over(self) -> bool:
+        """Even when a newer supervisor has come, as its code may not load; when nobody else serves, also with fewer workers."""
+        is_last = self.superseded_at is not None and self.predecessor is None
+        return self.policy.can_take_over or (is_last and self.policy.counted(State.SERVING, State.RETIRING) > 0)
 
     def write_board(self) -> None:
         if self.policy.predecessor_broken is not None or self.board.get("serving") > self.number:
@@ -278,10 +285,13 @@ class Supervisor:
 
     def stop(self, reason: str) -> None:
         """Drains within shutdown-timeout, whether or not it is draining already."""
-        if not self.policy.stopping:
-            self.say(logs.INFO, "WSGI0709", f"stopping: {reason}")
+        self.say_stopping(reason)
         self.disclaim()
         self.policy.stop(time.monotonic())
+
+    def say_stopping(self, reason: str) -> None:
+        if not self.policy.stopping:
+            self.say(logs.INFO, "WSGI0709", f"stopping: {reason}")
 
     def disclaim(self) -> None:
         """Nothing of ours serves any more. A service must not run twice: it keeps the next one waiting to its end."""

@@ -295,6 +295,13 @@ def test_stop_gives_requests_the_shutdown_timeout() -> None:
     assert policy.done
 
 
+def test_a_worker_that_is_not_ready_has_no_requests_to_wait_for() -> None:
+    policy = cold()
+    policy.started(0, 0)
+    policy.superseded(1)
+    assert policy.actions(1) == [Drain(0, SUPERSEDED)] and policy.wake_at() == 6
+
+
 def test_a_stop_shortens_a_long_drain() -> None:
     policy = serving()
     policy.superseded(1)
