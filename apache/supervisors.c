@@ -23,6 +23,7 @@ APLOG_USE_MODULE(wsgi);
 
 #define EXIT_HOPELESS_EXEC    126 /* wsgi_parent_spawn(): Python cannot be executed */
 #define EXIT_HOPELESS_RUNTIME 78  /* _boot.py: no runtime for this Python */
+#define KILLS_FORGIVEN        1  /* beside its first end, whatever that was */
 #define STEADY                apr_time_from_sec(60) /* a supervisor that lived so long starts its back-off anew */
 #define MOMENT                apr_time_from_sec(1)  /* beyond shutdown-timeout, for the supervisor itself */
 #define DRAIN_PATIENCE        (100 * 1000) /* microseconds a restart waits until old workers accept no more */
@@ -170,8 +171,35 @@ static int exit_status(int status)
     return status <= 2 || status > SIGRTMAX ? status : -1;
 }
 
-/* A supervisor that ends while its group is wanted is replaced: at once the first time, then after 1, 2, 4 … 30 s. Its workers go on
- * serving until the next one's are ready. */
+/* Did somebody else end it? Then it may well live when it is started again. Not so when its own code is at fault. */
+static int was_killed(int code, int signal)
+{
+    switch (code < 0 ? signal : 0) {
+    case SIGABRT:
+    case SIGBUS:
+    case SIGFPE:
+    case SIGILL:
+    case SIGSEGV:
+    case SIGSYS:
+    case SIGTRAP:
+        return 0;
+    default:
+        return code <= 0; /* by SIGTERM it ends in good order */
+    }
+}
+
+/* Seconds until it is started again: at once the first time, then after 1, 2, 4 … 30 s. Who kills it twice while it is looked at does not mean
+ * that requests shall fail, but the kernel does it again and again when memory is short. */
+static int pause_after(const supervisor *sup, int code, int signal)
+{
+    int failures = sup->failures - (was_killed(code, signal) ? KILLS_FORGIVEN : 0);
+
+    if (code == EXIT_HOPELESS_EXEC || code == EXIT_HOPELESS_RUNTIME || failures > 5)
+        return 30;
+    return failures > 0 ? 1 << (failures - 1) : 0;
+}
+
+/* A supervisor that ends while its group is wanted is replaced. Its workers go on serving until the next one's are ready. */
 static void died(supervisor *sup, int status)
 {
     wsgi_group *g = sup->group;
@@ -185,10 +213,7 @@ static void died(supervisor *sup, int status)
     }
     if (apr_time_now() - sup->started > STEADY)
         sup->failures = 0;
-    wait = code == EXIT_HOPELESS_EXEC || code == EXIT_HOPELESS_RUNTIME ? 30
-           : sup->failures == 0                                       ? 0
-           : sup->failures > 5                                        ? 30
-                                                                       : 1 << (sup->failures - 1);
+    wait = pause_after(sup, code, status);
     sup->failures++;
     if (wait > 0)
         say_failed(sup, wait);
