@@ -370,11 +370,26 @@ def test_workers_without_a_supervisor_serve_while_none_can_be_started(site: Site
     assert site.get() == (200, "one")
 
 
+def test_requests_wait_when_a_supervisor_is_killed_twice_before_a_worker_was_ready(site: Site) -> None:
+    site.write("one", WAIT)
+    site.httpd.start("WSGIDaemonProcess d\nWSGIScriptAlias / {app}/version.py process-group=d\n")
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(site.get)
+        for started in (1, 2):
+            wait_until(lambda count=started: site.loads("one") == count, "its worker is loading")  # type: ignore[misc]
+            os.kill(site.httpd.supervisors()[0], signal.SIGKILL)
+        wait_until(lambda: site.loads("one") == 3, "the third one's worker is loading")
+        site.let("load")
+        assert asked.result(20) == (200, "one")
+    assert site.httpd.log_text().count("it is started again now") == 2
+    site.httpd.expect("WSGI0608")
+
+
 @pytest.mark.skipif(not AS_ROOT, reason="only root can become somebody else")
 def test_what_waits_to_become_a_supervisor_is_not_yet_the_groups_user(site: Site) -> None:
     site.write("one", WAIT)
     site.httpd.start("WSGIDaemonProcess d\nWSGIScriptAlias / {app}/version.py process-group=d\n")
-    for died in range(1, 4):  # the last one is replaced after two seconds
+    for died in range(1, 5):  # the last one is replaced after two seconds
         (supervisor,) = site.httpd.supervisors()
         os.kill(supervisor, signal.SIGKILL)
         wait_until(lambda count=died: site.httpd.log_text().count("WSGI0608") == count, "it has been missed")  # type: ignore[misc]
@@ -504,6 +519,22 @@ def test_a_request_that_had_reached_no_application_code_is_asked_of_another_work
     httpd.expect("WSGI0310", containing="/hold")
     httpd.expect("WSGI0702")
     assert httpd.log_text().count("WSGI0310") == 1
+
+
+def test_no_request_is_taken_before_all_threads_are_there(httpd: Httpd) -> None:
+    (httpd.app / "late.py").write_text(
+        "import threading, time\n"
+        "start = threading.Thread.start\n"
+        "def start_late(thread):\n"
+        "    time.sleep(0.3 * (thread.name == 'wsgi-request-2'))\n"
+        "    start(thread)\n"
+        "threading.Thread.start = start_late\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [str(sum('wsgi-request' in thread.name for thread in threading.enumerate())).encode()]\n"
+    )
+    httpd.start("WSGIDaemonProcess d threads=3\nWSGIScriptAlias / {app}/late.py process-group=d\n")
+    assert requests.get(httpd.url("/"), timeout=10).text == "3"
 
 
 def test_a_process_that_the_application_forks_ends_by_sigterm(httpd: Httpd) -> None:

@@ -28,6 +28,8 @@ static _Atomic unsigned char lines[LINES]; /* enum line, by descriptor; a new co
 static pthread_mutex_t threads_lock = PTHREAD_MUTEX_INITIALIZER;
 static rt_connection **connections; /* of the request threads, by index; under threads_lock, as the next two */
 static int nconnections, nthreads;
+static int narrived; /* request threads that were ever started; under threads_lock */
+static pthread_cond_t all_arrived = PTHREAD_COND_INITIALIZER;
 static int epoll = -1;
 static atomic_int active, served;
 static atomic_int may_queue; /* a new connection has come since the queue was last found empty */
@@ -284,6 +286,18 @@ static int enlist(int index, rt_connection *c, int listen_fd, int stop_fd)
     return rc;
 }
 
+/* No request is taken before all threads are there. One that runs code which keeps the interpreter's lock would keep out those that are
+ * still to be started, while Apache and the supervisor take this worker for one with all its threads. */
+static void wait_for_others(void)
+{
+    pthread_mutex_lock(&threads_lock);
+    if (++narrived == rt_the_process.threads)
+        pthread_cond_broadcast(&all_arrived);
+    while (narrived < rt_the_process.threads)
+        pthread_cond_wait(&all_arrived, &threads_lock);
+    pthread_mutex_unlock(&threads_lock);
+}
+
 int rt_expire(uint32_t index, uint32_t serial, int status, const char *text, size_t len)
 {
     rt_connection *c;
@@ -301,6 +315,7 @@ int rt_serve(int listen_fd, int stop_fd, int index)
     rt_connection *c = rt_connection_new();
     int rc = c ? enlist(index, c, listen_fd, stop_fd) : ENOMEM, fd, missed = -1, is_over = 0;
 
+    wait_for_others(); /* also when this one cannot serve */
     while (rc == 0 && !is_over) {
         fd = wait_for_request(c, listen_fd, stop_fd, missed);
         if (fd == FAILED)
