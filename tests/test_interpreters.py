@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from harness import Httpd
+from harness import Httpd, wait_until
 
 # Two requests that compute until each has seen the other compute. Nothing in the loop gives the lock away by itself, and with
 # this switch interval nobody asks for it, so two requests under one lock would never meet.
@@ -99,6 +99,46 @@ def test_a_free_threaded_python_runs_with_its_lock_unless_told(mode: str, enviro
             )
             server.start(conf_of(mode, home, ""))
             assert requests.get(server.url("/a"), timeout=10).text == "True"
+        finally:
+            server.finish()
+
+
+WAITS = """
+import os, time
+def wait_for_go():
+    while not os.path.exists(GO):
+        time.sleep(0.01)
+def application(environ, start_response):
+    wait_for_go()
+    start_response("200 OK", [])
+    return [b"done"]
+"""
+
+
+def check_slow_requests(server: Httpd, home: Path, more: str, known: bool) -> None:
+    """One in the main interpreter, one in a sub-interpreter. known: the stack of the latter is."""
+    go = server.app / "go"
+    (server.app / "meet.py").write_text(WAITS.replace("GO", repr(str(go))))
+    alias = "WSGIScriptAlias /{0} {{app}}/meet.py process-group=d application-group={1}"
+    group = f"WSGIDaemonProcess d threads=4 slow-request=100ms python-home={home}"
+    server.start("\n".join([group, more, alias.format("a", "%{GLOBAL}"), alias.format("b", "sub")]))
+    with ThreadPoolExecutor(2) as pool:
+        answers = [pool.submit(requests.get, server.url(path), timeout=20) for path in ("/a", "/b")]
+        wait_until(lambda: server.log_text().count("WSGI0720") == 2, "both are slow")
+        wait_until(lambda: server.log_text().count("in wait_for_go") == 1 + known, "what is known is shown")
+        wait_until(lambda: ("(not known:" in server.log_text()) is not known, "what is not known is said")
+        go.touch()
+        assert [answer.result().text for answer in answers] == ["done", "done"]
+
+
+@pytest.mark.parametrize(("more", "known"), [("", True), ("WSGIFreeThreading On", False)])
+def test_a_slow_request_of_a_free_threaded_python_is_never_shown_with_another_stack(
+    environments: dict[str, Path], more: str, known: bool
+) -> None:
+    for home in free_threaded(environments):
+        server = Httpd()
+        try:
+            check_slow_requests(server, home, more, known)
         finally:
             server.finish()
 

@@ -41,7 +41,7 @@ _last_words: list[Callable[[], None]] = []  # for shutdown()
 
 
 def setup(application_group: str, settings: dict[str, Any]) -> None:
-    _settings.update(settings)
+    _settings.update(settings, application_group=application_group)
     logs.set_level(settings.get("log_level", 6))
     options = options_for(application_group)
     io.TextIOBase.register(_runtime.Stream)
@@ -338,6 +338,9 @@ def missing_module(exc: BaseException) -> list[str]:
 
 def stack_of(frame: FrameType | None, ident: int) -> str:
     """Where a thread of this interpreter is; without this package's own frames. The thread named by ident is looked for."""
+    if ident and _settings.get("application_group") and not _settings.get("embedded"):
+        # A worker's request threads began in the main interpreter, and it is their frames there that would be found.
+        return "(not known: a Python without interpreter lock does not tell where a thread of a sub-interpreter is)"
     frame = sys._current_frames().get(ident) if ident else frame
     if frame is None:
         return "(no Python code)"

@@ -232,45 +232,49 @@ int rt_activity_interrupt(uint32_t index, uint32_t serial)
     return done;
 }
 
+/* Does whoever is attached to an interpreter keep others from running there? Not for certain, where an import may switch the lock on and off. */
+static int has_lock(void)
+{
+#ifdef Py_GIL_DISABLED
+    return !rt_the_process.free_threading;
+#else
+    return 1;
+#endif
+}
+
 /* New reference; None: it is to be looked for by *ident, unless that is 0.
  * sys._current_frames() has one frame a thread, whichever interpreter it belongs to, and a request thread in a sub-interpreter has another
  * one in the main interpreter. With the interpreter's lock the thread stays where it is; where there is none, only that function can
  * stop it. */
 static PyObject *frame_of(uint32_t index, uint32_t serial, unsigned long *ident)
 {
-#ifndef Py_GIL_DISABLED
     PyFrameObject *frame = NULL;
 
-    if (rt_activity_is_serving(index, serial))
-        frame = PyThreadState_GetFrame(atomic_load(&threads[index].tstate));
-    *ident = 0;
-    if (frame)
-        return (PyObject *)frame;
-#else
-    (void)index;
-    (void)serial;
-    (void)ident;
-#endif
-    return Py_NewRef(Py_None);
+    if (has_lock()) {
+        if (rt_activity_is_serving(index, serial))
+            frame = PyThreadState_GetFrame(atomic_load(&threads[index].tstate));
+        *ident = 0;
+    }
+    return frame ? (PyObject *)frame : Py_NewRef(Py_None);
 }
 
 char *rt_activity_stack(uint32_t index, uint32_t serial)
 {
     unsigned long ident;
     rt_interp *in = rt_activity_interp(index, serial, &ident);
-    PyObject *module, *frame, *text = NULL;
+    PyObject *module, *text = NULL;
     char *copy = NULL;
     rt_held held;
 
     if (!in)
         return NULL;
     held = rt_enter(in);
-    frame = frame_of(index, serial, &ident);
     module = PyImport_ImportModule("httpd_wsgi.interpreter");
-    if (module)
+    if (module) {
+        PyObject *frame = frame_of(index, serial, &ident);
+
         text = PyObject_CallMethod(module, "stack_of", "Nk", frame, ident);
-    else
-        Py_DECREF(frame);
+    }
     if (text && PyUnicode_Check(text) && PyUnicode_AsUTF8(text))
         copy = strdup(PyUnicode_AsUTF8(text));
     PyErr_Clear();

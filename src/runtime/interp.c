@@ -84,6 +84,7 @@ static int set_up(rt_state *st, const char *group, PyObject *settings)
 int rt_interp_init_main(PyObject *module, PyObject *settings)
 {
     PyObject *groups = PyDict_GetItemString(settings, "main_groups"), *level = PyDict_GetItemString(settings, "log_level"); /* borrowed */
+    PyObject *free_threading = PyDict_GetItemString(settings, "free_threading"); /* borrowed */
     int rc = rt_fork_watch();
 
     if (rc) {
@@ -97,6 +98,7 @@ int rt_interp_init_main(PyObject *module, PyObject *settings)
     main_interp.st = rt_module_state(module);
     if (level)
         rt_the_process.log_level = (int)PyLong_AsLong(level);
+    rt_the_process.free_threading = free_threading && PyObject_IsTrue(free_threading) == 1;
     for (Py_ssize_t i = 0; groups && PyList_Check(groups) && i < PyList_GET_SIZE(groups); i++) {
         Py_ssize_t len;
         const char *name = PyUnicode_AsUTF8AndSize(PyList_GET_ITEM(groups, i), &len);

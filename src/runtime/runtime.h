@@ -205,6 +205,7 @@ typedef struct rt_process {
     int64_t start_us;
     int log_level;            /* of the server, as in APLOG_* */
     int main_is_first;        /* the first application group seen gets the main interpreter */
+    int free_threading;       /* a Python that can do so runs without its lock */
     int maximum_requests;     /* 0: any number */
     double queue_timeout;     /* seconds; 0: any time */
     char where[256];          /* "shop.conf:14" */
