@@ -146,11 +146,14 @@ static int is_client_ready(const wsgi_exchange *x)
  * behind. */
 static int make_room(wsgi_exchange *x)
 {
-    apr_off_t kept = wsgi_respond_kept(&x->out);
-
     if (wsgi_respond_pending(&x->out)) {
-        int keep = kept < x->keep_most && (kept > 0 || !is_client_ready(x));
+        int keep = x->keep_most > 0 && (wsgi_respond_kept(&x->out) > 0 || !is_client_ready(x));
 
+        while (keep && wsgi_respond_kept(&x->out) >= x->keep_most) { /* the worker waits */
+            if (wsgi_respond_part(&x->out, PART) < 0)
+                return OK;
+            x->lags_since = 0;
+        }
         if (!(keep && wsgi_respond_keep(&x->out) == 0)) {
             if (wsgi_respond_send(&x->out) < 0)
                 return OK;

@@ -204,6 +204,7 @@ int wsgi_respond_part(wsgi_respond *out, apr_off_t len)
         return out->gone ? -1 : wsgi_respond_flush(out);
     out->unflushed = 0;
     take_kept(out, len);
+    wsgi_spool_forget(&out->spool, out->spool_sent);
     APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_flush_create(out->bb->bucket_alloc));
     return pass(out);
 }

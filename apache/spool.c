@@ -3,12 +3,14 @@
 #include <apr_portable.h>
 #include <apr_strings.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <http_log.h>
 #include <unistd.h>
 
 APLOG_USE_MODULE(wsgi);
 
-#define COPY_MAX (32u << 10)
+#define COPY_MAX   (32u << 10)
+#define FORGET_MIN (1 << 20)
 
 static apr_status_t create(wsgi_spool *spool, request_rec *r, const char **directory)
 {
@@ -70,7 +72,7 @@ static apr_bucket *log_unreadable(request_rec *r, apr_status_t rv)
 
 /* A file bucket takes over the file it is made of when httpd sets it aside (apr_file_setaside()), and reading one moves the file's
  * position. So it gets a file of its own, opened anew; what is small is copied, as each such file stays open as long as the request. */
-apr_bucket *wsgi_spool_bucket(const wsgi_spool *spool, request_rec *r, apr_off_t offset, apr_off_t len, apr_bucket_alloc_t *alloc)
+apr_bucket *wsgi_spool_bucket(wsgi_spool *spool, request_rec *r, apr_off_t offset, apr_off_t len, apr_bucket_alloc_t *alloc)
 {
     int fd = wsgi_spool_fd(spool);
     apr_file_t *view;
@@ -78,6 +80,7 @@ apr_bucket *wsgi_spool_bucket(const wsgi_spool *spool, request_rec *r, apr_off_t
     char *copy;
 
     if (len > COPY_MAX) {
+        spool->is_viewed = 1;
         rv = apr_file_open(&view, apr_psprintf(r->pool, "/proc/self/fd/%d", fd), APR_FOPEN_READ | APR_FOPEN_SENDFILE_ENABLED,
                            APR_OS_DEFAULT, r->pool);
         return rv == APR_SUCCESS ? apr_bucket_file_create(view, offset, (apr_size_t)len, r->pool, alloc) : log_unreadable(r, rv);
@@ -88,6 +91,15 @@ apr_bucket *wsgi_spool_bucket(const wsgi_spool *spool, request_rec *r, apr_off_t
         return apr_bucket_heap_create(copy, (apr_size_t)len, apr_bucket_free, alloc);
     apr_bucket_free(copy);
     return log_unreadable(r, rv);
+}
+
+void wsgi_spool_forget(wsgi_spool *spool, apr_off_t offset)
+{
+    if (spool->is_viewed || offset - spool->forgotten < FORGET_MIN)
+        return;
+    /* Where the file system cannot do that, a response takes as much space as it is long. */
+    fallocate(wsgi_spool_fd(spool), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, spool->forgotten, offset - spool->forgotten);
+    spool->forgotten = offset;
 }
 
 int wsgi_spool_fd(const wsgi_spool *spool)

@@ -7,11 +7,12 @@ import os
 import socket
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
 from conftest import MODES, conf_for
-from harness import Httpd
+from harness import Httpd, wait_until
 
 ONE_THREAD = "WSGIDaemonProcess d threads=1 {options}\nWSGIScriptAlias / {app}/flow.py process-group=d\n"
 HUGE = b"".join(bytes([n % 251]) * 50_000 for n in range(400))
@@ -135,6 +136,27 @@ def test_what_a_slow_client_gets_is_complete(one_thread: Httpd) -> None:
         slow.sendall(b"GET /huge HTTP/1.0\r\nHost: x\r\n\r\n")
         data = read_all(slow, 20_000)
     assert data.split(b"\r\n\r\n", 1)[1] == HUGE
+
+
+def waiting_in_files(server: Httpd) -> tuple[int, int]:
+    """Temporary files of Apache's, and the bytes they take."""
+    assert server.process
+    pid = server.process.pid
+    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    links = [fd for child in children for fd in Path(f"/proc/{child}/fd").iterdir() if "/wsgi-" in os.readlink(fd)]
+    return len(links), sum(fd.stat().st_blocks * 512 for fd in links)
+
+
+@pytest.mark.parametrize("one_thread", ["response-buffer-size=1M"], indirect=True)
+def test_no_more_than_is_permitted_waits_for_a_slow_client(one_thread: Httpd) -> None:
+    with connect(one_thread) as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 100_000)
+        slow.sendall(b"GET /huge HTTP/1.0\r\nHost: x\r\n\r\n")
+        for _ in range(15):
+            slow.recv(1_000_000, socket.MSG_WAITALL)
+            wait_until(lambda: waiting_in_files(one_thread)[1] > 0, "something waits in a file")
+            files, size = waiting_in_files(one_thread)
+            assert files == 1 and size < 4_000_000
 
 
 def test_a_slow_download_holds_no_worker_thread(one_thread: Httpd) -> None:
