@@ -418,9 +418,9 @@ def test_workers_of_a_killed_supervisor_serve_until_others_do(site: Site) -> Non
     wait_until(lambda: site.get() == (200, "two") and not Path(f"/proc/{worker}").exists(), "only the new worker serves")
 
 
-def kill_supervisor_before_broken_code(site: Site) -> int:
+def kill_supervisor_before_broken_code(site: Site, options: str = "") -> int:
     """The next one cannot load what is on disk. The worker that serves on."""
-    site.start()
+    site.start(options)
     worker, (supervisor,) = site.httpd.worker(), site.httpd.supervisors()
     site.write("two", "raise RuntimeError('half-finished')")
     os.kill(supervisor, signal.SIGKILL)
@@ -437,6 +437,36 @@ def test_broken_code_never_replaces_the_workers_of_a_killed_supervisor(site: Sit
     assert {site.get() for _ in range(10)} == {(200, "one")}
     site.write("three")
     wait_until(lambda: site.get() == (200, "three") and not Path(f"/proc/{worker}").exists(), "only the mended code serves")
+
+
+def slow_request_is_shown(site: Site, pool: ThreadPoolExecutor) -> None:
+    """One that an old worker serves."""
+    slow = pool.submit(site.get, "/wait")
+    site.httpd.expect("WSGI0720", "GET /wait")
+    site.httpd.expect("in application")
+    site.let("go")
+    assert slow.result(20) == (200, "one")
+
+
+def test_slow_requests_of_a_killed_supervisors_workers_are_shown_by_the_next_one(site: Site) -> None:
+    worker = kill_supervisor_before_broken_code(site, "slow-request=100ms")
+    site.httpd.expect("WSGI0731", f"worker {worker}")
+    with ThreadPoolExecutor(1) as pool:
+        slow_request_is_shown(site, pool)
+
+
+def test_the_next_generation_looks_after_the_workers_of_a_killed_supervisor(site: Site) -> None:
+    site.write("one", TALK)
+    worker = kill_supervisor_before_broken_code(site, "slow-request=100ms")
+    site.httpd.log.rename(site.httpd.root / "old_log")
+    site.httpd.graceful()
+    site.httpd.expect("WSGI0731", f"worker {worker}")
+    site.let("say")
+    wait_until(lambda: "a thread outside of any request" in site.httpd.log_text(), "the worker writes to the new log")
+    with ThreadPoolExecutor(1) as pool:
+        slow_request_is_shown(site, pool)
+    site.write("three")
+    wait_until(lambda: site.get() == (200, "three") and not Path(f"/proc/{worker}").exists(), "only the new worker serves")
 
 
 def test_broken_code_is_shown_when_the_last_worker_of_a_killed_supervisor_has_gone(site: Site) -> None:

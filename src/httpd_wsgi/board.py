@@ -100,6 +100,10 @@ class Board:
             if word and is_gone(word >> 32):
                 self.offers[index] = 0
 
+    def offering(self) -> list[int]:
+        """Workers that serve or drain, of whichever supervisor."""
+        return [word >> 32 for word in self.offers if word]
+
     def count_end(self, supervisor: int, reason: str) -> None:
         """A worker has ended. Supervisors that are there at the same time count in different banks."""
         known = REASONS.index(reason if reason in REASONS else "other")

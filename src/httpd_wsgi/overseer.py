@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 
 from httpd_wsgi import activity, logs, records, settings, watch
-from httpd_wsgi.process import FD_ACTIVITY, FD_LISTEN, Process
+from httpd_wsgi.process import FD_ACTIVITY, FD_LISTEN
 
 TYPE_CHECKING = False  # typing would only be loaded for this
 if TYPE_CHECKING:
@@ -34,11 +34,18 @@ class Master(Protocol):
     def doom(self, pid: int) -> None: ...
 
 
+class Told(Protocol):
+    """A worker that obeys."""
+
+    def send(self, message: str, *fds: int) -> None: ...
+
+
 class Overseer:
     def __init__(self, config: settings.GroupSettings, number: int, master: Master) -> None:
         self.config = config
         self.master = master
         self.slots = activity.Slots(FD_ACTIVITY, config.threads, number)
+        self.adopted: dict[int, activity.Slots] = {}  # of workers that another supervisor has left behind
         request = config.request_timeout
         if config.request_timeout_scaling:
             request = watch.scaled(request, config.threads)
@@ -65,18 +72,21 @@ class Overseer:
     def slow_option(self) -> str:
         return self.config.slow_request_set or self.option("slow-request")
 
+    def slots_of(self, pid: int) -> activity.Slots:
+        return self.adopted.get(pid, self.slots)
+
     def serving_text(self, pid: int) -> str:
         """For the message about the end of a worker: what it was doing."""
         now = time.monotonic()
-        requests = sorted(self.slots.seen(pid).running, key=lambda request: request.start)
+        requests = sorted(self.slots_of(pid).seen(pid).running, key=lambda request: request.start)
         if not requests:
             return ""
         named = ", ".join(f"{request.what} ({request.age(now):.1f} s)" for request in requests[:3])
         more = f" and {len(requests) - 3} more" if len(requests) > 3 else ""
         return f" while serving {named}{more}"
 
-    def look(self, processes: Mapping[int, Process], serving: set[int], watched: float) -> None:
-        """watched: when somebody looked at the status page."""
+    def look(self, processes: Mapping[int, Told], serving: set[int], watched: float) -> None:
+        """serving: those that are neither starting nor on their way out. watched: when somebody looked at the status page."""
         now = time.monotonic()
         if now < self.next_look or not self.config.threads:
             return
@@ -91,13 +101,13 @@ class Overseer:
     def seen(self, pid: int, is_serving: bool) -> watch.Seen:
         limits = self.watch.limits
         return records.replace(
-            self.slots.seen(pid),
+            self.slots_of(pid).seen(pid),
             is_serving=is_serving,
             cpu=activity.cpu_seconds(pid) if limits.cpu else 0.0,
             resident=activity.resident_bytes(pid) if limits.resident else 0,
         )
 
-    def act(self, action: watch.Action, processes: Mapping[int, Process], now: float) -> None:
+    def act(self, action: watch.Action, processes: Mapping[int, Told], now: float) -> None:
         match action:
             case watch.Slow(request):
                 text = f"has been running for {request.age(now):.1f} s ({request.phases(now)}); {self.slow_option()}"
@@ -133,6 +143,6 @@ class Overseer:
     def describe(self, request: watch.Running) -> str:
         return f"group {self.config.group}: {request.what} in thread {request.thread + 1} of worker {request.worker}"
 
-    def send(self, processes: Mapping[int, Process], word: str, request: watch.Running, text: str) -> None:
+    def send(self, processes: Mapping[int, Told], word: str, request: watch.Running, text: str) -> None:
         line = text.replace("\n", " ").replace("\r", " ")
         processes[request.worker].send(f"{word} {request.thread} {request.serial} {line}")

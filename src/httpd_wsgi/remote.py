@@ -190,7 +190,7 @@ class Client(Endpoint):
 
     def stacks(self) -> dict[str, Any]:
         """The workers answer by themselves; each gets this connection."""
-        workers = self.supervisor.processes.values()
-        for worker in workers:
+        workers = self.supervisor.everybody()
+        for worker in workers.values():
             worker.send("stacks", self.connection.fileno())
-        return {"workers": [worker.pid for worker in workers]}
+        return {"workers": list(workers)}

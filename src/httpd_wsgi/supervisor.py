@@ -7,6 +7,7 @@ when their control socket closes, so nothing survives a killed supervisor and Ap
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import signal
@@ -14,7 +15,7 @@ import socket
 import sys
 import time
 
-from httpd_wsgi import _boot, activity, board, logs, overseer, policy, process, records, remote, settings
+from httpd_wsgi import _boot, activity, adoption, board, logs, overseer, policy, process, records, remote, settings
 from httpd_wsgi.policy import Policy, State
 from httpd_wsgi.process import FD_ACTIVITY, FD_BOARD, FD_CONTROL, FD_HOUSE, FD_LIFELINE, FD_LISTEN, FD_SETTINGS, Process
 
@@ -44,6 +45,7 @@ class Supervisor:
         self.policy = Policy(limits, self.board.get("broken") if self.predecessor is not None else None)
         self.processes: dict[int, Process] = {}
         self.overseer = overseer.Overseer(config, number, self)
+        self.orphanage = adoption.Orphanage(self)
         self.control = socket.socket(fileno=FD_CONTROL)
         self.control.setblocking(False)
         self.remote = remote.Remote(self)
@@ -164,14 +166,23 @@ class Supervisor:
             self.policy.drained(worker.pid, now, rest)
 
     def retire(self, pid: int, reason: str) -> None:
-        self.policy.retire(pid, reason, time.monotonic())
+        if pid in self.processes:  # those that were adopted are on their way out
+            self.policy.retire(pid, reason, time.monotonic())
 
     def hurry(self, pid: int) -> None:
-        self.policy.hurry(pid, time.monotonic())
+        if pid in self.processes:
+            self.policy.hurry(pid, time.monotonic())
+        elif pid in self.orphanage.adopted:
+            self.orphanage.adopted[pid].send("end")
 
     def doom(self, pid: int) -> None:
-        self.doomed.add(pid)
-        self.policy.doom(pid, time.monotonic())
+        if pid in self.processes:
+            self.doomed.add(pid)
+            self.policy.doom(pid, time.monotonic())
+
+    def everybody(self) -> dict[int, overseer.Told]:
+        """Also the workers that another supervisor has left behind."""
+        return {**self.processes, **self.orphanage.adopted}
 
     def ready(self, worker: Process, broken: int, now: float) -> None:
         self.policy.ready(worker.pid, now, broken)
@@ -322,7 +333,7 @@ class Supervisor:
     def move_log(self, fds: list[int]) -> None:
         """To the newer generation's, since the old file may have been rotated away; this one may serve for long."""
         while fds:
-            for worker in self.processes.values():
+            for worker in self.everybody().values():
                 worker.send("log", fds[0])
             logs.move(fds.pop(0))
 
@@ -331,7 +342,9 @@ class Supervisor:
     def look(self) -> None:
         serving = (State.SERVING, State.RETIRING)
         serving_now = {pid for pid, worker in self.policy.workers.items() if worker.state in serving}
-        self.overseer.look(self.processes, serving_now, self.board.get("watched"))
+        if self.superseded_at is None:  # else it is the newer one's affair
+            self.orphanage.look(time.monotonic())
+        self.overseer.look(self.everybody(), serving_now, self.board.get("watched"))
         for pid, worker in self.policy.workers.items():
             self.overseer.slots.show(pid, activity.SHOWN[worker.state])
 
@@ -361,15 +374,17 @@ class Supervisor:
     def timeout(self) -> float | None:
         now = time.monotonic()
         times = [self.policy.wake_at()]
-        if self.processes and self.config.threads:
+        if self.everybody() and self.config.threads:
             times.append(self.overseer.next_look)
+        if self.superseded_at is None:
+            times.append(self.orphanage.look_at)
         if self.policy.on_hold:
             times.append(self.look_at)
         if self.superseded_at is not None and not self.policy.stopping:
             # The newer one is mostly ready within a second; when its code is broken, this may go on for days.
             times.append(now + min(1.0, max(0.02, (now - self.superseded_at) / 20)))
         at = min((at for at in times if at is not None), default=None)
-        return None if at is None else max(0.0, at - now)
+        return None if at is None or at == math.inf else max(0.0, at - now)
 
     def run(self) -> int:
         wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -426,6 +441,7 @@ class Supervisor:
         self.selector.unregister(self.predecessor)
         os.close(self.predecessor)
         self.predecessor = None
+        self.orphanage.look_again()
         self.find_predecessor()
         if self.predecessor is None:
             self.policy.predecessor_gone(time.monotonic())

@@ -6,145 +6,14 @@ import _thread
 import faulthandler
 import os
 import queue
-import select
 import signal
-import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 
-from httpd_wsgi import _runtime, board, interpreter, limits, logs, policy, settings, stacks
+from httpd_wsgi import _runtime, interpreter, limits, logs, policy, settings
+from httpd_wsgi.orders import Control
 from httpd_wsgi.process import FD_ACTIVITY, FD_BOARD, FD_CRASH, FD_HOUSE, FD_LIFELINE, FD_LISTEN, FD_SCORES, FD_SETTINGS
-
-POLL_LIMIT = 2**31 - 1  # milliseconds
-
-
-def deepest(stack: str) -> bytes:
-    """The innermost line of a formatted stack."""
-    frames = [line.strip() for line in stack.split("\n") if line.startswith("  File ")]
-    return frames[-1].encode("utf-8", "replace") if frames else b""
-
-
-class Control:
-    """The socket to the supervisor. Its end-of-file means that the supervisor has gone: the worker serves on until another
-    supervisor's workers do, or Apache has gone too; then it keeps to `graceful` and `shutdown`, in seconds, by itself.
-    """
-
-    def __init__(self, fd: int, supervisor: int, graceful: float, shutdown: float) -> None:
-        self.socket = socket.socket(fileno=fd)
-        self.supervisor = supervisor
-        self.board = board.Board(FD_BOARD)
-        self.graceful = graceful
-        self.shutdown = shutdown
-        self.reason = ""
-        self.fds: list[int] = []  # received with the lines that need them
-        self.accepted = threading.Event()  # may serve although not everything could be loaded
-        self.draining = threading.Event()
-        self.over = threading.Event()  # all requests are done, or there is no more time for them
-        self.loaded = False
-        self.outlives = True  # a service does not, as the next supervisor's must not run beside it
-        self.last_words: Callable[[bool], None] = lambda graceful: None
-
-    def tell(self, message: str) -> bool:
-        try:
-            self.socket.sendall(os.fsencode(message) + b"\n")
-        except OSError:
-            return False  # the supervisor has gone; watch() sees it too
-        return True
-
-    def begin(self) -> None:
-        """Requests may come."""
-        self.board.claim(self.supervisor)
-        self.loaded = True
-
-    def drain(self, reason: str) -> None:
-        self.board.disclaim(self.supervisor)
-        self.reason = self.reason or reason
-        self.draining.set()
-
-    def watch(self, on_drain: Callable[[str], None]) -> None:
-        received = b""
-        while data := self.receive():
-            *lines, received = (received + data).split(b"\n")
-            for line in lines:
-                try:
-                    self.obey(line, on_drain)
-                except Exception as exc:  # what could not be done is said; the next thing may be the order to end
-                    logs.log(logs.ERROR, f"WSGI0728: the worker could not do as told ({line[:80]!r}): {exc!r}")
-        if not self.loaded:
-            os._exit(0)  # nobody waits for it
-        house = select.poll()
-        house.register(FD_HOUSE, 0)
-        if self.outlives:
-            _runtime.serve_loaded()
-            self.outlive(house)
-        on_drain(policy.STOP if house.poll(0) else policy.SUPERSEDED)
-        # Nobody is left who would end a worker that does not end by itself.
-        if self.graceful > 0 and not house.poll(min(self.graceful * 1000, POLL_LIMIT)):
-            self.give_up()
-        time.sleep(self.shutdown or self.graceful)
-        self.last_words(False)
-        os._exit(1)
-
-    def give_up(self) -> None:
-        """As the supervisor would have said it."""
-        if (left := _runtime.active()) > 0:
-            why = f"whose supervisor was killed, still has {left} requests, which had graceful-timeout={self.graceful:g}"
-            logs.log(logs.WARNING, f"WSGI0730: worker {os.getpid()}, {why}; it ends now")
-        self.over.set()
-
-    def receive(self) -> bytes:
-        try:
-            data, fds, _, _ = socket.recv_fds(self.socket, 4096, 4)
-        except OSError:
-            return b""
-        self.fds += fds
-        return data
-
-    def obey(self, line: bytes, on_drain: Callable[[str], None]) -> None:
-        word, _, rest = line.partition(b" ")
-        if word == b"drain":
-            if not self.loaded:
-                os._exit(0)  # still importing, or not wanted: there is nothing to finish
-            on_drain(rest.decode() or policy.STOP)
-        elif word == b"serve":
-            self.accepted.set()
-        elif word == b"keep":
-            mtime, _, script = rest.partition(b" ")
-            _runtime.keep(script, int(mtime))
-        elif word == b"end":
-            self.over.set()
-        elif word == b"ping":
-            self.tell("pong")
-        elif word in (b"slow", b"interrupt", b"expire", b"line"):
-            self.watched(word, rest)
-        elif word == b"stacks" and self.fds:
-            stacks.start(self.fds.pop(0))
-        elif word == b"log" and self.fds:
-            logs.move(self.fds.pop(0))
-
-    def watched(self, word: bytes, rest: bytes) -> None:
-        """Something about a request that is being served: the text for the log, with the stack as it is now."""
-        thread, serial, text = rest.split(b" ", 2)
-        index, number = int(thread), int(serial)
-        if word == b"expire":  # before anything that may wait for a stuck interpreter
-            _runtime.expire(index, number, 504, text)
-        stack = _runtime.stack(index, number)
-        if word == b"interrupt" and not _runtime.interrupt(index, number):
-            return
-        if stack is not None and word in (b"slow", b"line"):
-            _runtime.show_line(index, number, deepest(stack))
-        if stack is not None and word != b"line":
-            logs.log(logs.WARNING, text.decode("utf-8", "replace"))
-            for line in stack.split("\n"):
-                logs.log(logs.WARNING, line)
-
-    def outlive(self, house: select.poll) -> None:
-        """Apache starts another supervisor at once; how long its workers take to load is not known."""
-        pause = 0.02
-        while self.board.get("serving") <= self.supervisor and not house.poll(int(pause * 1000)) and not self.draining.is_set():
-            pause = min(1.0, pause * 1.2)
 
 
 def when_signalled(numbers: Sequence[signal.Signals], act: Callable[[signal.Signals], None]) -> None:
@@ -347,7 +216,7 @@ def main() -> int:
     if (offset := int(sys.argv[3])) >= 0:
         _runtime.open_activity(FD_ACTIVITY, offset, config.threads)
     open_offers()
-    control = Control(FD_LIFELINE, int(sys.argv[2]), config.graceful_timeout, config.shutdown_timeout)
+    control = Control(config, int(sys.argv[2]), offset)
     sys.argv = ["mod_wsgi"]
     limits.apply(config)
     return serve(config, control) if config.threads else serve_nothing(config, control)
