@@ -140,8 +140,8 @@ static int ask_workers(wsgi_exchange *x)
 static void account(const wsgi_exchange *x, int rc)
 {
     wsgi_outcome outcome = {
-        .status = rc >= HTTP_CONTINUE ? rc : x->out.head_done ? x->r->status : 0,
-        .is_cut_off = rc == AP_FILTER_ERROR,
+        .status = wsgi_respond_status(&x->out, rc),
+        .is_cut_off = rc == AP_FILTER_ERROR && x->out.head_done,
         .retries = x->retries,
         .times = x->is_timed ? &x->times : NULL,
     };

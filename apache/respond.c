@@ -301,6 +301,14 @@ int wsgi_respond_abort(wsgi_respond *out)
     return AP_FILTER_ERROR;
 }
 
+/* AP_FILTER_ERROR before the head: httpd's filter for request bodies has answered a broken or too large one itself. */
+int wsgi_respond_status(const wsgi_respond *out, int rc)
+{
+    if (rc >= HTTP_CONTINUE)
+        return rc;
+    return out->head_done || rc == AP_FILTER_ERROR ? out->r->status : 0;
+}
+
 /* %X of a log format is X for a response that was cut off. The mark holds only while the request is logged: what is still in the
  * connection's buffers must reach the client. */
 static int before_log(request_rec *r)

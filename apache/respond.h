@@ -62,6 +62,9 @@ int wsgi_respond_end(wsgi_respond *out);
 /* The response cannot be completed: nothing that looks like a proper end may reach the client. What the handler returns. */
 int wsgi_respond_abort(wsgi_respond *out);
 
+/* What the client was answered, when the handler returns rc; 0: nothing, it had left. */
+int wsgi_respond_status(const wsgi_respond *out, int rc);
+
 void wsgi_respond_register_hooks(apr_pool_t *p);
 
 #endif

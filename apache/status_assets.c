@@ -14,7 +14,7 @@ const char wsgi_status_style[] =
     "header a, header span { margin-right: .9rem; }\n"
     "a { color: var(--bar); }\n"
     "section { background: var(--card); border: 1px solid var(--line); border-radius: .6rem; padding: 1rem 1.25rem;\n"
-    "  margin-bottom: 1.25rem; }\n"
+    "  margin-bottom: 1.25rem; overflow-x: auto; }\n"
     "h2 { font-size: 1.2rem; margin: 0 0 .75rem; }\n"
     "small { color: var(--soft); font-weight: normal; font-size: .85em; margin-left: .3rem; }\n"
     ".badge { font-size: .75rem; font-weight: 600; border: 1px solid; border-radius: 1rem; padding: .1rem .6rem;\n"
@@ -29,12 +29,13 @@ const char wsgi_status_style[] =
     "table { border-collapse: collapse; width: 100%; margin: .9rem 0 0; font-variant-numeric: tabular-nums; }\n"
     "caption { text-align: left; font-weight: 600; padding-bottom: .25rem; }\n"
     "th { text-align: left; font-weight: normal; font-size: .8rem; color: var(--soft); }\n"
-    "th, td { padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top;\n"
-    "  overflow-wrap: anywhere; }\n"
-    "th, td:not(:first-child) { white-space: nowrap; } td:last-child { white-space: normal; }\n"
+    "th, td { padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; white-space: nowrap; }\n"
+    ":is([data-list=running], [data-list=requests], [data-list=applications]) td:first-child, [data-list=running] td:last-child {\n"
+    "  white-space: normal; overflow-wrap: anywhere; min-width: 14rem; }\n"
     ".marked { background: var(--mark); } .empty td { color: var(--soft); }\n"
     "svg { display: block; } rect { fill: var(--bar); }\n"
-    "[hidden] { display: none; }\n";
+    "[hidden] { display: none; }\n"
+    "@media (max-width: 40rem) { body, section { padding: .75rem; } }\n";
 
 /* The names of values and the forms of numbers are those of status_html.c. Texts only ever become textContent. */
 const char wsgi_status_script[] =

@@ -6,6 +6,7 @@ import html
 import json
 import os
 import re
+import socket
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -199,9 +200,20 @@ SENT = {"200 OK": 3, "204 No Content": 1, "302 Found": 2, "304 Not Modified": 1,
 SENT |= {"500 Oops": 1, "503 Later": 2}
 
 
+def post_chunks(server: Httpd, path: str, chunks: str) -> int:
+    with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall((head + chunks).encode())
+        status_line = connection.recv(12)
+        while connection.recv(65536):
+            pass
+    return int(status_line[9:])
+
+
 def test_what_is_counted_is_what_was_sent_in_both_modes(httpd: Httpd) -> None:
+    bodies = "WSGIRequestBuffering Off\nLimitRequestBody 99\n"
     daemon = "WSGIDaemonProcess shop threads=2\nWSGIScriptAlias /daemon {app}/reply.py process-group=shop\n"
-    httpd.start(STATUS + daemon + "WSGIScriptAlias /embedded {app}/reply.py application-group=%{GLOBAL}\n")
+    httpd.start(STATUS + bodies + daemon + "WSGIScriptAlias /embedded {app}/reply.py application-group=%{GLOBAL}\n")
     for mode in ("daemon", "embedded"):
         for method in ("GET", "HEAD"):
             for text, times in SENT.items():
@@ -211,11 +223,13 @@ def test_what_is_counted_is_what_was_sent_in_both_modes(httpd: Httpd) -> None:
                     answer = requests.request(method, url, allow_redirects=False, timeout=20)
                     assert answer.status_code == int(text[:3])
         assert get(httpd, f"/{mode}?%7B%22fail%22:true,%22status%22:%22x%22%7D") == 500
+        for chunks, expected_status in (("65\r\n" + 101 * "x" + "\r\n0\r\n\r\n", 413), ("no number\r\n", 400)):
+            assert post_chunks(httpd, f"/{mode}?%7B%22read%22:true%7D", chunks) == expected_status  # by httpd's own filter
     httpd.expect("WSGI0401")
-    expected = {"total": 27, "1xx": 0, "2xx": 8, "3xx": 6, "4xx": 6, "5xx": 7, "none": 0}
+    expected = {"total": 29, "1xx": 0, "2xx": 8, "3xx": 6, "4xx": 8, "5xx": 7, "none": 0}
     assert shop(httpd)["requests"] == {**expected, "cut_off": 0, "retried": 0}
     (application,) = status(httpd)["embedded"]["applications"]
-    assert application["requests"] == expected and application["latency"]["count"] == 27
+    assert application["requests"] == expected and application["latency"]["count"] == 29
 
 
 @pytest.mark.parametrize(
