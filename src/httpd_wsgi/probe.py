@@ -1,12 +1,13 @@
-"""What an Apache child must know to load this Python: printed as key=value lines."""
+"""What an Apache child must know to load this Python: printed as key=value lines.
+
+Each child asks before it takes a connection, so nothing is imported here that takes long (pathlib and platform do).
+"""
 
 from __future__ import annotations
 
 import os
-import platform
 import sys
 import sysconfig
-from pathlib import Path
 
 import httpd_wsgi
 
@@ -29,9 +30,9 @@ def shared_library() -> str:
 
 
 def facts() -> dict[str, str]:
-    package = str(Path(httpd_wsgi.__path__[0]))
+    package = os.path.normpath(httpd_wsgi.__path__[0])
     return {
-        "version": platform.python_version(),
+        "version": sys.version.split()[0],
         "executable": sys.executable,
         "prefix": sys.prefix,
         "libpython": shared_library(),
