@@ -10,6 +10,7 @@
 #include "handler.h"
 #include "log.h"
 #include "respond.h"
+#include "restart.h"
 #include "scoreboard.h"
 #include "status.h"
 #include "tally.h"
@@ -36,6 +37,7 @@ static void register_hooks(apr_pool_t *p)
     wsgi_dump_register_hooks(p);
     wsgi_applications_register_hooks(p);
     wsgi_group_register_hooks(p);
+    wsgi_restart_register_hooks(p);
     wsgi_log_register_hooks(p);
     wsgi_scoreboard_register_hooks(p);
     wsgi_call_register_hooks(p);

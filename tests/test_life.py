@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -148,6 +149,31 @@ def test_a_graceful_restart_before_all_workers_are_ready_takes_nothing_from_thos
         assert long.result(20) == (200, "one")
     wait_until(lambda: len(site.httpd.supervisors()) == 1, "the old generation has gone")
     assert site.httpd.log_text().count("(graceful_signal)") == 2 and "(shutdown_signal)" not in site.httpd.log_text()
+
+
+def catches_sigchld(pid: int) -> bool:
+    (mask,) = re.findall(r"SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(mask, 16) >> (signal.SIGCHLD - 1) & 1)
+
+
+def test_after_a_graceful_restart_the_first_end_of_a_child_wakes_apaches_parent(site: Site) -> None:
+    # Embedded mode and one child: nothing else ends.
+    site.httpd.start("MinSpareThreads 1\nMaxSpareThreads 75\nWSGIScriptAlias / {app}/version.py\n")
+    parent = site.httpd.process.pid if site.httpd.process else 0
+    assert not catches_sigchld(parent)
+    children = Path(f"/proc/{parent}/task/{parent}/children")
+    with ThreadPoolExecutor(1) as pool:
+        long = pool.submit(site.get, "/wait")
+        wait_until(Path(f"{site.flag}.waits").exists, "the request keeps the old child")
+        old = set(children.read_text().split())
+        site.httpd.graceful()
+        assert catches_sigchld(parent)  # which ends its sleep
+        wait_until(lambda: bool(set(children.read_text().split()) - old), "a new child is there")
+        (new, *_) = set(children.read_text().split()) - old
+        assert site.get() == (200, "one") and not catches_sigchld(int(new))
+        site.let("go")
+        assert long.result(20) == (200, "one")
+    wait_until(lambda: not catches_sigchld(parent), "no other end wakes it")
 
 
 def test_restarts_in_quick_succession_end_with_one_generation(site: Site) -> None:
