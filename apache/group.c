@@ -108,7 +108,8 @@ static apr_status_t configure_socket(const kept_group *k, const wsgi_group *g)
 
     if (geteuid() == 0 && fchownat(k->path_fd, "", owner, (gid_t)-1, AT_EMPTY_PATH) < 0)
         return errno;
-    return listen(k->listen_fd, g->queue_size > 0 ? g->queue_size : g->listen_backlog) < 0 ? errno : APR_SUCCESS;
+    /* Linux refuses a connection when more wait than listen() was told, so one more than that can. */
+    return listen(k->listen_fd, g->queue_size > 0 ? g->queue_size - 1 : g->listen_backlog) < 0 ? errno : APR_SUCCESS;
 }
 
 /* Memory that the group's processes may write to, too. Its size is sealed: were an application to cut it off, whoever reads it next would

@@ -143,12 +143,12 @@ static void say(const plan *pl, const char *level, const char *code, const char 
         _exit(127);
 }
 
-/* The first directory of path that this user cannot enter, in place; NULL when all can be. */
+/* The first directory of path that this user may not enter, in place; NULL: there is none, but one may not exist. */
 static const char *blocking_directory(char *path)
 {
     for (char *slash = path + 1; (slash = strchr(slash, '/')); slash++) {
         *slash = '\0';
-        if (access(path, X_OK) != 0)
+        if (access(path, X_OK) != 0 && errno == EACCES)
             return path;
         *slash = '/';
     }

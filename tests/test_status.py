@@ -130,6 +130,7 @@ def test_a_group_that_cannot_start_is_shown_as_failed(httpd: Httpd) -> None:
         httpd.expected.add(code)
     wait_until(lambda: shop(httpd)["state"] == "failed", "it has failed")
     assert get(httpd, "/") == 503
+    assert "/nowhere/at/all/bin/python does not exist" in httpd.expect("WSGI0604")
     group = shop(httpd)
     assert group["retry_after"] >= 1 and group["requests"]["5xx"] == 1 and group["workers"] == []
     assert group["latency"]["app"]["count"] == 0 and group["latency"]["app"]["p95"] is None

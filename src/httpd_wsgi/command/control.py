@@ -70,7 +70,9 @@ def answers(group: str, command: str) -> list[list[dict[str, Any]]]:
     if not found:
         what = f"group {group}" if group else "any daemon group"
         raise CommandError(
-            f"{what}: no supervisor is running on this machine; is Apache started, and the name right?", EXIT_CONTROL
+            f"{what}: no supervisor is running on this machine; is Apache started, and the name right? "
+            "When the group's Python cannot be started, the error log says why (WSGI0604)",
+            EXIT_CONTROL,
         )
     collected = [list(ask(name, pid, command)) for name, pid in found]
     good = [messages for messages in collected if messages and "error" not in messages[0]]
