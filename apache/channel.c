@@ -25,7 +25,7 @@ static void keep_fds(wsgi_channel *ch, struct msghdr *msg)
     }
 }
 
-ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room, int is_patient)
+ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room, int flags)
 {
     wire_fd_space space;
     struct iovec iov = {buf, room};
@@ -34,7 +34,7 @@ ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room, int is_pa
     ssize_t n;
 
     do
-        n = recvmsg(ch->fd, &msg, MSG_CMSG_CLOEXEC | (is_patient ? 0 : MSG_DONTWAIT));
+        n = recvmsg(ch->fd, &msg, MSG_CMSG_CLOEXEC | flags);
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? -1 : errno == ECONNRESET ? WSGI_CHANNEL_RESET : 0;

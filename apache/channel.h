@@ -16,9 +16,9 @@ typedef struct wsgi_channel {
 
 #define WSGI_CHANNEL_RESET (-2)
 
-/* What is there, or, is_patient, what comes within the receive time-out of fd. Bytes, 0 at end-of-file or after an error, -1 when nothing is
- * there, WSGI_CHANNEL_RESET: the worker has gone without having read all that was sent, so it did not begin with it. */
-ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room, int is_patient);
+/* What comes within the receive time-out of fd; flags as for recvmsg(). Bytes, 0 at end-of-file or after an error, -1 when nothing
+ * is there, WSGI_CHANNEL_RESET: the worker has gone without having read all that was sent, so it did not begin with it. */
+ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room, int flags);
 
 /* Everything in iov, which is used up; pass_fd: a descriptor to travel with the first byte, or -1. 0, or -1 when the worker has gone. */
 int wsgi_channel_send(const wsgi_channel *ch, struct iovec *iov, int n, int pass_fd);

@@ -13,6 +13,7 @@
 #include <http_log.h>
 #include <limits.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 APLOG_USE_MODULE(wsgi);
 
@@ -166,6 +167,15 @@ static int make_room(wsgi_exchange *x)
     return WSGI_NOT_YET;
 }
 
+/* Nothing but the end should follow a file, and filters like byteranges want to see both at once. */
+static void wait_behind_file(wsgi_exchange *x)
+{
+    struct pollfd p = {.fd = x->worker.fd, .events = POLLIN};
+
+    x->got_file = 0;
+    poll(&p, 1, FILE_PATIENCE_MS);
+}
+
 /* Waits until the worker has sent something; meanwhile the client gets what there is for it, whenever it is ready. */
 static int wait_for_both(wsgi_exchange *x)
 {
@@ -174,11 +184,6 @@ static int wait_for_both(wsgi_exchange *x)
     apr_interval_time_t wait = x->t->group->response_flush_delay;
     int n;
 
-    if (x->got_file) { /* nothing but the end should follow, and filters like byteranges want to see both at once */
-        x->got_file = 0;
-        if (poll(p, 1, FILE_PATIENCE_MS) > 0)
-            return WSGI_NOT_YET;
-    }
     if (x->client_fd >= 0) {
         x->lags_since = x->lags_since ? x->lags_since : apr_time_now();
         wait = x->lags_since + x->client_timeout - apr_time_now();
@@ -200,27 +205,43 @@ static int wait_for_both(wsgi_exchange *x)
     return wsgi_respond_part(&x->out, PART) < 0 ? OK : WSGI_NOT_YET;
 }
 
-/* Most answers come within a second; waiting for them in the call that receives them saves two others. */
-static int can_wait_a_second(const wsgi_exchange *x)
+/* Most answers come within a second; waiting for them in the call that receives them saves two others. What is due the worker
+ * sends right now, so the client does not wait long either. */
+static int can_wait_a_second(const wsgi_exchange *x, size_t due)
 {
     const wsgi_group *g = x->t->group;
 
-    return !wsgi_respond_pending(&x->out) && wsgi_group_socket_timeout(g, x->r->server) > APR_USEC_PER_SEC &&
-           (x->heard || g->queue_timeout == 0 || g->queue_timeout > APR_USEC_PER_SEC);
+    if (wsgi_group_socket_timeout(g, x->r->server) <= APR_USEC_PER_SEC)
+        return 0;
+    return due > 0 ||
+           (!wsgi_respond_pending(&x->out) && (x->heard || g->queue_timeout == 0 || g->queue_timeout > APR_USEC_PER_SEC));
 }
 
-/* Receives at least one byte. WSGI_NOT_YET, or the handler's result. */
-int wsgi_exchange_receive(wsgi_exchange *x)
+/* All that is due and has room wakes this thread once. */
+static ssize_t receive_patiently(wsgi_exchange *x, size_t due)
+{
+    size_t room = x->room - x->have;
+
+    if (due > 0)
+        return wsgi_channel_receive(&x->worker, x->in + x->have, due < room ? due : room, MSG_WAITALL);
+    return wsgi_channel_receive(&x->worker, x->in + x->have, room, 0);
+}
+
+int wsgi_exchange_receive(wsgi_exchange *x, size_t due)
 {
     apr_interval_time_t waited = 0;
 
     for (;;) {
-        int rc, is_patient = waited == 0 && can_wait_a_second(x);
+        int rc, is_patient;
         ssize_t n;
 
         if (x->have == x->room && (rc = make_room(x)) != WSGI_NOT_YET)
             return rc;
-        n = wsgi_channel_receive(&x->worker, x->in + x->have, x->room - x->have, is_patient);
+        if (x->got_file)
+            wait_behind_file(x);
+        is_patient = waited == 0 && can_wait_a_second(x, due);
+        n = is_patient ? receive_patiently(x, due)
+                       : wsgi_channel_receive(&x->worker, x->in + x->have, x->room - x->have, MSG_DONTWAIT);
         if (n > 0) {
             x->have += (size_t)n;
             x->heard = 1;
@@ -237,7 +258,6 @@ int wsgi_exchange_receive(wsgi_exchange *x)
     }
 }
 
-/* Makes len bytes available in one piece at in + at. */
 int wsgi_exchange_need(wsgi_exchange *x, size_t len)
 {
     int rc;
@@ -253,7 +273,7 @@ int wsgi_exchange_need(wsgi_exchange *x, size_t len)
         x->room = room;
     }
     while (x->have - x->at < len)
-        if ((rc = wsgi_exchange_receive(x)) != WSGI_NOT_YET)
+        if ((rc = wsgi_exchange_receive(x, 0)) != WSGI_NOT_YET)
             return rc;
     return WSGI_NOT_YET;
 }

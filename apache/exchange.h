@@ -47,6 +47,7 @@ typedef struct wsgi_exchange {
     int has_begun; /* and not only for the log: it cannot hand the request back any more */
     apr_int64_t left; /* bytes of the response that its head promised and that have not come; -1: it promised nothing */
     int got_file; /* the last frame was a FILE */
+    int has_end_room; /* in[] is what replies.c made for the end of the response */
 } wsgi_exchange;
 
 /* ---- exchange.c ---- */
@@ -57,8 +58,9 @@ int wsgi_exchange_socket_of(conn_rec *c);
 /* Writing to the client may take so long. */
 void wsgi_exchange_set_client_timeout(const wsgi_exchange *x, apr_interval_time_t timeout);
 
-/* Receives at least one byte. WSGI_NOT_YET, or the handler's result. */
-int wsgi_exchange_receive(wsgi_exchange *x);
+/* Receives at least one byte. WSGI_NOT_YET, or the handler's result. due: so many bytes are on their way and there
+ * will be no more; 0: it is not known. */
+int wsgi_exchange_receive(wsgi_exchange *x, size_t due);
 
 /* Makes len bytes available in one piece at in + at. */
 int wsgi_exchange_need(wsgi_exchange *x, size_t len);

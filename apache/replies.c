@@ -13,6 +13,8 @@
 
 APLOG_USE_MODULE(wsgi);
 
+#define LARGE_ROOM (160u << 10) /* more than workers send together with the end of a response (RT_LATER_LARGE) */
+
 static int bad_frame(wsgi_exchange *x, const char *what)
 {
     ap_log_rerror(APLOG_MARK, APLOG_CRIT, 0, x->r,
@@ -116,10 +118,21 @@ static int is_promised(wsgi_exchange *x, apr_int64_t len)
     return 1;
 }
 
+/* What is left of a response shall come in one piece and go on to httpd together with what is there, which stays where it is. */
+static void make_room_for_the_end(wsgi_exchange *x, size_t due)
+{
+    if (due <= x->room - x->have || due > LARGE_ROOM || x->has_end_room)
+        return;
+    x->has_end_room = 1;
+    x->in = apr_palloc(x->r->pool, due);
+    x->room = due;
+    x->at = x->have = 0;
+}
+
 /* In constant memory, whatever the frame's length. */
 static int on_data(wsgi_exchange *x, const wire_frame *f)
 {
-    size_t left = f->len;
+    size_t left = f->len, end = f->flags == WIRE_ENDS ? sizeof(wire_frame) + sizeof(wire_times) : 0;
 
     if (!is_promised(x, f->len))
         return bad_frame(x, "DATA");
@@ -127,8 +140,11 @@ static int on_data(wsgi_exchange *x, const wire_frame *f)
         size_t part;
 
         if (x->at == x->have) {
-            int rc = wsgi_exchange_receive(x);
+            int rc;
 
+            if (end > 0)
+                make_room_for_the_end(x, left + end);
+            rc = wsgi_exchange_receive(x, end > 0 ? left + end : 0);
             if (rc != WSGI_NOT_YET)
                 return rc;
         }

@@ -127,6 +127,29 @@ def test_the_client_may_go_while_it_sends(flow: Httpd) -> None:
 # ---- responses ----
 
 
+# Around what is copied, what fits into Apache's first read and what leaves together with the end.
+SIZES = [n + around for n in (8_000, 32_768, 65_536, 131_072) for around in (-200, -1, 0, 1)] + [200_000]
+
+
+def test_a_body_in_one_piece_arrives_whole_whatever_its_size(flow: Httpd) -> None:
+    with requests.Session() as session:
+        for size in SIZES:
+            assert session.get(flow.url(f"/f/piece?{size}"), timeout=10).content == bytes(n % 251 for n in range(size))
+
+
+def test_a_body_in_one_piece_to_a_slow_client_holds_no_worker_thread(one_thread: Httpd) -> None:
+    with connect(one_thread) as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.sendall(b"GET /piece?131072 HTTP/1.0\r\nHost: x\r\n\r\n")
+        assert requests.get(one_thread.url("/set?x"), timeout=15).text == "set"
+        assert read_all(slow, 10_000).split(b"\r\n\r\n", 1)[1] == bytes(n % 251 for n in range(131072))
+
+
+def test_a_thread_lets_go_of_its_last_body_with_its_next_request(one_thread: Httpd) -> None:
+    counts = [requests.get(one_thread.url("/piece?100000"), timeout=10).headers["X-References"] for _ in range(5)]
+    assert len(set(counts)) == 1
+
+
 @pytest.mark.parametrize("one_thread", ["", "response-buffer-size=1000000"], indirect=True)
 def test_what_a_slow_client_gets_is_complete(one_thread: Httpd) -> None:
     with connect(one_thread, b"GET /huge HTTP/1.0\r\nHost: x\r\n\r\n") as slow:

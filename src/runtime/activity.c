@@ -177,7 +177,7 @@ void rt_activity_times(wire_times *out)
     int64_t head = mine->head_us ? mine->head_us : ended_us, app = mine->app_us ? mine->app_us : head;
 
     *out = (wire_times){
-        .pid = (uint32_t)getpid(),
+        .pid = rt_the_process.pid,
         .thread = my_number,
         .queue_us = mine->queue_us,
         .start_us = app - mine->start_us,

@@ -23,6 +23,8 @@ typedef struct rt_connection {
     size_t at, have, room;
     char out[RT_OUT_ROOM];
     size_t used;
+    const char *tail;         /* payload that leaves between out[..tail_at) and the rest of out; NULL: none */
+    size_t tail_at, tail_len;
     pthread_mutex_t lock;
 } rt_connection;
 

@@ -1,8 +1,14 @@
-/* later.c - a response that is complete and small leaves when its request has left Python. So nobody waits for the interpreter lock while it
- * is written, and this thread does not have to get the lock once more only to drop its objects. They go first, hence the copies. */
+/* later.c - a response that is complete and not large leaves when its request has left Python. So nobody waits for the interpreter
+ * lock while it is written, and this thread does not have to get the lock once more only to drop its objects. They go first: what is
+ * small is copied; a larger body stays until this thread's next request, or its end, and leaves together with the response's end. */
 #include "runtime.h"
 
 #include <string.h>
+
+static __thread struct {
+    PyObject *body; /* owned, exactly bytes; NULL: there is none */
+    rt_interp *in;  /* whose object it is */
+} kept;
 
 /* The text's place in the copy. The caller has checked that there is room. */
 static const char *copy(rt_later *later, const char *text, size_t len)
@@ -35,7 +41,25 @@ static void copy_head(rt_later *later, const wire_response *head)
     }
 }
 
-int rt_later_take(rt_request *rq, const char *data, size_t len)
+/* A copy, or a reference. 0: neither. */
+static int take_body(rt_later *later, PyObject *body)
+{
+    later->len = body ? (size_t)PyBytes_GET_SIZE(body) : 0;
+    later->is_kept = later->len > RT_LATER_ROOM - later->used;
+    if (!later->is_kept) {
+        later->data = later->len ? copy(later, PyBytes_AS_STRING(body), later->len) : "";
+        return 1;
+    }
+    /* A subclass may have a destructor. An Apache thread has no end that we would be told of. */
+    if (later->len > RT_LATER_LARGE || kept.body || !PyBytes_CheckExact(body) || rt_the_process.embedded)
+        return 0;
+    later->data = PyBytes_AS_STRING(body);
+    kept.body = Py_NewRef(body);
+    kept.in = later->in;
+    return 1;
+}
+
+int rt_later_take(rt_request *rq, PyObject *body)
 {
     rt_later *later = rq->later;
     wire_response head;
@@ -43,22 +67,37 @@ int rt_later_take(rt_request *rq, const char *data, size_t len)
     if (later->is_taken || rq->client_gone || rq->usage.measured || PyTuple_GET_SIZE(rq->headers) > RT_LATER_HEADERS)
         return 0;
     rt_head_fill(&head, later->headers, rq);
-    if (len > RT_LATER_ROOM || size_of(&head) > RT_LATER_ROOM - len)
+    if (size_of(&head) > RT_LATER_ROOM)
         return 0;
     later->used = 0;
     copy_head(later, &head);
-    later->data = copy(later, data, len);
-    later->len = len;
-    later->is_taken = 1;
-    return 1;
+    later->is_taken = take_body(later, body);
+    return later->is_taken;
 }
 
 enum wire_outcome rt_later_send(rt_request *rq)
 {
     rt_later *later = rq->later;
-    int rc = rq->ops->send_head(rq->ctx, &later->head);
+    int rc = rq->ops->send_head(rq->ctx, &later->head), flags = WIRE_SEND_LAST | (later->is_kept ? WIRE_SEND_STAYS : 0);
 
     if (rc == WIRE_IO_OK)
-        rc = rq->ops->send_data(rq->ctx, later->data, later->len, WIRE_SEND_LAST);
+        rc = rq->ops->send_data(rq->ctx, later->data, later->len, flags);
     return rc == WIRE_IO_OK ? WIRE_DONE : WIRE_CLIENT_GONE;
+}
+
+void rt_later_drop(rt_interp *in)
+{
+    if (kept.body && kept.in == in)
+        Py_CLEAR(kept.body);
+}
+
+void rt_later_done(void)
+{
+    rt_held held;
+
+    if (!kept.body)
+        return;
+    held = rt_enter(kept.in);
+    rt_later_drop(kept.in);
+    rt_leave(&held);
 }

@@ -35,6 +35,7 @@ static PyObject *configure(PyObject *module, PyObject *settings)
         PyErr_SetString(PyExc_TypeError, "configure() takes a dict");
         return NULL;
     }
+    rt_the_process.pid = (uint32_t)getpid();
     rt_the_process.embedded = setting_int(settings, "embedded");
     rt_the_process.threads = setting_int(settings, "threads");
     rt_the_process.send_buffer_size = setting_int(settings, "send_buffer_size");

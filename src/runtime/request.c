@@ -69,7 +69,7 @@ static int send_result(rt_request *rq, PyObject *result)
         if (rq->content_length < 0 && !is_bodyless(rq))
             rq->content_length = (int64_t)PyBytes_GET_SIZE(only);
         if (rq->content_length <= (int64_t)PyBytes_GET_SIZE(only))
-            rc = rt_send_all(rq, result, PyBytes_AS_STRING(only), (size_t)PyBytes_GET_SIZE(only));
+            rc = rt_send_all(rq, result, only);
         else
             rc = send_item(rq, only, 0);
     } else {
@@ -94,7 +94,7 @@ static int finish(rt_request *rq, PyObject *result)
         }
         if (rq->content_length < 0 && !is_bodyless(rq) && !(rq->head.flags & WIRE_RQ_HEAD))
             rq->content_length = 0;
-        return is_short(rq) ? rt_send(rq, "", 0, 0) : rt_send_all(rq, result, "", 0);
+        return is_short(rq) ? rt_send(rq, "", 0, 0) : rt_send_all(rq, result, NULL);
     }
     return 0;
 }
@@ -282,7 +282,7 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     rt_interp *in;
     rt_held held;
 
-    later.is_taken = 0; /* the rest is set when it is used */
+    later.is_taken = 0; /* what is not set here is when it is used */
     if (!rt_the_process.embedded)
         rq.daemon_start_us = rt_now_us();
     if (read_block(&rq) < 0)
@@ -300,6 +300,8 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     held = rt_enter(in);
     if (phase)
         atomic_store_explicit(phase, WIRE_PHASE_APP, memory_order_relaxed);
+    rt_later_drop(in);
+    later.in = in;
     rq.st = in->st;
     rt_set_current(&rq);
     rt_activity_app(&rq, in);

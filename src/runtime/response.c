@@ -381,24 +381,25 @@ int rt_send(rt_request *rq, const char *data, size_t len, int flags)
 
 /* Nothing of the application's runs once all is sent when it returned a list or tuple, which have no close(). Others may work on there while
  * the client has its answer. */
-static int send_all_alone(rt_request *rq, PyObject *result, const char *data, size_t len)
+static int send_all_alone(rt_request *rq, PyObject *result, PyObject *body)
 {
+    size_t len = body ? (size_t)PyBytes_GET_SIZE(body) : 0;
     int is_plain = PyList_CheckExact(result) || PyTuple_CheckExact(result), is_exact = rq->content_length == (int64_t)len;
 
-    if (is_plain && !rq->committed && (is_exact || !has_body(rq)) && rt_later_take(rq, data, has_body(rq) ? len : 0)) {
+    if (is_plain && !rq->committed && (is_exact || !has_body(rq)) && rt_later_take(rq, has_body(rq) ? body : NULL)) {
         rq->committed = rq->head_sent = 1;
         rq->sent += (int64_t)len;
         return 0;
     }
-    return send_alone(rq, data, len, WIRE_SEND_LAST);
+    return send_alone(rq, body ? PyBytes_AS_STRING(body) : "", len, WIRE_SEND_LAST);
 }
 
-int rt_send_all(rt_request *rq, PyObject *result, const char *data, size_t len)
+int rt_send_all(rt_request *rq, PyObject *result, PyObject *body)
 {
     int rc;
 
     RT_BEGIN_ALONE(rq->adapter);
-    rc = send_all_alone(rq, result, data, len);
+    rc = send_all_alone(rq, result, body);
     RT_END_ALONE();
     return rc;
 }

@@ -75,10 +75,13 @@ typedef struct rt_held {
 
 #define RT_LATER_HEADERS 32
 #define RT_LATER_ROOM    8192
+#define RT_LATER_LARGE   (128u << 10) /* what a socket's buffer takes at once */
 
 /* Of later.c; on the stack of the thread that runs the request, which alone uses it. */
 typedef struct rt_later {
+    rt_interp *in;
     int is_taken;
+    int is_kept;               /* data stays after the request, see rt_later_drop() */
     wire_response head;
     wire_header headers[RT_LATER_HEADERS];
     const char *data;
@@ -201,6 +204,7 @@ static inline void rt_cut(PyObject *self, rt_request **slot)
 typedef struct rt_process {
     int embedded;
     int threads, processes;
+    uint32_t pid;             /* getpid() asks the kernel each time */
     int send_buffer_size;     /* of a worker's connections; 0: the system's */
     int64_t start_us;
     int log_level;            /* of the server, as in APLOG_* */
@@ -327,8 +331,8 @@ void rt_adapter_cut(PyObject *adapter);
 int rt_commit(rt_request *rq);                      /* 0, or -1 with an exception set */
 /* Commits when needed and sends. 0; -1 with an exception set; 1: the client has gone. */
 int rt_send(rt_request *rq, const char *data, size_t len, int flags);
-/* The response is this and no more. result: what the application returned. Else as rt_send(). */
-int rt_send_all(rt_request *rq, PyObject *result, const char *data, size_t len);
+/* The response is this bytes object (NULL: has no body) and no more. result: what the application returned. Else as rt_send(). */
+int rt_send_all(rt_request *rq, PyObject *result, PyObject *body);
 /* The head as the transport takes it. Room for all of rq->headers; reason and strings belong to rq->status and rq->headers. */
 void rt_head_fill(wire_response *head, wire_header *headers, const rt_request *rq);
 /* As rt_send(), from a file. */
@@ -336,10 +340,15 @@ int rt_send_file(rt_request *rq, int fd, int64_t offset, int64_t len);
 PyTypeObject *rt_adapter_type_new(PyObject *module);
 
 /* ---- later.c ---- */
-/* Copies the response that consists of rq's head and this. 0: it does not fit, or somebody wants to know how long sending takes. */
-int rt_later_take(rt_request *rq, const char *data, size_t len);
+/* Takes the response that consists of rq's head and body, a bytes object or NULL. 0: it is too large, or somebody wants to know
+ * how long sending takes. */
+int rt_later_take(rt_request *rq, PyObject *body);
 /* Sends what was taken; without the GIL, when the request has no objects any more. */
 enum wire_outcome rt_later_send(rt_request *rq);
+/* What this thread's last response left: drops it if it belongs to this interpreter, which the thread is attached to. */
+void rt_later_drop(rt_interp *in);
+/* The same in whichever interpreter; without the GIL, when a request thread ends. */
+void rt_later_done(void);
 
 /* ---- input.c ---- */
 PyObject *rt_input_new(rt_state *st, rt_request *rq);

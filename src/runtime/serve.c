@@ -329,6 +329,7 @@ int rt_serve(int listen_fd, int stop_fd, int index)
         enlist(index, NULL, listen_fd, stop_fd);
         rt_connection_free(c);
     }
+    rt_later_done();
     rt_thread_done();
     return rc;
 }

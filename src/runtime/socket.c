@@ -85,40 +85,53 @@ static int next_frame(connection *c, wire_frame *frame)
 
 /* ---- sending ---- */
 
-static int write_all_locked(connection *c, struct iovec *iov, int n)
+/* fd: travels with the first byte; -1: none. */
+static int write_all(connection *c, struct iovec *iov, int n, int fd)
 {
+    wire_fd_space space = {{0}};
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
+    int rc;
 
+    if (fd >= 0)
+        wire_pass_fd(&msg, &space, fd);
+    pthread_mutex_lock(&c->lock);
     while (msg.msg_iovlen > 0 && !c->broken) {
         ssize_t done = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
 
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0) {
+        if (done >= 0)
+            wire_message_sent(&msg, (size_t)done);
+        else if (errno != EINTR)
             c->broken = 1;
-            break;
-        }
-        wire_message_sent(&msg, (size_t)done);
     }
-    return c->broken ? WIRE_IO_GONE : WIRE_IO_OK;
-}
-
-static int write_all(connection *c, struct iovec *iov, int n)
-{
-    int rc;
-
-    pthread_mutex_lock(&c->lock);
-    rc = write_all_locked(c, iov, n);
+    rc = c->broken ? WIRE_IO_GONE : WIRE_IO_OK;
     pthread_mutex_unlock(&c->lock);
     return rc;
 }
 
+/* What was collected, then this. */
+static int flush_with(connection *c, const char *payload, size_t len)
+{
+    struct iovec iov[4] = {{c->out, c->tail_at}, {(void *)c->tail, c->tail_len}, {c->out + c->tail_at, c->used - c->tail_at},
+                           {(void *)payload, len}};
+    int first = c->tail ? 0 : 2, last = len ? 4 : 3;
+
+    c->used = c->tail_at = c->tail_len = 0;
+    c->tail = NULL;
+    return write_all(c, iov + first, last - first, -1);
+}
+
 static int flush_out(connection *c)
 {
-    struct iovec iov = {c->out, c->used};
+    return c->used ? flush_with(c, NULL, 0) : WIRE_IO_OK;
+}
 
-    c->used = 0;
-    return iov.iov_len ? write_all(c, &iov, 1) : WIRE_IO_OK;
+static int put_frame_head(connection *c, wire_frame frame)
+{
+    if (c->used + sizeof(frame) > RT_OUT_ROOM && flush_out(c) < 0)
+        return WIRE_IO_GONE;
+    memcpy(c->out + c->used, &frame, sizeof(frame));
+    c->used += sizeof(frame);
+    return WIRE_IO_OK;
 }
 
 /* Appends a frame; a payload that does not fit goes straight to the socket, together with what was collected. */
@@ -126,21 +139,14 @@ static int put(connection *c, wire_frame frame, const char *payload)
 {
     size_t len = frame.len;
 
-    if (c->used + sizeof(frame) > RT_OUT_ROOM && flush_out(c) < 0)
+    if (put_frame_head(c, frame) < 0)
         return WIRE_IO_GONE;
-    memcpy(c->out + c->used, &frame, sizeof(frame));
-    c->used += sizeof(frame);
-    if (len <= RT_OUT_ROOM - c->used) {
-        if (len)
-            memcpy(c->out + c->used, payload, len);
-        c->used += len;
-        return WIRE_IO_OK;
-    } else {
-        struct iovec iov[2] = {{c->out, c->used}, {(void *)payload, len}};
-
-        c->used = 0;
-        return write_all(c, iov, 2);
-    }
+    if (len > RT_OUT_ROOM - c->used)
+        return flush_with(c, payload, len);
+    if (len)
+        memcpy(c->out + c->used, payload, len);
+    c->used += len;
+    return WIRE_IO_OK;
 }
 
 static int put_frame(connection *c, int type, uint16_t arg, const char *payload, size_t len)
@@ -272,10 +278,23 @@ static int64_t sock_lookup_tls(void *ctx, const char *name, size_t name_len, cha
     return frame.arg ? (int64_t)frame.len : -1;
 }
 
+/* Leaves with the frames before and the END behind it in one call, so that Apache wakes up once for all. */
+static int put_tail(connection *c, const char *data, size_t len)
+{
+    if (put_frame_head(c, (wire_frame){.len = (uint32_t)len, .type = WIRE_DATA, .flags = WIRE_ENDS}) < 0)
+        return WIRE_IO_GONE;
+    c->tail = data;
+    c->tail_len = len;
+    c->tail_at = c->used;
+    return WIRE_IO_OK;
+}
+
 static int sock_send_data(void *ctx, const char *data, size_t len, int flags)
 {
     connection *c = ctx;
 
+    if (flags & WIRE_SEND_STAYS)
+        return put_tail(c, data, len);
     while (len > 0) {
         size_t part = len < (1u << 30) ? len : (1u << 30);
 
@@ -291,32 +310,13 @@ static int sock_send_file(void *ctx, int fd, int64_t offset, int64_t length)
 {
     connection *c = ctx;
     wire_file file = {offset, length};
-    wire_frame frame = {.len = sizeof(file), .type = WIRE_FILE};
-    char bytes[sizeof(frame) + sizeof(file)];
-    wire_fd_space space = {{0}};
-    struct iovec iov = {bytes, sizeof(bytes)};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-    int rc = WIRE_IO_OK;
-    ssize_t n;
+    struct iovec iov = {c->out, 0};
 
-    if (flush_out(c) < 0)
+    if (put_frame(c, WIRE_FILE, 0, (const char *)&file, sizeof(file)) < 0)
         return WIRE_IO_GONE;
-    memcpy(bytes, &frame, sizeof(frame));
-    memcpy(bytes + sizeof(frame), &file, sizeof(file));
-    wire_pass_fd(&msg, &space, fd);
-    pthread_mutex_lock(&c->lock);
-    do
-        n = c->broken ? -1 : sendmsg(c->fd, &msg, MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR && !c->broken);
-    if (n <= 0) {
-        c->broken = 1;
-        rc = WIRE_IO_GONE;
-    } else if ((size_t)n < sizeof(bytes)) {
-        iov = (struct iovec){bytes + n, sizeof(bytes) - (size_t)n};
-        rc = write_all_locked(c, &iov, 1);
-    }
-    pthread_mutex_unlock(&c->lock);
-    return rc;
+    iov.iov_len = c->used;
+    c->used = 0;
+    return write_all(c, &iov, 1, fd);
 }
 
 static int sock_answer(void *ctx, enum wire_verdict verdict, const char *text, size_t len)
@@ -505,7 +505,8 @@ void rt_connection_begin(connection *c, int fd)
     pthread_mutex_unlock(&c->lock);
     c->may_keep = c->body_more = 0;
     c->is_handed_back = 1; /* until it has been run */
-    c->body_left = c->at = c->have = c->used = 0;
+    c->body_left = c->at = c->have = c->used = c->tail_at = c->tail_len = 0;
+    c->tail = NULL;
 }
 
 void rt_connection_end(connection *c)

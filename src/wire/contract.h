@@ -48,7 +48,8 @@ typedef struct wire_response {
 
 enum wire_send_flag {
     WIRE_SEND_FLUSH = 1, /* the client must get everything sent so far before this returns or soon after */
-    WIRE_SEND_LAST = 2   /* this completes the response: it may be delivered together with its end */
+    WIRE_SEND_LAST = 2,  /* this completes the response: it may be delivered together with its end */
+    WIRE_SEND_STAYS = 4  /* with LAST: data stays valid until the request's outcome has been dealt with */
 };
 
 /* What a script said to a question (WIRE_RQ_CALL). */

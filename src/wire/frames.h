@@ -22,7 +22,8 @@ typedef struct wire_frame {
 } wire_frame;
 
 enum wire_frame_flag {
-    WIRE_KEEP = 1 /* REQUEST: the connection may be kept when this is over. END, FAILURE: it is kept, and the next request may be sent over it */
+    WIRE_KEEP = 1, /* REQUEST: the connection may be kept when this is over. END, FAILURE: it is, and the next may be sent over it */
+    WIRE_ENDS = 2  /* DATA: an END follows at once, so whoever waits for one may wait for both */
 };
 
 enum wire_frame_type {
@@ -39,7 +40,7 @@ enum wire_frame_type {
     WIRE_LOOKUP = 'S',  /* payload: name of a TLS variable; answered by ANSWER */
     WIRE_HEAD = 'H',    /* payload: wire_head_fixed, reason, then header pairs, see below */
     WIRE_DATA = 'D',    /* payload: response body bytes */
-    WIRE_FILE = 'F',    /* payload: wire_file; one descriptor travels with the first byte (SCM_RIGHTS) */
+    WIRE_FILE = 'F',    /* payload: wire_file; one descriptor travels with it or the frames before it (SCM_RIGHTS) */
     WIRE_LOG = 'L',     /* arg: level as in APLOG_*; payload: lines that stay together, no newline at the end */
     WIRE_LOG_AT = 'G',  /* the same; payload: wire_log_at, file_len bytes of the source file's name, then the lines */
     WIRE_VERDICT = 'V', /* instead of a response, for WIRE_RQ_CALL; arg: enum wire_verdict; payload: its text */

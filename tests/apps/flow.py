@@ -1,6 +1,7 @@
 """Applications that are told by other requests when to go on, to look at what happens in between."""
 
 import hashlib
+import sys
 import threading
 
 events = {}
@@ -40,6 +41,17 @@ def unread(environ, start_response):
 def huge(environ, start_response):
     start_response("200 OK", [("Content-Type", "application/octet-stream")])
     return (bytes([n % 251]) * 50_000 for n in range(400))
+
+
+PIECES = {}
+
+
+def piece(environ, start_response):
+    """One that the application keeps, so it can count who else does."""
+    size = int(environ["QUERY_STRING"])
+    whole = PIECES.setdefault(size, bytes(n % 251 for n in range(size)))
+    start_response("200 OK", [("X-References", str(sys.getrefcount(whole)))])
+    return [whole]
 
 
 def pauses(environ, start_response):
