@@ -77,6 +77,19 @@ def test_bodies_of_every_size_arrive_unchanged_with_a_true_length(flow: Httpd, s
     assert answer == f"{digest_of(data)} {told}"
 
 
+def test_a_short_body_may_be_read_in_every_way(flow: Httpd) -> None:
+    answer = requests.post(flow.url("/f/by_lines"), data=b"first\nsecond\nthird\nfourth\nfifth", timeout=10).text
+    assert answer == repr([b"fir", b"st\n", b"se", b"cond\n", b"third\n", b"fourth\n", b"fifth", b"", b""])
+
+
+def test_a_body_that_nobody_reads_is_not_taken_for_the_next_one(flow: Httpd) -> None:
+    with requests.Session() as session:
+        for number in range(4):
+            assert session.post(flow.url("/f/set?x"), data=b"x" * 1000 * number, timeout=10).text == "set"
+            data = b"y" * number
+            assert session.post(flow.url("/f/digest"), data=data, timeout=10).text == f"{digest_of(data)} {number}"
+
+
 @pytest.mark.parametrize("one_thread", ["request-buffer-size=1024 request-spool-size=0"], indirect=True)
 @pytest.mark.parametrize("size", [1000, 1023, 1024, 1025, 200_000])
 def test_beyond_the_spool_size_the_application_reads_from_the_client(one_thread: Httpd, size: int) -> None:

@@ -19,6 +19,7 @@ typedef struct rt_connection {
     int64_t body_at;
     int body_more;            /* more can be asked for */
     size_t body_left;         /* bytes of the current BODY frame still in the socket or in in[], or of the file */
+    char *hand;               /* what sock_body_at_hand() gave away; NULL: nothing */
     char *in;                 /* received, not yet used: in[at..have) */
     size_t at, have, room;
     char out[RT_OUT_ROOM];

@@ -1,7 +1,8 @@
 /* input.c - wsgi.input (PEP 3333, "Input and Error Streams").
  *
- * Data is read from the transport in pieces of PIECE bytes and kept in one buffer; nothing the client merely declares is ever
- * allocated. Concurrent readers get unspecified but whole pieces (rt_alone()). */
+ * What has come with the request is read where it lies, without giving up the GIL. The rest is read from the transport in pieces
+ * of PIECE bytes and kept in one buffer; nothing the client merely declares is ever allocated. Concurrent readers get unspecified
+ * but whole pieces (rt_alone()). */
 #include "runtime.h"
 
 #include <string.h>
@@ -11,7 +12,8 @@
 typedef struct input {
     PyObject_HEAD
     rt_request *rq; /* NULL once the request is over */
-    char *buf;      /* PIECE bytes, allocated by the first read */
+    char *buf;      /* PIECE bytes, allocated by the first read from the transport */
+    const char *data; /* buf or the request's hand; not yet used: data[at..have) */
     size_t at, have;
     int ended;
     int failed;
@@ -25,6 +27,7 @@ PyObject *rt_input_new(rt_state *st, rt_request *rq)
         return NULL;
     self->rq = rq;
     self->buf = NULL;
+    self->data = NULL;
     self->at = self->have = 0;
     self->ended = rq->head.body_kind == WIRE_BODY_NONE && !rq->head.body_more;
     self->failed = 0;
@@ -114,6 +117,18 @@ static Py_ssize_t pull(input *self, char *dst, size_t len)
     return (Py_ssize_t)got;
 }
 
+static void take_hand(input *self)
+{
+    rt_request *rq = self->rq;
+
+    self->data = rq->hand;
+    self->at = 0;
+    self->have = rq->hand_len;
+    self->ended = !rq->head.body_more;
+    rq->hand_len = 0;
+    rt_usage_input(&rq->usage, rt_usage_clock(&rq->usage), (int64_t)self->have);
+}
+
 /* Makes sure that buffered data is there unless the body has ended. 0, or -1 with an exception set. */
 static int fill(input *self)
 {
@@ -121,6 +136,10 @@ static int fill(input *self)
 
     if (self->at < self->have || self->ended)
         return 0;
+    if (self->rq && self->rq->hand_len > 0) {
+        take_hand(self);
+        return 0;
+    }
     if (!self->buf && !(self->buf = PyMem_Malloc(PIECE))) {
         PyErr_NoMemory();
         return -1;
@@ -128,6 +147,7 @@ static int fill(input *self)
     got = pull(self, self->buf, PIECE);
     if (got < 0)
         return -1;
+    self->data = self->buf;
     self->at = 0;
     self->have = (size_t)got;
     return 0;
@@ -171,7 +191,7 @@ static int out_take(out *o, input *self, size_t len)
 
     if (!dst)
         return -1;
-    memcpy(dst, self->buf + self->at, len);
+    memcpy(dst, self->data + self->at, len);
     self->at += len;
     o->used += len;
     return 0;
@@ -237,9 +257,9 @@ static PyObject *read_line(input *self, size_t limit)
         if (left == 0)
             break;
         take = left < limit - o.used ? left : limit - o.used;
-        newline = memchr(self->buf + self->at, '\n', take);
+        newline = memchr(self->data + self->at, '\n', take);
         if (newline) {
-            take = (size_t)(newline - (self->buf + self->at)) + 1;
+            take = (size_t)(newline - (self->data + self->at)) + 1;
             whole = 1;
         }
         if (out_take(&o, self, take) < 0)

@@ -297,6 +297,8 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     pthread_mutex_init(&rq.io, NULL);
     if (!(rq.head.flags & WIRE_RQ_CALL))
         rt_metrics_begin(&rq);
+    if (rq.head.body_kind == WIRE_BODY_INLINE && ops->body_at_hand)
+        rq.hand_len = ops->body_at_hand(ctx, &rq.hand);
     held = rt_enter(in);
     if (phase)
         atomic_store_explicit(phase, WIRE_PHASE_APP, memory_order_relaxed);

@@ -96,6 +96,8 @@ typedef struct rt_request {
     rt_slice method, uri;
     const char *block;
     size_t block_len;
+    const char *hand;         /* the transport's: the beginning of the body, which needs no wait */
+    size_t hand_len;          /* 0: there is none, or it has been read; under the GIL */
     rt_state *st;
     const wire_ops *ops;
     void *ctx;

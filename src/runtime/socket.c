@@ -235,6 +235,21 @@ static int64_t sock_read_body(void *ctx, char *buf, size_t len)
     return (int64_t)have;
 }
 
+/* Its own memory, since in[] may be moved. */
+static size_t sock_body_at_hand(void *ctx, const char **data)
+{
+    connection *c = ctx;
+    size_t len = c->body_left;
+
+    if (c->body_fd >= 0 || len == 0 || len > IN_ROOM || !(c->hand = malloc(len)))
+        return 0;
+    memcpy(c->hand, c->in + c->at, len); /* open_body() has seen to it that it is all there */
+    c->at += len;
+    c->body_left = 0;
+    *data = c->hand;
+    return len;
+}
+
 static int put_head(connection *c, int type, const wire_response *r)
 {
     size_t len = wire_head_size(r);
@@ -352,6 +367,7 @@ static void sock_log_at(void *ctx, int level, const char *file, int line, const 
 
 static const wire_ops sock_ops = {
     .read_body = sock_read_body,
+    .body_at_hand = sock_body_at_hand,
     .send_head = sock_send_head,
     .send_data = sock_send_data,
     .send_file = sock_send_file,
@@ -517,6 +533,8 @@ void rt_connection_end(connection *c)
     if (c->body_fd >= 0)
         close(c->body_fd);
     c->body_fd = -1;
+    free(c->hand);
+    c->hand = NULL;
     if (c->room > IN_ROOM) { /* one huge request must not cost this thread memory for ever */
         char *smaller = realloc(c->in, IN_ROOM);
 

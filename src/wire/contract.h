@@ -13,7 +13,7 @@
 
 #include "block.h"
 
-#define WIRE_CONTRACT_VERSION 6
+#define WIRE_CONTRACT_VERSION 7
 #define WIRE_RUNTIME_SYMBOL   "httpd_wsgi_runtime"
 
 /* Levels of log(): the numbers of APLOG_*, which are syslog's. */
@@ -66,6 +66,9 @@ enum wire_verdict {
 typedef struct wire_ops {
     /* > 0 bytes read, 0 end of body, or a negative enum wire_io. Blocks until at least one byte is there. */
     int64_t (*read_body)(void *ctx, char *buf, size_t len);
+    /* What came with a request of WIRE_BODY_INLINE, all of it or nothing: bytes, and where they are until the request is over.
+     * read_body() goes on behind them. NULL: there is no such thing. */
+    size_t (*body_at_hand)(void *ctx, const char **data);
     int (*send_head)(void *ctx, const wire_response *response);
     int (*send_data)(void *ctx, const char *data, size_t len, int flags);
     /* fd stays the caller's and may be closed right after. */

@@ -54,6 +54,15 @@ def piece(environ, start_response):
     return [whole]
 
 
+def by_lines(environ, start_response):
+    """The body in all the ways there are to read it; ends with what is read behind the end."""
+    stream = environ["wsgi.input"]
+    parts = [stream.read(3), stream.readline(), stream.readline(2), next(stream)]
+    parts += [*stream.readlines(), stream.read(), stream.read(1)]
+    start_response("200 OK", [])
+    return [repr(parts).encode()]
+
+
 def pauses(environ, start_response):
     """More than a client takes at once, and pauses in which it gets a part."""
     start_response("200 OK", [("Content-Type", "application/octet-stream")])
