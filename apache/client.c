@@ -19,6 +19,8 @@ APLOG_USE_MODULE(wsgi);
 
 #define ROOM      (64u << 10)
 #define CALL_ROOM (4u << 10) /* grows when a frame is larger */
+#define SHORTEST_PAUSE (2 * 1000) /* microseconds between two tries, as the next */
+#define LONGEST_PAUSE  (100 * 1000)
 
 /* ---- sending ---- */
 
@@ -118,7 +120,24 @@ static apr_interval_time_t pause_of(const wsgi_exchange *x)
 {
     apr_interval_time_t pause = (apr_time_now() - x->queued) / 16;
 
-    return pause < 2000 ? 2000 : pause > 100000 ? 100000 : pause;
+    return pause < SHORTEST_PAUSE ? SHORTEST_PAUSE : pause > LONGEST_PAUSE ? LONGEST_PAUSE : pause;
+}
+
+/* Before the next try. When there is news, one of the next workers it meets should be able to answer: then it is asked for without delay. */
+static void wait_for_news(wsgi_exchange *x)
+{
+    const wsgi_group *g = x->t->group;
+    apr_interval_time_t pause = pause_of(x), part = pause / 4 > SHORTEST_PAUSE ? pause / 4 : SHORTEST_PAUSE;
+    apr_time_t end = apr_time_now() + pause;
+
+    do {
+        if (x->news != g->board->news) {
+            x->news = g->board->news;
+            x->hopes = 2 * g->processes;
+        }
+        apr_sleep(x->hopes > 0 ? SHORTEST_PAUSE : part);
+    } while (x->hopes == 0 && apr_time_now() < end);
+    x->hopes -= x->hopes > 0;
 }
 
 /* Asks workers until one has the current code. What the handler returns. */
@@ -127,12 +146,13 @@ static int ask_workers(wsgi_exchange *x)
     int rc;
 
     x->in = apr_palloc(x->r->pool, x->room);
+    x->news = x->t->group->board->news;
     x->queued = apr_time_now();
     x->deadline = x->queued + wsgi_group_socket_timeout(x->t->group, x->r->server);
     while ((rc = try_worker(x)) == WSGI_RETRY) {
         if (apr_time_now() > x->deadline)
             return wsgi_exchange_unavailable(x, "no worker that could serve it got ready in time");
-        apr_sleep(pause_of(x));
+        wait_for_news(x);
     }
     return rc;
 }

@@ -28,6 +28,8 @@ typedef struct wsgi_exchange {
     const char *block;       /* in r->pool */
     size_t block_len;
     uint16_t connects, retries;
+    uint32_t news;       /* of the board, as last seen */
+    int hopes;           /* tries that are worth making at once */
     wsgi_body upload;
     wsgi_answer *answer; /* of a call, which has no response and no body; NULL: a request */
     apr_time_t deadline; /* for retries */

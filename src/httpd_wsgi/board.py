@@ -50,6 +50,8 @@ class Board:
         "stale",
         "deaths",
         "watched",
+        "news",
+        "reserved",
     )
     _DEATH = struct.Struct("=qIiII")
     _DEATHS = 64
@@ -70,6 +72,10 @@ class Board:
             index = self._FIELDS.index(name)
             if self.words[index] != value:
                 self.words[index] = value
+
+    def tell_news(self) -> None:
+        """To requests that wait for newer code."""
+        self.put(news=(self.get("news") + 1) & 0xFFFFFFFF)
 
     # This process's locks end with it, and when it closes any descriptor of the board; memory has one: never let a Board go.
 

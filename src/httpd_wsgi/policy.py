@@ -69,7 +69,7 @@ class Limits:
     graceful: float = DEFAULT_GRACEFUL
     eviction: float = 0.0
     restart_interval: float = 0.0
-    starts_at_once: int = 1  # so many processors there are for loading code while hardly anything else serves
+    starts_at_once: int = 1  # so many processors there are for loading code that requests wait for
     is_service: bool = False  # workers end when their work is done and are started again a second later
 
 
@@ -138,7 +138,8 @@ class Policy:
     code: int = 0
     proven: bool = False  # a worker has loaded the present code
     stale: bool = False  # newer code could not be loaded
-    useless: bool = False  # the older code answers no request any more: see reload()
+    urgent: bool = False  # see reload(), as for the next one
+    useless: bool = False
     on_hold: bool = False  # nothing is started until the code changes or the predecessor goes
     failures: int = 0
     next_start: float = 0.0
@@ -194,7 +195,8 @@ class Policy:
     def _proved(self, now: float) -> None:
         self.proven = True
         self.stale = False
-        self.useless &= self.counted(State.SERVING) < self.limits.processes  # else all have the new code
+        if self.counted(State.SERVING) >= self.limits.processes:
+            self.urgent = self.useless = False  # all have the new code
         for worker in [w for w in self.workers.values() if w.kept and w.state is State.SERVING]:
             self.retire(worker.number, RELOAD, now)
 
@@ -235,13 +237,14 @@ class Policy:
                 self.next_start = now + BACK_OFF[min(self.failures, len(BACK_OFF) - 1)]
                 self.failures += 1
 
-    def reload(self, now: float, useless: bool = False) -> None:
+    def reload(self, now: float, urgent: bool = False, useless: bool = False) -> None:
         """The code has changed, or somebody wants it to be loaded again.
 
-        useless: no request can be answered with the older code any more, so all who have it go when one has loaded the new.
+        urgent: some requests cannot be answered with the older code any more, so the new one is loaded as fast as can be.
+        useless: none can, so all who have the older code go when one has loaded the new.
         """
         self.code += 1
-        self.useless = useless
+        self.urgent, self.useless = urgent or useless, useless
         self.proven = self.on_hold = self.halted = False
         self.failures = 0
         self.next_start = now
@@ -347,10 +350,10 @@ class Policy:
             most = 1 - starting
         elif self._others_serve and not self.proven:
             most = 1 - starting  # so that broken code costs one attempt, and its traceback is logged once
+        elif self.urgent:
+            most = max(self.limits.starts_at_once, self.limits.processes // 4) - starting
         elif self.counted(State.RETIRING):
             most = max(1, self.limits.processes // 4) - starting
-        elif self.useless:
-            most = max(self.limits.starts_at_once, self.limits.processes // 4) - starting
         else:
             most = self.missing
         return max(0, min(self.missing, most))

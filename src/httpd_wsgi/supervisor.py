@@ -190,6 +190,7 @@ class Supervisor:
         if state is State.DRAINING and broken:
             self.say(logs.ERROR, "WSGI0714", f"worker {worker.pid} could not load the new code; {self.stale_text()}")
         elif state in (State.SERVING, State.RETIRING):
+            self.board.tell_news()
             self.say(logs.INFO, "WSGI0705", f"worker {worker.pid} is ready after {now - worker.started:.2f} s")
 
     def forget_control(self, worker: Process) -> None:
@@ -212,7 +213,8 @@ class Supervisor:
         self.touched[script] = int(mtime)
         self.say(logs.NOTICE, "WSGI0706", f"{script} has changed; its new version is loaded in new workers")
         # Where there are other scripts, the old workers go on answering for those.
-        self.policy.reload(time.monotonic(), useless=self.config.reload == "now" and len(self.scripts()) == 1)
+        is_waited_for = self.config.reload == "now"
+        self.policy.reload(time.monotonic(), urgent=is_waited_for, useless=is_waited_for and len(self.scripts()) == 1)
 
     def reload(self, why: str) -> None:
         self.say(logs.NOTICE, "WSGI0715", f"{why}: the code is loaded again in new workers")
@@ -370,6 +372,7 @@ class Supervisor:
                     self.touched.update(self.loading)
                     self.look_at = time.monotonic() + STALE_PAUSE
                     self.keep()
+                    self.board.tell_news()
 
     def timeout(self) -> float | None:
         now = time.monotonic()

@@ -85,6 +85,9 @@ typedef struct wire_board {
     uint32_t stale;         /* 1: newer code could not be loaded, the old code serves on */
     uint32_t deaths;        /* so many were written; by any supervisor of the group: when two do at once, one record is lost */
     uint32_t watched_s;     /* when an Apache child last showed the status, CLOCK_MONOTONIC; the only field that children write */
+    uint32_t news;          /* changes when a worker has got ready, and when it is known that newer code does not load: who waits for the
+                               newer code asks again then */
+    uint32_t reserved;      /* 0 */
     wire_death death[WIRE_DEATHS]; /* a ring */
     /* Ends of workers; each supervisor counts in the bank of its number, since it may not be the only one. Readers add up the banks. */
     uint32_t ends[WIRE_BOARD_BANKS][WIRE_END_REASON_COUNT];

@@ -390,6 +390,19 @@ def test_new_code_that_answers_alone_is_loaded_by_as_many_as_there_are_processor
     assert policy.actions(11).count(Start()) == 2
 
 
+def test_where_old_code_answers_some_requests_its_workers_go_one_for_one_but_soon() -> None:
+    policy = serving(4, starts_at_once=2)
+    policy.reload(10, urgent=True)
+    policy.started(10, 10)
+    policy.ready(10, 11)
+    assert policy.actions(11) == [Drain(0, RELOAD), Start(), Start()]
+    assert policy.counted(State.RETIRING) == 3
+    policy.started(11, 11)
+    policy.started(12, 11)
+    policy.ready(11, 12)
+    assert policy.actions(12) == [Drain(1, RELOAD), Start()]
+
+
 def test_a_worker_at_its_limit_is_replaced_before_it_goes_also_after_such_a_reload() -> None:
     policy = serving()
     policy.reload(10, useless=True)

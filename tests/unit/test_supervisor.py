@@ -37,7 +37,7 @@ def alive(pid: int) -> bool:
 
 class Group:
     def __init__(self, directory: Path, script: str, **options: object) -> None:
-        path = directory / "app.wsgi"
+        self.script = path = directory / "app.wsgi"
         path.write_text(script)
         self.log = directory / "log"
         records = {"group": "shop", "threads": 2, "log_level": 7, "preload": f"\n{path}\napplication", **options}
@@ -68,7 +68,13 @@ class Group:
         os.close(settings)
 
     def state(self) -> int:
-        return int(struct.unpack("=III", os.pread(self.board, 12, 0))[0])
+        return self.word(0)
+
+    def news(self) -> int:
+        return self.word(8)
+
+    def word(self, index: int) -> int:
+        return int(struct.unpack("=I", os.pread(self.board, 4, 4 * index))[0])
 
     def workers(self) -> list[int]:
         children = Path(f"/proc/{self.supervisor.pid}/task/{self.supervisor.pid}/children")
@@ -118,6 +124,16 @@ def test_the_end_of_apache_ends_everything_in_order(group: Group) -> None:
     assert group.supervisor.wait(10) == 0
     assert not any(alive(pid) for pid in workers)
     assert group.log.read_text().count("good bye") == 2
+
+
+def test_who_waits_for_newer_code_is_told_when_a_worker_has_it_and_when_it_does_not_load(group: Group) -> None:
+    group.wait_serving()
+    wait_until(lambda: group.news() == 1, "a worker is ready")
+    group.supervisor.send_signal(signal.SIGHUP)
+    wait_until(lambda: group.news() == 2, "another one is ready")
+    group.script.write_text("raise RuntimeError")
+    group.supervisor.send_signal(signal.SIGHUP)
+    wait_until(lambda: group.news() == 3, "it does not load")
 
 
 def test_sigterm_ends_everything_too(group: Group) -> None:
