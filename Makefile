@@ -32,7 +32,7 @@ define need
 	@missing=""; for package in $(1); do dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ]; then \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $$missing; \
+	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $$missing; } >&2; \
 	  else echo "missing packages; run: sudo apt-get install$$missing" >&2; exit 1; fi; \
 	fi
 endef
@@ -173,8 +173,8 @@ $(DEB)/built: $(VENV)/ready $(PACKED)
 	@rm -rf $(DEB)/httpd-wsgi-$(VERSION)
 	@touch $@
 
-deb: $(DEB)/built ## Debian packages
-	@ls $(DEB)/*.deb
+deb: $(DEB)/built ## Debian packages; their names are all that `make -s deb` prints
+	@ls $(DEB)/*.deb | grep -v dbgsym
 
 clean: ## remove everything that was built
 	rm -rf $(STATE) build dist src/*.egg-info

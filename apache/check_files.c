@@ -56,8 +56,8 @@ static void check_home(apr_pool_t *p, const server_rec *s, const char *root, con
     version = wsgi_python_version(p, root, home);
     if (version && !wsgi_python_may_have_runtime(p, root, home, version))
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     "WSGI0281: %s: %s: Python %s in %s has no runtime; build one with \"%s -m pip install "
-                     "httpd-wsgi\"; requests get an error until then", where, origin, version, home, wsgi_python_in(p, root, home));
+                     "WSGI0281: %s: %s: Python %s in %s has no runtime; build one with \"%s\"; requests get an error until then",
+                     where, origin, version, home, wsgi_install_command(p, wsgi_python_in(p, root, home)));
 }
 
 static const char *main_home_of(const server_rec *s)
@@ -78,9 +78,9 @@ static void check_default_python(apr_pool_t *p, const server_rec *s)
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "WSGI0294: the default Python, %s, does not exist; install it, or name another one "
                      "with WSGIPythonHome or python-home=; requests get an error until then", python);
     else if (version && !wsgi_python_may_have_runtime(p, "", home, version))
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "WSGI0295: the default Python, %s (%s), has no runtime; build one with \"%s -m pip "
-                     "install httpd-wsgi\", or name another Python with WSGIPythonHome or python-home=; requests get an error until then",
-                     python, version, python);
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "WSGI0295: the default Python, %s (%s), has no runtime; build one with \"%s\", or "
+                     "name another Python with WSGIPythonHome or python-home=; requests get an error until then",
+                     python, version, wsgi_install_command(p, python));
 }
 
 /* Does anything run with the default Python? Without a home of its own, a group does, and what is in no group. */

@@ -153,8 +153,8 @@ static const char *start_runtime(apr_pool_t *p, const char *python, const facts 
         return apr_psprintf(p, "%s could not be loaded: %s", f->runtime, dlerror());
     runtime = dlsym(library, WIRE_RUNTIME_SYMBOL);
     if (!runtime || runtime->contract_version != WIRE_CONTRACT_VERSION || runtime->block_magic != WIRE_BLOCK_MAGIC)
-        return apr_psprintf(p, "%s is of another version than the Apache module; run \"%s -m pip install --upgrade httpd-wsgi\" "
-                            "and restart Apache", f->runtime, f->executable);
+        return apr_psprintf(p, "%s is of another version than the Apache module; run \"%s\" and restart Apache", f->runtime,
+                            wsgi_install_command(p, f->executable));
     return runtime->start(&config, err, 1024) < 0 ? err : NULL;
 }
 

@@ -14,6 +14,9 @@
 #define WSGI_DEFAULT_PYTHON "/usr/bin/python3"
 #endif
 
+/* Beside that package, what pip needs for other Pythons. Both names are in _boot.py, too. */
+#define PACKAGED_SOURCE "/usr/share/httpd-wsgi/httpd-wsgi.tar.gz"
+
 /* Makes the path of a file that of its directory, if the package is there. */
 static int is_in_package(char path[APR_PATH_MAX])
 {
@@ -66,4 +69,11 @@ const char *wsgi_default_python(apr_pool_t *p)
     if (!strncmp(name, "python", 6) && access(python, X_OK) == 0)
         return python;
     return access(WSGI_DEFAULT_PYTHON, X_OK) == 0 ? WSGI_DEFAULT_PYTHON : "/usr/bin/python3";
+}
+
+const char *wsgi_install_command(apr_pool_t *p, const char *python)
+{
+    if (!strcmp(wsgi_package_dir(), WSGI_PACKAGE_DIR))
+        return apr_pstrcat(p, python, " -m pip install " PACKAGED_SOURCE, NULL);
+    return apr_pstrcat(p, python, " -m pip install SOURCE (a clone of httpd-wsgi or its sdist)", NULL);
 }

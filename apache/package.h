@@ -10,4 +10,7 @@ const char *wsgi_package_dir(void);
 /* The interpreter that this package is installed for: the default where no configuration names one. */
 const char *wsgi_default_python(apr_pool_t *p);
 
+/* The command that installs the package for another Python, for messages. */
+const char *wsgi_install_command(apr_pool_t *p, const char *python);
+
 #endif

@@ -137,7 +137,7 @@ def test_a_python_without_the_runtime_is_found(unstarted: Httpd) -> None:
     conf = f"WSGIDaemonProcess d python-home={home.parent}\nWSGIScriptAlias / {{app}}/hello.py process-group=d"
     code, items = check(unstarted, conf)
     assert code == 1 and any(
-        "has no runtime" in item["cause"] and "pip install httpd-wsgi" in item["cure"] for item in items
+        "has no runtime" in item["cause"] and "pip install SOURCE" in item["cure"] for item in items
     ), items
 
 

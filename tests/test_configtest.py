@@ -88,7 +88,7 @@ def test_a_python_without_runtime_is_told_how_to_get_one(httpd: Httpd, version: 
     (home / "bin" / "python").write_text("")
     conf = f"WSGIDaemonProcess d python-home={home}"
     found = warned(httpd, conf, "WSGI0281")
-    assert f"Python {version} in {home}" in found and f"{home}/bin/python -m pip install httpd-wsgi" in found
+    assert f"Python {version} in {home}" in found and f"{home}/bin/python -m pip install SOURCE" in found
     (packages / "httpd_wsgi").mkdir()
     (packages / "httpd_wsgi" / f"_runtime.cpython-3{version[2:]}-x86_64-linux-gnu.so").touch()
     assert "WSGI0281" not in httpd.configtest(conf)[1]

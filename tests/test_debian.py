@@ -9,6 +9,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +25,7 @@ PACKAGES = ("libapache2-mod-httpd-wsgi", "python3-httpd-wsgi")
 LOCK = Path("/run/lock/httpd-wsgi-packages")
 SCRIPT = Path("/var/www/wsgi/application.py")
 WATCHED = ("/etc/apache2", "/usr/lib/apache2/modules")
-PLACES = ("/usr/bin", "/usr/lib/python3/dist-packages", "/usr/share/doc", "/usr/share/man/man1")
+PLACES = ("/usr/bin", "/usr/lib/python3/dist-packages", "/usr/share", "/usr/share/doc", "/usr/share/man/man1")
 # RUNLEVEL keeps maintainer scripts from starting or restarting the machine's own Apache.
 ENVIRONMENT = {**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "RUNLEVEL": "1", "DEBIAN_FRONTEND": "noninteractive"}
 
@@ -187,6 +189,17 @@ def test_the_packages_bring_command_and_manual_page(machine: dict[str, str]) -> 
     assert 'LoadModule wsgi_module "/usr/lib/' in run("/usr/bin/httpd-wsgi", "module-config")
     page = gzip.decompress(Path("/usr/share/man/man1/httpd-wsgi.1.gz").read_bytes()).decode()
     assert "httpd-wsgi \\- serve Python" in page and "module\\-config" in page.replace("module-config", "module\\-config")
+
+
+def test_the_packages_bring_what_pip_builds_the_runtime_for_other_pythons_of(machine: dict[str, str]) -> None:
+    command = run("/usr/bin/python3", "-c", "from httpd_wsgi import _boot; print(_boot.install_command('PYTHON'))")
+    archive = command.removeprefix("PYTHON -m pip install ").strip()
+    with tarfile.open(archive) as tar:
+        packed = {name.partition("/")[2] for name in tar.getnames()}
+    sources = [path for top in ("apache", "src") for path in (REPOSITORY / top).rglob("*") if path.suffix in (".c", ".h", ".py")]
+    assert {str(path.relative_to(REPOSITORY)) for path in sources} <= packed
+    told = run(sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--no-build-isolation", archive)
+    assert f"Would install httpd-wsgi-{httpd_wsgi.__version__}" in told
 
 
 def test_the_installed_command_serves_with_the_distributions_python(machine: dict[str, str]) -> None:

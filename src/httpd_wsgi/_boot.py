@@ -14,6 +14,9 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 EXIT_NO_RUNTIME = 78  # EX_CONFIG of sysexits.h: trying again soon is pointless
 EXIT_FAILED = 70  # EX_SOFTWARE
+# Where a distribution puts the package, and beside it what pip needs for other Pythons; package.c has both names, too.
+PACKAGED = "/usr/lib/python3/dist-packages/httpd_wsgi"
+PACKAGED_SOURCE = "/usr/share/httpd-wsgi/httpd-wsgi.tar.gz"
 
 
 def runtime_path(directory: str) -> str:
@@ -28,6 +31,13 @@ def import_from(directory: str) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules["httpd_wsgi"] = module
     spec.loader.exec_module(module)
+
+
+def install_command(python: str) -> str:
+    """What installs the package for another Python."""
+    if HERE == PACKAGED:
+        return f"{python} -m pip install {PACKAGED_SOURCE}"
+    return f"{python} -m pip install SOURCE (a clone of httpd-wsgi or its sdist)"
 
 
 def import_package() -> bool:
@@ -54,7 +64,7 @@ def main() -> int:
         version = ".".join(map(str, sys.version_info[:2]))
         print(
             f"WSGI0601: no runtime for Python {version} ({sys.executable}); "
-            f'build one with "{sys.executable} -m pip install httpd-wsgi"',
+            f'build one with "{install_command(sys.executable)}"',
             file=sys.stderr,
         )
         return EXIT_NO_RUNTIME

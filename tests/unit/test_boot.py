@@ -58,7 +58,7 @@ def test_a_python_without_runtime_is_told_how_to_get_one(package: Path) -> None:
     answer = boot(package, "supervisor")
     assert answer.returncode == 78
     assert answer.stderr.count("\n") == 1 and "WSGI0601" in answer.stderr
-    assert f'"{sys.executable} -m pip install httpd-wsgi"' in answer.stderr
+    assert f'"{sys.executable} -m pip install SOURCE (a clone' in answer.stderr
 
 
 def test_an_unknown_role_is_refused(package: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpd_wsgi
+from httpd_wsgi import _boot
 from httpd_wsgi.command import apache
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
@@ -34,7 +35,8 @@ class Finding:
 
 LOADING = (
     ("undefined symbol|garbled|API module structure|is not compatible with this version of Apache",
-     "the module was built for another httpd", "pip install --force-reinstall --no-cache-dir httpd-wsgi"),
+     "the module was built for another httpd",
+     "pip install --force-reinstall --no-cache-dir SOURCE, a clone of httpd-wsgi or its sdist"),
     ("cannot open shared object file|No such file", "LoadModule names a file that is not there",
      "httpd-wsgi module-config prints the right line"),
 )  # fmt: skip
@@ -149,9 +151,7 @@ def of_python(group: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(ERROR, f"{name} cannot be run by user {group['user']}: {exc}", cure, group["where"])
         return
     if done.returncode == 78:
-        yield Finding(
-            ERROR, f"{name} has no runtime of httpd-wsgi", f"{group['python']} -m pip install httpd-wsgi", group["where"]
-        )
+        yield Finding(ERROR, f"{name} has no runtime of httpd-wsgi", _boot.install_command(group["python"]), group["where"])
     elif done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["without a word"])[-1]
         yield Finding(ERROR, f"{name} fails: {last}", f"{group['python']} -c pass shows it", group["where"], detail=done.stderr)

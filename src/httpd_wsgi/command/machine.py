@@ -151,7 +151,7 @@ def find_wsgi_module() -> Path:
             return path
     raise CommandError(
         "the Apache module was not built, because apxs was missing when httpd-wsgi was installed; install apache2-dev "
-        "(Debian) or httpd-devel (Red Hat), then run: pip install --force-reinstall --no-cache-dir httpd-wsgi",
+        "(Debian) or httpd-devel (Red Hat), and install it again: pip install --force-reinstall --no-cache-dir SOURCE",
         EXIT_NO_MODULE,
     )
 
