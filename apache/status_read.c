@@ -47,17 +47,22 @@ static apr_int64_t mean_of(const wsgi_status_timing *t)
     return t->count ? (apr_int64_t)(t->sum_us / t->count) : -1;
 }
 
+/* Between the bucket's bounds, as if they were evenly spread; but no more than the mean allows, since (100 - percent) % of all take as long
+ * at least. */
 static apr_int64_t percentile_of(const wsgi_status_timing *t, int percent)
 {
-    double wanted = (double)t->count * percent / 100, below = 0;
+    double wanted = (double)t->count * percent / 100, below = 0, most, estimate;
 
     if (!t->count)
         return -1;
+    most = (double)t->sum_us / (double)t->count * 100 / (100 - percent);
     for (int i = 0; i < WIRE_BUCKETS - 1; i++) {
         double low = i ? (double)wsgi_bounds_us[i - 1] : 0, high = (double)wsgi_bounds_us[i], here = (double)t->buckets[i];
 
-        if (here > 0 && below + here >= wanted)
-            return (apr_int64_t)(low + (high - low) * (wanted - below) / here);
+        if (here > 0 && below + here >= wanted) {
+            estimate = low + (high - low) * (wanted - below) / here;
+            return (apr_int64_t)(estimate < most ? estimate : most > low ? most : low);
+        }
         below += here;
     }
     return wsgi_bounds_us[WIRE_BUCKETS - 2]; /* or longer */

@@ -51,6 +51,7 @@ def test_the_json_counts_requests_by_status_and_phase(httpd: Httpd) -> None:
     for timing in group["latency"].values():
         assert timing["count"] == sum(timing["buckets"]) == 5
         assert 0 <= timing["p50"] <= timing["p95"] <= timing["p99"] and timing["mean"] >= 0
+        assert timing["p50"] <= 2 * timing["mean"] + 0.000002  # half of them cannot take more than that
     bounds = status(httpd)["latency_bounds"]
     assert (bounds[0], bounds[-1]) == (0.00005, 60) and len(bounds) + 1 == len(group["latency"]["app"]["buckets"])
     assert (group["name"], group["state"], group["stale"], group["broken_scripts"]) == ("shop", "serving", False, 0)
