@@ -7,7 +7,7 @@ import os
 import socket
 import struct
 
-from httpd_wsgi.policy import State
+from httpd_wsgi.lifecycle import State
 from httpd_wsgi.watch import Running, Seen
 
 _HEAD = struct.Struct("=IIII")

@@ -6,10 +6,10 @@ serves is given up only when something better serves.
 
 from __future__ import annotations
 
-import enum
 import os
 from collections.abc import Callable
 
+from httpd_wsgi.lifecycle import Action, Drain, End, Event, Keep, Kill, Serve, Start, State, Worker
 from httpd_wsgi.records import dataclass, field
 
 BACK_OFF = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
@@ -25,40 +25,6 @@ def chance() -> float:
     return int.from_bytes(os.urandom(4), "little") / 2**32
 
 
-class State(enum.Enum):
-    STARTING = "starting"
-    SERVING = "serving"
-    RETIRING = "retiring"  # serves until its replacement does
-    DRAINING = "draining"  # accepts no more
-    ENDING = "ending"  # its requests had their time; only shutdown functions run
-    GONE = "gone"
-
-
-class Event(enum.Enum):
-    READY = "ready"
-    RETIRE = "retire"
-    KEEP = "keep"
-    DRAIN = "drain"
-    END = "end"
-    EXITED = "exited"
-
-
-_NEXT = {
-    (State.STARTING, Event.READY): State.SERVING,
-    (State.STARTING, Event.DRAIN): State.DRAINING,
-    (State.STARTING, Event.EXITED): State.GONE,
-    (State.SERVING, Event.RETIRE): State.RETIRING,
-    (State.SERVING, Event.DRAIN): State.DRAINING,
-    (State.SERVING, Event.EXITED): State.GONE,
-    (State.RETIRING, Event.KEEP): State.SERVING,
-    (State.RETIRING, Event.DRAIN): State.DRAINING,
-    (State.RETIRING, Event.EXITED): State.GONE,
-    (State.DRAINING, Event.END): State.ENDING,
-    (State.DRAINING, Event.EXITED): State.GONE,
-    (State.ENDING, Event.EXITED): State.GONE,
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Options of the group; seconds, 0: no limit."""
@@ -71,60 +37,6 @@ class Limits:
     restart_interval: float = 0.0
     starts_at_once: int = 1  # so many processors there are for loading code that requests wait for
     is_service: bool = False  # workers end when their work is done and are started again a second later
-
-
-@dataclass(slots=True)
-class Worker:
-    number: int
-    started: float
-    code: int  # version of the code it was started for
-    state: State = State.STARTING
-    reason: str = ""  # why it is to go
-    broken: int = 0  # scripts it could not load
-    is_hurried: bool = False
-    kept: bool = False  # goes on with older code because the new one does not load
-    restart_at: float | None = None
-    end_at: float | None = None
-    kill_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Start one worker and report it with started()."""
-
-
-@dataclass(frozen=True, slots=True)
-class Serve:
-    """A worker that could not load everything may serve all the same."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Drain:
-    number: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    number: int
-    is_hurried: bool  # what it still has was given up; else it had its time
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    number: int
-    option: str  # the limit that is over
-    with_stacks: bool = False  # so that it can say first where it hangs
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """The new code is no good: all workers go on with what they have."""
-
-
-Action = Start | Serve | Drain | End | Kill | Keep
 
 
 @dataclass(slots=True)
@@ -156,28 +68,20 @@ class Policy:
             worker.kill_at = now + self.limits.startup
         self.workers[number] = worker
 
-    def _advance(self, worker: Worker, event: Event) -> bool:
-        """Events that make no sense in a worker's state (a drained worker that still says ready) change nothing."""
-        after = _NEXT.get((worker.state, event))
-        if after is None:
-            return False
-        worker.state = after
-        return True
-
     def ready(self, number: int, now: float, broken: int = 0) -> None:
         """A worker has loaded its scripts, all but so many. One that could not load all waits until it is told what to do."""
         worker = self.workers[number]
         if worker.state is not State.STARTING:
             return
         if broken > self._bearable():
-            self._advance(worker, Event.DRAIN)
+            worker.advance(Event.DRAIN)
             worker.reason = RELOAD
             self._limit(worker, now, 0)
             self.said.append(Drain(number, RELOAD))
             if worker.code == self.code:  # else newer code is waiting already
                 self._reject(now)
             return
-        self._advance(worker, Event.READY)
+        worker.advance(Event.READY)
         worker.kill_at = None
         worker.broken = broken
         if broken:
@@ -218,14 +122,14 @@ class Policy:
                 worker.code = self.code
                 worker.kept = True
             if worker.state is State.RETIRING and worker.reason == RELOAD:
-                self._advance(worker, Event.KEEP)
+                worker.advance(Event.KEEP)
                 worker.reason = ""
         self.said.append(Keep())
 
     def exited(self, number: int, now: float) -> None:
         worker = self.workers.pop(number)
         before = worker.state
-        self._advance(worker, Event.EXITED)
+        worker.advance(Event.EXITED)
         if self.stopping:
             return
         if before in (State.SERVING, State.RETIRING) and self.limits.is_service:
@@ -258,14 +162,14 @@ class Policy:
         if self.limits.is_service and worker.state is State.SERVING:
             self.drained(number, now, reason)
             self.said.append(Drain(number, reason))
-        elif self._advance(worker, Event.RETIRE):
+        elif worker.advance(Event.RETIRE):
             worker.reason = reason
             worker.restart_at = None
 
     def drained(self, number: int, now: float, reason: str) -> None:
         """A worker drains, on its own account or because it was told to."""
         worker = self.workers[number]
-        if self._advance(worker, Event.DRAIN):
+        if worker.advance(Event.DRAIN):
             worker.reason = reason
             worker.restart_at = None
             self._limit(worker, now, 0 if reason == STOP else self._grace(reason))
@@ -318,7 +222,7 @@ class Policy:
             if worker.state in (State.STARTING, State.SERVING, State.RETIRING):
                 worker.reason = worker.reason or reason
                 self.said.append(Drain(worker.number, worker.reason))
-                self._advance(worker, Event.DRAIN)
+                worker.advance(Event.DRAIN)
                 worker.kill_at = worker.restart_at = None
             self._limit(worker, now, grace if has_requests else 0)
 
@@ -377,7 +281,7 @@ class Policy:
         for worker in self.workers.values():
             if worker.end_at is not None and now >= worker.end_at:
                 worker.end_at = None
-                self._advance(worker, Event.END)
+                worker.advance(Event.END)
                 todo.append(End(worker.number, worker.is_hurried))
             if worker.kill_at is not None and now >= worker.kill_at:
                 todo.append(self._kill(worker, now))

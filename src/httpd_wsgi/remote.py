@@ -135,7 +135,7 @@ class Client(Endpoint):
 
     def who(self) -> dict[str, Any]:
         s = self.supervisor
-        is_current = s.superseded_at is None and not s.policy.stopping
+        is_current = s.turn.superseded_at is None and not s.policy.stopping
         return {
             "group": s.config.group,
             "supervisor": os.getpid(),

@@ -11,13 +11,16 @@ import math
 import os
 import selectors
 import signal
-import socket
 import sys
 import time
 
-from httpd_wsgi import _boot, activity, adoption, board, logs, overseer, policy, process, records, remote, settings
-from httpd_wsgi.policy import Policy, State
+from httpd_wsgi import _boot, activity, adoption, board, lifecycle, logs, overseer, policy, process, records, remote, settings
+from httpd_wsgi.lifecycle import State
+from httpd_wsgi.parent import Parent
+from httpd_wsgi.policy import Policy
 from httpd_wsgi.process import FD_ACTIVITY, FD_BOARD, FD_CONTROL, FD_HOUSE, FD_LIFELINE, FD_LISTEN, FD_SETTINGS, Process
+from httpd_wsgi.scripts import Scripts
+from httpd_wsgi.turns import Turn, Verdict
 
 RELOAD_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1)
 STALE_PAUSE = 1.0  # so often a script that did not load is looked at
@@ -29,8 +32,8 @@ class Supervisor:
         self.number = number
         self.board = board.Board(FD_BOARD)
         self.board.withdraw_offers(lambda owner: not activity.alive(owner))
+        self.turn = Turn(self.board, number)
         self.selector = selectors.DefaultSelector()
-        self.predecessor: int | None = None  # pidfd of one who serves for an earlier supervisor
         limits = policy.Limits(
             processes=config.processes,
             startup=config.startup_timeout,
@@ -41,34 +44,18 @@ class Supervisor:
             starts_at_once=len(os.sched_getaffinity(0)),
             is_service=config.threads == 0,
         )
-        self.find_predecessor()
-        self.policy = Policy(limits, self.board.get("broken") if self.predecessor is not None else None)
+        is_first = not self.watch_predecessor()
+        self.policy = Policy(limits, None if is_first else self.board.get("broken"))
+        self.scripts = Scripts(config.preloads)
         self.processes: dict[int, Process] = {}
         self.overseer = overseer.Overseer(config, number, self)
         self.orphanage = adoption.Orphanage(self)
-        self.control = socket.socket(fileno=FD_CONTROL)
-        self.control.setblocking(False)
+        self.parent = Parent(self)
         self.remote = remote.Remote(self)
-        self.told_by_parent = b""
-        self.superseded_at: float | None = None
         self.is_released = self.lifeline_ended = False
         self.said_failed = False
         self.doomed: set[int] = set()  # workers that are killed because they run no Python code any more
-        self.touched: dict[str, int] = {}  # script to the time of the version that workers were last asked to load
-        self.more_preloads: dict[str, None] = {}  # scripts that only requests name
-        self.loading: dict[str, int] = {}  # what the worker that was started last finds
-        self.look_at = 0.0
-
-    def find_predecessor(self) -> None:
-        """The supervisor whose workers serve now, or one of them when it was killed."""
-        while (pid := self.board.claimant(self.number)) is not None:
-            try:
-                fd = os.pidfd_open(pid)
-            except ProcessLookupError:
-                continue  # it has just ended, and its claim with it
-            self.selector.register(fd, selectors.EVENT_READ, "predecessor")
-            self.predecessor = fd
-            return
+        self.look_at = 0.0  # at scripts that did not load
 
     def say(self, level: str, code: str, text: str) -> None:
         logs.log(level, f"{code}: group {self.config.group}: {text}")
@@ -76,8 +63,7 @@ class Supervisor:
     # ---- workers ----
 
     def start_worker(self) -> None:
-        self.loading = self.scripts()
-        more = b"".join(b"preload=" + os.fsencode(preload) + b"\0" for preload in self.more_preloads)
+        more = self.scripts.begin_loading()
         if self.config.maximum_requests:
             more += f"maximum_requests={self.own_maximum()}\0".encode()
         slots = self.overseer.slots
@@ -122,7 +108,7 @@ class Supervisor:
             self.say(logs.ERROR, "WSGI0718", line)
         os.close(worker.crash_fd)
 
-    def report_exit(self, worker: Process, how: str, status: int, before: policy.Worker) -> None:
+    def report_exit(self, worker: Process, how: str, status: int, before: lifecycle.Worker) -> None:
         what = f"worker {worker.pid} {how}"
         if before.reason or self.policy.stopping:
             level = logs.INFO if status == 0 else logs.WARNING
@@ -202,19 +188,16 @@ class Supervisor:
 
     def noticed(self, mtime: str, application_group: str, callable: str, script: str) -> None:
         """A worker serves an older version of the script than the one on disk."""
-        if self.touched.get(script) == int(mtime):
+        if not self.scripts.ask(script, int(mtime)):
             return
-        if self.superseded_at is not None:
-            self.touched[script] = int(mtime)
+        if self.turn.superseded_at is not None:
             self.keep()  # loading it is the newer supervisor's affair; when it can, its workers answer
             return
-        if not any((item.script, item.callable) == (script, callable) for item in self.config.preloads):
-            self.more_preloads[f"{application_group}\n{script}\n{callable}"] = None
-        self.touched[script] = int(mtime)
+        self.scripts.add(application_group, script, callable)
         self.say(logs.NOTICE, "WSGI0706", f"{script} has changed; its new version is loaded in new workers")
         # Where there are other scripts, the old workers go on answering for those.
         is_waited_for = self.config.reload == "now"
-        self.policy.reload(time.monotonic(), urgent=is_waited_for, useless=is_waited_for and len(self.scripts()) == 1)
+        self.policy.reload(time.monotonic(), urgent=is_waited_for, useless=is_waited_for and len(self.scripts.times()) == 1)
 
     def reload(self, why: str) -> None:
         self.say(logs.NOTICE, "WSGI0715", f"{why}: the code is loaded again in new workers")
@@ -227,74 +210,39 @@ class Supervisor:
 
     def keep(self) -> None:
         for worker in self.processes.values():
-            for script, mtime in self.touched.items():
+            for script, mtime in self.scripts.asked.items():
                 worker.send(f"keep {mtime} {script}")
-
-    def scripts(self) -> dict[str, int]:
-        """Times of the files that workers load; 0: there is none."""
-        paths = [item.script for item in self.config.preloads] + [item.split("\n")[1] for item in self.more_preloads]
-        found = {}
-        for path in paths:
-            try:
-                found[path] = os.stat(path).st_mtime_ns // 1000
-            except OSError:
-                found[path] = 0
-        return found
 
     def look_for_mended(self, now: float) -> None:
         """While nobody asks for the new code (requests go to the older supervisor's workers), its files must be looked at."""
         if not self.policy.on_hold or now < self.look_at:
             return
         self.look_at = now + STALE_PAUSE
-        for script, mtime in self.scripts().items():
-            if mtime and self.touched.get(script) != mtime:
-                self.touched[script] = mtime
-                self.reload(f"{script} has changed")
-                return
-        if self.board.claimant(self.number) is None:  # those who are still there only drain
+        if (script := self.scripts.ask_for_changed()) is not None:
+            self.reload(f"{script} has changed")
+        elif self.board.claimant(self.number) is None:  # those who are still there only drain
             self.policy.predecessor_gone(now)
 
     # ---- older and newer supervisors ----
 
     def compare_turns(self, now: float) -> None:
-        if self.policy.stopping:
-            return
-        serving = self.board.get("serving")
-        if serving > self.number:
+        verdict = self.turn.judge(self.policy)
+        if verdict is Verdict.SERVE:
+            self.turn.take()
+            self.policy.predecessor_broken = None
+        elif verdict is Verdict.OVER:
             self.say(logs.INFO, "WSGI0716", "newer workers serve; the old ones finish their requests")
+        elif verdict is Verdict.LATE:
+            self.say_stopping("a newer configuration has come before it was ready")
+        if verdict in (Verdict.OVER, Verdict.LATE):  # also then those that were ready have taken requests
             self.disclaim()
             self.policy.superseded(now)
-        elif serving < self.number and self.is_to_take_over():
-            self.board.claim(self.number)
-            self.board.put(serving=self.number)
-            self.policy.predecessor_broken = None
-        elif self.superseded_at is not None and serving != self.number:
-            self.say_stopping("a newer configuration has come before it was ready")
-            self.disclaim()
-            self.policy.superseded(now)  # those that were ready have taken requests all the same
-
-    def is_to_take_over(self) -> bool:
-        """Even when a newer supervisor has come, as its code may not load; when nobody else serves, also with fewer workers."""
-        is_last = self.superseded_at is not None and self.predecessor is None
-        return self.policy.can_take_over or (is_last and self.policy.counted(State.SERVING, State.RETIRING) > 0)
 
     def write_board(self) -> None:
-        if self.policy.predecessor_broken is not None or self.board.get("serving") > self.number:
-            if self.policy.on_hold:
-                self.board.put(stale=1)
-            return
-        serving = self.policy.counted(State.SERVING, State.RETIRING)
-        if self.policy.failed:
-            state = board.Shown.STOPPED if self.policy.halted else board.Shown.FAILED
-            retry = max(1, round(self.policy.next_start - time.monotonic()))
-        else:
-            state, retry = board.Shown.SERVING if self.policy.ever_ready else board.Shown.STARTING, 0
-        if self.policy.failed and not self.said_failed and not self.policy.halted:
+        if self.policy.failed and not self.said_failed and not self.policy.halted and self.policy.predecessor_broken is None:
             self.say(logs.ERROR, "WSGI0708", "no worker can be started; requests are answered with 503 until one can")
         self.said_failed = self.policy.failed
-        self.board.put(state=state, retry_after=retry, ready_workers=serving, broken=self.policy.broken)
-        if self.superseded_at is None:  # else the newer one knows whether its code loads
-            self.board.put(stale=int(self.policy.stale))
+        self.turn.show(self.policy, time.monotonic())
 
     def stop(self, reason: str) -> None:
         """Drains within shutdown-timeout, whether or not it is draining already."""
@@ -311,40 +259,21 @@ class Supervisor:
         if self.config.threads:
             self.board.disclaim(self.number)
 
-    def told_on_control(self) -> None:
-        fds: list[int] = []
-        try:
-            data, fds, _, _ = socket.recv_fds(self.control, 4096, 4)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self.selector.unregister(self.control)  # the house tells what it means
-        *lines, self.told_by_parent = (self.told_by_parent + data).split(b"\n")
-        for line in lines:
-            if line == b"superseded":
-                self.superseded_at = time.monotonic()
-                self.move_log(fds)
-                self.keep()  # requests that wait for touched scripts keep Apache's old children from making room for new ones
-            elif line == b"released":
-                self.is_released = True
-            elif line == b"stop":
-                self.stop("Apache has stopped or restarted")
-
-    def move_log(self, fds: list[int]) -> None:
-        """To the newer generation's, since the old file may have been rotated away; this one may serve for long."""
-        while fds:
+    def superseded(self, log: list[int]) -> None:
+        """A newer one has been started. log: the file that it writes to, as the old one may have been rotated away."""
+        self.turn.superseded_at = time.monotonic()
+        while log:
             for worker in self.everybody().values():
-                worker.send("log", fds[0])
-            logs.move(fds.pop(0))
+                worker.send("log", log[0])
+            logs.move(log.pop(0))
+        self.keep()  # requests that wait for touched scripts keep Apache's old children from making room for new ones
 
     # ---- the loop ----
 
     def look(self) -> None:
         serving = (State.SERVING, State.RETIRING)
         serving_now = {pid for pid, worker in self.policy.workers.items() if worker.state in serving}
-        if self.superseded_at is None:  # else it is the newer one's affair
+        if self.turn.superseded_at is None:  # else it is the newer one's affair
             self.orphanage.look(time.monotonic())
         self.overseer.look(self.everybody(), serving_now, self.board.get("watched"))
         for pid, worker in self.policy.workers.items():
@@ -353,23 +282,23 @@ class Supervisor:
     def carry_out(self) -> None:
         for action in self.policy.actions(time.monotonic()):
             match action:
-                case policy.Start():
+                case lifecycle.Start():
                     self.start_worker()
-                case policy.Serve(number):
+                case lifecycle.Serve(number):
                     self.processes[number].send("serve")
-                case policy.Drain(number, reason):
+                case lifecycle.Drain(number, reason):
                     self.processes[number].send(f"drain {reason}")
-                case policy.End(number, is_hurried):
+                case lifecycle.End(number, is_hurried):
                     limit = "were given up" if is_hurried else f"had {self.overseer.option('graceful-timeout')}"
                     self.say(logs.WARNING, "WSGI0717", f"the requests that worker {number} still has {limit}; it ends now")
                     self.processes[number].send("end")
-                case policy.Kill(number, option, with_stacks):
+                case lifecycle.Kill(number, option, with_stacks):
                     limit = self.overseer.option(option)
                     doing = self.overseer.serving_text(number)
                     self.say(logs.WARNING, "WSGI0707", f"worker {number} is not done within {limit}{doing} and is killed")
                     os.kill(number, signal.SIGABRT if with_stacks else signal.SIGKILL)
-                case policy.Keep():
-                    self.touched.update(self.loading)
+                case lifecycle.Keep():
+                    self.scripts.reject_loading()
                     self.look_at = time.monotonic() + STALE_PAUSE
                     self.keep()
                     self.board.tell_news()
@@ -379,13 +308,13 @@ class Supervisor:
         times = [self.policy.wake_at()]
         if self.everybody() and self.config.threads:
             times.append(self.overseer.next_look)
-        if self.superseded_at is None:
+        if self.turn.superseded_at is None:
             times.append(self.orphanage.look_at)
         if self.policy.on_hold:
             times.append(self.look_at)
-        if self.superseded_at is not None and not self.policy.stopping:
+        if self.turn.superseded_at is not None and not self.policy.stopping:
             # The newer one is mostly ready within a second; when its code is broken, this may go on for days.
-            times.append(now + min(1.0, max(0.02, (now - self.superseded_at) / 20)))
+            times.append(now + min(1.0, max(0.02, (now - self.turn.superseded_at) / 20)))
         at = min((at for at in times if at is not None), default=None)
         return None if at is None or at == math.inf else max(0.0, at - now)
 
@@ -397,7 +326,6 @@ class Supervisor:
         self.selector.register(wake_read, selectors.EVENT_READ, "signal")
         self.selector.register(FD_LIFELINE, selectors.EVENT_READ, "lifeline")
         self.selector.register(FD_HOUSE, selectors.EVENT_READ, "house")
-        self.selector.register(self.control, selectors.EVENT_READ, "control")
         while not self.policy.done:
             self.look()
             self.carry_out()
@@ -419,8 +347,6 @@ class Supervisor:
             case "house":
                 self.selector.unregister(FD_HOUSE)
                 self.stop("Apache has gone")
-            case "control":
-                self.told_on_control()
             case "predecessor":
                 self.predecessor_gone()
             case remote.Endpoint() as endpoint:
@@ -436,17 +362,21 @@ class Supervisor:
         for number in numbers:
             if number == signal.SIGTERM:
                 self.stop("it received SIGTERM")
-            elif number in RELOAD_SIGNALS and self.superseded_at is None and not self.policy.stopping:
+            elif number in RELOAD_SIGNALS and self.turn.superseded_at is None and not self.policy.stopping:
                 self.reload(f"the supervisor received {signal.Signals(number).name}")
 
+    def watch_predecessor(self) -> bool:
+        """False: nobody serves for an earlier supervisor."""
+        if (fd := self.turn.find_predecessor()) is not None:
+            self.selector.register(fd, selectors.EVENT_READ, "predecessor")
+        return fd is not None
+
     def predecessor_gone(self) -> None:
-        assert self.predecessor is not None
-        self.selector.unregister(self.predecessor)
-        os.close(self.predecessor)
-        self.predecessor = None
+        if self.turn.predecessor is not None:
+            self.selector.unregister(self.turn.predecessor)
+        self.turn.forget_predecessor()
         self.orphanage.look_again()
-        self.find_predecessor()
-        if self.predecessor is None:
+        if not self.watch_predecessor():
             self.policy.predecessor_gone(time.monotonic())
 
 
