@@ -1,9 +1,8 @@
-"""Workers whose supervisor was killed, and the next one, which adopts them until its own workers serve.
+"""A supervisor adopts the workers of one that was killed (orphans.py), until its own workers serve.
 
-Such a worker waits at a socket with its pid in the name. It is abstract (unix(7)), so chroot= and directories do not matter; both
-sides ask the kernel who the other one is. A supervisor finds the pids among the offers on the board, which the group's workers of
-all generations share. Over the connection goes what a supervisor tells its own workers: where to log, and what to do about slow
-requests. How long the worker serves is not told: it sees on the board when others do.
+It finds their pids among the offers on the board, which the group's workers of all generations share. Over the connection goes
+what a supervisor tells its own workers: where to log, and what to do about slow requests. How long the worker serves is not told:
+it sees on the board when others do.
 """
 
 from __future__ import annotations
@@ -15,49 +14,15 @@ import socket
 import struct
 
 from httpd_wsgi import activity, logs
-from httpd_wsgi.remote import Endpoint, peer_of
+from httpd_wsgi.orphans import name_of
+from httpd_wsgi.peers import peer_of
+from httpd_wsgi.remote import Endpoint
 
 TYPE_CHECKING = False  # typing would only be loaded for this
 if TYPE_CHECKING:
     from httpd_wsgi.supervisor import Supervisor
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
-
-
-def name_of(pid: int) -> str:
-    return f"\0httpd-wsgi-worker/{pid}"
-
-
-# ---- the worker's side ----
-
-
-def listen() -> socket.socket | None:
-    """None: somebody else has the name."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.setblocking(False)
-    try:
-        listener.bind(name_of(os.getpid()))
-        listener.listen(4)
-    except OSError:
-        listener.close()
-        return None
-    return listener
-
-
-def accept(listener: socket.socket) -> socket.socket | None:
-    """A connection of this worker's user, or root."""
-    try:
-        connection, _ = listener.accept()
-    except OSError:
-        return None
-    if peer_of(connection)[1] not in (0, os.getuid()):
-        connection.close()
-        return None
-    connection.setblocking(True)
-    return connection
-
-
-# ---- the supervisor's side ----
 
 
 class Adopted(Endpoint):

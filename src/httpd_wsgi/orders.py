@@ -5,18 +5,15 @@ The socket to the supervisor has the number FD_LIFELINE for the whole life of th
 
 from __future__ import annotations
 
-import math
 import os
-import select
 import socket
 import threading
 import time
 from collections.abc import Callable
 
-from httpd_wsgi import _runtime, adoption, board, logs, policy, settings, stacks
-from httpd_wsgi.process import FD_ACTIVITY, FD_BOARD, FD_HOUSE, FD_LIFELINE
-
-POLL_LIMIT = 2**31 - 1  # milliseconds
+from httpd_wsgi import _runtime, board, logs, policy, settings, stacks
+from httpd_wsgi.orphans import Orphan
+from httpd_wsgi.process import FD_BOARD, FD_LIFELINE
 
 
 def deepest(stack: str) -> bytes:
@@ -145,58 +142,3 @@ class Control:
             logs.log(logs.WARNING, text.decode("utf-8", "replace"))
             for line in stack.split("\n"):
                 logs.log(logs.WARNING, line)
-
-
-class Orphan:
-    """A worker without the supervisor that started it: waits for the end of Apache, and for a supervisor that adopts it."""
-
-    def __init__(self, control: Control) -> None:
-        self.control = control
-        self.listener = adoption.listen()
-        self.poll = select.poll()
-        self.poll.register(FD_HOUSE, 0)
-        if self.listener:
-            self.poll.register(self.listener, select.POLLIN)
-
-    def outlive(self) -> None:
-        """Apache starts another supervisor at once; how long its workers take to load is not known."""
-        control, pause = self.control, 0.02
-        while control.board.get("serving") <= control.supervisor and not self.wait(pause) and not control.draining.is_set():
-            pause = min(1.0, pause * 1.2)
-
-    def wait(self, seconds: float) -> bool:
-        """True: Apache has gone. Else the time is over."""
-        end = time.monotonic() + seconds
-        while True:
-            left = math.ceil(max(0.0, end - time.monotonic()) * 1000)
-            ready = [fd for fd, _ in self.poll.poll(min(left, POLL_LIMIT))]
-            if FD_HOUSE in ready:
-                return True
-            if FD_LIFELINE in ready and not self.control.obey_next():
-                self.listen_again()
-            elif ready and FD_LIFELINE not in ready:
-                self.be_adopted()
-            if not ready and left <= POLL_LIMIT:
-                return False
-
-    def be_adopted(self) -> None:
-        """By one at a time; another one waits in the queue of the listening socket for the end of this one."""
-        assert self.listener
-        supervisor = adoption.accept(self.listener)
-        if not supervisor:
-            return
-        os.dup2(supervisor.fileno(), FD_LIFELINE, inheritable=False)
-        supervisor.close()
-        self.poll.unregister(self.listener)
-        self.poll.register(FD_LIFELINE, select.POLLIN)
-        try:
-            socket.send_fds(self.control.socket, [self.control.activity.encode()], [FD_ACTIVITY])
-        except OSError:
-            pass  # it has just been killed, too
-
-    def listen_again(self) -> None:
-        assert self.listener
-        self.poll.unregister(FD_LIFELINE)
-        self.poll.register(self.listener, select.POLLIN)
-        while self.control.fds:
-            os.close(self.control.fds.pop())

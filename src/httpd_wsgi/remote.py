@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 import time
 
 from httpd_wsgi import activity, logs, process
+from httpd_wsgi.peers import peer_of
 
 TYPE_CHECKING = False  # typing would only be loaded for this
 if TYPE_CHECKING:
@@ -36,12 +36,6 @@ def word_of(group: str) -> str:
 
 def name_of(group: str, pid: int) -> str:
     return f"{PREFIX}{word_of(group)}/{pid}/{os.urandom(6).hex()}"
-
-
-def peer_of(connection: socket.socket) -> tuple[int, int]:
-    """Process and user at the other end."""
-    pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return pid, uid
 
 
 class Endpoint:

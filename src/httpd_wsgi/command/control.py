@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from httpd_wsgi import remote
+from httpd_wsgi import peers, remote
 from httpd_wsgi.command.errors import EXIT_CONTROL, CommandError
 
 PATIENCE = 5.0  # seconds for an answer
@@ -48,7 +48,7 @@ def ask(name: str, pid: int, command: str) -> Iterator[dict[str, Any]]:
         connection.settimeout(PATIENCE)
         try:
             connection.connect("\0" + name)
-            if remote.peer_of(connection)[0] != pid:
+            if peers.peer_of(connection)[0] != pid:
                 return
             connection.send(command.encode())
             end = time.monotonic() + PATIENCE
