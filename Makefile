@@ -162,14 +162,14 @@ VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' src/httpd_wsgi/__in
 PACKED := $(SOURCES) $(wildcard debian/* debian/*/* docs/*.md) $(shell find conf -type f)
 
 # The Debian packages are built of the sdist, with the distribution's tools alone.
-$(DEB)/built: $(VENV)/ready $(PACKED)
+$(DEB)/built: $(PACKED)
 	$(call need,$(PACKAGES) $(DEB_PACKAGES))
 	@rm -rf $(DEB) && mkdir -p $(DEB)/source $(DEB)/httpd-wsgi-$(VERSION)
 	@cp -r apache src conf docs tests setup.py pyproject.toml MANIFEST.in *.md LICENSE Makefile mkdocs.yml $(DEB)/source
-	@cd $(DEB)/source && $(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("$(DEB)")' >/dev/null 2>&1
+	@cd $(DEB)/source && /usr/bin/python3 -c 'from setuptools import build_meta; build_meta.build_sdist("$(DEB)")' >/dev/null 2>$(DEB)/log || { cat $(DEB)/log >&2; exit 1; }
 	@cd $(DEB) && rm -r source && mv *.tar.gz httpd-wsgi_$(VERSION).orig.tar.gz
 	@tar xf $(DEB)/*.orig.tar.gz --strip-components=1 -C $(DEB)/httpd-wsgi-$(VERSION) && cp -r debian $(DEB)/httpd-wsgi-$(VERSION)/
-	cd $(DEB)/httpd-wsgi-$(VERSION) && PATH=/usr/sbin:/usr/bin:/sbin:/bin dpkg-buildpackage -us -uc >$(DEB)/log 2>&1 || { tail -n 40 $(DEB)/log; exit 1; }
+	cd $(DEB)/httpd-wsgi-$(VERSION) && PATH=/usr/sbin:/usr/bin:/sbin:/bin dpkg-buildpackage -us -uc >$(DEB)/log 2>&1 || { tail -n 40 $(DEB)/log >&2; exit 1; }
 	@rm -rf $(DEB)/httpd-wsgi-$(VERSION)
 	@touch $@
 
