@@ -151,7 +151,8 @@ def find_wsgi_module() -> Path:
             return path
     raise CommandError(
         "the Apache module was not built, because apxs was missing when httpd-wsgi was installed; install apache2-dev "
-        "(Debian) or httpd-devel (Red Hat), and install it again: pip install --force-reinstall --no-cache-dir SOURCE",
+        "(Debian) or httpd-devel (Red Hat), and run: pip install --force-reinstall --no-cache-dir SOURCE, "
+        "a clone of httpd-wsgi or its sdist",
         EXIT_NO_MODULE,
     )
 
