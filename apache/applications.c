@@ -16,7 +16,8 @@ APLOG_USE_MODULE(wsgi);
 
 typedef struct application {
     const char *script, *callable, *application_group;
-    int is_named; /* the configuration spells its application group out */
+    int is_named;        /* the configuration spells its application group out */
+    int callable_varies; /* a .htaccess file names the callable, so only a request can know it */
 } application;
 
 /* Not so when each request decides: by its environment, or by which ServerAlias it names. */
@@ -33,6 +34,41 @@ static int is_static(const server_rec *s, const char *name)
 static const wsgi_dir_config *defaults_of(server_rec *s)
 {
     return ap_get_module_config(s->lookup_defaults, &wsgi_module);
+}
+
+/* ---- callables that only a request can know ---- */
+
+/* Does the file, if there is one, have a WSGICallableObject? */
+static int names_callable(apr_pool_t *p, const char *path)
+{
+    static const char directive[] = "WSGICallableObject";
+    ap_configfile_t *file;
+    char line[HUGE_STRING_LEN];
+    int found = 0;
+
+    if (ap_pcfg_openfile(&file, p, path) != APR_SUCCESS)
+        return 0;
+    while (!found && ap_cfg_getline(line, sizeof(line), file) == APR_SUCCESS) /* without white space in front */
+        found = !strncasecmp(line, directive, sizeof(directive) - 1);
+    ap_cfg_closefile(file);
+    return found;
+}
+
+/* The .htaccess files of the directories that lead to the script, as they are now. Whether AllowOverride lets them speak is not asked: when
+ * it does not, all that is lost is a warning before the first request. */
+static int htaccess_names_callable(apr_pool_t *p, const server_rec *s, const char *script)
+{
+    const core_server_config *core = ap_get_core_module_config(s->module_config);
+    const char *names = core->access_name ? core->access_name : DEFAULT_ACCESS_FNAME;
+
+    for (const char *slash = strchr(script, '/'); slash; slash = strchr(slash + 1, '/')) {
+        const char *directory = apr_pstrmemdup(p, script, (apr_size_t)(slash - script) + 1), *rest = names;
+
+        while (*rest)
+            if (names_callable(p, apr_pstrcat(p, directory, ap_getword_conf(p, &rest), NULL)))
+                return 1;
+    }
+    return 0;
 }
 
 static void add_application(apr_pool_t *p, apr_hash_t *by_group, server_rec *s, const wsgi_alias *alias)
@@ -63,9 +99,10 @@ static void add_application(apr_pool_t *p, apr_hash_t *by_group, server_rec *s, 
     app->callable = callable ? callable : "application";
     app->application_group = wsgi_expand(p, app_group, s, NULL, mount);
     app->is_named = app_group && *app_group != '%';
+    app->callable_varies = !wsgi_is_module(script) && htaccess_names_callable(p, s, alias->script);
 }
 
-/* Can only a request know the callable, because a section for a directory or a script names it? .htaccess files are not known here. */
+/* The same, because a section for a directory or a script names it? */
 static int callables_vary(const ap_directive_t *d, int in_section)
 {
     for (; d; d = d->next) {
@@ -118,15 +155,16 @@ static int has_script(apr_pool_t *p, const wsgi_group *g, const char *group, con
 
 static void store(apr_pool_t *p, wsgi_group *g, const apr_array_header_t *known)
 {
-    int one = is_one_application(known), vary = callables_vary(ap_conftree, 0);
+    int one = is_one_application(known), vary_anywhere = callables_vary(ap_conftree, 0);
 
     for (int i = 0; i < known->nelts; i++) {
         const application *app = &APR_ARRAY_IDX(known, i, application);
         const char *group = one ? "" : app->application_group, *record;
+        int varies = app->callable_varies || (vary_anywhere && !wsgi_is_module(app->script));
 
         if (one)
             APR_ARRAY_PUSH(g->main_groups, const char *) = app->application_group;
-        record = apr_psprintf(p, "%s\n%s\n%s", group, app->script, vary && !wsgi_is_module(app->script) ? "" : app->callable);
+        record = apr_psprintf(p, "%s\n%s\n%s", group, app->script, varies ? "" : app->callable);
         if (!has_preload(g, record))
             APR_ARRAY_PUSH(g->preloads, const char *) = record;
     }

@@ -126,6 +126,16 @@ def test_callable_object(httpd: Httpd, mode: str, where: str) -> None:
     assert get(httpd, "/").text == "object"
 
 
+def test_a_callable_that_only_htaccess_names_is_no_mistake_when_processes_start(httpd: Httpd) -> None:
+    (httpd.app / "named.py").write_text("def shop(e, s):\n    s('200 OK', [])\n    return [b'yes']\n")
+    (httpd.app / ".htaccess").write_text("  WSGICallableObject shop\n")
+    allowed = "\n<Directory {app}>\nAllowOverride FileInfo\n</Directory>"
+    httpd.start(DAEMON + "WSGIScriptAlias / {app}/named.py process-group=d" + allowed)
+    assert get(httpd, "/").text == "yes"
+    wait_until(lambda: bool(httpd.workers()), "a worker is ready")
+    assert "WSGI0403" not in httpd.log_text()
+
+
 def test_python_path(httpd: Httpd, mode: str) -> None:
     library = httpd.root / "library"
     library.mkdir(mode=0o755)
