@@ -19,7 +19,7 @@ TEST_PACKAGES := litmus logrotate openssl patchelf strace valgrind wrk
 LINT_PACKAGES := cppcheck
 BENCH_PACKAGES := patchelf strace valgrind wrk
 PEER_PACKAGES := libev-dev
-DEB_PACKAGES := debhelper dh-python dpkg-dev lintian pybuild-plugin-pyproject python3-all-dev python3-argparse-manpage python3-setuptools
+DEB_PACKAGES := debhelper dh-python dpkg-dev lintian pybuild-plugin-pyproject python3-all-dev python3-setuptools
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
 .PHONY: help serve test check docs links lint asan tsan long bench peer instructions fuzz deb clean install
