@@ -61,7 +61,7 @@ static const char *why_no_connection(const wsgi_exchange *x, apr_status_t rv)
     const wsgi_group *g = x->t->group;
 
     if (g->queue_size > 0 && rv == EAGAIN)
-        return apr_psprintf(x->r->pool, "queue-size=%d requests wait already", g->queue_size);
+        return apr_psprintf(x->r->pool, "as many requests wait as queue-size=%d allows", g->queue_size);
     return apr_psprintf(x->r->pool, "no worker accepts within connect-timeout=%d (%s)", (int)apr_time_sec(g->connect_timeout),
                         strerror(rv));
 }

@@ -82,6 +82,7 @@ const char *wsgi_dump_server_where(apr_pool_t *p, const server_rec *s)
 static void dump_server(wsgi_json *j, apr_pool_t *p, server_rec *s)
 {
     const wsgi_dir_config *defaults = ap_get_module_config(s->lookup_defaults, &wsgi_module);
+    const core_server_config *core = ap_get_core_module_config(s->module_config);
 
     wsgi_json_open(j, NULL, '{');
     wsgi_json_string(j, "name", wsgi_server_name(p, s));
@@ -90,6 +91,8 @@ static void dump_server(wsgi_json *j, apr_pool_t *p, server_rec *s)
     dump_names(j, s);
     wsgi_json_string(j, "process_group", defaults->process_group);
     wsgi_json_string(j, "error_log", s->error_fname);
+    wsgi_json_string(j, "document_root", core->ap_document_root);
+    wsgi_json_string(j, "access_files", core->access_name ? core->access_name : DEFAULT_ACCESS_FNAME);
     dump_aliases(j, p, s);
     dump_imports(j, s);
     wsgi_json_close(j, '}');
@@ -145,13 +148,24 @@ static void dump_group(wsgi_json *j, apr_pool_t *p, const wsgi_group *g)
 
 /* ---- the rest ---- */
 
-/* Every WSGI directive as written, with the sections around it; `in` is their text, the outer first. */
+/* Ours, and those of others that decide which files are applications and which URLs lead to them. */
+static int is_told(const ap_directive_t *d)
+{
+    static const char *const others[] = {"AddHandler", "AddType", "SetHandler", "ForceType", "Alias", "AllowOverride", NULL};
+
+    for (int i = 0; others[i]; i++)
+        if (!strcasecmp(d->directive, others[i]))
+            return 1;
+    return !strncasecmp(d->directive, "WSGI", 4) || !strncasecmp(d->directive, "<WSGI", 5);
+}
+
+/* Directives as written, with the sections around them; `in` is the sections' text, the outer first. */
 static void dump_directives(wsgi_json *j, apr_pool_t *p, const ap_directive_t *d, const char *in, const char *server_where)
 {
     for (; d; d = d->next) {
         const char *where = apr_psprintf(p, "%s:%d", d->filename, d->line_num);
 
-        if (!strncasecmp(d->directive, "WSGI", 4) || !strncasecmp(d->directive, "<WSGI", 5)) {
+        if (is_told(d)) {
             wsgi_json_open(j, NULL, '{');
             wsgi_json_string(j, "name", d->directive);
             wsgi_json_string(j, "arguments", strncasecmp(d->directive, "WSGIDaemonProcess", 17) ? d->args : NULL);
@@ -192,9 +206,10 @@ static void dump_httpd(wsgi_json *j, apr_pool_t *p)
 static const char *dump(apr_pool_t *p, server_rec *main_server)
 {
     const apr_array_header_t *groups = wsgi_server_of(main_server)->groups;
-    const char *url = getenv("HTTPD_WSGI_DUMP_URL");
+    const char *url = getenv("HTTPD_WSGI_DUMP_URL"), *paths = getenv("HTTPD_WSGI_DUMP_PATHS");
     wsgi_json *j = wsgi_json_make(p);
 
+    wsgi_dump_prepare(p, main_server);
     wsgi_json_open(j, NULL, '{');
     wsgi_json_number(j, "format", 1);
     wsgi_json_string(j, "package", wsgi_package_dir());
@@ -214,6 +229,8 @@ static const char *dump(apr_pool_t *p, server_rec *main_server)
     wsgi_json_close(j, ']');
     if (url && *url)
         wsgi_dump_url(j, p, main_server, url);
+    if (paths && *paths)
+        wsgi_dump_paths(j, p, main_server, paths);
     wsgi_json_close(j, '}');
     return wsgi_json_text(j);
 }

@@ -1,7 +1,7 @@
 /* dump.h - `httpd -t -D DUMP_WSGI`: the configuration as this module understands it, as JSON on standard output.
  *
  * For `httpd-wsgi check` and `explain`, and for eyes. In the environment variable HTTPD_WSGI_DUMP_URL may stand a URL; then the dump
- * says, too, what would serve it. Values of env= are only shown with -D DUMP_WSGI_ENV. Configuration test only: nothing is started. */
+ * says, too, what would serve it, and in HTTPD_WSGI_DUMP_PATHS lines of a server's number, from 0, and a path in it. Values of env= are only shown with -D DUMP_WSGI_ENV. Configuration test only: nothing is started. */
 #ifndef WSGI_DUMP_H
 #define WSGI_DUMP_H
 
@@ -35,8 +35,12 @@ const char *wsgi_json_text(wsgi_json *j);
 
 /* ---- dump_url.c ---- */
 
+/* Before the first of those below. */
+void wsgi_dump_prepare(apr_pool_t *p, server_rec *main_server);
+
 /* What would serve the URL, as far as mapping decides it: no authentication is asked, no application is run. */
 void wsgi_dump_location(wsgi_json *j, apr_pool_t *p, server_rec *s, const char *location); /* in this server */
+void wsgi_dump_paths(wsgi_json *j, apr_pool_t *p, server_rec *main_server, const char *paths); /* "0 /a\n1 /b" */
 void wsgi_dump_url(wsgi_json *j, apr_pool_t *p, server_rec *main_server, const char *url);
 
 #endif

@@ -1,12 +1,12 @@
 /* dump_url.c - a request that never came, mapped as httpd would map it.
  *
- * In a configuration test no module has had its post_config, so only those steps are taken that need none: choice of the virtual host,
- * translation, the walks through sections. Handlers that mod_mime would set by suffix (AddHandler) are therefore not seen. */
+ * In a configuration test no module has had its post_config, and nobody must be asked for passwords or run, so only these steps are taken:
+ * choice of the virtual host, translation, the walks through sections and .htaccess files, and of what follows them the hooks of the few
+ * modules that decide about handlers. What is only found by subrequests (DirectoryIndex, MultiViews) is therefore not seen. */
 #include "dump.h"
 
 #include "target.h"
 
-#include <ap_expr.h>
 #include <apr_strings.h>
 #include <apr_uri.h>
 #include <http_config.h>
@@ -72,6 +72,78 @@ static request_rec *make_request(apr_pool_t *p, conn_rec *c, const apr_uri_t *ur
     return r;
 }
 
+/* ---- the handler ---- */
+
+static int has_types; /* mod_mime is ready to be asked; single-threaded, as all of a configuration test */
+
+/* By suffix: AddHandler, AddType. */
+static int check_type(request_rec *r)
+{
+    const apr_array_header_t *hooks = ap_hook_get_type_checker();
+
+    for (int i = 0; has_types && hooks && i < hooks->nelts; i++) {
+        const ap_LINK_type_checker_t *hook = &APR_ARRAY_IDX(hooks, i, ap_LINK_type_checker_t);
+
+        if (!strcmp(hook->szName, "mod_mime.c"))
+            return hook->pFunc(r);
+    }
+    return DECLINED;
+}
+
+/* Those that decide about handlers in their fixups and need no post_config for that: aliases of ours, SetHandler and ForceType, rules. */
+static int decides_handlers(const char *module)
+{
+    return !strcmp(module, "mod_wsgi.c") || !strcmp(module, "core.c") || !strcmp(module, "mod_rewrite.c");
+}
+
+static int fix_up(request_rec *r)
+{
+    const apr_array_header_t *hooks = ap_hook_get_fixups();
+
+    for (int i = 0; hooks && i < hooks->nelts; i++) {
+        const ap_LINK_fixups_t *hook = &APR_ARRAY_IDX(hooks, i, ap_LINK_fixups_t);
+        int rc = decides_handlers(hook->szName) ? hook->pFunc(r) : DECLINED;
+
+        if (rc != OK && rc != DECLINED)
+            return rc;
+    }
+    return OK;
+}
+
+/* Without a handler httpd takes the content type for one. */
+static void use_type(request_rec *r)
+{
+    if (!r->handler && r->content_type)
+        r->handler = apr_pstrmemdup(r->pool, r->content_type, strcspn(r->content_type, "; \t"));
+}
+
+/* OK, or the status that the request ends with. */
+static int find_handler(request_rec *r)
+{
+    int rc = check_type(r);
+
+    if (rc == OK || rc == DECLINED)
+        rc = fix_up(r);
+    if (rc == OK)
+        use_type(r);
+    return rc;
+}
+
+/* mod_mime reads its table of types in its post_config, which does nothing else. */
+void wsgi_dump_prepare(apr_pool_t *p, server_rec *main_server)
+{
+    const apr_array_header_t *hooks = ap_hook_get_post_config();
+
+    for (int i = 0; hooks && i < hooks->nelts; i++) {
+        const ap_LINK_post_config_t *hook = &APR_ARRAY_IDX(hooks, i, ap_LINK_post_config_t);
+
+        if (!strcmp(hook->szName, "mod_mime.c"))
+            has_types = hook->pFunc(p, p, p, main_server) == OK;
+    }
+}
+
+/* ---- mapping ---- */
+
 /* The status that mapping ends with, HTTP_OK when it leads somewhere. */
 static int map(request_rec *r)
 {
@@ -87,17 +159,50 @@ static int map(request_rec *r)
     r->per_dir_config = r->server->lookup_defaults;
     if ((rc = ap_run_map_to_storage(r)) != OK && rc != DECLINED)
         return rc;
-    rc = ap_location_walk(r);
-    return rc == OK ? HTTP_OK : rc;
+    if ((rc = ap_location_walk(r)) != OK || (rc = find_handler(r)) != OK)
+        return rc;
+    return HTTP_OK;
 }
 
-/* SetHandler, which httpd keeps as an expression, decides against an alias; None decides nothing. */
-static const char *handler_of(request_rec *r)
+/* Where rules in a section or .htaccess file lead the request with an internal redirect; NULL: nowhere else. */
+static const char *redirection_of(const request_rec *r)
 {
-    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
-    const char *error = NULL, *set = core->expr_handler ? ap_expr_str_exec(r, core->expr_handler, &error) : core->handler;
+    static const char prefix[] = "redirect:";
 
-    return set && *set && !error && strcasecmp(set, "none") ? set : r->handler;
+    return r->handler && !strcmp(r->handler, "redirect-handler") && r->filename && !strncmp(r->filename, prefix, sizeof(prefix) - 1)
+               ? r->filename + sizeof(prefix) - 1 : NULL;
+}
+
+static request_rec *redirected(request_rec *r, const char *path)
+{
+    apr_uri_t uri = r->parsed_uri;
+    request_rec *next;
+
+    uri.path = (char *)path;
+    uri.query = r->args;
+    next = make_request(r->pool, r->connection, &uri);
+    next->server = r->server;
+    next->hostname = r->hostname;
+    next->prev = r; /* for %{ENV:REDIRECT_STATUS} and [END] */
+    apr_table_setn(next->subprocess_env, "REDIRECT_STATUS", "200");
+    return next;
+}
+
+/* The request that is answered in the end; *status as map(). */
+static request_rec *follow(request_rec *r, int *status)
+{
+    const core_server_config *core = ap_get_core_module_config(r->server->module_config);
+    int left = core->redirect_limit > 0 ? core->redirect_limit : AP_DEFAULT_MAX_INTERNAL_REDIRECTS;
+    const char *path;
+
+    while ((*status = map(r)) == HTTP_OK && (path = redirection_of(r))) {
+        if (left-- == 0) {
+            *status = HTTP_INTERNAL_SERVER_ERROR;
+            break;
+        }
+        r = redirected(r, path);
+    }
+    return r;
 }
 
 static const char *alias_where(const request_rec *r)
@@ -130,12 +235,13 @@ static void dump_target(wsgi_json *j, request_rec *r)
 
 static void dump_mapping(wsgi_json *j, request_rec *r)
 {
-    int rc = map(r);
+    int rc;
 
+    r = follow(r, &rc);
     wsgi_json_number(j, "status", rc);
-    r->handler = handler_of(r);
     wsgi_json_string(j, "handler", r->handler);
     wsgi_json_string(j, "file", r->filename);
+    wsgi_json_flag(j, "is_directory", r->finfo.filetype == APR_DIR);
     wsgi_json_string(j, "path_info", r->path_info);
     wsgi_json_string(j, "alias_where", alias_where(r));
     if (rc == HTTP_OK)
@@ -155,6 +261,27 @@ void wsgi_dump_location(wsgi_json *j, apr_pool_t *p, server_rec *s, const char *
     if (c)
         dump_mapping(j, make_request(p, c, &uri));
     wsgi_json_close(j, '}');
+}
+
+void wsgi_dump_paths(wsgi_json *j, apr_pool_t *p, server_rec *main_server, const char *paths)
+{
+    char *rest, *line = apr_strtok(apr_pstrdup(p, paths), "\n", &rest), *path;
+
+    wsgi_json_open(j, "paths", '[');
+    for (; line; line = apr_strtok(NULL, "\n", &rest)) {
+        long number = strtol(line, &path, 10);
+        server_rec *s = main_server;
+
+        for (long i = 0; s && i < number; i++)
+            s = s->next;
+        wsgi_json_open(j, NULL, '{');
+        wsgi_json_number(j, "server", number);
+        wsgi_json_string(j, "location", ++path);
+        if (s)
+            wsgi_dump_location(j, p, s, path);
+        wsgi_json_close(j, '}');
+    }
+    wsgi_json_close(j, ']');
 }
 
 void wsgi_dump_url(wsgi_json *j, apr_pool_t *p, server_rec *main_server, const char *url)

@@ -6,7 +6,6 @@ docs/command.py --check  fails when docs/command.md is not what would be written
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
@@ -16,17 +15,17 @@ sys.path.append(str(TARGET.parent))
 
 import generated  # noqa: E402
 
-from httpd_wsgi.command import errors, express_options, options  # noqa: E402
+from httpd_wsgi.command import errors, express_options, option_table  # noqa: E402
 
 
 def option_tables() -> str:
     lines = []
-    for title, section in options.SECTIONS:
+    for title, section in option_table.SECTIONS:
         lines += [f"### {title}", "", "| option | value | for |", "|---|---|---|"]
         for option in section:
             names = ", ".join(f"`{name}`" for name in option.names.split())
-            value = option.metavar or ("" if option.kind is options.Kind.FLAG else option.kind.name)
-            help_text = re.sub(r" \(default: /[^)]*\)", " (default: the command's own)", option.help)
+            value = option.metavar or ("" if option.kind is option_table.Kind.FLAG else option.kind.name)
+            help_text = option.help.replace(f"(default: {sys.prefix})", "(default: the command's own)")
             only = f" ({option.command} only)" if option.command else ""
             lines.append(f"| {names} | {f'`{value}`' if value else ''} | {help_text}{only} |")
         lines.append("")

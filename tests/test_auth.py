@@ -179,7 +179,7 @@ def test_groups_may_be_an_expression(site: Site) -> None:
 
 
 def test_groups_found_before_a_failure_count(site: Site) -> None:
-    with said(site, "WSGI0814", "raised after 1 groups"):
+    with said(site, "WSGI0814", "raised; the groups it had named count (1)"):
         assert grouped(site, "midway") == 200
     site.expect("no more groups")
 

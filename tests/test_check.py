@@ -62,7 +62,7 @@ def test_a_sound_configuration_has_no_findings(unstarted: Httpd) -> None:
     code, items = check(unstarted, conf, "--import", "--strict")
     assert (code, [item for item in items if item["level"] != "note"]) == (0, [])
     done = run("check", str(unstarted.root / "httpd.conf"))
-    assert "1 daemon groups and 1 applications checked: 0 errors" in done.stdout
+    assert "1 daemon group and 1 application checked: 0 errors" in done.stdout
 
 
 def test_names_that_only_a_request_knows_are_no_mistakes(unstarted: Httpd) -> None:

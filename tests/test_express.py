@@ -18,7 +18,7 @@ from harness import free_port, wait_until
 from served import COMMAND, HELLO, run
 
 from httpd_wsgi.command.express_options import ROWS
-from httpd_wsgi.command.options import OPTIONS
+from httpd_wsgi.command.option_table import OPTIONS
 
 SPEC_OF_DJANGO = importlib.util.find_spec("django")
 
@@ -145,11 +145,13 @@ def test_a_script_may_ask_for_passwords(site: Path) -> None:
     [
         ([], "expected one of start-server"),
         (["start"], "express start: expected one of"),
-        (["start-server", "--proxy-virtual-host", "a", "b"], "--proxy-virtual-host: is not written for you"),
+        (["start-server", "--proxy-virtual-host", "a", "b"], "--proxy-virtual-host a b: expected a host name and the URL"),
+        (["start-server", "--debugger-startup"], "--debugger-startup: needs --enable-debugger"),
+        (["start-server", "--enable-recorder"], "--enable-recorder: is not offered"),
+        (["start-server", "x.py", "--rewrite-rules", "r"], "put `RewriteEngine On`"),
         (["start-server", "x.py", "--proxy-mount-point", "/", "http://a/"], "expected a URL path below /"),
         (["start-server", "x.py", "--service-user", "t", "daemon"], "there is no --service-script t"),
         (["start-server", "x.py", "--rewrite-rules", "r"], "name it with --include-file"),
-        (["start-server", "--embedded-mode"], "--embedded-mode: is not offered"),
         (["start-server", "--nonsense"], "--nonsense: no such option"),
         (["start-server", "x.py", "--ssl-certificate-key-file", "x"], "needs --https-certificate"),
         (["setup-server", "hello.py"], "expected --server-root DIR"),

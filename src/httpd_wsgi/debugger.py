@@ -31,9 +31,10 @@ AROUND = 4
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
+Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
-def load() -> Callable[[Environ, StartResponse], Iterable[bytes]]:
+def load() -> Application:
     target, name = os.environ["HTTPD_WSGI_DEBUG_TARGET"], os.environ["HTTPD_WSGI_DEBUG_CALLABLE"]
     if target.startswith("/"):
         return getattr(interpreter.load(target, 0, False), name)  # type: ignore[no-any-return]

@@ -44,8 +44,12 @@ def readable(text: str, names: dict[int, str], package: str) -> str:
             (busy if frames else idle).add(ident)
             where = f" in interpreter {interpreter}" if interpreter else ""
             lines += describe(f"Thread {names.get(ident, hex(ident))}{where}:", frames) if frames else []
-    lines.append(f"{len(idle - busy)} threads run no code of the application")
+    lines.append(idle_line(len(idle - busy)))
     return "\n".join(lines)
+
+
+def idle_line(number: int, kind: str = "") -> str:
+    return f"{number} {kind}{'thread runs' if number == 1 else 'threads run'} no code of the application"
 
 
 def of_crash(text: str, package: str) -> list[str]:
@@ -66,5 +70,5 @@ def of_crash(text: str, package: str) -> list[str]:
         else:
             idle += 1
     if idle:
-        blocks.append((2, [f"{idle} other threads run no code of the application"]))
+        blocks.append((2, [idle_line(idle, "other ")]))
     return [line for _, lines in sorted(blocks, key=lambda block: block[0]) for line in lines]

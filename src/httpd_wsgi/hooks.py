@@ -215,7 +215,7 @@ def groups(question: Question) -> Answer:
     except BaseException as exc:
         failure = exc
     if failure is not None:
-        log(_ERROR, f"WSGI0814: {name}() of {question.script} raised after {len(found)} groups, which count", failure)
+        log(_ERROR, f"WSGI0814: {name}() of {question.script} raised; the groups it had named count ({len(found)})", failure)
     if required & found:
         return YES, b""
     if failure is not None:

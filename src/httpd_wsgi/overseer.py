@@ -136,9 +136,9 @@ class Overseer:
                 os.kill(worker, signal.SIGABRT)
                 self.master.doom(worker)
             case watch.Busy(slowest, queue):
-                waiting = "an unknown number of" if queue is None else str(queue)
+                waiting = "an unknown number" if queue is None else str(queue)
                 text = f"the longest since {slowest.age(now):.1f} s: {slowest.what}; see threads= and request-timeout="
-                self.master.say(logs.WARNING, "WSGI0725", f"all threads are busy and {waiting} requests wait; {text}")
+                self.master.say(logs.WARNING, "WSGI0725", f"all threads are busy and requests wait ({waiting}); {text}")
 
     def describe(self, request: watch.Running) -> str:
         return f"group {self.config.group}: {request.what} in thread {request.thread + 1} of worker {request.worker}"

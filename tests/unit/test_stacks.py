@@ -61,7 +61,7 @@ def test_the_thread_that_crashed_comes_first_and_idle_ones_are_counted() -> None
         "Thread 0x00000000000000aa (most recent call first):",
         '  File "/usr/lib/python3.12/queue.py", line 9 in get',
         '  File "/srv/shop.py", line 3 in application',
-        "1 other threads run no code of the application",
+        "1 other thread runs no code of the application",
         "Extension modules: numpy (total: 1)",
     ]
 

@@ -7,10 +7,11 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from httpd_wsgi.command import machine
+from httpd_wsgi.command import handlers, machine
 from httpd_wsgi.command.errors import EXIT_HTTPD_FAILED, EXIT_NO_HTTPD, CommandError
 
 LEVEL = ("-c", "<IfModule wsgi_module>", "-c", "LogLevel wsgi:info", "-c", "</IfModule>")
@@ -38,11 +39,15 @@ def command(config: str, httpd: str) -> list[str]:
     return [program, *(["-f", os.path.abspath(config)] if config else [])]
 
 
-def read(config: str = "", httpd: str = "", url: str = "", with_env: bool = False) -> Reading:
+def read(
+    config: str = "", httpd: str = "", url: str = "", with_env: bool = False, paths: Sequence[tuple[int, str]] = ()
+) -> Reading:
+    """url: what serves it is to be said, too. paths: numbers of servers, and paths in them, to be mapped."""
     defines = ["-D", "DUMP_WSGI", *(["-D", "DUMP_WSGI_ENV"] if with_env else [])]
     # A LogLevel of the configuration must not hide what is to be found.
     arguments = [*command(config, httpd), "-t", *defines, *LEVEL]
-    environment = {**os.environ, "HTTPD_WSGI_DUMP_URL": url, "LC_ALL": "C.UTF-8"}
+    lines = "\n".join(f"{number} {path}" for number, path in paths)
+    environment = {**os.environ, "HTTPD_WSGI_DUMP_URL": url, "HTTPD_WSGI_DUMP_PATHS": lines, "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(
             arguments, capture_output=True, text=True, errors="replace", env=environment, timeout=LIMIT, check=False
@@ -51,8 +56,8 @@ def read(config: str = "", httpd: str = "", url: str = "", with_env: bool = Fals
         raise CommandError(f"{arguments[0]} -t did not end within {LIMIT} s", EXIT_HTTPD_FAILED) from None
     begin = done.stdout.find("{")
     dump = json.loads(done.stdout[begin:]) if begin >= 0 else None
-    lines = (line for line in (done.stderr + (done.stdout if begin < 0 else "")).splitlines() if line.strip())
-    return Reading(dump, done.returncode, tuple(line for line in lines if not line.startswith(APACHECTL)))
+    said = (line for line in (done.stderr + (done.stdout if begin < 0 else "")).splitlines() if line.strip())
+    return Reading(dump, done.returncode, tuple(line for line in said if not line.startswith(APACHECTL)))
 
 
 def without_prefix(line: str) -> str:
@@ -60,9 +65,15 @@ def without_prefix(line: str) -> str:
     return re.sub(r"^(\[[^\]]*\] )+", "", line)
 
 
-def origin(dump: dict[str, Any], directive: str, value: str, server_where: str | None) -> str:
-    """Where a directive gives this value, the last place in this virtual host before those around it; "" when nowhere."""
+def origin(dump: dict[str, Any], directive: str, value: str, server_where: str | None, path: str | None = None) -> str:
+    """Where a directive gives this value, the last place in this virtual host before those around it; "" when nowhere.
+
+    A .htaccess file on the way to path has the last word.
+    """
     exact, computed = "", ""
+    for item in (item for file in handlers.access_files(dump, path or "", server_where) for item in handlers.directives_in(file)):
+        if item["name"].lower() == directive.lower() and item["arguments"].strip("\"'") == (value or "%{GLOBAL}"):
+            return str(item["where"])
     in_scope = [item for item in dump["directives"] if item["server_where"] in (None, server_where)]
     for item in sorted(in_scope, key=lambda item: item["server_where"] is not None):
         if item["name"].lower() != directive.lower():

@@ -9,7 +9,7 @@ import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
-from httpd_wsgi.command import apache, findings
+from httpd_wsgi.command import apache, findings, handlers, words
 from httpd_wsgi.command.errors import EXIT_FINDINGS, EXIT_HTTPD_FAILED, EXIT_USAGE, CommandError
 from httpd_wsgi.command.findings import ERROR, NOTE, WARNING, Finding
 
@@ -22,6 +22,7 @@ def collect(reading: apache.Reading, with_imports: bool) -> list[Finding]:
     found += findings.of_messages(reading)
     found += findings.of_version(dump)
     found += findings.of_aliases(dump)
+    found += findings.of_handlers(dump)
     known = {(finding.code, finding.where) for finding in found}
     for group in dump["groups"]:
         if not {("WSGI0280", group["where"]), ("WSGI0281", group["where"])} & known:  # said already
@@ -35,15 +36,28 @@ def collect(reading: apache.Reading, with_imports: bool) -> list[Finding]:
     return sorted(dict.fromkeys(found), key=lambda finding: order[finding.level])
 
 
+def with_handlers(reading: apache.Reading, config: str, httpd: str) -> apache.Reading:
+    """The same, with what httpd says about files that are applications without an alias."""
+    if reading.dump is None or reading.status != 0:
+        return reading
+    candidates = handlers.Candidates(reading.dump)
+    paths = candidates.paths(reading.dump)
+    mapped = apache.read(config, httpd, paths=paths) if paths else None
+    more = {"paths": mapped.dump["paths"] if mapped and mapped.dump else [], "paths_cut": candidates.is_cut}
+    messages = (*reading.messages, *(line for line in (mapped.messages if mapped else ()) if line not in reading.messages))
+    return dataclasses.replace(reading, dump={**reading.dump, **more}, messages=messages)
+
+
 def summary(dump: dict[str, Any] | None, found: list[Finding]) -> str:
     counts = ", ".join(
-        f"{number} {word}{'' if number == 1 else 's'}"
+        words.count(number, word)
         for word in (ERROR, WARNING, NOTE)
         if (number := sum(finding.level == word for finding in found)) or word == ERROR
     )
     if dump is None:
         return counts
-    return f"{len(dump['groups'])} daemon groups and {len(findings.applications(dump))} applications checked: {counts}"
+    groups, applications = len(dump["groups"]), len(findings.applications(dump))
+    return f"{words.count(groups, 'daemon group')} and {words.count(applications, 'application')} checked: {counts}"
 
 
 def as_text(found: list[Finding]) -> Iterator[str]:
@@ -55,7 +69,7 @@ def as_text(found: list[Finding]) -> Iterator[str]:
 
 
 def run(config: str, httpd: str, with_imports: bool, is_json: bool, is_strict: bool) -> int:
-    reading = apache.read(config, httpd, with_env=with_imports)
+    reading = with_handlers(apache.read(config, httpd, with_env=with_imports), config, httpd)
     found = collect(reading, with_imports)
     bad = (ERROR, WARNING) if is_strict else (ERROR,)
     if is_json:
@@ -75,20 +89,25 @@ def explanation(dump: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     url = dump["url"]
     yield from unheard(dump)
     yield "virtual host", url["server"], url["server_where"] or "the main server: no <VirtualHost> fits"
-    if not url["is_wsgi"]:
+    if not url.get("is_wsgi"):
         status = f"; mapping ends with status {url['status']}" if url["status"] != 200 else ""
-        yield "application", "none", f"no WSGIScriptAlias covers the path and no handler of ours is set{status}"
+        if url["is_directory"] and not status:
+            why = "which file answers for a directory (DirectoryIndex, MultiViews) only a request shows; ask for the file itself"
+            yield "application", "none known", why
+        else:
+            yield "application", "none", f"no WSGIScriptAlias covers the path and no handler of ours is set{status}"
         yield "file", url["file"] or "none", "what httpd itself would send"
         return
     if "script" not in url:
         yield "application", "none", f"refused with status {url['refused']}; the reason is printed above"
         return
-    yield "script", url["script"], url["alias_where"] or f"handler {url['handler']}"
+    by_handler = handlers.place_of(dump, url, url["server_where"]) or f"handler {url['handler']}"
+    yield "script", url["script"], url["alias_where"] or by_handler
     yield from where_it_runs(dump, url)
     yield (
         "callable",
         url["callable"],
-        apache.origin(dump, "WSGICallableObject", url["callable"], url["server_where"]) or "the script, or default",
+        apache.origin(dump, "WSGICallableObject", url["callable"], url["server_where"], url["file"]) or "the script, or default",
     )
     yield "PATH_INFO", url["path_info"] or '""', ""
     if "refused" in url:
@@ -120,7 +139,8 @@ def where_it_runs(dump: dict[str, Any], url: dict[str, Any]) -> Iterator[tuple[s
         yield "python", dump["python"], "WSGIPythonHome, or default"
     else:
         yield "daemon group", f"{name}, defined in {group['where']}", why or "a value that is known only with a request"
-        yield "runs as", f"{group['user']} in {group['processes']} processes of {group['threads']} threads", group["where"]
+        size = f"{words.count(group['processes'], 'process')} of {words.count(group['threads'], 'thread')}"
+        yield "runs as", f"{group['user']} in {size}", group["where"]
         yield "python", group["python"], group["where"]
     by_alias = url["alias_where"] if given and given["application_group"] is not None else ""
     why = by_alias or apache.origin(dump, "WSGIApplicationGroup", interpreter, url["server_where"]) or "default, %{RESOURCE}"
@@ -153,7 +173,7 @@ def explain(url: str, config: str, httpd: str, is_json: bool) -> int:
         sys.stdout.write("\n")
     else:
         for line in reading.messages:
-            if "refused" in reading.dump["url"] and "WSGI02" in line:
+            if ("refused" in reading.dump["url"] and "WSGI02" in line) or findings.IN_HTACCESS.search(line):
                 print(apache.without_prefix(line), file=sys.stderr)
         width = max(len(what) for what, _, _ in rows)
         for what, value, why in rows:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from httpd_wsgi import peers, remote
+from httpd_wsgi.command import words
 from httpd_wsgi.command.errors import EXIT_CONTROL, CommandError
 
 PATIENCE = 5.0  # seconds for an answer
@@ -25,11 +26,11 @@ def sockets(group: str = "", table: Path = Path("/proc/net/unix")) -> list[tuple
     wanted = f"@{remote.PREFIX}" + (remote.word_of(group) + "/" if group else "")
     found = []
     for line in table.read_text(errors="replace").splitlines()[1:]:
-        words = line.split(maxsplit=7)
-        if len(words) == 8 and words[7].startswith(wanted) and int(words[3], 16) & LISTENING:
-            pid = words[7].split("/")[2]
+        fields = line.split(maxsplit=7)
+        if len(fields) == 8 and fields[7].startswith(wanted) and int(fields[3], 16) & LISTENING:
+            pid = fields[7].split("/")[2]
             if pid.isdecimal():
-                found.append((words[7][1:], int(pid)))
+                found.append((fields[7][1:], int(pid)))
     return sorted(found)
 
 
@@ -100,26 +101,40 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s"
 
 
+def others(status: dict[str, Any]) -> str:
+    """What is to be known of workers that do not just serve: ", 1 of them until its successor does, 1 is starting"."""
+    states = [worker["state"] for worker in status["workers"]]
+    retiring, starting = states.count("retiring"), states.count("starting")
+    leaving = states.count("draining") + states.count("ending")
+    parts = [
+        f"{retiring} of them until {'its successor does' if retiring == 1 else 'their successors do'}" if retiring else "",
+        f"{starting} {'is' if starting == 1 else 'are'} starting" if starting else "",
+        f"{leaving} {'is' if leaving == 1 else 'are'} finishing" if leaving else "",
+    ]
+    return "".join(f", {part}" for part in parts if part)
+
+
 def status_lines(status: dict[str, Any]) -> Iterator[str]:
     serving = sum(worker["state"] in ("serving", "retiring") for worker in status["workers"])
     note = "" if status["current"] else ", being replaced by a newer supervisor"
     owner = f"user {user_name(status['uid'])}, supervisor {status['supervisor']}, Apache {status['parent']}"
-    yield f"{status['group']}: {serving} of {status['wanted']} workers serve ({owner}, {status['where']}){note}"
+    workers = f"{serving} of {words.count(status['wanted'], 'worker')} {'serves' if serving == 1 else 'serve'}{others(status)}"
+    yield f"{status['group']}: {workers} ({owner}, {status['where']}){note}"
     if status["halted"]:
         yield f"  stopped by hand; httpd-wsgi reload {status['group']} starts it"
     elif status["failed"]:
         yield "  no worker can be started; the error log says why"
     if status["queued"]:
-        yield f"  {status['queued']} requests wait for a worker"
+        yield f"  requests that wait for a worker: {status['queued']}"
     if status["stale"]:
         yield "  stale: newer code could not be loaded, the old code serves on; the error log has the traceback"
     for worker in status["workers"]:
         reason = REASONS.get(worker["reason"], worker["reason"])
         extra = [text for text in (reason, "with old code" if worker["old_code"] else "") if text]
         if worker["broken"]:
-            extra.append(f"{worker['broken']} scripts could not be loaded")
+            extra.append(f"{words.count(worker['broken'], 'script')} could not be loaded")
         memory = f"{worker['resident_bytes'] / 2**20:.0f} MB"
-        work = f"{worker['begun']} requests, {memory}, {duration(worker['cpu_seconds'])} of processor time"
+        work = f"{words.count(worker['begun'], 'request')}, {memory}, {duration(worker['cpu_seconds'])} of processor time"
         yield f"  worker {worker['pid']:<8} {worker['state']:<9} {duration(worker['seconds']):>12}  {'; '.join([work, *extra])}"
         for request in worker["requests"]:
             yield f"    {duration(request['seconds']):>10}  {request['what']}"

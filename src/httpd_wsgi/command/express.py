@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from httpd_wsgi.command import express_lines, machine, options, root, serve, setup, words
+from httpd_wsgi.command import express_debug, express_lines, machine, options, root, serve, setup, words
 from httpd_wsgi.command.errors import CommandError
 from httpd_wsgi.command.express_options import DAEMON_DEFAULTS, DEFAULTS, FLAG, MANY, PAIRS, ROWS, Row
+from httpd_wsgi.command.option_table import Kind, Option
 from httpd_wsgi.command.settings import Bind, ServerSettings
 from httpd_wsgi.command.target import DEMO, say
 
@@ -104,7 +105,7 @@ def target_and_callable(entry: str, given: Given) -> tuple[str, dict[str, Any]]:
 
 
 def binds_of(given: Given) -> tuple[Bind, ...]:
-    port = options.count_of(options.Option("--port", options.Kind.COUNT, "", high=65535), given.get("--port", "8000"))
+    port = options.count_of(Option("--port", Kind.COUNT, "", high=65535), given.get("--port", "8000"))
     return (Bind(given.get("--host", ""), port),)
 
 
@@ -122,7 +123,7 @@ def settings_from(arguments: argparse.Namespace, entry: str, note: Callable[[str
     error_log, access_log = logs_of(given, settings)
     host = f"{binds[0].host or 'localhost'}:{binds[0].port}"
     group = given.get("--process-group", host)
-    return replace(
+    settings = replace(
         settings,
         binds=binds,
         process_group=group,
@@ -133,10 +134,12 @@ def settings_from(arguments: argparse.Namespace, entry: str, note: Callable[[str
         extra=tuple(express_lines.extra_lines(given, host, group)),
         extra_modules=express_lines.modules_of(given),
         service_options=tuple(service_options(given)),
+        proxy_hosts=tuple(express_lines.proxy_hosts(given)),
         error_log=error_log,
         access_log=access_log,
         **more,
     )
+    return express_debug.in_mode(settings, given, note)
 
 
 def service_options(given: Given) -> Iterator[tuple[str, str, str]]:
@@ -196,18 +199,18 @@ def note(text: str) -> None:
 
 def start_server(arguments: Sequence[str]) -> int:
     parsed, entry = parse("start-server", arguments)
-    settings = settings_from(parsed, entry, note)
     if parsed.setup_only:
-        return write(settings, parsed)
-    return serve.run(settings)
+        return setup_server_of(parsed, entry)
+    return serve.run(settings_from(parsed, entry, note))
 
 
 def setup_server(arguments: Sequence[str]) -> int:
-    parsed, entry = parse("setup-server", arguments)
-    return write(settings_from(parsed, entry, note), parsed)
+    return setup_server_of(*parse("setup-server", arguments))
 
 
-def write(settings: ServerSettings, parsed: argparse.Namespace) -> int:
+def setup_server_of(parsed: argparse.Namespace, entry: str) -> int:
+    express_debug.refuse(parsed)
+    settings = settings_from(parsed, entry, note)
     if not settings.server_root:
         raise CommandError(
             "setup-server: expected --server-root DIR; mod_wsgi-express would take a name in the temporary directory "

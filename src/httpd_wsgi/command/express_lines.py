@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from httpd_wsgi.command import words
+from httpd_wsgi.command import hosts, words
 from httpd_wsgi.command.errors import EXIT_NO_TARGET, CommandError
+from httpd_wsgi.command.settings import check_host
 
 Given = dict[str, Any]
 
@@ -70,15 +71,16 @@ def proxy_lines(given: Given) -> Iterator[str]:
     for path, url in given.get("--proxy-mount-point", ()):
         if not path.startswith("/") or path.rstrip("/") == "" or "://" not in url:
             raise CommandError(f"--proxy-mount-point {path} {url}: expected a URL path below / and the URL of a server")
-        path, url = path.rstrip("/"), url.rstrip("/")
+        path = path.rstrip("/")
         yield f"RedirectMatch 302 {words.conf(f'^{words.pattern(path)}$')} {words.conf(path + '/')}"
-        yield f"ProxyPass {words.conf(path + '/')} {words.conf(url + '/')}"
-        yield f"ProxyPassReverse {words.conf(path + '/')} {words.conf(url + '/')}"
-        yield f"<Location {words.conf(path + '/')}>"
-        yield '    RequestHeader set X-Forwarded-Port "expr=%{SERVER_PORT}"'
-        yield "    RequestHeader set X-Forwarded-Scheme \"https\" \"expr=%{HTTPS} == 'on'\""
-        yield f"    RequestHeader set X-Forwarded-Prefix {words.conf(path)}"
-        yield "</Location>"
+        yield from hosts.forwarding(path + "/", url.rstrip("/") + "/")
+
+
+def proxy_hosts(given: Given) -> Iterator[tuple[str, str]]:
+    for name, url in given.get("--proxy-virtual-host", ()):
+        if "://" not in url:
+            raise CommandError(f"--proxy-virtual-host {name} {url}: expected a host name and the URL of a server")
+        yield check_host("--proxy-virtual-host", name), url
 
 
 def handler_lines(given: Given, group: str) -> Iterator[str]:
@@ -115,7 +117,7 @@ def modules_of(given: Given) -> tuple[str, ...]:
     names: list[str] = []
     if "--auth-user-script" in given:
         names += ["authn_core", "auth_digest" if given.get("--auth-type") == "Digest" else "auth_basic", "authz_user"]
-    if "--proxy-mount-point" in given or "--proxy-timeout" in given:
+    if given.keys() & {"--proxy-mount-point", "--proxy-virtual-host", "--proxy-timeout"}:
         names += ["proxy", "proxy_http", "headers"]
     if "--add-handler" in given or "--with-cgi" in given:
         names.append("mime")

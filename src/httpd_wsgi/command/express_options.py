@@ -32,7 +32,12 @@ RULES = (
     "as for a whole server, into a file and name it with --include-file"
 )
 BY_INCLUDE = "is not written for you here; put the directives of httpd into a file and name it with --include-file"
-NO_TOOL = "is not part of httpd-wsgi; run the tool in the application, or start it with `httpd-wsgi serve --debug`"
+NO_RECORDER = (
+    "is not offered: whole requests, passwords included, do not belong into files; --access-log lists them, and "
+    "`httpd-wsgi serve --debug` shows the variables of one that fails"
+)
+OWN_PROCESS = "differs: one worker of one thread runs the application, not Apache itself;"
+OUTPUT = " without a directory of its own and --server-root, the result goes to {} in the current directory"
 OWN_ROTATION = "ignored: let logrotate move the files and run `apachectl graceful`"
 
 ROWS = (
@@ -128,7 +133,7 @@ ROWS = (
     Row("--enable-sendfile", FLAG, serve="--sendfile"),
     Row("--chunked-request", FLAG, note="not needed: request bodies of unknown length are accepted"),
     Row("--proxy-mount-point --proxy-url-alias", PAIRS),
-    Row("--proxy-virtual-host", PAIRS, refused=BY_INCLUDE + " (<VirtualHost> with ProxyPass)"),
+    Row("--proxy-virtual-host", PAIRS),
     Row("--trust-proxy-header", MANY, serve="--trust-proxy-header"),
     Row("--trust-proxy", MANY, serve="--trust-proxy"),
     # Access control.
@@ -180,26 +185,21 @@ ROWS = (
     # Modes and services.
     Row("--reload-on-changes", FLAG, serve="--reload", note="differs: workers finish their requests before they are replaced"),
     Row("--disable-reloading", FLAG, serve="--no-script-reloading"),
-    Row("--embedded-mode", FLAG, refused="is not offered: the application always runs in a process of its own"),
+    Row("--embedded-mode", FLAG, note="differs: the MPM is event here, too; Apache's processes run in no directory of yours"),
     Row("--orphan-interpreter", FLAG),
     Row("--service-script", PAIRS, serve="--service"),
     Row("--service-user", PAIRS),
     Row("--service-group", PAIRS),
     Row("--service-log-file", PAIRS, note="ignored: services write to the error log"),
-    Row(
-        "--debug-mode",
-        FLAG,
-        serve="--debug",
-        note="differs: tracebacks are shown in the browser, and there is no terminal for pdb",
-    ),
-    Row("--enable-debugger", FLAG, refused=NO_TOOL),
-    Row("--debugger-startup", FLAG, refused=NO_TOOL),
-    Row("--enable-coverage", FLAG, refused=NO_TOOL),
-    Row("--coverage-directory", refused=NO_TOOL),
-    Row("--enable-profiler", FLAG, refused=NO_TOOL),
-    Row("--profiler-directory", refused=NO_TOOL),
-    Row("--enable-recorder", FLAG, refused=NO_TOOL),
-    Row("--recorder-directory", refused=NO_TOOL),
+    Row("--debug-mode", FLAG, note=OWN_PROCESS + " breakpoint() asks on the terminal that the command was started on"),
+    Row("--enable-debugger", FLAG, note=OWN_PROCESS + " pdb asks on the terminal that the command was started on"),
+    Row("--debugger-startup", FLAG),
+    Row("--enable-coverage", FLAG, note=OWN_PROCESS + OUTPUT.format("htmlcov")),
+    Row("--coverage-directory"),
+    Row("--enable-profiler", FLAG, note=OWN_PROCESS + OUTPUT.format("pstats")),
+    Row("--profiler-directory"),
+    Row("--enable-recorder", FLAG, refused=NO_RECORDER),
+    Row("--recorder-directory", refused=NO_RECORDER),
     Row("--enable-gdb", FLAG, refused="is not offered; attach gdb to a worker: gdb -p PID"),
     Row("--setup-only", FLAG),
 )

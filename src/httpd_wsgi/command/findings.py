@@ -13,7 +13,7 @@ from typing import Any
 
 import httpd_wsgi
 from httpd_wsgi import _boot
-from httpd_wsgi.command import apache
+from httpd_wsgi.command import apache, handlers, words
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 SEVERE = re.compile(r"requests get|can never work|does not exist|has no runtime")
@@ -60,8 +60,16 @@ def of_configuration(reading: apache.Reading) -> Iterator[Finding]:
         yield Finding(ERROR, cause, "put what `httpd-wsgi module-config` prints into the configuration")
 
 
+IN_HTACCESS = re.compile(r"\[core:alert\].*? (/\S+): (.+)$")  # said when a request comes by
+NO_TYPES = re.compile(r"AH01597: (could not open mime types config file (.*)\.)$")  # of mod_mime
+
+
 def of_messages(reading: apache.Reading) -> Iterator[Finding]:
     """Records of our module: "WSGI0285: shop.conf:3: cause; cure". Those without a place are about requests."""
+    for wrong in filter(None, map(IN_HTACCESS.search, dict.fromkeys(reading.messages))):
+        yield Finding(ERROR, f"requests get status 500: {wrong[2]}", "mend that file", wrong[1])
+    for types in filter(None, map(NO_TYPES.search, dict.fromkeys(reading.messages))):
+        yield Finding(ERROR, f"httpd will not start: {types[1]}", f"correct TypesConfig, or create {types[2]}", code="AH01597")
     for line in dict.fromkeys(apache.without_prefix(line) for line in reading.messages):
         match = re.match(r"(?:AH\d+: )?(WSGI\d{4}): (\S+:\d+): (.*)", line)
         if match:
@@ -107,6 +115,36 @@ def of_alias(dump: dict[str, Any], server: dict[str, Any], alias: dict[str, Any]
         url = f"http://{server['name']}{alias['location']}"
         cause = f"requests for {name} get status {mapped['refused']}, because {alias['target']} may not run there"
         yield Finding(ERROR, cause, f"httpd-wsgi explain {url} says why", alias["where"])
+
+
+def of_handlers(dump: dict[str, Any]) -> Iterator[Finding]:
+    """One for all files of a directory that have the same fault."""
+    faults: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for item in handlers.served(dump):
+        fault = str(item["refused"]) if "refused" in item else "embedded" if item.get("process_group") == "" else ""
+        if fault:
+            faults.setdefault((fault, os.path.dirname(item["file"]), item["server"]["name"]), []).append(item)
+    for (fault, directory, host), items in faults.items():
+        yield of_fault(dump, fault, directory, host, items)
+    if dump.get("paths_cut"):
+        cause = "there are too many files to look at all of them for scripts without a WSGIScriptAlias"
+        yield Finding(NOTE, cause, "httpd-wsgi explain URL tells about one")
+
+
+def of_fault(dump: dict[str, Any], fault: str, directory: str, host: str, items: list[dict[str, Any]]) -> Finding:
+    first = items[0]
+    url, where = f"http://{host}{first['location']}", handlers.place_of(dump, first, first["server"]["where"])
+    which = f"{first['file']}, which has the handler {first['handler']}"
+    if len(items) > 1:
+        which += f", and {words.count(len(items) - 1, 'other file')} beside it"
+    place = where.partition(": ")[0].partition(" in ")[0]
+    if fault == "embedded":
+        cure = f"put WSGIProcessGroup NAME into <Directory {directory}>; WSGIRestrictEmbedded On refuses such requests"
+        return Finding(WARNING, f"no daemon group runs {which}: Apache's own processes do", cure, place)
+    if fault == "403" and "script" not in first:
+        cure = f"put Options +ExecCGI into <Directory {directory}>"
+        return Finding(ERROR, f"requests get status 403, because Options ExecCGI is off for {which}", cure, place)
+    return Finding(ERROR, f"requests get status {fault} from {which}", f"httpd-wsgi explain {url} says why", place)
 
 
 # ---- each group's Python ----
@@ -174,9 +212,9 @@ def listeners_of(port: int, root: Path = Path("/proc")) -> list[tuple[int, str]]
     for name in ("tcp", "tcp6"):
         path = root / "net" / name
         lines = path.read_text().splitlines()[1:] if path.exists() else []
-        for words in map(str.split, lines):
-            if words[3] == "0A" and int(words[1].rpartition(":")[2], 16) == port:
-                inodes.add(f"socket:[{words[9]}]")
+        for fields in map(str.split, lines):
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
     found = []
     for process in root.glob("[0-9]*") if inodes else ():
         try:
@@ -245,6 +283,10 @@ def applications(dump: dict[str, Any]) -> list[tuple[str, str, str, str]]:
             mapped = alias.get("mapped") or {}
             if mapped.get("script") and mapped["alias_where"] == alias["where"]:
                 found.setdefault((mapped["process_group"], mapped["script"], mapped["callable"]), alias["where"])
+    for item in handlers.served(dump):
+        if item.get("script"):
+            where = handlers.place_of(dump, item, item["server"]["where"]).partition(": ")[0].partition(" in ")[0]
+            found.setdefault((item["process_group"], item["script"], item["callable"]), where)
     return [(*key, where) for key, where in found.items()]
 
 

@@ -162,6 +162,12 @@ def module_config(module: Path | None = None) -> str:
     return f'LoadModule wsgi_module "{module or find_wsgi_module()}"\nWSGIPythonHome "{sys.prefix}"\n'
 
 
+def python_of(home: str) -> str:
+    """bin/python of a prefix, or bin/python3 where there is only that."""
+    paths = (os.path.join(home, "bin", name) for name in ("python", "python3"))
+    return next(filter(os.path.exists, paths), sys.executable)
+
+
 def mime_types() -> str:
     return next((path for path in MIME_TYPES if os.path.exists(path)), "/dev/null")
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from httpd_wsgi.command import words
-from httpd_wsgi.command.settings import Bind, ServerSettings
+from httpd_wsgi.command import hosts, words
+from httpd_wsgi.command.settings import ServerSettings
 from httpd_wsgi.command.target import Target
 
 COMPRESSED = (
@@ -88,14 +88,14 @@ def render_conf(settings: ServerSettings, layout: Layout) -> str:
         modules(layout),
         access_log(settings, layout),
         capacity(settings),
-        listeners(settings),
+        hosts.listeners(settings),
         files(settings, layout),
         application(settings, layout),
         services(settings, layout),
         requests(settings),
         settings.extra,
         (f"Include {words.conf(path)}" for path in settings.include_files),
-        https_host(settings),
+        hosts.virtual_hosts(settings),
     )
     return "".join("\n".join(lines) + "\n\n" for part in parts if (lines := list(part)))
 
@@ -162,10 +162,20 @@ def access_log(settings: ServerSettings, layout: Layout) -> Iterator[str]:
     yield f"CustomLog {where} {words.conf(known.get(settings.access_log_format, settings.access_log_format))}"
 
 
-# ---- addresses ----
+# ---- capacity ----
 
 
-def capacity(settings: ServerSettings) -> Iterator[str]:
+def embedded_capacity(settings: ServerSettings) -> Iterator[str]:
+    """So many processes at all times; a graceful restart needs room for old ones beside them."""
+    processes, threads = settings.processes or 1, settings.threads
+    if settings.mpm == "prefork":
+        yield from (f"StartServers {processes}", f"MaxRequestWorkers {processes}")
+        return
+    yield from (f"StartServers {processes}", f"ServerLimit {2 * processes}", f"ThreadsPerChild {threads}")
+    yield from (f"MaxRequestWorkers {processes * threads}", f"MaxSpareThreads {processes * threads}", "MinSpareThreads 1")
+
+
+def client_capacity(settings: ServerSettings) -> Iterator[str]:
     if settings.mpm != "prefork":
         yield "StartServers 1"
     if settings.max_clients and settings.mpm == "prefork":
@@ -177,50 +187,12 @@ def capacity(settings: ServerSettings) -> Iterator[str]:
         yield f"ThreadsPerChild {threads}"
         yield f"ServerLimit {children}"
         yield f"MaxRequestWorkers {children * threads}"
+
+
+def capacity(settings: ServerSettings) -> Iterator[str]:
+    yield from embedded_capacity(settings) if settings.embedded else client_capacity(settings)
     if settings.backlog:
         yield f"ListenBacklog {settings.backlog}"
-
-
-def listeners(settings: ServerSettings) -> Iterator[str]:
-    scheme = " https" if settings.is_https_only_binds else ""
-    for bind in settings.binds:
-        yield f"Listen {bind}{scheme}"
-    if settings.https_port is not None:
-        for host in dict.fromkeys(bind.host for bind in settings.binds):
-            yield f"Listen {Bind(host, settings.https_port)} https"
-    if settings.https_certificate:
-        yield "SSLSessionCache shmcb:ssl_cache(512000)"
-    if settings.is_https_only_binds:
-        yield from https(settings)
-    if settings.http2:
-        yield "Protocols h2 h2c http/1.1"
-
-
-def https(settings: ServerSettings) -> Iterator[str]:
-    yield "SSLEngine On"
-    yield "SSLProtocol all -SSLv3 -TLSv1 -TLSv1.1"
-    yield f"SSLCertificateFile {words.conf(settings.https_certificate)}"
-    if settings.https_key:
-        yield f"SSLCertificateKeyFile {words.conf(settings.https_key)}"
-    if settings.https_chain:
-        yield f"SSLCertificateChainFile {words.conf(settings.https_chain)}"
-    if settings.https_client_ca:
-        yield f"SSLCACertificateFile {words.conf(settings.https_client_ca)}"
-        yield "SSLVerifyClient require"
-    if settings.https_environment:
-        yield "SSLOptions +StdEnvVars"
-    if settings.hsts:
-        yield f"Header always set Strict-Transport-Security {words.conf(settings.hsts)}"
-
-
-def https_host(settings: ServerSettings) -> Iterator[str]:
-    """What the main server says holds in it, too, but for rewriting."""
-    if settings.https_port is None:
-        return
-    yield f"<VirtualHost *:{settings.https_port}>"
-    for line in (*https(settings), *rewriting(settings, is_https=True)):
-        yield "    " + line
-    yield "</VirtualHost>"
 
 
 # ---- files ----
@@ -259,45 +231,8 @@ def files(settings: ServerSettings, layout: Layout) -> Iterator[str]:
         is_directory = url.endswith("/") or os.path.isdir(path)
         yield f"Alias {words.conf(url)} {words.conf(path.rstrip('/') + '/' if url.endswith('/') else path)}"
         yield from published(path if is_directory else os.path.dirname(path), *overrides, *listing)
-    yield from rewriting(settings, is_https=settings.is_https_only_binds)
+    yield from hosts.rewriting(settings, is_https=settings.is_https_only_binds)
     yield from (f"ErrorDocument {code} {words.conf(url)}" for code, url in settings.error_documents)
-
-
-def rewriting(settings: ServerSettings, is_https: bool) -> Iterator[str]:
-    rules = list(rewrite_rules(settings, is_https))
-    if rules:
-        yield "RewriteEngine On"
-        yield from rules
-
-
-def rewrite_rules(settings: ServerSettings, is_https: bool) -> Iterator[str]:
-    if settings.server_name:
-        if settings.server_name.startswith("www."):
-            short = words.pattern(settings.server_name[4:])
-            yield f"RewriteCond %{{HTTP_HOST}} {words.rewrite(f'^{short}(:[0-9]+)?$')} [NC]"
-            port = f":{settings.binds[0].port}" if settings.binds[0].port not in (80, 443) else ""
-            yield f"RewriteRule ^ {'https' if is_https else 'http'}://{settings.server_name}{port}%{{REQUEST_URI}} [R=308,L]"
-        names = [settings.server_name, *settings.server_aliases]
-        local = ["localhost", "127.0.0.1", "[::1]"] if settings.allow_localhost else []
-        hosts = "|".join(words.pattern(name).replace("\\*", "[^:]*") for name in (*names, *local))
-        yield f"RewriteCond %{{HTTP_HOST}} {words.rewrite(f'!^({hosts})(:[0-9]+)?$')} [NC]"
-        yield "RewriteRule ^ - [F]"
-    if settings.https_only and not is_https:
-        port = "" if settings.https_port == 443 else f":{settings.https_port}"
-        yield f"RewriteRule ^ https://%{{SERVER_NAME}}{port}%{{REQUEST_URI}} [R=308,L]"
-    if not settings.document_root:
-        return
-    kinds = ["-f"]
-    if settings.directory_listing:
-        kinds.append("-d")
-    for kind in kinds:
-        yield "RewriteCond %{REQUEST_URI} !/$" if kind == "-f" else "RewriteCond %{REQUEST_URI} /$"
-        yield f"RewriteCond %{{DOCUMENT_ROOT}}%{{REQUEST_URI}} {kind}"
-        yield "RewriteRule ^ %{DOCUMENT_ROOT}%{REQUEST_URI} [END]"
-    if settings.directory_index:
-        yield "RewriteCond %{REQUEST_URI} /$"
-        yield f"RewriteCond %{{DOCUMENT_ROOT}}%{{REQUEST_URI}}{settings.directory_index} -f"
-        yield f"RewriteRule ^ %{{DOCUMENT_ROOT}}%{{REQUEST_URI}}{settings.directory_index} [END]"
 
 
 # ---- the application ----
@@ -319,17 +254,20 @@ def variables(settings: ServerSettings, layout: Layout) -> Iterator[tuple[str, s
     yield from settings.env
     if settings.reload:
         yield "HTTPD_WSGI_WATCH", layout.target.home
-    if settings.debug:
+    yield from settings.instruments
+    if stand_in(settings):
         yield "HTTPD_WSGI_DEBUG_TARGET", layout.target.alias
         yield "HTTPD_WSGI_DEBUG_CALLABLE", layout.target.callable or "application"
 
 
-def application(settings: ServerSettings, layout: Layout) -> Iterator[str]:
-    yield f"WSGISocketPrefix {words.conf(layout.root / 'wsgi')}"
-    yield "WSGIRestrictEmbedded On"
-    target = layout.target
-    if not target.alias:
-        return
+def stand_in(settings: ServerSettings) -> str:
+    """What is served in the application's place and passes requests on to it, or ""."""
+    if settings.debug:
+        return "httpd_wsgi.debugger:application"
+    return "httpd_wsgi.instruments:application" if settings.instruments else ""
+
+
+def own_group(settings: ServerSettings, layout: Layout) -> Iterator[str]:
     options = [f"threads={settings.threads}"]
     if settings.processes is not None and not settings.debug:
         options.insert(0, f"processes={settings.processes}")
@@ -337,10 +275,27 @@ def application(settings: ServerSettings, layout: Layout) -> Iterator[str]:
         options.append("display-name=%{GROUP}")
     options += [words.conf(f"{name}={value}") for name, value in settings.daemon_options]
     yield " ".join((*daemon(settings, layout, settings.process_group), *options))
-    where = words.conf(f"process-group={settings.process_group}")
+
+
+def no_group(settings: ServerSettings, layout: Layout) -> Iterator[str]:
+    """Apache's processes run in no directory of the application's; it is only searched for modules."""
+    yield f"WSGIPythonHome {words.conf(settings.python_home)}"
+    path = [directory for directory in (layout.target.home, *layout.target.python_path) if directory]
+    if path:
+        yield f"WSGIPythonPath {words.conf(':'.join(path))}"
+
+
+def application(settings: ServerSettings, layout: Layout) -> Iterator[str]:
+    yield f"WSGISocketPrefix {words.conf(layout.root / 'wsgi')}"
+    yield f"WSGIRestrictEmbedded {'Off' if settings.embedded else 'On'}"
+    target, instead = layout.target, stand_in(settings)
+    if not target.alias:
+        return
+    yield from no_group(settings, layout) if settings.embedded else own_group(settings, layout)
+    where = words.conf(f"process-group={'%{GLOBAL}' if settings.embedded else settings.process_group}")
     group = words.conf(f"application-group={settings.application_group}")
-    alias = "httpd_wsgi.debugger:application" if settings.debug else target.alias
-    named = words.conf(f"callable-object={target.callable}") if target.callable and not settings.debug else ""
+    alias = instead or target.alias
+    named = words.conf(f"callable-object={target.callable}") if target.callable and not instead else ""
     yield " ".join(filter(None, ("WSGIScriptAlias", words.conf(settings.mount_point), words.conf(alias), where, group, named)))
     if settings.reload:
         yield f"WSGIImportScript httpd_wsgi.reloader:watch {where} {group}"

@@ -125,8 +125,9 @@ class Foreground:
         """Shows how the start goes; True when the application could not be loaded, and httpd was told to stop for that."""
         assert self.process
         name = target.title(self.settings)
-        has_news = self.settings.error_log == "-" and bool(self.settings.target)
-        progress = Progress(f"loading {name}…", enabled=has_news and not self.quiet and sys.stderr.isatty())
+        has_news = self.settings.error_log == "-" and bool(self.settings.target) and not self.settings.embedded
+        is_shown = has_news and not self.quiet and not self.settings.instruments and sys.stderr.isatty()
+        progress = Progress(f"loading {name}…", enabled=is_shown)  # pdb would ask on the same line
         while not self.is_there(has_news) and self.process.poll() is None and not self.asked:
             progress.show()
             self.news.changed.wait(0.1)

@@ -79,6 +79,8 @@ class ServerSettings:
     reload: bool = False
     debug: bool = False
     script_reloading: bool = True
+    instruments: Pairs = ()  # variables for instruments.py, which then stands in the application's place
+    embedded: bool = False  # Apache's own processes run the application
     services: Pairs = ()
     service_options: tuple[tuple[str, str, str], ...] = ()  # name of the service, option of WSGIDaemonProcess, value
 
@@ -95,6 +97,7 @@ class ServerSettings:
     https_only: bool = False
     https_environment: bool = False
     hsts: str = ""
+    proxy_hosts: Pairs = ()  # host name, URL of the server that answers for it
 
     processes: int | None = None
     threads: int = 15

@@ -1,4 +1,4 @@
-"""Values as words of httpd.conf and systemd units. Whatever a value holds, it stays one value."""
+"""Values as words of httpd.conf and systemd units: whatever one holds, it stays one value. Numbers as words of a sentence."""
 
 from __future__ import annotations
 
@@ -46,3 +46,8 @@ def unit(value: object) -> str:
     """A quoted word of an Exec… line of a systemd unit."""
     text = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{text}"' if re.search(r"[^\w@%+=:,./-]", str(value)) or not text else text
+
+
+def count(number: int, noun: str) -> str:
+    """"1 worker", "2 workers"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}{'es' if noun.endswith('s') else 's'}"
