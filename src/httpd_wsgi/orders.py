@@ -84,7 +84,7 @@ class Control:
     def give_up(self) -> None:
         """As the supervisor would have said it."""
         if (left := _runtime.active()) > 0:
-            why = f"whose supervisor was killed, still has {left} requests, which had graceful-timeout={self.graceful:g}"
+            why = f"whose supervisor was killed, is not done with {left} of its requests after graceful-timeout={self.graceful:g}"
             logs.log(logs.WARNING, f"WSGI0730: worker {os.getpid()}, {why}; it ends now")
         self.over.set()
 
