@@ -137,6 +137,8 @@ def test_authorization_is_passed_where_the_configuration_says(server: Httpd, pat
         {"kind": "bytesio"},
         {"kind": "bytesio", "seek": 9990},
         {"kind": "pipe"},
+        {"kind": "vanishing"},
+        {"kind": "vanishing", "seek": 9000, "write": "before "},
         {"kind": "reader"},
         {"write": "before "},
     ],

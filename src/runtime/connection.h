@@ -24,6 +24,7 @@ typedef struct rt_connection {
     size_t at, have, room;
     char out[RT_OUT_ROOM];
     size_t used;
+    int file_fd;              /* travels with what leaves next; -1: none */
     const char *tail;         /* payload that leaves between out[..tail_at) and the rest of out; NULL: none */
     size_t tail_at, tail_len;
     pthread_mutex_t lock;

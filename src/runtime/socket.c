@@ -5,6 +5,7 @@
 #include "wire/message.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,14 +19,20 @@
 
 typedef rt_connection connection;
 
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
 /* ---- receiving ---- */
 
 static void take_fd(connection *c, const struct cmsghdr *cmsg)
 {
     if (!cmsg || cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
         return;
-    if (c->body_fd >= 0)
-        close(c->body_fd);
+    close_fd(&c->body_fd);
     memcpy(&c->body_fd, CMSG_DATA(cmsg), sizeof(int));
 }
 
@@ -85,15 +92,15 @@ static int next_frame(connection *c, wire_frame *frame)
 
 /* ---- sending ---- */
 
-/* fd: travels with the first byte; -1: none. */
-static int write_all(connection *c, struct iovec *iov, int n, int fd)
+/* A file's descriptor travels with the first byte. */
+static int write_all(connection *c, struct iovec *iov, int n)
 {
     wire_fd_space space = {{0}};
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
     int rc;
 
-    if (fd >= 0)
-        wire_pass_fd(&msg, &space, fd);
+    if (c->file_fd >= 0)
+        wire_pass_fd(&msg, &space, c->file_fd);
     pthread_mutex_lock(&c->lock);
     while (msg.msg_iovlen > 0 && !c->broken) {
         ssize_t done = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
@@ -105,6 +112,7 @@ static int write_all(connection *c, struct iovec *iov, int n, int fd)
     }
     rc = c->broken ? WIRE_IO_GONE : WIRE_IO_OK;
     pthread_mutex_unlock(&c->lock);
+    close_fd(&c->file_fd);
     return rc;
 }
 
@@ -113,11 +121,11 @@ static int flush_with(connection *c, const char *payload, size_t len)
 {
     struct iovec iov[4] = {{c->out, c->tail_at}, {(void *)c->tail, c->tail_len}, {c->out + c->tail_at, c->used - c->tail_at},
                            {(void *)payload, len}};
-    int first = c->tail ? 0 : 2, last = len ? 4 : 3;
+    int first = c->tail ? 0 : 2, last = len ? 4 : 3, rc = write_all(c, iov + first, last - first);
 
     c->used = c->tail_at = c->tail_len = 0;
     c->tail = NULL;
-    return write_all(c, iov + first, last - first, -1);
+    return rc;
 }
 
 static int flush_out(connection *c)
@@ -198,10 +206,8 @@ static int64_t read_spooled(connection *c, char *buf, size_t len)
         return WIRE_IO_FAILED; /* shorter than Apache said */
     c->body_at += n;
     c->body_left -= (size_t)n;
-    if (c->body_left == 0) {
-        close(c->body_fd);
-        c->body_fd = -1;
-    }
+    if (c->body_left == 0)
+        close_fd(&c->body_fd);
     return n;
 }
 
@@ -321,17 +327,21 @@ static int sock_send_data(void *ctx, const char *data, size_t len, int flags)
     return flags & WIRE_SEND_FLUSH ? flush_out(c) : WIRE_IO_OK;
 }
 
+/* Leaves with what follows, usually the end. There is one file in a response. */
 static int sock_send_file(void *ctx, int fd, int64_t offset, int64_t length)
 {
     connection *c = ctx;
     wire_file file = {offset, length};
-    struct iovec iov = {c->out, 0};
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
-    if (put_frame(c, WIRE_FILE, 0, (const char *)&file, sizeof(file)) < 0)
+    if (own < 0)
+        return WIRE_IO_FAILED;
+    if (put_frame(c, WIRE_FILE, 0, (const char *)&file, sizeof(file)) < 0) {
+        close(own);
         return WIRE_IO_GONE;
-    iov.iov_len = c->used;
-    c->used = 0;
-    return write_all(c, &iov, 1, fd);
+    }
+    c->file_fd = own;
+    return WIRE_IO_OK;
 }
 
 static int sock_answer(void *ctx, enum wire_verdict verdict, const char *text, size_t len)
@@ -495,7 +505,7 @@ connection *rt_connection_new(void)
 
     if (!c)
         return NULL;
-    c->fd = c->body_fd = -1;
+    c->fd = c->body_fd = c->file_fd = -1;
     c->room = IN_ROOM;
     c->in = malloc(c->room);
     if (!c->in) {
@@ -530,9 +540,8 @@ void rt_connection_end(connection *c)
     pthread_mutex_lock(&c->lock);
     c->fd = -1;
     pthread_mutex_unlock(&c->lock);
-    if (c->body_fd >= 0)
-        close(c->body_fd);
-    c->body_fd = -1;
+    close_fd(&c->body_fd);
+    close_fd(&c->file_fd);
     free(c->hand);
     c->hand = NULL;
     if (c->room > IN_ROOM) { /* one huge request must not cost this thread memory for ever */

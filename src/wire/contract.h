@@ -71,7 +71,7 @@ typedef struct wire_ops {
     size_t (*body_at_hand)(void *ctx, const char **data);
     int (*send_head)(void *ctx, const wire_response *response);
     int (*send_data)(void *ctx, const char *data, size_t len, int flags);
-    /* fd stays the caller's and may be closed right after. */
+    /* Goes out with what follows. fd stays the caller's and may be closed right after. */
     int (*send_file)(void *ctx, int fd, int64_t offset, int64_t len);
     /* An interim response (103): status and headers as in send_head(), any number of times before it. */
     int (*send_hints)(void *ctx, const wire_response *response);

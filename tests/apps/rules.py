@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import threading
 import warnings
 
@@ -77,6 +78,25 @@ class Reader:
         return self.stream.read(size)
 
 
+class Vanishing:
+    """Its file is gone, and was told so, when it is closed."""
+
+    def __init__(self, source):
+        self.file = tempfile.NamedTemporaryFile()  # noqa: SIM115 (the wrapper closes it)
+        self.file.write(source.read())
+        self.file.flush()
+        self.file.seek(0)
+        self.fileno, self.tell, self.seek, self.read = self.file.fileno, self.file.tell, self.file.seek, self.file.read
+
+    @property
+    def closed(self):
+        return self.file.closed
+
+    def close(self):
+        self.file.close()
+        print("vanished")
+
+
 def wrapper(environ, start_response):
     told = json.loads(environ["HTTP_X_TOLD"])
     if told.get("kind") == "bytesio":
@@ -86,6 +106,8 @@ def wrapper(environ, start_response):
         os.write(into, b"0123456789" * 1000)
         os.close(into)
         stream = os.fdopen(out, "rb")
+    elif told.get("kind") == "vanishing":
+        stream = Vanishing(io.BytesIO(b"0123456789" * 1000))
     else:
         stream = open(told["file"], "rb")  # noqa: SIM115 (the wrapper closes it)
         if told.get("kind") == "reader":
