@@ -304,7 +304,7 @@ def test_descriptors_that_a_worker_sends_without_being_asked_are_closed(httpd: H
 
 
 def test_a_file_of_negative_length_is_refused(httpd: Httpd) -> None:
-    frame = "struct.pack('=IBBHqq', 16, ord('F'), 0, 0, 0, -1)"
+    frame = "struct.pack('=IBBHqHHIIBBHqq', 16, ord('H'), 0, 0, -1, 200, 0, 0, 16, ord('F'), 0, 0, 0, -1)"
     (httpd.app / "sends.py").write_text(SENDS.replace("FRAME", frame).replace("FDS", "[os.open(__file__, os.O_RDONLY)]"))
     httpd.start(ONE.replace("kitchen", "sends"))
     assert get(httpd, "/").status_code == 502
