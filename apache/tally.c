@@ -46,7 +46,7 @@ static void give_up(_Atomic pid_t *owner, pid_t me)
 
 void wsgi_tally_process(const char *python)
 {
-    pid_t me = getpid();
+    pid_t me = wsgi_child_pid();
 
     for (int i = 0; tally && i < WSGI_TALLY_PROCESSES; i++)
         if (take(&tally->processes[i], me)) {
@@ -110,7 +110,7 @@ wsgi_tally_ticket wsgi_tally_begin(const request_rec *r, const char *application
 {
     wsgi_tally_ticket ticket = {-1, -1};
     unsigned first = (unsigned)r->connection->id;
-    pid_t me = getpid();
+    pid_t me = wsgi_child_pid();
 
     if (!tally)
         return ticket;
@@ -170,7 +170,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
 /* What a dead process of the same number had is not this one's. Scripts that are loaded at the start come later. */
 static void child_init(apr_pool_t *p, server_rec *s)
 {
-    pid_t me = getpid();
+    pid_t me = wsgi_child_pid();
 
     (void)p;
     (void)s;
