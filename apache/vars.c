@@ -97,18 +97,26 @@ static void put_environment(builder *b)
 
 /* ---- headers ---- */
 
+/* What becomes of a header's letters in the name of its variable; 0: this one could be mistaken for another. Filled by the parent, only
+ * read by the threads of its children. */
+static char variable_letters[256];
+
+static void fill_letters(void)
+{
+    for (int c = 0; c < 256; c++)
+        variable_letters[c] = apr_isalnum(c) ? (char)apr_toupper(c) : c == '-' ? '_' : 0;
+}
+
 /* "HTTP_" and the name in upper case; 0 when it has characters that could be mistaken for others in that form. */
 static size_t variable_name(char *out, size_t room, const char *header)
 {
     size_t len = 5;
 
     memcpy(out, "HTTP_", 5);
-    for (; *header; header++) {
-        if ((!apr_isalnum(*header) && *header != '-') || len + 1 >= room)
+    for (; *header && len + 1 < room; header++)
+        if (!(out[len++] = variable_letters[(unsigned char)*header]))
             return 0;
-        out[len++] = *header == '-' ? '_' : (char)apr_toupper(*header);
-    }
-    return len;
+    return *header ? 0 : len;
 }
 
 /* Is the header called so? Most are not, as their first letter tells. */
@@ -347,6 +355,7 @@ static void find_mod_ssl(void)
 void wsgi_vars_register_hooks(apr_pool_t *p)
 {
     (void)p;
+    fill_letters();
     ap_hook_optional_fn_retrieve(find_mod_ssl, NULL, NULL, APR_HOOK_MIDDLE);
 }
 

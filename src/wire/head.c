@@ -16,10 +16,11 @@ int wire_is_token(const char *s, size_t len)
 
 int wire_has_control(const char *s, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
-        if (((unsigned char)s[i] < 0x20 && s[i] != '\t') || s[i] == 0x7f)
-            return 1;
-    return 0;
+    int found = 0;
+
+    for (size_t i = 0; i < len; i++) /* to the end in any case, so that the compiler can look at many at once */
+        found |= ((unsigned char)s[i] < 0x20 && s[i] != '\t') || s[i] == 0x7f;
+    return found;
 }
 
 int wire_parse_status(const char *s, size_t len)
