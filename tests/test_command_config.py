@@ -100,6 +100,21 @@ def test_directories_of_any_name_work(site: Path, name: str) -> None:
         assert served.get("/x.txt").text == "a file"
 
 
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [("other", "key is not that of the certificate"), ("encrypted", "is encrypted; httpd cannot"), ("", "name the key with")],
+)
+def test_keys_that_httpd_could_not_use_are_one_line(site: Path, certificate: Path, key: str, said: str) -> None:
+    pem = certificate.with_name("key.pem")
+    command = {"other": ["genrsa"], "encrypted": ["rsa", "-aes256", "-passout", "pass:x", "-in", str(pem)]}
+    if key:
+        done = subprocess.run(["openssl", *command[key]], check=True, capture_output=True)
+        (site / "key.pem").write_bytes(done.stdout)
+    options = ["--https-certificate", str(certificate), *(["--https-key", "key.pem"] if key else [])]
+    done = run("serve", "hello.py", "--port", "0", *options, cwd=site)
+    assert (done.returncode, done.stderr.count("\n")) == (8, 1) and said in done.stderr, done.stderr
+
+
 def test_print_config_shows_what_would_run(site: Path) -> None:
     done = run("serve", "--print-config", "hello.py", "-w", "2", "-t", "9", cwd=site)
     assert done.returncode == 0 and "processes=2" in done.stdout and '"request-timeout=9"' in done.stdout

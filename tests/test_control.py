@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import requests
-from harness import AS_ROOT, Httpd, wait_until
+from harness import AS_ROOT, Httpd, running, wait_until
 from served import COMMAND, run
 
 from httpd_wsgi.command import control
@@ -114,6 +114,21 @@ def test_reload_replaces_the_workers(started: Httpd, group: str) -> None:
     started.expect("WSGI0715", containing="httpd-wsgi reload")
     wait_until(lambda: len(started.workers()) == 2 and not set(started.workers()) & set(before), "the workers are new")
     assert get(started).status_code == 200
+
+
+def test_an_order_does_not_reach_the_group_of_another_apache(started: Httpd, group: str) -> None:
+    conf = f"WSGIDaemonProcess {group} threads=2\nWSGIScriptAlias / {{app}}/hello.py process-group={group}"
+    with running(conf) as other:
+        wait_until(lambda: len(other.workers()) == 1, "the other worker is ready")
+        parents = {server.process.pid for server in (started, other) if server.process}
+        refused = run("stop", group)
+        assert refused.returncode == 2 and "2 Apaches have one of this name" in refused.stderr
+        assert all(f"{pid} (" in refused.stderr for pid in parents) and other.workers()
+        assert other.process and run("stop", group, "--apache", str(other.process.pid)).returncode == 0
+        other.expect("WSGI0852")
+        assert "WSGI0852" not in started.log_text() and get(started).status_code == 200
+        wrong = run("reload", group, "--apache", "1")
+        assert wrong.returncode == 2 and "--apache 1: expected one of" in wrong.stderr
 
 
 def test_stop_answers_503_until_reload(started: Httpd, group: str) -> None:

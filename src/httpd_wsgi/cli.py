@@ -13,6 +13,7 @@ from dataclasses import replace
 import httpd_wsgi
 from httpd_wsgi.command import check, completion, control, express, machine, options, serve, setup
 from httpd_wsgi.command.errors import EXIT_BUG, EXIT_SYSTEM, CommandError
+from httpd_wsgi.command.option_table import Kind, Option
 from httpd_wsgi.command.target import DEMO
 
 
@@ -74,6 +75,12 @@ def add_check(commands: argparse._SubParsersAction[options.Parser]) -> None:
     explain.set_defaults(run=run_explain, parser=explain)
 
 
+def run_control(arguments: argparse.Namespace) -> int:
+    given = getattr(arguments, "apache", None)
+    apache = options.count_of(Option("--apache", Kind.COUNT, "", low=1), given) if given else None
+    return control.run(arguments.command, arguments.group, getattr(arguments, "json", False), apache)
+
+
 CONTROLS = (
     ("status", "show the workers of a daemon group, or of all", "?"),
     ("reload", "load the code of a daemon group in new workers, and replace the old ones", None),
@@ -88,9 +95,10 @@ def add_controls(commands: argparse._SubParsersAction[options.Parser]) -> None:
         one.add_argument("group", nargs=number, default="", metavar="GROUP", help="name of the WSGIDaemonProcess")
         if name in ("status", "stacks"):
             one.add_argument("--json", action="store_true", help="print JSON")
-        one.set_defaults(
-            run=lambda arguments: control.run(arguments.command, arguments.group, getattr(arguments, "json", False)), parser=one
-        )
+        else:
+            help_text = "process number of the Apache that is meant, when several have a group of this name"
+            one.add_argument("--apache", metavar="PID", help=help_text)
+        one.set_defaults(run=run_control, parser=one)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -20,7 +20,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_each_command_with_options_has_one_section_that_is_named_after_it(page: str) -> None:
     sections = [line for line in page.splitlines() if line.startswith(".SH OPTIONS")]
-    names = ("SERVE", "SETUP", "CHECK", "EXPLAIN", "STATUS", "STACKS", "EXPRESS")
+    names = ("SERVE", "SETUP", "CHECK", "EXPLAIN", "STATUS", "RELOAD", "STOP", "STACKS", "EXPRESS")
     assert sections == [f".SH OPTIONS OF {name}" for name in names]
 
 

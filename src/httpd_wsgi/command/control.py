@@ -8,7 +8,7 @@ import pwd
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +65,9 @@ def ask(name: str, pid: int, command: str) -> Iterator[dict[str, Any]]:
             yield {"error": f"process {pid} does not answer: {exc.strerror}"}
 
 
-def answers(group: str, command: str) -> list[list[dict[str, Any]]]:
-    """Of every supervisor of the group. Raises CommandError when there is none, or none that would talk to us."""
-    found = sockets(group)
+def answers(group: str, command: str, supervisors: Collection[int] = ()) -> list[list[dict[str, Any]]]:
+    """Of every supervisor of the group, or of these. Raises CommandError when there is none, or none that would talk to us."""
+    found = [(name, pid) for name, pid in sockets(group) if not supervisors or pid in supervisors]
     if not found:
         what = f"group {group}" if group else "any daemon group"
         raise CommandError(
@@ -151,9 +151,23 @@ def status(group: str, is_json: bool) -> int:
     return EXIT_CONTROL if any(message["failed"] and message["current"] for message in found) else 0
 
 
-def order(group: str, command: str, done: str) -> int:
+def supervisors_of(group: str, apache: int | None) -> list[int]:
+    """Those of one Apache. Several may have groups of the same name; an order must not reach one that was not meant."""
+    found = [messages[0] for messages in answers(group, "status")]
+    places = {message["parent"]: message["where"] for message in found}
+    if apache is None and len(places) > 1:
+        listed = ", ".join(f"{parent} ({where})" for parent, where in sorted(places.items()))
+        raise CommandError(f"group {group}: {len(places)} Apaches have one of this name: {listed}; choose with --apache PID")
+    if apache is not None and apache not in places:
+        known = ", ".join(map(str, sorted(places)))
+        raise CommandError(f"--apache {apache}: expected one of {known}, which have the group {group}")
+    return [message["supervisor"] for message in found if apache in (None, message["parent"])]
+
+
+def order(group: str, command: str, done: str, apache: int | None) -> int:
     """For reload and stop; supervisors that are on their way out take no orders."""
-    taken = [messages[0] for messages in answers(group, command) if messages[0]["current"]]
+    asked = answers(group, command, supervisors_of(group, apache))
+    taken = [messages[0] for messages in asked if messages[0]["current"]]
     if not taken:
         raise CommandError(f"group {group}: its supervisor is just being replaced; try again", EXIT_CONTROL)
     for message in taken:
@@ -177,7 +191,7 @@ def stacks(group: str, is_json: bool) -> int:
     return 0
 
 
-def run(command: str, group: str, is_json: bool) -> int:
+def run(command: str, group: str, is_json: bool, apache: int | None) -> int:
     if not os.path.exists("/proc/net/unix"):
         raise CommandError("/proc/net/unix: cannot be read, so supervisors cannot be found; is /proc mounted?", EXIT_CONTROL)
     if command == "status":
@@ -186,5 +200,5 @@ def run(command: str, group: str, is_json: bool) -> int:
         return stacks(group, is_json)
     if command == "reload":
         where = "httpd-wsgi status says when they serve, the error log what is wrong when they do not"
-        return order(group, command, f"its code is loaded in new workers; {where}")
-    return order(group, command, "its workers finish their requests and end; others get 503 until it is reloaded")
+        return order(group, command, f"its code is loaded in new workers; {where}", apache)
+    return order(group, command, "its workers finish their requests and end; others get 503 until it is reloaded", apache)

@@ -23,7 +23,7 @@ MEANINGS = (
     (EXIT_NO_HTTPD, "Apache httpd or one of its modules was not found"),
     (EXIT_NO_MODULE, "the Apache module of httpd-wsgi was not built"),
     (EXIT_HTTPD_FAILED, "httpd did not start, or ended by itself; its own message is above"),
-    (EXIT_CERTIFICATE, "a certificate or key cannot be read"),
+    (EXIT_CERTIFICATE, "a certificate or key cannot be read or used"),
     (EXIT_CONTROL, "the daemon group does not answer, or refused"),
     (EXIT_SYSTEM, "the operating system refused something; the message names the file"),
     (EXIT_BUG, "a bug of httpd-wsgi; the message names the file with the traceback"),

@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*arguments, **{"allow_abbrev": False, **named})
 
     def error(self, message: str) -> NoReturn:
-        raise CommandError(message)
+        raise CommandError(message.removeprefix("argument "))
 
     def refuse(self, extras: Sequence[str]) -> NoReturn:
         """For what parse_known_args() left over."""

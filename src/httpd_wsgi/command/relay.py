@@ -15,16 +15,21 @@ from httpd_wsgi.command.settings import LOG_LEVELS
 READY = "WSGI0705"  # a worker has loaded its applications and serves
 NOT_LOADED = ("WSGI0415", "WSGI0403")
 NO_WORKER = ("WSGI0606", "WSGI0608", "WSGI0708")  # Python cannot be run, or ends before the application is loaded
-RECORD = re.compile(r"\[[^\]]+\] \[wsgi:(\w+)\] ")
+RECORD = re.compile(r"\[[^\]]+\] \[(\w+):(\w+)\] ")
+CLEAR = b"\r\x1b[K"
 
 
 @dataclass(slots=True)
 class News:
-    """What is known of the start. Written by relay threads, read by the main thread; `changed` is set after every change."""
+    """What is known of the start. Written by relay threads, read by the main thread; `changed` is set after every change.
+
+    in_progress is the other way round: the main thread shows a line of progress on the terminal.
+    """
 
     ready: bool = False
     failed: bool = False
     hopeless: bool = False
+    in_progress: bool = False
     changed: threading.Event = field(default_factory=threading.Event)
 
     def learn(self, line: str) -> None:
@@ -38,42 +43,43 @@ class News:
             self.changed.set()
 
 
-def is_wanted(line: str, threshold: int) -> bool:
-    """httpd is asked for records of the module at level info whatever the user asked for."""
+def is_wanted(line: str, log_level: str) -> bool:
+    """httpd is asked for records of the module at level info whatever the user asked for, and writes its own notices always.
+
+    Notices of the module, which are few, go with warnings.
+    """
     match = RECORD.match(line)
-    if match is None:
-        parts = line.split("\t", 3)
-        level = parts[2] if len(parts) == 4 and parts[1] == "wsgi" else ""
-    else:
-        level = match[1]
-    return level not in LOG_LEVELS or LOG_LEVELS.index(level) <= threshold
+    parts = line.split("\t", 3) if match is None else ["", match[1], match[2], ""]
+    module, level = (parts[1], parts[2]) if len(parts) == 4 else ("", "")
+    limit = "notice" if log_level == "warn" and module == "wsgi" else log_level
+    return level not in LOG_LEVELS or LOG_LEVELS.index(level) <= LOG_LEVELS.index(limit)
 
 
 class Relay(threading.Thread):
-    """Copies one pipe, line by line, until its end."""
+    """Copies one pipe, line by line, until its end. news: a line of progress may stand where it writes."""
 
-    def __init__(self, source: IO[bytes], target: int, stream: str, transform: Callable[[str], str | None]) -> None:
+    def __init__(self, source: IO[bytes], target: int, stream: str, transform: Callable[[str], str | None], news: News) -> None:
         super().__init__(name=f"relay-{stream}", daemon=True)
         self.source = source
         self.target = target
         self.transform = transform
+        self.news = news
 
     def run(self) -> None:
         for raw in self.source:
             out = self.transform(raw.decode("utf-8", "surrogateescape").rstrip("\n"))
             if out is not None:
                 try:
-                    os.write(self.target, out.encode("utf-8", "surrogateescape") + b"\n")
+                    clear = CLEAR if self.news.in_progress and os.isatty(self.target) else b""
+                    os.write(self.target, clear + out.encode("utf-8", "surrogateescape") + b"\n")
                 except OSError:
                     pass  # the terminal is gone; httpd must not be kept from writing
 
 
 def error_transform(news: News, log_level: str, is_json: bool) -> Callable[[str], str | None]:
-    threshold = LOG_LEVELS.index("notice" if log_level == "warn" else log_level)
-
     def transform(line: str) -> str | None:
         news.learn(line)
-        if not is_wanted(line, threshold):
+        if not is_wanted(line, log_level):
             return None
         return jsonlog.convert("error", line) if is_json else line
 

@@ -100,8 +100,10 @@ class Foreground:
         assert self.process.stdout and self.process.stderr
         is_json = self.settings.log_format == "json"
         relays = (
-            relay.Relay(self.process.stdout, 1, "access", relay.access_transform(is_json)),
-            relay.Relay(self.process.stderr, 2, "error", relay.error_transform(self.news, self.settings.log_level, is_json)),
+            relay.Relay(self.process.stdout, 1, "access", relay.access_transform(is_json), self.news),
+            relay.Relay(
+                self.process.stderr, 2, "error", relay.error_transform(self.news, self.settings.log_level, is_json), self.news
+            ),
         )
         for thread in relays:
             thread.start()
@@ -128,10 +130,12 @@ class Foreground:
         has_news = self.settings.error_log == "-" and bool(self.settings.target) and not self.settings.embedded
         is_shown = has_news and not self.quiet and not self.settings.instruments and sys.stderr.isatty()
         progress = Progress(f"loading {name}…", enabled=is_shown)  # pdb would ask on the same line
+        self.news.in_progress = is_shown
         while not self.is_there(has_news) and self.process.poll() is None and not self.asked:
             progress.show()
             self.news.changed.wait(0.1)
         progress.end()
+        self.news.in_progress = False
         if self.process.poll() is not None or self.asked:
             return False
         if self.news.failed and not self.settings.reload:

@@ -8,7 +8,8 @@ import re
 import sys
 from dataclasses import dataclass
 
-from httpd_wsgi.command.errors import EXIT_CERTIFICATE, EXIT_NO_TARGET, CommandError
+from httpd_wsgi.command.certificates import check_pair, check_pem
+from httpd_wsgi.command.errors import EXIT_NO_TARGET, CommandError
 
 LOG_LEVELS = ("emerg", "alert", "crit", "error", "warn", "notice", "info", "debug", *(f"trace{n}" for n in range(1, 9)))
 DEFAULT_PORT = 8000
@@ -145,6 +146,8 @@ class ServerSettings:
         self._check_python()
         self._check_https()
         self._check_logs()
+        if self.mpm not in ("event", "worker", "prefork"):
+            raise CommandError(f"--mpm {self.mpm}: expected event, worker or prefork")
         if not self.mount_point.startswith("/"):
             raise CommandError(f"--mount-point {self.mount_point}: a URL path begins with /")
         for url, _ in self.url_aliases:
@@ -203,6 +206,8 @@ class ServerSettings:
         ):
             if path:
                 check_pem(option, path)
+        if self.https_certificate:
+            check_pair(self.https_certificate, self.https_key)
 
     def _check_logs(self) -> None:
         if self.log_level not in LOG_LEVELS:
@@ -218,16 +223,6 @@ class ServerSettings:
     @property
     def is_module(self) -> bool:
         return ":" in self.target and not self.target.startswith("/")
-
-
-def check_pem(option: str, path: str) -> None:
-    try:
-        with open(path, "rb") as file:
-            begins = b"-----BEGIN " in file.read(1 << 20)
-    except OSError as exc:
-        raise CommandError(f"{option} {path}: cannot be read: {exc.strerror}", EXIT_CERTIFICATE) from exc
-    if not begins:
-        raise CommandError(f"{option} {path}: expected a file in PEM format, with a line -----BEGIN …-----", EXIT_CERTIFICATE)
 
 
 def is_module_name(text: str) -> bool:
