@@ -127,6 +127,15 @@ def test_a_terminal_sees_how_long_the_application_takes_to_load(site: Path) -> N
     assert process.returncode == 0
 
 
+def test_a_second_server_in_the_same_directory_leaves_the_first_alone(site: Path) -> None:
+    root = site / "root"
+    with serving(site, "hello.py", "--server-root", str(root)) as served:
+        before = (root / "httpd.conf").read_text()
+        done = run("serve", "hello.py", "--port", "0", "--server-root", str(root), cwd=site)
+        assert done.returncode == 7 and done.stderr.count("\n") == 1 and "serves from it" in done.stderr, done.stderr
+        assert (root / "httpd.conf").read_text() == before and served.get().status_code == 200
+
+
 def test_what_the_system_refuses_is_one_line(site: Path) -> None:
     (site / "root" / "httpd.conf").mkdir(parents=True)
     done = run("setup", "--server-root", "root", "hello.py", cwd=site)

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from httpd_wsgi.command.errors import CommandError
+from httpd_wsgi.command.errors import EXIT_HTTPD_FAILED, CommandError
 
 
 def prepare(path: str) -> Path:
@@ -36,6 +36,19 @@ def prepare(path: str) -> Path:
             f"--server-root {path}: others may write to it (mode {stat.S_IMODE(info.st_mode):04o}); run: chmod go-w {path}"
         )
     return root
+
+
+def refuse_running(root: Path, pid_file: str) -> None:
+    """A second server in the directory would write over the configuration of the first before httpd notices."""
+    try:
+        pid = int(Path(pid_file or root / "httpd.pid").read_text())
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return
+    if os.fsencode(root / "httpd.conf") in arguments:
+        raise CommandError(
+            f"--server-root {root}: process {pid} serves from it; stop that, or choose another directory", EXIT_HTTPD_FAILED
+        )
 
 
 @contextlib.contextmanager

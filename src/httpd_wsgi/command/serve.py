@@ -55,6 +55,7 @@ def run(settings: ServerSettings, quiet: bool = False) -> int:
     settings = with_ports(settings)
     with contextlib.ExitStack() as stack:
         directory = root.prepare(settings.server_root) if settings.server_root else stack.enter_context(root.fresh())
+        root.refuse_running(directory, settings.pid_file)
         layout = make_layout(settings, directory)
         (directory / "htdocs").mkdir(mode=0o755, exist_ok=True)
         conf = directory / "httpd.conf"
