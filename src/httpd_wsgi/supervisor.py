@@ -156,10 +156,8 @@ class Supervisor:
             self.policy.retire(pid, reason, time.monotonic())
 
     def hurry(self, pid: int) -> None:
-        if pid in self.processes:
+        if pid in self.processes:  # one that was adopted may be all that serves; it keeps to graceful-timeout by itself
             self.policy.hurry(pid, time.monotonic())
-        elif pid in self.orphanage.adopted:
-            self.orphanage.adopted[pid].send("end")
 
     def doom(self, pid: int) -> None:
         if pid in self.processes:
