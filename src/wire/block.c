@@ -66,73 +66,39 @@ int wire_block_open(wire_reader *rd, wire_block_head *head, const char *bytes, s
     return 0;
 }
 
-static char *reserve(wire_writer *w, size_t more)
+char *wire_block_grow(wire_writer *w, size_t more)
 {
-    if (w->failed)
-        return NULL;
-    if (more > WIRE_BLOCK_MAX - w->used) {
-        w->failed = 1;
-        return NULL;
-    }
-    if (w->used + more > w->room) {
-        size_t room = w->room * 2 > w->used + more ? w->room * 2 : w->used + more;
-        char *grown = w->grow(w->ctx, w->bytes, w->room, room);
+    size_t room = w->room * 2 < WIRE_BLOCK_MAX ? w->room * 2 : WIRE_BLOCK_MAX;
+    char *grown = NULL;
 
-        if (!grown) {
-            w->failed = 1;
-            return NULL;
-        }
-        w->bytes = grown;
-        w->room = room;
+    if (!w->failed && more <= WIRE_BLOCK_MAX - w->used) {
+        if (room < w->used + more)
+            room = w->used + more;
+        grown = w->grow(w->ctx, w->bytes, w->room, room);
     }
+    if (!grown) {
+        w->failed = 1;
+        w->room = w->used; /* so that nothing that follows fits either */
+        return NULL;
+    }
+    w->bytes = grown;
+    w->room = room;
     w->used += more;
     return w->bytes + w->used - more;
 }
 
 void wire_block_begin(wire_writer *w, void *(*grow)(void *, void *, size_t, size_t), void *ctx)
 {
-    char *at;
-
     memset(w, 0, sizeof(*w));
     w->grow = grow;
     w->ctx = ctx;
     w->room = 2048; /* a browser's request */
     w->bytes = grow(ctx, NULL, 0, w->room);
     w->failed = w->bytes == NULL;
-    at = reserve(w, sizeof(wire_block_head));
-    if (at)
-        memset(at, 0, sizeof(wire_block_head));
-}
-
-static void add(wire_writer *w, int code, const char *name, size_t name_len, const char *value, size_t value_len)
-{
-    wire_pair_head ph = {(uint8_t)code, 0, (uint16_t)name_len, (uint32_t)value_len};
-    char *at;
-
-    if (name_len > UINT16_MAX || value_len > WIRE_BLOCK_MAX) {
-        w->failed = 1;
-        return;
-    }
-    at = reserve(w, sizeof(ph) + name_len + value_len);
-    if (!at)
-        return;
-    memcpy(at, &ph, sizeof(ph));
-    if (name_len)
-        memcpy(at + sizeof(ph), name, name_len);
-    if (value_len)
-        memcpy(at + sizeof(ph) + name_len, value, value_len);
-    w->npairs++;
-}
-
-void wire_block_add(wire_writer *w, int code, const char *value, size_t value_len)
-{
-    add(w, code, NULL, 0, value, value_len);
-}
-
-void wire_block_add_named(wire_writer *w, const char *name, size_t name_len, const char *value, size_t value_len)
-{
-    if (name_len > 0)
-        add(w, WIRE_NAMED, name, name_len, value, value_len);
+    if (w->failed)
+        w->room = 0;
+    else
+        w->used = sizeof(wire_block_head); /* which wire_block_finish() fills */
 }
 
 int wire_block_finish(wire_writer *w, wire_block_head *head)

@@ -166,8 +166,45 @@ typedef struct wire_writer {
 } wire_writer;
 
 void wire_block_begin(wire_writer *w, void *(*grow)(void *, void *, size_t, size_t), void *ctx);
-void wire_block_add(wire_writer *w, int code, const char *value, size_t value_len);
-void wire_block_add_named(wire_writer *w, const char *name, size_t name_len, const char *value, size_t value_len);
+
+/* Place for more bytes where there is too little room; NULL when the writer failed. */
+char *wire_block_grow(wire_writer *w, size_t more);
+
+/* Inline, as reading is. */
+static inline void wire_block_put(wire_writer *w, int code, const char *name, size_t name_len, const char *value, size_t value_len)
+{
+    wire_pair_head ph = {(uint8_t)code, 0, (uint16_t)name_len, (uint32_t)value_len};
+    size_t size = sizeof(ph) + name_len + value_len;
+    char *at;
+
+    if (name_len > UINT16_MAX || value_len > WIRE_BLOCK_MAX) {
+        w->failed = 1;
+        return;
+    }
+    if (size <= w->room - w->used) {
+        at = w->bytes + w->used;
+        w->used += size;
+    } else if (!(at = wire_block_grow(w, size))) {
+        return;
+    }
+    memcpy(at, &ph, sizeof(ph));
+    if (name_len)
+        memcpy(at + sizeof(ph), name, name_len);
+    if (value_len)
+        memcpy(at + sizeof(ph) + name_len, value, value_len);
+    w->npairs++;
+}
+
+static inline void wire_block_add(wire_writer *w, int code, const char *value, size_t value_len)
+{
+    wire_block_put(w, code, NULL, 0, value, value_len);
+}
+
+static inline void wire_block_add_named(wire_writer *w, const char *name, size_t name_len, const char *value, size_t value_len)
+{
+    if (name_len > 0)
+        wire_block_put(w, WIRE_NAMED, name, name_len, value, value_len);
+}
 
 /* Fills in magic, size and npairs of *head and stores it. 0, or -1 when the writer failed. */
 int wire_block_finish(wire_writer *w, wire_block_head *head);
