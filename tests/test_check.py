@@ -65,6 +65,13 @@ def test_a_sound_configuration_has_no_findings(unstarted: Httpd) -> None:
     assert "1 daemon group and 1 application checked: 0 errors" in done.stdout
 
 
+def test_a_configuration_without_a_group_directive_can_be_checked(unstarted: Httpd) -> None:
+    path = unstarted.write_conf("WSGIDaemonProcess d\nWSGIScriptAlias / {app}/hello.py process-group=d")
+    path.write_text("\n".join(line for line in path.read_text().splitlines() if not line.startswith("Group ")) + "\n")
+    done = run("check", str(path), "--import")
+    assert done.returncode == 0 and "checked: 0 errors" in done.stdout, done
+
+
 def test_names_that_only_a_request_knows_are_no_mistakes(unstarted: Httpd) -> None:
     conf = (
         "WSGIDaemonProcess d\nSetEnv who d\nWSGIRestrictProcess d\nWSGIScriptAlias /a {app}/hello.py process-group=%{ENV:who}\n"

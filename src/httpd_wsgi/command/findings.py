@@ -19,6 +19,7 @@ ERROR, WARNING, NOTE = "error", "warning", "note"
 SEVERE = re.compile(r"requests get|can never work|does not exist|has no runtime")
 BOOT = str(Path(__file__).parent.parent / "_boot.py")
 LIMIT = 60
+NO_GROUP = 2**32 - 1  # where there is no Group directive: httpd's own default is "#-1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +157,10 @@ def as_user(group: dict[str, Any]) -> dict[str, Any]:
         return {}
     try:
         user = pwd.getpwuid(group["uid"])
-        return {"user": group["uid"], "group": group["gid"], "extra_groups": os.getgrouplist(user.pw_name, group["gid"])}
     except KeyError:
-        return {"user": group["uid"], "group": group["gid"], "extra_groups": []}
+        return {"user": group["uid"], "group": group["gid"] if group["gid"] != NO_GROUP else group["uid"], "extra_groups": []}
+    gid = group["gid"] if group["gid"] != NO_GROUP else user.pw_gid
+    return {"user": group["uid"], "group": gid, "extra_groups": os.getgrouplist(user.pw_name, gid)}
 
 
 def run_python(group: dict[str, Any], *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
