@@ -6,6 +6,7 @@
 
 #include <apr_portable.h>
 #include <apr_strings.h>
+#include <errno.h>
 #include <http_core.h>
 #include <http_log.h>
 #include <http_protocol.h>
@@ -121,6 +122,36 @@ void wsgi_respond_head(wsgi_respond *out, const wire_response *head)
     out->replaced = head->status >= 400 && wsgi_dir_of(r)->error_override == 1;
 }
 
+/* ---- what cannot be completed ---- */
+
+/* Does only the end of the connection tell the client where the response ends? Clients of HTTP/1.0 know no chunks. */
+static int ends_with_connection(const request_rec *r)
+{
+    return r->sent_bodyct && !r->chunked && !r->connection->master && !apr_table_get(r->headers_out, "Content-Length");
+}
+
+/* That end must not look like a proper one, then: it is closed at once, with a reset. */
+static void reset_connection(conn_rec *c)
+{
+    struct linger at_once = {.l_onoff = 1};
+    apr_os_sock_t fd;
+
+    if (apr_os_sock_get(&fd, ap_get_conn_socket(c)) == APR_SUCCESS)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    c->aborted = 1;
+}
+
+/* What has been sent of the response is all that the client gets, and it shall see that. */
+static void cut_off(request_rec *r)
+{
+    r->connection->keepalive = AP_CONN_CLOSE;
+    apr_table_setn(r->notes, aborted_note, "1");
+    if (ends_with_connection(r))
+        reset_connection(r->connection);
+}
+
+/* ---- what is sent ---- */
+
 apr_off_t wsgi_respond_kept(const wsgi_respond *out)
 {
     return out->spool.size - out->spool_sent;
@@ -157,11 +188,29 @@ static void take_kept(wsgi_respond *out, apr_off_t len)
     if (len == 0)
         return;
     kept = wsgi_spool_bucket(&out->spool, out->r, out->spool_sent, len, out->bb->bucket_alloc);
-    if (kept)
+    if (kept) {
         APR_BRIGADE_INSERT_HEAD(out->bb, kept);
-    else
+    } else {
+        cut_off(out->r);
         out->r->connection->aborted = 1;
+    }
     out->spool_sent += len;
+}
+
+/* Reading a file has failed, that is, and not writing to the client. */
+static int is_unreadable(apr_status_t rv)
+{
+    return APR_STATUS_IS_EOF(rv) || APR_STATUS_IS_BADARG(rv) || APR_STATUS_IS_EINVAL(rv) || rv == EIO || rv == EBADF;
+}
+
+/* httpd's filters read the application's files, which may have changed meanwhile. */
+static void on_unreadable(wsgi_respond *out, apr_status_t rv)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, out->r, "WSGI0322: a file that the application sends for %s could not be read to its end; "
+                  "the response is cut off and the connection is closed; let the application replace files instead of changing them",
+                  out->r->uri);
+    out->is_cut_off = 1;
+    cut_off(out->r);
 }
 
 static int pass(wsgi_respond *out)
@@ -169,6 +218,11 @@ static int pass(wsgi_respond *out)
     apr_status_t rv = ap_pass_brigade(out->r->output_filters, out->bb);
 
     apr_brigade_cleanup(out->bb);
+    if (is_unreadable(rv)) {
+        on_unreadable(out, rv);
+        out->gone = 1;
+        return -1;
+    }
     if (rv != APR_SUCCESS || out->r->connection->aborted) {
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, out->r, "WSGI0304: the client has closed the connection");
         out->gone = 1;
@@ -220,7 +274,7 @@ static apr_status_t close_file(void *file)
     return apr_file_close(file); /* apr_os_file_put() leaves that to its caller */
 }
 
-/* The file is the application's: were it cut off while its pages are mapped, whoever reads them (mod_ssl, mod_deflate) would be ended by
+/* The file is the application's: were it cut off while its pages are mapped, whoever reads them (mod_deflate, for one) would be ended by
  * SIGBUS, and all connections of this Apache child with it. */
 static void read_without_mapping(apr_bucket *file)
 {
@@ -260,24 +314,7 @@ int wsgi_respond_end(wsgi_respond *out)
         APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_eos_create(out->bb->bucket_alloc));
         pass(out);
     }
-    return OK;
-}
-
-/* Does only the end of the connection tell the client where the response ends? Clients of HTTP/1.0 know no chunks. */
-static int ends_with_connection(const request_rec *r)
-{
-    return r->sent_bodyct && !r->chunked && !r->connection->master && !apr_table_get(r->headers_out, "Content-Length");
-}
-
-/* That end must not look like a proper one, then: it is closed at once, with a reset. */
-static void reset_connection(conn_rec *c)
-{
-    struct linger at_once = {.l_onoff = 1};
-    apr_os_sock_t fd;
-
-    if (apr_os_sock_get(&fd, ap_get_conn_socket(c)) == APR_SUCCESS)
-        setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-    c->aborted = 1;
+    return out->is_cut_off ? AP_FILTER_ERROR : OK;
 }
 
 /* The error bucket makes the chunking filter leave out the last chunk (and HTTP/2 reset the stream); the connection is closed. */
@@ -289,11 +326,8 @@ int wsgi_respond_abort(wsgi_respond *out)
      * marked: httpd does not use chunks on a connection that it will close, and without them the end of the connection would look
      * like the end of the body. */
     wsgi_respond_flush(out);
-    r->connection->keepalive = AP_CONN_CLOSE;
-    apr_table_setn(r->notes, aborted_note, "1");
-    if (!out->gone && ends_with_connection(r)) {
-        reset_connection(r->connection);
-    } else if (!out->gone) {
+    cut_off(r);
+    if (!out->gone && !r->connection->aborted) {
         APR_BRIGADE_INSERT_TAIL(out->bb, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool, out->bb->bucket_alloc));
         APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_eos_create(out->bb->bucket_alloc));
         ap_pass_brigade(r->output_filters, out->bb);

@@ -19,7 +19,8 @@ typedef struct wsgi_respond {
     int unflushed; /* httpd may keep something back */
     int body_unread; /* set by the caller: the client may still be sending a request body */
     int ended;
-    int gone;      /* the client has gone */
+    int gone;      /* the client has gone, or nothing can be sent any more */
+    int is_cut_off; /* the latter, and the client has seen it */
     wsgi_spool spool;
     apr_off_t spool_sent; /* of its bytes, so many were handed to httpd */
 } wsgi_respond;

@@ -25,7 +25,7 @@ def flow(request: pytest.FixtureRequest) -> Iterator[Httpd]:
         conf_for(request.param, "flow.py", "/f").replace("processes=2", "processes=1")
         + "\nServerLimit 1\n<Location /f/echo>\nWSGIRequestBuffering Off\n</Location>"
         + "\n<Location /f/unread>\nWSGIRequestBuffering Off\n</Location>"
-        + "\nSetEnvIf X-Deflate 0 no-gzip\n<Location /f/wait>\nSetOutputFilter DEFLATE\n</Location>"
+        + "\nSetEnvIf X-Deflate 0 no-gzip\n<LocationMatch /f/(wait|shrinking)>\nSetOutputFilter DEFLATE\n</LocationMatch>"
     )
     server.mode = request.param  # type: ignore[attr-defined]
     yield server
@@ -193,6 +193,15 @@ def test_no_more_than_is_permitted_waits_for_a_slow_client(one_thread: Httpd) ->
             wait_until(lambda: waiting_in_files(one_thread)[1] > 0, "something waits in a file")
             files, size = waiting_in_files(one_thread)
             assert files == 1 and size < 4_000_000
+
+
+def test_a_file_that_is_cut_off_while_it_is_sent_ends_that_response_alone(flow: Httpd) -> None:
+    with connect(flow, b"GET /f/shrinking HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n") as slow:
+        read_until(slow, b"\r\n\r\n")
+        assert requests.get(flow.url("/f/shrink"), timeout=20).text == "shrunk"
+        assert len(read_all(slow)) < 12_000_000
+    flow.expect("WSGI0322")
+    assert requests.get(flow.url("/f/unread"), timeout=20).status_code == 403
 
 
 def test_a_slow_download_holds_no_worker_thread(one_thread: Httpd) -> None:

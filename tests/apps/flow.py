@@ -1,7 +1,9 @@
 """Applications that are told by other requests when to go on, to look at what happens in between."""
 
 import hashlib
+import os
 import sys
+import tempfile
 import threading
 
 events = {}
@@ -105,6 +107,22 @@ def tls(environ, start_response):
     found = [adapter.ssl_is_https(), adapter.ssl_var_lookup("SSL_PROTOCOL"), adapter.ssl_var_lookup("NONSENSE")]
     start_response("200 OK", [])
     return [repr([*found, body + environ["wsgi.input"].read()]).encode()]
+
+
+def shrinking(environ, start_response):
+    """A file that another request cuts off."""
+    shrinking.fd, shrinking.path = tempfile.mkstemp()
+    os.write(shrinking.fd, os.urandom(12_000_000))
+    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    return environ["wsgi.file_wrapper"](open(shrinking.path, "rb"))
+
+
+def shrink(environ, start_response):
+    os.truncate(shrinking.fd, 1000)
+    os.close(shrinking.fd)
+    os.unlink(shrinking.path)
+    start_response("200 OK", [])
+    return [b"shrunk"]
 
 
 def application(environ, start_response):

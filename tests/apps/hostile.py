@@ -77,6 +77,7 @@ BYTES = {
     "file-first": file() + end(),
     "file-without": head() + file() + end(),
     "file-before-0": head() + file(offset=-1) + end(),
+    "file-below-0": head() + file(length=-1) + end(),
     "want-none": frame("W", struct.pack("=I", 0)),
     "want-short": frame("W", b"x"),
     "verdict": frame("V", b"yes", arg=1) + end(),
