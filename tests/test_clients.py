@@ -25,10 +25,11 @@ def server(request: pytest.FixtureRequest) -> Iterator[Httpd]:
     # Clients that have closed their side are not waited for when there is no worker yet.
     wait_until(lambda: request.param != "daemon" or bool(httpd.workers()), "there is a worker")
     yield httpd
-    seen = requests.get(httpd.url("/?" + quote(json.dumps({"paths": 1}))), timeout=20).json()
-    assert "/smuggled" not in seen
     httpd.expected.add("WSGI0301")
-    httpd.finish()
+    try:
+        assert "/smuggled" not in requests.get(httpd.url("/?" + quote(json.dumps({"paths": 1}))), timeout=20).json()
+    finally:
+        httpd.finish()
 
 
 def send(server: Httpd, data: str) -> bytes:
