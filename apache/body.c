@@ -25,29 +25,43 @@ static apr_int64_t io_of(request_rec *r, apr_status_t rv)
     return WIRE_IO_MALFORMED;
 }
 
+/* One brigade of the filters. Bytes; 0: the end, or nothing is there yet; or a negative enum wire_io. */
+static apr_int64_t read_once(wsgi_body_reader *in, char *buf, size_t len, apr_read_type_e block)
+{
+    apr_size_t got = len;
+    apr_status_t rv = ap_get_brigade(in->r->input_filters, in->bb, AP_MODE_READBYTES, block, (apr_off_t)len);
+
+    if (rv == APR_SUCCESS) {
+        in->ended = !APR_BRIGADE_EMPTY(in->bb) && APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(in->bb));
+        rv = apr_brigade_flatten(in->bb, buf, &got);
+    }
+    apr_brigade_cleanup(in->bb);
+    if (rv == APR_SUCCESS)
+        return (apr_int64_t)got;
+    if (block == APR_NONBLOCK_READ && APR_STATUS_IS_EAGAIN(rv))
+        return 0;
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, in->r, "WSGI0313: the request body could not be read");
+    in->failed = rv;
+    in->r->connection->keepalive = AP_CONN_CLOSE;
+    return io_of(in->r, rv);
+}
+
 apr_int64_t wsgi_body_read(wsgi_body_reader *in, char *buf, size_t len)
 {
-    apr_size_t got = 0;
+    apr_int64_t total = 0, got = 0;
 
+    if (in->failed != APR_SUCCESS)
+        return io_of(in->r, in->failed);
     if (!in->bb)
         in->bb = apr_brigade_create(in->r->pool, in->r->connection->bucket_alloc);
-    while (!in->ended && got == 0) {
-        apr_status_t rv = ap_get_brigade(in->r->input_filters, in->bb, AP_MODE_READBYTES, APR_BLOCK_READ, (apr_off_t)len);
-
-        if (rv == APR_SUCCESS) {
-            got = len;
-            in->ended = !APR_BRIGADE_EMPTY(in->bb) && APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(in->bb));
-            rv = apr_brigade_flatten(in->bb, buf, &got);
-        }
-        apr_brigade_cleanup(in->bb);
-        if (rv != APR_SUCCESS) {
-            ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, in->r, "WSGI0313: the request body could not be read");
-            in->failed = rv;
-            in->r->connection->keepalive = AP_CONN_CLOSE;
-            return io_of(in->r, rv);
-        }
+    while (!in->ended && total == 0) {
+        if ((total = read_once(in, buf, len, APR_BLOCK_READ)) < 0)
+            return total;
     }
-    return (apr_int64_t)got;
+    /* httpd's filters hand out 8 KB at a time. */
+    while (!in->ended && (size_t)total < len && (got = read_once(in, buf + total, len - (size_t)total, APR_NONBLOCK_READ)) > 0)
+        total += got;
+    return total;
 }
 
 int wsgi_body_status(const wsgi_body_reader *in, int otherwise)

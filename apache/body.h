@@ -19,7 +19,8 @@ typedef struct wsgi_body_reader {
 
 void wsgi_body_reader_init(wsgi_body_reader *in, request_rec *r);
 
-/* Blocks for at least one byte. Bytes, 0 at the end, or a negative enum wire_io. Sends `100 Continue` when it is due. */
+/* Blocks for at least one byte, and takes what else has come already. Bytes, 0 at the end, or a negative enum wire_io: then every later
+ * call returns it, too. Sends `100 Continue` when it is due. */
 apr_int64_t wsgi_body_read(wsgi_body_reader *in, char *buf, size_t len);
 
 /* The status to answer when the application could not: what reading the body came to (413, 408, 400), when that failed, else `otherwise`. */

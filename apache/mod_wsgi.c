@@ -12,6 +12,7 @@
 #include "respond.h"
 #include "restart.h"
 #include "scoreboard.h"
+#include "spool.h"
 #include "status.h"
 #include "tally.h"
 #include "target.h"
@@ -46,6 +47,7 @@ static void register_hooks(apr_pool_t *p)
     wsgi_vars_register_hooks(p);
     wsgi_embed_register_hooks(p);
     wsgi_respond_register_hooks(p);
+    wsgi_spool_register_hooks(p);
     wsgi_status_register_hooks(p);
     ap_hook_post_config(add_version, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(wsgi_handler, NULL, NULL, APR_HOOK_MIDDLE);

@@ -11,7 +11,6 @@
 #include <http_log.h>
 #include <http_protocol.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 APLOG_USE_MODULE(wsgi);
 
@@ -269,11 +268,6 @@ void wsgi_respond_data(wsgi_respond *out, const char *data, size_t len)
         APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_transient_create(data, len, out->bb->bucket_alloc));
 }
 
-static apr_status_t close_file(void *file)
-{
-    return apr_file_close(file); /* apr_os_file_put() leaves that to its caller */
-}
-
 /* The file is the application's: were it cut off while its pages are mapped, whoever reads them (mod_deflate, for one) would be ended by
  * SIGBUS, and all connections of this Apache child with it. */
 static void read_without_mapping(apr_bucket *file)
@@ -289,12 +283,7 @@ void wsgi_respond_file(wsgi_respond *out, int fd, apr_off_t offset, apr_off_t le
 
     if (wsgi_dir_of(out->r)->enable_sendfile == 1)
         flags |= APR_FOPEN_SENDFILE_ENABLED;
-    if (apr_os_file_put(&file, &fd, flags, out->r->pool) != APR_SUCCESS) {
-        close(fd);
-        return;
-    }
-    apr_pool_cleanup_register(out->r->pool, file, close_file, apr_pool_cleanup_null);
-    if (!out->gone && !out->replaced)
+    if (wsgi_file_of_fd(&file, fd, flags, out->r->pool) == APR_SUCCESS && !out->gone && !out->replaced)
         read_without_mapping(apr_brigade_insert_file(out->bb, file, offset, len, out->r->pool));
 }
 

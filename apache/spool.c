@@ -4,6 +4,7 @@
 #include <apr_strings.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <http_config.h>
 #include <http_log.h>
 #include <unistd.h>
 
@@ -12,13 +13,46 @@ APLOG_USE_MODULE(wsgi);
 #define COPY_MAX   (32u << 10)
 #define FORGET_MIN (1 << 20)
 
+static const char *usual_directory; /* found out by each Apache child as it starts, read-only afterwards; NULL: not found */
+
+/* APR tries a directory by writing a file there, which need not be done for each request. */
+static void child_init(apr_pool_t *p, server_rec *s)
+{
+    (void)s;
+    if (apr_temp_dir_get(&usual_directory, p) != APR_SUCCESS)
+        usual_directory = NULL;
+}
+
+static apr_status_t close_file(void *file)
+{
+    return apr_file_close(file); /* apr_os_file_put() leaves that to its caller */
+}
+
+apr_status_t wsgi_file_of_fd(apr_file_t **file, int fd, apr_int32_t flags, apr_pool_t *p)
+{
+    apr_status_t rv = apr_os_file_put(file, &fd, flags, p);
+
+    if (rv == APR_SUCCESS)
+        apr_pool_cleanup_register(p, *file, close_file, apr_pool_cleanup_null);
+    else
+        close(fd);
+    return rv;
+}
+
 static apr_status_t create(wsgi_spool *spool, request_rec *r, const char **directory)
 {
+    apr_status_t rv;
     char *path;
-    apr_status_t rv = apr_temp_dir_get(directory, r->pool);
+    int fd;
 
-    if (rv != APR_SUCCESS)
+    if (usual_directory)
+        *directory = usual_directory;
+    else if ((rv = apr_temp_dir_get(directory, r->pool)) != APR_SUCCESS)
         return rv;
+    fd = open(*directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        return wsgi_file_of_fd(&spool->file, fd, APR_FOPEN_READ | APR_FOPEN_WRITE | APR_FOPEN_SENDFILE_ENABLED, r->pool);
+    /* Some file systems cannot make a file without a name. */
     path = apr_pstrcat(r->pool, *directory, "/wsgi-XXXXXX", NULL);
     rv = apr_file_mktemp(&spool->file, path, APR_FOPEN_CREATE | APR_FOPEN_READ | APR_FOPEN_WRITE | APR_FOPEN_EXCL |
                          APR_FOPEN_SENDFILE_ENABLED, r->pool);
@@ -109,4 +143,10 @@ int wsgi_spool_fd(const wsgi_spool *spool)
     if (spool->file)
         apr_os_file_get(&fd, spool->file);
     return fd;
+}
+
+void wsgi_spool_register_hooks(apr_pool_t *p)
+{
+    (void)p;
+    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
 }

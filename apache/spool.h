@@ -27,4 +27,9 @@ void wsgi_spool_forget(wsgi_spool *spool, apr_off_t offset);
 /* Its descriptor; stays the spool's. */
 int wsgi_spool_fd(const wsgi_spool *spool);
 
+/* A file that closes fd with the pool; fd is closed at once when there cannot be one. */
+apr_status_t wsgi_file_of_fd(apr_file_t **file, int fd, apr_int32_t flags, apr_pool_t *p);
+
+void wsgi_spool_register_hooks(apr_pool_t *p);
+
 #endif

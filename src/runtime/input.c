@@ -1,13 +1,14 @@
 /* input.c - wsgi.input (PEP 3333, "Input and Error Streams").
  *
- * What has come with the request is read where it lies, without giving up the GIL. The rest is read from the transport in pieces
- * of PIECE bytes and kept in one buffer; nothing the client merely declares is ever allocated. Concurrent readers get unspecified
- * but whole pieces (rt_alone()). */
+ * What has come with the request is read where it lies, without giving up the GIL. The rest is read from the transport in pieces of at
+ * most PIECE bytes: straight into the result of a large read, else into a buffer, from which lines and small reads are served. Nothing
+ * the client merely declares is ever allocated. Concurrent readers get unspecified but whole pieces (rt_alone()). */
 #include "runtime.h"
 
 #include <string.h>
 
-#define PIECE 65536
+#define PIECE  65536
+#define DIRECT 8192 /* what wants less is read into the buffer */
 
 typedef struct input {
     PyObject_HEAD
@@ -153,6 +154,11 @@ static int fill(input *self)
     return 0;
 }
 
+static int is_at_end(const input *self)
+{
+    return self->at == self->have && self->ended;
+}
+
 /* A growing bytes object; room doubles, so reading is linear and bounded by what arrives. */
 typedef struct out {
     PyObject *bytes;
@@ -197,6 +203,20 @@ static int out_take(out *o, input *self, size_t len)
     return 0;
 }
 
+/* The buffer is empty and len more bytes are wanted: large reads go on without it. 0, or -1 with an exception set. */
+static int out_pull(out *o, input *self, size_t len)
+{
+    Py_ssize_t got;
+    char *dst;
+
+    if (len < DIRECT || (self->rq && self->rq->hand_len > 0))
+        return fill(self);
+    dst = out_reserve(o, len < PIECE ? len : PIECE);
+    got = dst ? pull(self, dst, len < PIECE ? len : PIECE) : -1;
+    o->used += got > 0 ? (size_t)got : 0;
+    return got < 0 ? -1 : 0;
+}
+
 static int parse_size(PyObject *const *args, Py_ssize_t nargs, const char *name, Py_ssize_t *size)
 {
     *size = -1;
@@ -222,19 +242,18 @@ static PyObject *read_bytes(PyObject *obj, PyObject *const *args, Py_ssize_t nar
     if (check_active(self) < 0 || parse_size(args, nargs, "read", &size) < 0)
         return NULL;
     want = size < 0 ? (size_t)PY_SSIZE_T_MAX : (size_t)size;
-    while (o.used < want) {
-        size_t left, take;
+    while (o.used < want && !is_at_end(self)) {
+        size_t have = self->have - self->at;
+        int rc;
 
-        if (fill(self) < 0) {
+        if (have == 0)
+            rc = out_pull(&o, self, want - o.used);
+        else
+            rc = out_take(&o, self, have < want - o.used ? have : want - o.used);
+        if (rc < 0) {
             Py_XDECREF(o.bytes);
             return NULL;
         }
-        left = self->have - self->at;
-        if (left == 0)
-            break;
-        take = left < want - o.used ? left : want - o.used;
-        if (out_take(&o, self, take) < 0)
-            return NULL;
     }
     return out_finish(&o);
 }
