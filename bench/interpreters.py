@@ -21,7 +21,7 @@ CPU = Scenario("cpu-5ms", "/one", "5 ms of Python, of two applications in turn",
 HEAD = ("", "requests/s", "of two processes", "p99 ms")
 # Two applications in both, so that what differs is only where they run. The process with one lock shows what the lock costs.
 OWN = "<WSGIInterpreterOptions process-group=d>\nWSGIPerInterpreterGIL On\n</WSGIInterpreterOptions>\n"
-LAYOUTS = {"two processes": ("processes=2 threads=4", ""), "own GIL": ("threads=8", OWN), "one GIL": ("threads=8", "")}
+LAYOUTS = {"two processes": ("processes=2 threads=8", ""), "own GIL": ("threads=16", OWN), "one GIL": ("threads=16", "")}
 
 
 def newest() -> tuple[str, Path] | None:

@@ -18,11 +18,15 @@ function done(summary, latency, requests)
     e.connect + e.read + e.write + e.timeout + e.status, latency:percentile(50), latency:percentile(99)))
 end
 """
-ALTERNATE = """
-local number = 0
+# Each of wrk's two threads has half of the connections and asks for one of the two: as many requests are under way for one as for the other.
+BOTH = """
+local threads = 0
+function setup(thread)
+  threads = threads + 1
+  thread:set("path", threads == 1 and "{one}" or "{other}")
+end
 function request()
-  number = number + 1
-  return wrk.format(wrk.method, number % 2 == 0 and "{one}" or "{other}")
+  return wrk.format(wrk.method, path)
 end
 """
 
@@ -45,7 +49,7 @@ def lua(scenario: Scenario) -> str:
     if scenario.post >= 0:
         lines += ['wrk.method = "POST"', f'wrk.body = string.rep("x", {scenario.post})']
     if scenario.alternate:
-        lines.append(ALTERNATE.replace("{one}", scenario.path).replace("{other}", scenario.alternate))
+        lines.append(BOTH.replace("{one}", scenario.path).replace("{other}", scenario.alternate))
     return "\n".join(lines) + REPORT
 
 
@@ -55,7 +59,7 @@ def load(url: str, scenario: Scenario, seconds: float) -> Load:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(lua(scenario))
         script.flush()
-        command = ["wrk", "-t1", f"-c{scenario.connections}", f"-d{limit}s", "--timeout", "30s", "-s", script.name]
+        command = ["wrk", f"-t{2 if scenario.alternate else 1}", f"-c{scenario.connections}", f"-d{limit}s", "--timeout", "30s", "-s", script.name]
         command.append(url + scenario.path)
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         time.sleep(seconds + 0.05)
