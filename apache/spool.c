@@ -61,7 +61,7 @@ static apr_status_t create(wsgi_spool *spool, request_rec *r, const char **direc
 
 int wsgi_spool_write(wsgi_spool *spool, request_rec *r, const char *data, apr_size_t len)
 {
-    const char *directory = "the directory for temporary files";
+    const char *directory = usual_directory ? usual_directory : "the directory for temporary files";
     apr_status_t rv = APR_SUCCESS;
 
     if (spool->failed)

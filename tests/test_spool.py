@@ -48,16 +48,16 @@ def upload(server: Httpd, size: int) -> requests.Response:
     return requests.post(server.url("/"), data=b"x" * size, timeout=20)
 
 
-def test_an_upload_for_which_there_is_no_room_is_answered_with_507_and_later_ones_are_served(server: Httpd) -> None:
+def test_an_upload_for_which_there_is_no_room_is_answered_with_507_and_later_ones_are_served(server: Httpd, small_disk: Path) -> None:
     assert upload(server, 3 * MB).status_code == 507
-    assert "WSGI0315" in server.log_text()
+    assert f"WSGI0315: a temporary file in {small_disk} could not be written" in server.log_text()
     assert upload(server, 500 * KB).text == str(500 * KB)
 
 
 def test_a_response_for_which_there_is_no_room_waits_for_the_client_instead(server: Httpd) -> None:
     size = 20 * MB
     with socket.create_connection(("127.0.0.1", server.port), 20) as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * KB)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 100 * KB)
         client.sendall(b"GET /?%d HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % size)
         wait_until(lambda: "WSGI0315" in server.log_text(), "there is no room for the response")
         got = b"".join(iter(lambda: client.recv(MB), b""))
