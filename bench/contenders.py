@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
+import environments
 from processes import WORKER_TITLE
 from scenarios import Scenario
 from server import HERE, MPM_LIMITS, Httpd, Server, Work
@@ -33,16 +36,20 @@ def build_limit(state: Path) -> Path:
 
 def install_mod_wsgi(state: Path) -> Path | None:
     """The module of mod_wsgi from PyPI, for the same Python; None when it cannot be installed."""
-    venv = state / "bench" / "mod_wsgi"
-    if not (venv / "done").exists():
-        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        # pip may have kept a build for another Python of the same version, which brings the wrong library along.
-        done = subprocess.run([venv / "bin" / "pip", "install", "-q", "--no-cache-dir", "mod_wsgi"], check=False)
-        if done.returncode:
-            print("mod_wsgi cannot be installed and is left out", file=sys.stderr)
-            return None
-        (venv / "done").touch()
-    return next(venv.glob("lib/python*/site-packages/mod_wsgi/server/mod_wsgi*.so"), None)
+    # pip may have kept a build for another Python of the same version, which brings the wrong library along.
+    venv = environments.ready(state, "mod_wsgi", ["--no-cache-dir", "mod_wsgi"])
+    module = next(venv.glob("lib/python*/site-packages/mod_wsgi/server/mod_wsgi*.so"), None) if venv else None
+    if module and not has_our_library(module):
+        print(f"mod_wsgi is left out: {module} was built for another Python; remove {venv}", file=sys.stderr)
+        return None
+    return module
+
+
+def has_our_library(module: Path) -> bool:
+    """Whether the libpython it is linked with is that of the Python that runs here."""
+    loaded = subprocess.run(["ldd", module], check=True, capture_output=True, text=True).stdout
+    paths = re.findall(r"libpython\S+ => (\S+)", loaded)
+    return all(Path(path).resolve().parent == Path(sysconfig.get_config_var("LIBDIR")).resolve() for path in paths)
 
 
 def aliases(scenarios: Iterable[Scenario], group: str) -> str:

@@ -70,7 +70,7 @@ class Slow(Crowd):
         settle_s = count * 0.003  # until every response is where it stays
         self.enough = threading.Event()
         self.connections = [dial(server, LARGE.path, READ_BYTES) for _ in range(count)]
-        self.reader = threading.Thread(target=self.read)
+        self.reader = threading.Thread(target=self.read, daemon=True)  # an interrupted bench does not wait for it
         self.reader.start()
         time.sleep(settle_s)
 
@@ -106,22 +106,17 @@ def compare(server: Server, kind: Callable[[Server, int], Crowd], count: int, ro
 
 
 def run(options: Options) -> dict[str, object]:
-    work = Work()
     found: dict[str, dict[str, object]] = {}
     sizes = {"idle": 100, "slow": 50} if options.quick else {"idle": 1000, "slow": 500}
     kinds = {"idle": Idle, "slow": Slow}
     rounds, seconds = (1, 0.3) if options.quick else (3, 1.0)
-    for server in contenders.make(options.contenders, options.state, work, [FAST, LARGE], CROWD_LIMITS):
-        try:
-            server.start()
-            server.wait()
-            server.ask(FAST)
-            server.ask(LARGE)
-            wrk.load(server.url, FAST, min(1.0, seconds))
-            found[server.name] = {name: compare(server, kinds[name], sizes[name], rounds, seconds) for name in kinds}
-        finally:
-            server.stop()
-    work.remove()
+    with Work() as work:
+        for server in contenders.make(options.contenders, options.state, work, [FAST, LARGE], CROWD_LIMITS):
+            with server:
+                server.ask(FAST)
+                server.ask(LARGE)
+                wrk.load(server.url, FAST, min(1.0, seconds))
+                found[server.name] = {name: compare(server, kinds[name], sizes[name], rounds, seconds) for name in kinds}
     print(report.table(HEAD, [row(name, crowd, values) for name, of in found.items() for crowd, values in of.items()]))
     return {"contenders": found}
 

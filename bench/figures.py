@@ -20,6 +20,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 sys.path.append(str(DOCS))
 
 import generated  # noqa: E402
+import goals  # noqa: E402
 
 PAGE, FIGURES = DOCS / "performance.md", DOCS / "performance"
 MISSING = "Not measured yet."
@@ -44,8 +45,42 @@ def number(value: float | None, places: int = 2) -> str:
 
 def by_scenario(figures: Figures, cell: Callable[[dict[str, Any]], str]) -> str:
     scenarios = figures["scenarios"]
-    names = list(next(iter(scenarios.values())))
-    return table(["", *names], [[name, *(cell(row[contender]) for contender in names)] for name, row in scenarios.items()])
+    names = list(dict.fromkeys(name for row in scenarios.values() for name in row))
+    rows = [[scenario, *(cell(row[name]) if name in row else "-" for name in names)] for scenario, row in scenarios.items()]
+    return table(["", *names], rows) + absent(figures)
+
+
+def absent(figures: Figures) -> str:
+    """Why there is a dash."""
+    reasons = figures.get("absent", {})
+    lines = [f"- {name} in {scenario}: {reason}." for scenario, of in reasons.items() for name, reason in of.items()]
+    return "\n\nWithout a figure:\n\n" + "\n".join(lines) if lines else ""
+
+
+OVERVIEW = {"hello": "12 bytes", "headers": "20 request and 10 response headers", "post-1k": "POST of 1 KB"}
+OVERVIEW |= {"flask": "Flask, 12 bytes", "django": "Django, 12 bytes"}
+COMPARED = ("embedded", "daemon", "mod_wsgi-embedded", "mod_wsgi-daemon")
+
+
+def overview(figures: Figures, others: Figures) -> str:
+    """The two runs have a C handler each."""
+    rows = []
+    for scenario, what in OVERVIEW.items():
+        ours, peer = figures["scenarios"].get(scenario, {}), others["scenarios"].get(scenario, {}).get("gunicorn+proxy")
+        cells = [number(ours[name]["ratio"]) if name in ours else "-" for name in COMPARED]
+        rows.append([what, *cells, number(peer["ratio"]) if peer else "-"])
+    head = ["", "httpd-wsgi embedded", "httpd-wsgi daemon", "mod_wsgi embedded", "mod_wsgi daemon", "gunicorn behind mod_proxy"]
+    return table(head, rows)
+
+
+def reached(figures: Figures) -> str:
+    return table(["", "", "rate, of the C handler's", "rate, of mod_wsgi's", "processor time"], goals.rows(figures["scenarios"]))
+
+
+def said(what: str, misses: Iterable[str]) -> str:
+    """Below a table: the goal, and what misses it."""
+    found = "; ".join(misses)
+    return f"\n\nGoal: {what}. " + (f"Missed: {found}." if found else "Reached.")
 
 
 def throughput(figures: Figures) -> str:
@@ -74,7 +109,16 @@ def peers(figures: Figures) -> str:
     scenarios = figures["scenarios"]
     names = dict.fromkeys(name for row in scenarios.values() for name in row)
     cells = {name: [number(row[name]["ratio"]) if name in row else "-" for row in scenarios.values()] for name in names}
-    return table(["", *scenarios], [[name, *of] for name, of in cells.items()])
+    misses = [
+        f"{mode} in {scenario} ({number(row[mode]['ratio'])}; {name} {number(row[name]['ratio'])})"
+        for scenario, row in scenarios.items()
+        for mode in ("embedded", "daemon")
+        for name in row
+        if (name.endswith("+proxy") or (mode == "embedded" and name in ("gunicorn", "uwsgi")))
+        and row[name]["ratio"] > row[mode]["ratio"]
+    ]
+    goal = "both modes ahead of everything behind mod_proxy, embedded mode of gunicorn and uWSGI standalone, too"
+    return table(["", *scenarios], [[name, *of] for name, of in cells.items()]) + said(goal, misses) + absent(figures)
 
 
 def latency(figures: Figures) -> str:
@@ -84,14 +128,24 @@ def latency(figures: Figures) -> str:
     rows = [[name, *(f"{of[count]['p99_ms']:.2f} ({of[count]['p50_ms']:.2f})" for count in counts)] for name, of in found.items()]
     offered = {name.rpartition("-")[2]: of for name, of in found.items()}
     rows += [[f"requests/s, {mode}", *(number(of[count]["rate"], 0) for count in counts)] for mode, of in offered.items()]
-    return table(head, rows)
+    misses = [
+        f"{mode} with {count} ({found[mode][count]['p99_ms']:.2f} and {peer[count]['p99_ms']:.2f} ms)"
+        for mode in ("embedded", "daemon")
+        if mode in found and (peer := found.get(f"mod_wsgi-{mode}"))
+        for count in counts
+        if found[mode][count]["p99_ms"] > peer[count]["p99_ms"]
+    ]
+    return table(head, rows) + said("a 99th percentile no higher than mod_wsgi's", misses)
 
 
 def crowds(figures: Figures) -> str:
     found = figures["contenders"]
     kinds = next(iter(found.values()))
     head = ["change of throughput", *(f"{crowd['count']} {kind}" for kind, crowd in kinds.items())]
-    return table(head, [[name, *(f"{of[kind]['change'] * 100:+.1f} %" for kind in kinds)] for name, of in found.items()])
+    rows = [[name, *(f"{of[kind]['change'] * 100:+.1f} %" for kind in kinds)] for name, of in found.items()]
+    ours = [(mode, kind) for mode in ("embedded", "daemon") if mode in found for kind in kinds]
+    misses = [f"{mode} beside {kind} clients" for mode, kind in ours if found[mode][kind]["change"] <= -0.05]
+    return table(head, rows) + said("a loss below 5 %", misses)
 
 
 def interpreters(figures: Figures) -> str:
@@ -99,14 +153,23 @@ def interpreters(figures: Figures) -> str:
     if not layouts:
         return MISSING
     rows = [[name, number(of["rate"], 0), number(of["ratio"]), number(of["p99_ms"], 1)] for name, of in layouts.items()]
-    return table([f"CPython {figures['version']}", "requests/s", "of two processes", "p99 ms"], rows)
+    share = layouts["own GIL"]["ratio"]
+    misses = [number(share)] if share < 0.9 else []
+    head = [f"CPython {figures['version']}", "requests/s", "of two processes", "p99 ms"]
+    return table(head, rows) + said("0.90 of two processes", misses)
 
 
 def memory(figures: Figures) -> str:
     columns = ("all", "parent", "children", "workers", "others", "child", "child_private")
     head = ["PSS, MB", "all", "parent", "children", "workers", "supervisor", "one child", "one child, private"]
-    rows = [[name, *(number(of[column], 1) for column in columns)] for name, of in figures["contenders"].items()]
-    return table(head, rows)
+    found = figures["contenders"]
+    rows = [[name, *(number(of[column], 1) for column in columns)] for name, of in found.items()]
+    pairs = [(mode, f"mod_wsgi-{mode}") for mode in ("embedded", "daemon") if mode in found and f"mod_wsgi-{mode}" in found]
+    misses = [f"{mode} ({number(found[mode]['all'], 1)} MB)" for mode, peer in pairs if found[mode]["all"] >= found[peer]["all"]]
+    if (grown := found["daemon"]["child_private"] - found["limit"]["child_private"]) >= 1:
+        misses.append(f"a child grows by {number(grown, 1)} MB")
+    goal = "less than mod_wsgi in the same mode, and below 1 MB more in a child of daemon mode than with the C handler"
+    return table(head, rows) + said(goal, misses)
 
 
 def first(figures: Figures) -> str:
@@ -121,8 +184,10 @@ def reload(figures: Figures) -> str:
         for name, of in figures["contenders"].items():
             seen = of[event]
             values = (seen["requests"], seen["failed"], seen["long"])
-            rows.append([event, name, *map(str, values), number(seen["longest_ms"], 0), str(seen["first_new_s"] or "-")])
-    return table(["", "", "requests", "failed", "longer than 100 ms", "longest ms", "new code after s"], rows)
+            rows.append([event, name, *map(str, values), number(seen["longest_ms"], 0), number(seen.get("static_longest_ms"), 0)])
+            rows[-1].append(str(seen["first_new_s"] or "-"))
+    head = ["", "", "requests", "failed", "longer than 100 ms", "longest ms", "static file, longest ms", "new code after s"]
+    return table(head, rows)
 
 
 def scale(figures: Figures) -> str:
@@ -135,21 +200,30 @@ def scale(figures: Figures) -> str:
     return table(["", "", "us per request", "start s", "PSS MB"], rows)
 
 
-# By the name in the page: which part's figures, and what makes the table.
-TABLES: dict[str, tuple[str, Callable[[Figures], str]]] = {
-    "when": ("throughput", when),
-    "throughput": ("throughput", throughput),
-    "rates": ("throughput", rates),
-    "cpu": ("throughput", cpu),
-    "syscalls": ("throughput", syscalls),
-    "peers": ("peers", peers),
-    "latency": ("latency", latency),
-    "crowds": ("crowds", crowds),
-    "interpreters": ("interpreters", interpreters),
-    "memory": ("memory", memory),
-    "first": ("reload", first),
-    "reload": ("reload", reload),
-    "scale": ("scale", scale),
+def instructions(figures: Figures) -> str:
+    counted = figures["scenarios"]
+    names = dict.fromkeys(name for of in counted.values() for name in of)
+    return table(["", *counted], [[name, *(number(of.get(name), 0) for of in counted.values())] for name in names])
+
+
+# By the name in the page: which parts' figures, and what makes the table.
+TABLES: dict[str, tuple[tuple[str, ...], Callable[..., str]]] = {
+    "when": (("throughput",), when),
+    "overview": (("throughput", "peers"), overview),
+    "goals": (("throughput",), reached),
+    "throughput": (("throughput",), throughput),
+    "rates": (("throughput",), rates),
+    "cpu": (("throughput",), cpu),
+    "syscalls": (("throughput",), syscalls),
+    "peers": (("peers",), peers),
+    "latency": (("latency",), latency),
+    "crowds": (("crowds",), crowds),
+    "interpreters": (("interpreters",), interpreters),
+    "memory": (("memory",), memory),
+    "first": (("reload",), first),
+    "reload": (("reload",), reload),
+    "scale": (("scale",), scale),
+    "instructions": (("instructions",), instructions),
 }
 
 
@@ -157,11 +231,11 @@ def filled(page: str, directory: Path) -> str:
     """The page with tables made of the figures in this directory."""
 
     def block(found: re.Match[str]) -> str:
-        part, make = TABLES[found[2]]
-        path = directory / f"{part}.json"
-        text = make(json.loads(path.read_text())) if path.exists() else MISSING
-        if found[2] == part and path.with_suffix(".svg").exists():
-            text += f"\n\n![{part}](performance/{part}.svg)"
+        parts, make = TABLES[found[2]]
+        paths = [directory / f"{part}.json" for part in parts]
+        text = make(*(json.loads(path.read_text()) for path in paths)) if all(path.exists() for path in paths) else MISSING
+        if found[2] == parts[0] and paths[0].with_suffix(".svg").exists():
+            text += f"\n\n![{parts[0]}](performance/{parts[0]}.svg)"
         return f"{found[1]}\n{text}\n\n{found[3]}"
 
     return BLOCK.sub(block, page)

@@ -17,9 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import contenders
+import figures
+import report
 import scenarios
 from scenarios import Scenario
-from server import AS_ROOT, USER, Httpd, Work
+from server import AS_ROOT, HERE, USER, Httpd, Work
 
 FEW, MANY = 100, 600
 CALLGRIND = "valgrind -q --tool=callgrind --callgrind-out-file={where}/out.%p"
@@ -116,13 +118,22 @@ def main() -> None:
     parser.add_argument("--part", action="append", metavar="NAME", help="only this one; may be repeated")
     parser.add_argument("--peer", action="store_true", help="count mod_wsgi, too")
     parser.add_argument("--requests", type=int, default=MANY)
+    parser.add_argument("--results", type=Path, default=HERE / "results", help="a directory instead of bench/results")
+    parser.add_argument("--write-docs", action="store_true", help="count everything, for docs/performance.md")
     options = parser.parse_args()
     os.environ["PYTHONHASHSEED"] = "0"
-    for scenario in scenarios.named(options.scenario or ["hello", "headers"]):
+    usual = ["hello", "headers", "post-1k"] if options.write_docs else ["hello", "headers"]
+    counted: dict[str, dict[str, int]] = {}
+    for scenario in scenarios.named(options.scenario or usual):
         print(f"{scenario.name}: {scenario.what}")
-        for name, make in parts(options.state, scenario, options.peer).items():
+        counted[scenario.name] = {}
+        for name, make in parts(options.state, scenario, options.peer or options.write_docs).items():
             if not options.part or name in options.part:
-                print(f"  {name:22}{per_request(make, scenario, FEW, options.requests):>10}", flush=True)
+                counted[scenario.name][name] = per_request(make, scenario, FEW, options.requests)
+                print(f"  {name:22}{counted[scenario.name][name]:>10}", flush=True)
+    report.save(options.results, "instructions", {"scenarios": counted}, "")
+    if options.write_docs:
+        figures.take(options.results, ["instructions"])
 
 
 if __name__ == "__main__":

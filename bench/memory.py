@@ -37,18 +37,13 @@ def measure(server: Server) -> dict[str, float]:
 
 
 def run(options: Options) -> dict[str, object]:
-    work = Work()
     found: dict[str, dict[str, float]] = {}
-    for server in contenders.make(options.contenders, options.state, work, [HELLO]):
-        try:
-            server.start()
-            server.wait()
-            server.ask(HELLO)
-            wrk.load(server.url, HELLO, 0.3 if options.quick else 5.0)
-            found[server.name] = measure(server)
-        finally:
-            server.stop()
-    work.remove()
+    with Work() as work:
+        for server in contenders.make(options.contenders, options.state, work, [HELLO]):
+            with server:
+                server.ask(HELLO)
+                wrk.load(server.url, HELLO, 0.3 if options.quick else 5.0)
+                found[server.name] = measure(server)
     columns = ("all", *KINDS, "child", "child_private")
     print(report.table(HEAD, [[name, *(f"{values[column]:.1f}" for column in columns)] for name, values in found.items()]))
     return {"contenders": found}

@@ -15,7 +15,8 @@ class Options:
     rounds: int
     seconds: float  # of one round of one contender
     scenarios: list[Scenario]
-    contenders: list[str]
+    contenders: list[str]  # the C handler, ours and mod_wsgi
+    peers: list[str]
 
     def modes(self) -> list[str]:
         """Without the C handler."""

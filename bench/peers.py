@@ -2,50 +2,49 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import environments
 from server import Httpd, Server, Work, load_modules
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     package: str  # on PyPI
-    arguments: tuple[str, ...]  # {bin}, {port}, {apps}
+    standalone: tuple[str, ...]  # {bin}, {port}
+    proxied: tuple[str, ...] = ()  # behind mod_proxy; nothing: not there
     scheme: str = "http"
-    standalone: tuple[str, ...] = ()  # instead of arguments, when it is not behind a proxy
+    unable: dict[str, str] = field(default_factory=dict)  # by scenario: why it cannot be measured standalone
 
 
 BJOERN = "import bjoern, everything; bjoern.run(everything.application, '127.0.0.1', {port}, reuse_port=True)"
+TWICE = ("/bin/sh", "-c", f'{{bin}}/python -c "{BJOERN}" & exec {{bin}}/python -c "{BJOERN}"')
+GUNICORN = ("{bin}/gunicorn", "-w2", "-kgthread", "--threads=8", "-b127.0.0.1:{port}", "everything:application")
+# To clients, uWSGI's documentation recommends its HTTP router; workers that speak HTTP themselves are meant to be behind a proxy.
 UWSGI = ("{bin}/uwsgi", "--master", "--processes=2", "--threads=8", "--module=everything", "--disable-logging", "--need-app")
+ROUTER = ("--die-on-term", "--http=127.0.0.1:{port}", "--http-keepalive", "--http-auto-chunked")
+SILENT = "its workers keep a connection open for four seconds after an answer without a length, so clients wait for its end"
+GRANIAN = ("{bin}/granian", "--interface=wsgi", "--workers=2", "--blocking-threads=8", "--port={port}", "everything:application")
+# It takes no more than a hundred connections unless told; an Apache in front keeps one for each of its threads.
+WAITRESS = (
+    *("{bin}/waitress-serve", "--listen=127.0.0.1:{port}", "--threads=8", "--connection-limit=1000"),
+    "everything:application",
+)
 KINDS = {
-    "gunicorn": Kind(
-        "gunicorn", ("{bin}/gunicorn", "-w2", "-kgthread", "--threads=8", "-b127.0.0.1:{port}", "everything:application")
-    ),
-    "uwsgi": Kind("uwsgi", (*UWSGI, "--socket=127.0.0.1:{port}"), "uwsgi", (*UWSGI, "--http11-socket=127.0.0.1:{port}")),
-    "granian": Kind(
-        "granian",
-        ("{bin}/granian", "--interface=wsgi", "--workers=2", "--blocking-threads=8", "--port={port}", "everything:application"),
-    ),
-    "waitress": Kind("waitress", ("{bin}/waitress-serve", "--listen=127.0.0.1:{port}", "--threads=8", "everything:application")),
-    "bjoern": Kind("bjoern", ("/bin/sh", "-c", f'{{bin}}/python -c "{BJOERN}" & exec {{bin}}/python -c "{BJOERN}"')),
+    "gunicorn": Kind("gunicorn", GUNICORN, GUNICORN),
+    "uwsgi": Kind("uwsgi", (*UWSGI, *ROUTER), (*UWSGI, "--die-on-term", "--socket=127.0.0.1:{port}"), "uwsgi"),
+    "uwsgi-http11": Kind("uwsgi", (*UWSGI, "--die-on-term", "--http11-socket=127.0.0.1:{port}"), unable={"stream": SILENT}),
+    "granian": Kind("granian", GRANIAN, GRANIAN),
+    "waitress": Kind("waitress", WAITRESS, WAITRESS),
+    "bjoern": Kind("bjoern", TWICE, TWICE),
 }
-NAMES = tuple(name + suffix for name in KINDS for suffix in ("", "+proxy"))
+NAMES = tuple(name + suffix for name, kind in KINDS.items() for suffix in (("", "+proxy") if kind.proxied else ("",)))
 
 
-def install(state: Path, name: str, requirements: Path) -> Path | None:
-    """The bin directory of an environment with this server; None when it cannot be installed."""
-    venv = state / "bench" / name
-    if not (venv / "done").exists():
-        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        command = [venv / "bin" / "pip", "install", "-q", KINDS[name].package, "-r", requirements]
-        if subprocess.run(command, check=False).returncode:
-            print(f"{name} cannot be installed and is left out", file=sys.stderr)
-            return None
-        (venv / "done").touch()
-    return venv / "bin"
+def why_not(name: str, scenario: str) -> str:
+    """Why this contender cannot be measured in this scenario; nothing: it can."""
+    return KINDS[name].unable.get(scenario, "") if name in KINDS else ""
 
 
 class Peer(Server):
@@ -96,11 +95,11 @@ def make(names: list[str], state: Path, work: Work, requirements: Path) -> list[
     for name in names:
         base, _, suffix = name.partition("+")
         kind = KINDS[base]
-        binaries = install(state, base, requirements)
-        if not binaries:
+        venv = environments.ready(state, kind.package, [kind.package, "-r", str(requirements)])
+        if not venv:
             continue
         if suffix:
-            servers.append(Proxied(name, work, Peer(base, work, binaries, kind.arguments), kind.scheme))
+            servers.append(Proxied(name, work, Peer(base, work, venv / "bin", kind.proxied), kind.scheme))
         else:
-            servers.append(Peer(name, work, binaries, kind.standalone or kind.arguments))
+            servers.append(Peer(name, work, venv / "bin", kind.standalone))
     return servers

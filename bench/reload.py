@@ -14,17 +14,18 @@ from pathlib import Path
 import contenders
 import report
 from options import Options
-from server import MPM_LIMITS, Httpd, Work
+from server import MPM_LIMITS, Httpd, Work, load_modules
 
 CLIENTS = 4
 LONG_MS = 100
 # Room for a second generation of children: without it httpd's new ones wait until old ones have gone, whichever module is loaded.
 LIMITS = MPM_LIMITS.replace("ServerLimit 2", "ServerLimit 6")
-ALIAS = "WSGIScriptAlias / {apps}/reloaded.py application-group=%{GLOBAL} process-group="
+STATIC = "/static/hello.py"
+ALIAS = "Alias /static {apps}\nWSGIScriptAlias / {apps}/reloaded.py application-group=%{GLOBAL} process-group="
 
 FIRSTS, EVENTS = ("after start", "after touch"), ("touch", "graceful")
-COLUMNS = ("requests", "failed", "longest_ms", "longest_before_ms", "long", "first_new_s", "last_old_s")
-HEAD = ("", "requests", "failed", "longest ms", "quiet ms", f"> {LONG_MS} ms", "first new s", "last old s")
+COLUMNS = ("requests", "failed", "longest_ms", "static_longest_ms", "longest_before_ms", "long", "first_new_s", "last_old_s")
+HEAD = ("", "requests", "failed", "longest ms", "static ms", "quiet ms", f"> {LONG_MS} ms", "first new s", "last old s")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,11 +38,12 @@ class Answer:
 class Clients:
     """Threads that ask over and over, each time over a new connection, so that every failure is one of the server."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, is_static: bool = False) -> None:
         self.url = url
+        self.is_static = is_static
         self.answers: list[Answer] = []  # list.append() needs no lock
         self.enough = threading.Event()
-        self.threads = [threading.Thread(target=self.run) for _ in range(CLIENTS)]
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(CLIENTS)]  # an interrupt does not wait
         for thread in self.threads:
             thread.start()
 
@@ -50,7 +52,8 @@ class Clients:
             asked, start = time.time(), time.perf_counter()
             try:
                 with urllib.request.urlopen(self.url, timeout=30) as response:
-                    loaded = int(response.read()) / 1e9
+                    text = response.read()
+                    loaded = 0.0 if self.is_static else int(text) / 1e9
             except (OSError, ValueError, urllib.error.HTTPError):
                 loaded = None
             self.answers.append(Answer(asked, (time.perf_counter() - start) * 1000, loaded))
@@ -63,8 +66,8 @@ class Clients:
 
 
 def observe(server: Httpd, event: str, seconds: float) -> dict[str, object]:
-    """A second of quiet, the event, and what follows."""
-    clients = Clients(server.url + "/")
+    """A second of quiet, the event, and what follows; what clients of a static file wait meanwhile is httpd's own."""
+    clients, static = Clients(server.url + "/"), Clients(server.url + STATIC, is_static=True)
     try:
         time.sleep(min(1.0, seconds))
         happened = time.time()
@@ -74,8 +77,9 @@ def observe(server: Httpd, event: str, seconds: float) -> dict[str, object]:
             server.process.send_signal(signal.SIGUSR1)
         time.sleep(seconds)
     finally:
-        answers = clients.stop()
-    return judge(answers, happened)
+        answers, others = clients.stop(), static.stop()
+    waited = judge(others, happened)
+    return {**judge(answers, happened), "static_longest_ms": waited["longest_ms"], "static_failed": waited["failed"]}
 
 
 def judge(answers: list[Answer], happened: float) -> dict[str, object]:
@@ -107,7 +111,7 @@ def first_requests(server: Httpd) -> dict[str, float]:
 def serve(name: str, module: Path, mode: str, seconds: float) -> dict[str, dict[str, object]]:
     group = "%{GLOBAL}" if mode == "embedded" else "d"
     work = Work()
-    server = Httpd(name, work, contenders.wsgi_conf(module, [], mode) + ALIAS + group, LIMITS)
+    server = Httpd(name, work, load_modules("alias") + contenders.wsgi_conf(module, [], mode) + ALIAS + group, LIMITS)
     try:
         server.start()
         server.wait()

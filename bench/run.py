@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -61,8 +62,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     options.part = options.part or [*usual, *(["peers"] if options.peers else [])]
     if unknown := set(options.part) - set(PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    if unknown := set(options.contender or ()) - set(contenders.NAMES):
-        parser.error(f"no contender {', '.join(sorted(unknown))}; there are {', '.join(contenders.NAMES)}")
+    known = (*contenders.NAMES, *peers.NAMES)
+    if unknown := set(options.contender or ()) - set(known):
+        parser.error(f"no contender {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     return options
 
 
@@ -71,10 +73,11 @@ def settings(options: argparse.Namespace) -> Options:
     return Options(
         options.state,
         options.quick,
-        options.rounds or (2 if options.quick else 5),
-        options.seconds or (0.2 if options.quick else 0.8),
+        options.rounds or (2 if options.quick else 9),
+        options.seconds or (0.2 if options.quick else 0.6),
         scenarios.named(options.scenario or usual),
-        list(dict.fromkeys([contenders.LIMIT, *(options.contender or contenders.NAMES)])),
+        [name for name in contenders.NAMES if name == contenders.LIMIT or name in (options.contender or contenders.NAMES)],
+        [name for name in peers.NAMES if name in (options.contender or peers.NAMES)],
     )
 
 
@@ -94,12 +97,16 @@ def main() -> int:
         print("\n" + str(report.save(options.results, name, results, part.plot(results))))
         if "scenarios" in results:
             failed += throughput.failures(results)
-    if options.write_docs:
-        figures.take(options.results, [name for name in options.part if name not in failed])
+        if options.write_docs:
+            figures.take(options.results, [name])  # at once: a later part may be interrupted
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers are stopped, whatever ends the bench
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -78,6 +78,12 @@ class Work:
     def remove(self) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
 
+    def __enter__(self) -> Work:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.remove()
+
 
 class Server:
     """Runs from start() to stop(). `where` is a directory of its own in the work directory."""
@@ -136,6 +142,19 @@ class Server:
                 got_what = f"status {response.status} and {got} bytes instead of {scenario.answer}"
                 raise SystemExit(f"{self.name} answers {scenario.path} with {got_what}\n{self.log_text()[-4000:]}")
         connection.close()
+
+    def __enter__(self) -> Server:
+        """Starts it, and waits until it takes connections."""
+        try:
+            self.start()
+            self.wait()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
 
     def stop(self) -> None:
         if self.process and self.process.poll() is None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 
 import contenders
+import goals
 import peers
 import processes
 import report
@@ -22,6 +23,7 @@ from server import HERE, Server, Work
 
 sys.path.append(str(HERE / "apps"))
 Results = dict[str, dict[str, dict[str, object]]]  # by scenario, contender and column
+WRONG = "wrong: "  # begins the reason why somebody is left out who should not be
 FILES = {"file-1m": MB, "file-50m": 50 * MB}
 
 
@@ -50,26 +52,25 @@ def five_milliseconds() -> int:
     return round(rounds * 0.005 / best)
 
 
-def answers(server: Server, scenario: Scenario) -> bool:
-    """Rightly, that is. Another server that does not is left out; otherwise the rest of a long run would be lost."""
+def why_not(server: Server, scenario: Scenario) -> str:
+    """Nothing when it answers rightly. Who does not is left out; otherwise the rest of a long run would be lost."""
+    if reason := peers.why_not(server.name, scenario.name):
+        return reason
     try:
         server.ask(scenario)
     except (SystemExit, OSError, http.client.HTTPException) as exc:
-        if server.name not in peers.NAMES:
-            raise
-        print(f"{server.name} is left out of {scenario.name}: {exc}"[:500], file=sys.stderr)
-        return False
-    return True
+        print(f"{server.name} is left out of {scenario.name}: {exc}", file=sys.stderr)
+        return f"{WRONG}{str(exc).splitlines()[0]}" if str(exc) else f"{WRONG}{exc!r}"
+    return ""
 
 
 def measure(servers: Sequence[Server], scenario: Scenario, rounds: int, seconds: float, trace: bool) -> dict[str, Measured]:
-    servers = [server for server in servers if answers(server, scenario)]
     measured = {server.name: Measured() for server in servers}
     for server in servers:
         wrk.load(server.url, scenario, min(seconds, 1.0))  # every process and thread has seen a request
     pids = {server.name: server.processes() for server in servers}
-    for _ in range(rounds):
-        for server in servers:
+    for number in range(rounds):
+        for server in servers if number % 2 else reversed(servers):  # nobody always comes right after the same one
             before = processes.cpu_seconds(pids[server.name])
             measured[server.name].loads.append(wrk.load(server.url, scenario, seconds))
             measured[server.name].cpu += processes.cpu_seconds(pids[server.name]) - before
@@ -82,11 +83,12 @@ def measure(servers: Sequence[Server], scenario: Scenario, rounds: int, seconds:
 
 def summary(of: Measured, limit: Measured) -> dict[str, object]:
     pairs = zip(of.loads, limit.loads, strict=True)
-    ratios = sorted(round(load.rate / reference.rate, 3) for load, reference in pairs if reference.requests)
+    ratios = [round(load.rate / reference.rate, 3) for load, reference in pairs if reference.requests]
     cpu_of_limit = limit.cpu_per_request()
     return {
         "rate": round(statistics.median(load.rate for load in of.loads), 1),
-        "ratio": statistics.median(ratios) if ratios else None,
+        "rates": [round(load.rate, 1) for load in of.loads],
+        "ratio": round(statistics.median(ratios), 3) if ratios else None,
         "ratios": ratios,
         "p50_ms": round(statistics.median(load.p50_ms for load in of.loads), 3),
         "p99_ms": round(statistics.median(load.p99_ms for load in of.loads), 3),
@@ -99,14 +101,14 @@ def summary(of: Measured, limit: Measured) -> dict[str, object]:
     }
 
 
-HEAD = ("", "requests/s", "of limit", "spread", "CPU", "p50 ms", "p99 ms", "calls httpd", "worker", "PSS MB", "errors")
+HEAD = ("", "requests/s", "of limit", "range", "CPU", "p50 ms", "p99 ms", "calls httpd", "worker", "PSS MB", "errors")
 
 
 def row(name: str, values: dict[str, object]) -> list[str]:
     ratios, calls = values["ratios"], values["syscalls"]
     assert isinstance(ratios, list) and isinstance(calls, dict)
     ratio = f"{values['ratio']:.2f}" if ratios else "-"
-    spread = f"{ratios[0]:.2f}-{ratios[-1]:.2f}" if ratios else "-"
+    spread = "{:.2f}-{:.2f}".format(*goals.span(ratios)) if ratios else "-"
     cpu = f"{values['cpu_ratio']:.2f}" if values["cpu_ratio"] is not None else "-"
     sides = [f"{calls[side]:.1f}" if side in calls else "-" for side in ("apache", "worker")]
     latency = [f"{values['p50_ms']:.2f}", f"{values['p99_ms']:.2f}"]
@@ -122,20 +124,26 @@ def ratios_of(results: Results) -> dict[str, dict[str, float]]:
     }
 
 
-def load_all(options: Options, servers: list[Server], trace_all: bool) -> Results:
+def load_all(options: Options, servers: list[Server], trace_all: bool) -> tuple[Results, dict[str, dict[str, str]]]:
+    """Figures, and reasons of those who have none, by scenario and contender."""
     results: Results = {}
+    absent: dict[str, dict[str, str]] = {}
     for server in servers:
         server.start()
     for server in servers:
         server.wait()
     for scenario in options.scenarios:
         trace = scenario.traced and (trace_all or scenario.name == "hello")
-        measured = measure(servers, scenario, options.rounds, options.seconds, trace)
+        absent[scenario.name] = {server.name: reason for server in servers if (reason := why_not(server, scenario))}
+        present = [server for server in servers if server.name not in absent[scenario.name]]
+        if contenders.LIMIT in absent[scenario.name]:
+            continue
+        measured = measure(present, scenario, options.rounds, options.seconds, trace)
         limit = measured[contenders.LIMIT]
         results[scenario.name] = {name: summary(of, limit) for name, of in measured.items()}
         print(f"\n{scenario.name}: {scenario.what}; {options.rounds} rounds of {options.seconds:g} s")
         print(report.table(HEAD, [row(name, values) for name, values in results[scenario.name].items()]), flush=True)
-    return results
+    return results, {scenario: reasons for scenario, reasons in absent.items() if reasons}
 
 
 def compare(options: Options, names: Sequence[str], trace_all: bool) -> dict[str, object]:
@@ -145,12 +153,12 @@ def compare(options: Options, names: Sequence[str], trace_all: bool) -> dict[str
     try:
         servers = contenders.make([n for n in names if n in contenders.NAMES], options.state, work, options.scenarios)
         servers += peers.make([n for n in names if n in peers.NAMES], options.state, work, HERE / "requirements.txt")
-        results = load_all(options, servers, trace_all)
+        results, absent = load_all(options, servers, trace_all)
     finally:
         for server in servers:
             server.stop()
         work.remove()
-    return {"settings": {"rounds": options.rounds, "seconds": options.seconds}, "scenarios": results}
+    return {"settings": {"rounds": options.rounds, "seconds": options.seconds}, "scenarios": results, "absent": absent}
 
 
 def run(options: Options) -> dict[str, object]:
@@ -159,8 +167,9 @@ def run(options: Options) -> dict[str, object]:
 
 def run_peers(options: Options) -> dict[str, object]:
     """Short rounds: there are many."""
-    shorter = options if options.quick else dataclasses.replace(options, rounds=3, seconds=0.7)
-    return compare(shorter, [contenders.LIMIT, "embedded", "daemon", *peers.NAMES], False)
+    shorter = options if options.quick else dataclasses.replace(options, rounds=min(5, options.rounds), seconds=0.5)
+    chosen = [name for name in peers.NAMES if name in options.peers]
+    return compare(shorter, [contenders.LIMIT, "embedded", "daemon", *chosen], False)
 
 
 def plot(results: dict[str, object]) -> str:
@@ -168,6 +177,9 @@ def plot(results: dict[str, object]) -> str:
 
 
 def failures(results: dict[str, object]) -> list[str]:
-    """Who did not answer something."""
+    """Who did not answer something, or answered nothing in the time that others had."""
     scenarios: Results = results["scenarios"]  # type: ignore[assignment]
-    return [f"{name} in {scenario}" for scenario, rows in scenarios.items() for name, row in rows.items() if row["errors"]]
+    absent: dict[str, dict[str, str]] = results["absent"]  # type: ignore[assignment]
+    wrong = [f"{name} in {scenario}" for scenario, of in absent.items() for name, why in of.items() if why.startswith(WRONG)]
+    rows = [(f"{name} in {scenario}", row) for scenario, of in scenarios.items() for name, row in of.items()]
+    return wrong + [what for what, row in rows if row["errors"] or not row["rate"]]

@@ -18,7 +18,8 @@ function done(summary, latency, requests)
     e.connect + e.read + e.write + e.timeout + e.status, latency:percentile(50), latency:percentile(99)))
 end
 """
-# Each of wrk's two threads has half of the connections and asks for one of the two: as many requests are under way for one as for the other.
+# Each of wrk's two threads has half of the connections and asks for one of the two paths: as many requests are under way for one
+# as for the other.
 BOTH = """
 local threads = 0
 function setup(thread)
@@ -59,7 +60,8 @@ def load(url: str, scenario: Scenario, seconds: float) -> Load:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(lua(scenario))
         script.flush()
-        command = ["wrk", f"-t{2 if scenario.alternate else 1}", f"-c{scenario.connections}", f"-d{limit}s", "--timeout", "30s", "-s", script.name]
+        threads = 2 if scenario.alternate else 1
+        command = ["wrk", f"-t{threads}", f"-c{scenario.connections}", f"-d{limit}s", "--timeout", "30s", "-s", script.name]
         command.append(url + scenario.path)
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         time.sleep(seconds + 0.05)

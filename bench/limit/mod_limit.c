@@ -1,7 +1,7 @@
 /* mod_limit.c - what Apache itself can do: for each application in bench/apps a handler in C that answers with the same bytes.
  *
- * Where WSGI prescribes work, the handler does it too: it reads the whole body of a POST, and it flushes each block of a stream,
- * since PEP 3333 wants a block on its way before the application is asked for the next one. */
+ * What the application does, the handler does too: it reads the whole body of a POST, and opens a file and asks for its size. It flushes
+ * each block of a stream, since PEP 3333 wants a block on its way before the application is asked for the next one. */
 #include <httpd.h>
 
 #include <apr_buckets.h>
@@ -93,11 +93,14 @@ static int send_file(request_rec *r, const answer *a)
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     apr_int32_t flags = APR_FOPEN_READ | APR_FOPEN_SENDFILE_ENABLED;
     apr_file_t *file;
+    apr_finfo_t info;
 
     if (apr_file_open(&file, ap_server_root_relative(r->pool, a->path + 1), flags, APR_FPROT_OS_DEFAULT, r->pool) != APR_SUCCESS)
         return HTTP_NOT_FOUND;
-    ap_set_content_length(r, (apr_off_t)a->size);
-    apr_brigade_insert_file(bb, file, 0, (apr_off_t)a->size, r->pool);
+    if (apr_file_info_get(&info, APR_FINFO_SIZE, file) != APR_SUCCESS)
+        return HTTP_INTERNAL_SERVER_ERROR;
+    ap_set_content_length(r, info.size);
+    apr_brigade_insert_file(bb, file, 0, info.size, r->pool);
     return pass(r, bb);
 }
 
