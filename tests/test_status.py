@@ -241,6 +241,8 @@ def test_what_is_counted_is_what_was_sent_in_both_modes(httpd: Httpd) -> None:
         ("*/*", "text/html; charset=utf-8"),
         ("text/html,application/xhtml+xml,application/json;q=0.5,*/*;q=0.8", "text/html; charset=utf-8"),
         ("application/json", "application/json"),
+        ("application/json;q=0, text/plain;q=0", "text/html; charset=utf-8"),
+        ("text/plain;q=0.5;charset=utf-8, application/json;Q=0.6", "application/json"),
         ("text/html;q=0.3, application/json ; q=0.9", "application/json"),
         ("text/plain;version=0.0.4", "text/plain; version=0.0.4; charset=utf-8"),
         (
