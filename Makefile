@@ -159,7 +159,7 @@ fuzz: $(addprefix $(STATE)/fuzz/,$(FUZZ)) ## libFuzzer on frames, blocks and hea
 
 DEB := $(STATE)/deb
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' src/httpd_wsgi/__init__.py)
-PACKED := $(SOURCES) $(wildcard debian/* debian/*/* docs/*.md) $(shell find conf -type f)
+PACKED := $(SOURCES) $(wildcard debian/* debian/*/* docs/*.md docs/*/*.md) $(shell find conf -type f)
 
 # The Debian packages are built of the sdist, with the distribution's tools alone.
 $(DEB)/built: $(PACKED)

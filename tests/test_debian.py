@@ -202,6 +202,13 @@ def test_the_packages_bring_what_pip_builds_the_runtime_for_other_pythons_of(mac
     assert f"Would install httpd-wsgi-{httpd_wsgi.__version__}" in told
 
 
+def test_links_of_the_installed_pages_lead_somewhere(machine: dict[str, str]) -> None:
+    top = Path("/usr/share/doc", PACKAGES[0])
+    pages = list(top.rglob("*.md"))
+    links = [(page, link) for page in pages for link in re.findall(r"\]\((?!https?://)([^)#\s]+)", page.read_text())]
+    assert len(pages) > 20 and [f"{page}: {link}" for page, link in links if not (page.parent / link).exists()] == []
+
+
 def test_the_installed_command_serves_with_the_distributions_python(machine: dict[str, str]) -> None:
     port = free_port()
     process = subprocess.Popen(["/usr/bin/httpd-wsgi", "serve", "--demo", "--port", str(port)], env=ENVIRONMENT)
