@@ -48,7 +48,7 @@ def upload(server: Httpd, size: int) -> requests.Response:
     return requests.post(server.url("/"), data=b"x" * size, timeout=20)
 
 
-def test_an_upload_for_which_there_is_no_room_is_answered_with_507_and_later_ones_are_served(server: Httpd, small_disk: Path) -> None:
+def test_an_upload_for_which_there_is_no_room_is_answered_with_507(server: Httpd, small_disk: Path) -> None:
     assert upload(server, 3 * MB).status_code == 507
     assert f"WSGI0315: a temporary file in {small_disk} could not be written" in server.log_text()
     assert upload(server, 500 * KB).text == str(500 * KB)
