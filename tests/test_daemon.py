@@ -151,7 +151,7 @@ def test_kill_9_of_the_parent_leaves_nothing(httpd: Httpd) -> None:
     httpd.process.wait(10)  # type: ignore[union-attr]
     for pid in processes_marked(httpd.mark):
         with contextlib.suppress(OSError):  # it may be gone by now
-            if b"_boot.py" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if b"-DFOREGROUND" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not processes_marked(httpd.mark), "supervisors and workers are gone")
 
