@@ -150,8 +150,8 @@ def all_of(mode: str, quick: bool) -> dict[str, list[Step]]:
         server.ask(HELLO)
         transfer(server, 0, 0)
         found["request headers"] = more_headers(server, HEADERS, seconds)
-        found["bytes received"] = larger_bodies(server, sizes, upload=True)
         found["bytes sent"] = larger_bodies(server, sizes, upload=False)
+        found["bytes received"] = larger_bodies(server, sizes, upload=True)  # at last: the system goes on freeing 1 GB for a while
     finally:
         server.stop()
         work.remove()
