@@ -151,7 +151,7 @@ def all_of(mode: str, quick: bool) -> dict[str, list[Step]]:
         transfer(server, 0, 0)
         found["request headers"] = more_headers(server, HEADERS, seconds)
         found["bytes sent"] = larger_bodies(server, sizes, upload=False)
-        found["bytes received"] = larger_bodies(server, sizes, upload=True)  # at last: the system goes on freeing 1 GB for a while
+        found["bytes received"] = larger_bodies(server, sizes, upload=True)  # last, as 1 GB takes a while to free
     finally:
         server.stop()
         work.remove()

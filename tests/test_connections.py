@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -102,8 +103,10 @@ def test_workers_end_although_apache_keeps_connections_to_them(server: Httpd) ->
         get(server, "/")
     os.kill(server.supervisors()[0], signal.SIGHUP)
     with ThreadPoolExecutor(8) as pool:
+        end = time.monotonic() + 30
         while old & set(server.workers()):
             assert {r.status_code for r in pool.map(lambda n: get(server, f"/?{n}"), range(16))} == {200}
+            assert time.monotonic() < end, f"workers {old} have not ended"
 
 
 def test_a_process_that_the_application_forked_does_not_hide_the_death_of_a_worker(server: Httpd, shared: Path) -> None:
