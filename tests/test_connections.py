@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
