@@ -107,11 +107,12 @@ def compare(server: Server, kind: Callable[[Server, int], Crowd], count: int, ro
 
 def run(options: Options) -> dict[str, object]:
     found: dict[str, dict[str, object]] = {}
+    names = options.contenders[:3] if options.quick else options.contenders
     sizes = {"idle": 100, "slow": 50} if options.quick else {"idle": 1000, "slow": 500}
     kinds = {"idle": Idle, "slow": Slow}
     rounds, seconds = (1, 0.3) if options.quick else (3, 1.0)
     with Work() as work:
-        for server in contenders.make(options.contenders, options.state, work, [FAST, LARGE], CROWD_LIMITS):
+        for server in contenders.make(names, options.state, work, [FAST, LARGE], CROWD_LIMITS):
             with server:
                 server.ask(FAST)
                 server.ask(LARGE)

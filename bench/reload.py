@@ -126,7 +126,7 @@ def serve(name: str, module: Path, mode: str, seconds: float) -> dict[str, dict[
 
 def run(options: Options) -> dict[str, object]:
     found = {}
-    for name in options.modes()[:2] if options.quick else options.modes():
+    for name in options.modes()[:1] if options.quick else options.modes():
         module = contenders.install_mod_wsgi(options.state) if name.startswith("mod_wsgi") else contenders.OURS
         if module:
             found[name] = serve(name, module, name.removeprefix("mod_wsgi-"), 0.8 if options.quick else 4.0)
