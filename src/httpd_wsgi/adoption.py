@@ -15,7 +15,7 @@ import struct
 
 from httpd_wsgi import activity, logs
 from httpd_wsgi.orphans import name_of
-from httpd_wsgi.peers import peer_of
+from httpd_wsgi.peers import Lines, peer_of
 from httpd_wsgi.remote import Endpoint
 
 TYPE_CHECKING = False  # typing would only be loaded for this
@@ -29,27 +29,19 @@ class Adopted(Endpoint):
     def __init__(self, orphanage: Orphanage, pid: int, connection: socket.socket) -> None:
         self.orphanage = orphanage
         self.pid = pid
-        self.socket = connection
+        self.lines = Lines(connection)
         self.pidfd = os.pidfd_open(pid)
-        self.received = b""
         self.slots: activity.Slots | None = None  # known when it has answered
 
     def send(self, message: str, *fds: int) -> None:
-        try:
-            socket.send_fds(self.socket, [os.fsencode(message) + b"\n"], fds, socket.MSG_DONTWAIT)
-        except OSError:
-            pass  # it has gone, which its socket tells
+        self.lines.send(message, *fds)
 
     def ready(self) -> None:
-        try:
-            data, fds, _, _ = socket.recv_fds(self.socket, 4096, 4)
-        except BlockingIOError:
-            return
-        except OSError:
-            data, fds = b"", []
-        if not data:
+        received = self.lines.receive()
+        if received is None:
             self.orphanage.forget(self)
-        *lines, self.received = (self.received + data).split(b"\n")
+            return
+        lines, fds = received
         for line in lines:
             self.told(os.fsdecode(line), fds)
         for fd in fds:
@@ -66,7 +58,7 @@ class Adopted(Endpoint):
             self.send(f"drain {rest}")
 
     def close(self) -> None:
-        self.socket.close()
+        self.lines.close()
         os.close(self.pidfd)
         if self.slots:
             self.slots.memory.close()
@@ -130,7 +122,7 @@ class Orphanage:
             connection.close()  # it has its supervisor, or is no worker of ours
             return
         self.adopted[pid] = adopted
-        self.supervisor.selector.register(adopted.socket, 1, adopted)
+        self.supervisor.selector.register(adopted.lines, 1, adopted)
         self.supervisor.selector.register(adopted.pidfd, 1, Ended(adopted))
         adopted.send("log", 2)
 
@@ -143,7 +135,7 @@ class Orphanage:
     def forget(self, adopted: Adopted) -> None:
         if self.adopted.pop(adopted.pid, None):
             self.supervisor.overseer.adopted.pop(adopted.pid, None)
-            self.supervisor.selector.unregister(adopted.socket)
+            self.supervisor.selector.unregister(adopted.lines)
             self.supervisor.selector.unregister(adopted.pidfd)
             adopted.close()
             self.look_again()

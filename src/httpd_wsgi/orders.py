@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from httpd_wsgi import _runtime, board, logs, policy, settings, stacks
 from httpd_wsgi.orphans import Orphan
+from httpd_wsgi.peers import Lines
 from httpd_wsgi.process import FD_BOARD, FD_LIFELINE
 
 
@@ -30,13 +31,13 @@ class Control:
     def __init__(self, config: settings.GroupSettings, supervisor: int, offset: int) -> None:
         """offset: of this worker's activity in the shared memory; negative: it has none."""
         self.socket = socket.socket(fileno=FD_LIFELINE)
+        self.lines = Lines(self.socket)
         self.supervisor = supervisor
         self.board = board.Board(FD_BOARD)
         self.graceful = config.graceful_timeout
         self.shutdown = config.shutdown_timeout
         self.activity = f"orphan {offset} {config.threads}\n"
         self.reason = ""
-        self.received = b""
         self.fds: list[int] = []  # received with the lines that need them
         self.on_drain: Callable[[str], None] = self.drain
         self.accepted = threading.Event()  # may serve although not everything could be loaded
@@ -90,20 +91,17 @@ class Control:
 
     def obey_next(self) -> bool:
         """Waits for what the supervisor says and does it. False: it has gone."""
-        try:
-            data, fds, _, _ = socket.recv_fds(self.socket, 4096, 4)
-        except OSError:
-            data, fds = b"", []
+        received = self.lines.receive()
+        if received is None:
+            return False
+        lines, fds = received
         self.fds += fds
-        *lines, self.received = (self.received + data).split(b"\n")
         for line in lines:
             try:
                 self.obey(line)
             except Exception as exc:  # what could not be done is said; the next thing may be the order to end
                 logs.log(logs.ERROR, f"WSGI0728: the worker could not do as told ({line[:80]!r}): {exc!r}")
-        if not data:
-            self.received = b""
-        return bool(data)
+        return True
 
     def obey(self, line: bytes) -> None:
         word, _, rest = line.partition(b" ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
+from httpd_wsgi.peers import Lines
 from httpd_wsgi.process import FD_CONTROL
 from httpd_wsgi.remote import Endpoint
 
@@ -16,22 +17,17 @@ if TYPE_CHECKING:
 class Parent(Endpoint):
     def __init__(self, supervisor: Supervisor) -> None:
         self.supervisor = supervisor
-        self.socket = socket.socket(fileno=FD_CONTROL)
-        self.socket.setblocking(False)
-        self.received = b""
-        supervisor.selector.register(self.socket, 1, self)
+        connection = socket.socket(fileno=FD_CONTROL)
+        connection.setblocking(False)
+        self.lines = Lines(connection)
+        supervisor.selector.register(self.lines, 1, self)
 
     def ready(self) -> None:
-        fds: list[int] = []
-        try:
-            data, fds, _, _ = socket.recv_fds(self.socket, 4096, 4)
-        except BlockingIOError:
+        received = self.lines.receive()
+        if received is None:
+            self.supervisor.selector.unregister(self.lines)  # the house tells what it means
             return
-        except OSError:
-            data = b""
-        if not data:
-            self.supervisor.selector.unregister(self.socket)  # the house tells what it means
-        *lines, self.received = (self.received + data).split(b"\n")
+        lines, fds = received
         for line in lines:
             if line == b"superseded":
                 self.supervisor.superseded(fds)

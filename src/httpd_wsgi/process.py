@@ -9,6 +9,7 @@ import sys
 import time
 
 from httpd_wsgi import settings
+from httpd_wsgi.peers import Lines
 from httpd_wsgi.records import dataclass
 
 FD_LISTEN, FD_LIFELINE, FD_SETTINGS, FD_BOARD, FD_SCORES, FD_CONTROL, FD_HOUSE, FD_ACTIVITY = range(3, 11)
@@ -23,29 +24,17 @@ class Process:
 
     pid: int
     pidfd: int
-    control: socket.socket
+    control: Lines
     started: float
     crash_fd: int
-    received: bytes = b""
 
     def send(self, message: str, *fds: int) -> None:
-        try:
-            socket.send_fds(self.control, [os.fsencode(message) + b"\n"], fds, socket.MSG_DONTWAIT)
-        except OSError:
-            pass  # it is dying; its exit follows
+        self.control.send(message, *fds)
 
     def receive(self) -> list[str] | None:
-        """Complete lines; None: the worker has closed its end."""
-        try:
-            data = self.control.recv(65536)
-        except BlockingIOError:
-            return []
-        except OSError:
-            data = b""
-        if not data:
-            return None
-        *lines, self.received = (self.received + data).split(b"\n")
-        return [os.fsdecode(line) for line in lines]
+        """None: the worker has closed its end."""
+        received = self.control.receive(most_fds=0)
+        return None if received is None else [os.fsdecode(line) for line in received[0]]
 
     def crash_lines(self) -> list[str]:
         """What faulthandler wrote when the worker crashed."""
@@ -113,4 +102,4 @@ def start(config: settings.GroupSettings, supervisor: int, offset: int, more_set
         theirs.close()
         os.close(memory)
     ours.setblocking(False)
-    return Process(pid, os.pidfd_open(pid), ours, time.monotonic(), crash)
+    return Process(pid, os.pidfd_open(pid), Lines(ours), time.monotonic(), crash)
