@@ -101,7 +101,8 @@ def explanation(dump: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     if "script" not in url:
         yield "application", "none", f"refused with status {url['refused']}; the reason is printed above"
         return
-    by_handler = handlers.place_of(dump, url, url["server_where"]) or f"handler {url['handler']}"
+    setting = handlers.setting_of(dump, url, url["server_where"])
+    by_handler = handlers.shown(setting) if setting else f"handler {url['handler']}"
     yield "script", url["script"], url["alias_where"] or by_handler
     yield from where_it_runs(dump, url)
     yield (

@@ -134,11 +134,10 @@ def of_handlers(dump: dict[str, Any]) -> Iterator[Finding]:
 
 def of_fault(dump: dict[str, Any], fault: str, directory: str, host: str, items: list[dict[str, Any]]) -> Finding:
     first = items[0]
-    url, where = f"http://{host}{first['location']}", handlers.place_of(dump, first, first["server"]["where"])
+    url, place = f"http://{host}{first['location']}", handlers.where_set(dump, first)
     which = f"{first['file']}, which has the handler {first['handler']}"
     if len(items) > 1:
         which += f", and {words.count(len(items) - 1, 'other file')} beside it"
-    place = where.partition(": ")[0].partition(" in ")[0]
     if fault == "embedded":
         cure = f"put WSGIProcessGroup NAME into <Directory {directory}>; WSGIRestrictEmbedded On refuses such requests"
         return Finding(WARNING, f"no daemon group runs {which}: Apache's own processes do", cure, place)
@@ -287,8 +286,7 @@ def applications(dump: dict[str, Any]) -> list[tuple[str, str, str, str]]:
                 found.setdefault((mapped["process_group"], mapped["script"], mapped["callable"]), alias["where"])
     for item in handlers.served(dump):
         if item.get("script"):
-            where = handlers.place_of(dump, item, item["server"]["where"]).partition(": ")[0].partition(" in ")[0]
-            found.setdefault((item["process_group"], item["script"], item["callable"]), where)
+            found.setdefault((item["process_group"], item["script"], item["callable"]), handlers.where_set(dump, item))
     return [(*key, where) for key, where in found.items()]
 
 

@@ -70,19 +70,23 @@ def directives_in(path: str) -> Iterator[Dump]:
             yield {"name": name, "arguments": arguments.strip(), "where": f"{path}:{number}", "in": ""}
 
 
-def place_of(dump: Dump, url: Dump, server_where: str | None) -> str:
-    """Where the handler of a mapped URL is set, as far as that can be told; or ""."""
+def setting_of(dump: Dump, url: Dump, server_where: str | None) -> Dump | None:
+    """The directive that sets the handler of a mapped URL, as far as that can be told."""
     handler = {(url["handler"] or "").lower()}
     inside = [item for path in access_files(dump, url["file"] or "", server_where) for item in directives_in(path)]
-    outside = [item for item in reversed(dump["directives"]) if item["server_where"] in (None, server_where)]
+    outside: list[Dump] = [item for item in reversed(dump["directives"]) if item["server_where"] in (None, server_where)]
     for item in (*inside, *outside):
         by_suffix = item["name"].lower() in BY_SUFFIX
         if not is_about(item, handler) or not covers(item["in"], url["file"] or ""):
             continue
         if not by_suffix or suffixes_of(item) & suffixes_in(url["file"] or ""):
-            section = f" in {item['in']}" if item["in"] else ""
-            return f"{item['where']}{section}: {item['name']} {item['arguments']}"
-    return ""
+            return item
+    return None
+
+
+def shown(item: Dump) -> str:
+    section = f" in {item['in']}" if item["in"] else ""
+    return f"{item['where']}{section}: {item['name']} {item['arguments']}"
 
 
 def covers(sections: str, path: str) -> bool:
@@ -179,3 +183,9 @@ def served(dump: Dump) -> list[Dump]:
         for item in dump.get("paths", ())
         if item.get("mapped", {}).get("is_wsgi") and not item["mapped"]["alias_where"]
     ]
+
+
+def where_set(dump: Dump, item: Dump) -> str:
+    """File and line of what makes this item of served() ours, or ""."""
+    setting = setting_of(dump, item, item["server"]["where"])
+    return str(setting["where"]) if setting else ""
