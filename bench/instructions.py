@@ -38,13 +38,11 @@ esac
 class Counted(Httpd):
     """`reports` has one file for each process under callgrind when it has stopped."""
 
+    patience_s = 120.0
+
     def instructions(self, scenario: Scenario, requests: int) -> int:
-        try:
-            self.start()
-            self.wait(120)
+        with self:
             self.ask(scenario, requests, timeout=120)
-        finally:
-            self.stop()
         reports = list(self.where.glob("out.*"))
         if not reports:
             raise SystemExit(f"{self.name}: callgrind has written nothing\n{self.log_text()[-4000:]}")
@@ -102,12 +100,8 @@ def parts(state: Path, scenario: Scenario, with_peer: bool) -> dict[str, Callabl
 
 
 def per_request(make: Callable[[Work], Counted], scenario: Scenario, few: int = FEW, many: int = MANY) -> int:
-    work = Work()
-    try:
-        with concurrent.futures.ThreadPoolExecutor(2) as both:
-            fewer, more = both.map(lambda number: make(work).instructions(scenario, number), (few, many))
-    finally:
-        work.remove()
+    with Work() as work, concurrent.futures.ThreadPoolExecutor(2) as both:
+        fewer, more = both.map(lambda number: make(work).instructions(scenario, number), (few, many))
     return round((more - fewer) / (many - few))
 
 

@@ -15,7 +15,7 @@ import throughput
 import wrk
 from options import Options
 from scenarios import Scenario
-from server import HERE, Httpd, Work
+from server import HERE, Httpd, Work, all_running
 
 CPU = Scenario("cpu-5ms", "/one", "5 ms of Python, of two applications in turn", alternate="/two")
 HEAD = ("", "requests/s", "of two processes", "p99 ms")
@@ -53,23 +53,16 @@ def run(options: Options) -> dict[str, object]:
     if not python:
         print("no Python 3.12 or newer with httpd-wsgi: left out", file=sys.stderr)
         return {"layouts": {}}
-    work = Work(rounds=throughput.five_milliseconds())
-    servers = {name: Httpd(name, work, conf(python[1], *layout)) for name, layout in LAYOUTS.items()}
-    loads: dict[str, list[wrk.Load]] = {name: [] for name in servers}
-    try:
-        for server in servers.values():
-            server.start()
-        for server in servers.values():
-            server.wait()
-            for path in (CPU.path, CPU.alternate):  # both applications are loaded
-                server.ask(dataclasses.replace(CPU, path=path))
-        for _ in range(options.rounds):
-            for name, server in servers.items():
-                loads[name].append(wrk.load(server.url, CPU, max(0.5, 2 * options.seconds)))
-    finally:
-        for server in servers.values():
-            server.stop()
-        work.remove()
+    loads: dict[str, list[wrk.Load]] = {name: [] for name in LAYOUTS}
+    with Work(rounds=throughput.five_milliseconds()) as work:
+        servers = {name: Httpd(name, work, conf(python[1], *layout)) for name, layout in LAYOUTS.items()}
+        with all_running(servers.values()):
+            for server in servers.values():
+                for path in (CPU.path, CPU.alternate):  # both applications are loaded
+                    server.ask(dataclasses.replace(CPU, path=path))
+            for _ in range(options.rounds):
+                for name, server in servers.items():
+                    loads[name].append(wrk.load(server.url, CPU, max(0.5, 2 * options.seconds)))
     found = {name: summary(of, loads["two processes"]) for name, of in loads.items()}
     print(f"CPython {python[0]}")
     rows = [[name, f"{of['rate']:.0f}", f"{of['ratio']:.2f}", f"{of['p99_ms']:.1f}"] for name, of in found.items()]

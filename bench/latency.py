@@ -12,7 +12,7 @@ import svg
 import wrk
 from options import Options
 from scenarios import Scenario
-from server import CROWD_LIMITS, HERE, Server, Work
+from server import CROWD_LIMITS, HERE, Server, Work, all_running
 
 CONNECTIONS = (1, 16, 128, 1000)
 SHARE = 0.7
@@ -45,26 +45,20 @@ def capacity(servers: list[Server], mode: str, connections: int, seconds: float)
 
 
 def run(options: Options) -> dict[str, object]:
-    pace, work = build_pace(options.state), Work()
+    pace = build_pace(options.state)
     found: dict[str, dict[str, dict[str, object]]] = {}
     seconds = 0.5 if options.quick else 4.0
-    servers = contenders.make(options.modes(), options.state, work, [HELLO], CROWD_LIMITS)
-    try:
-        for server in servers:
-            server.start()
-        for server in servers:
-            server.wait()
-            wrk.load(server.url, HELLO, 0.5)
-        for mode in dict.fromkeys(server.name.rpartition("-")[2] for server in servers):
-            for connections in CONNECTIONS[1:2] if options.quick else CONNECTIONS:
-                rate = max(SLOWEST, SHARE * capacity(servers, mode, connections, min(2.0, seconds)))
-                for server in servers:
-                    if server.name.rpartition("-")[2] == mode:
-                        found.setdefault(server.name, {})[str(connections)] = paced(pace, server, connections, rate, seconds)
-    finally:
-        for server in servers:
-            server.stop()
-        work.remove()
+    with Work() as work:
+        servers = contenders.make(options.modes(), options.state, work, [HELLO], CROWD_LIMITS)
+        with all_running(servers):
+            for server in servers:
+                wrk.load(server.url, HELLO, 0.5)
+            for mode in dict.fromkeys(server.name.rpartition("-")[2] for server in servers):
+                for connections in CONNECTIONS[1:2] if options.quick else CONNECTIONS:
+                    rate = max(SLOWEST, SHARE * capacity(servers, mode, connections, min(2.0, seconds)))
+                    for server in servers:
+                        if server.name.rpartition("-")[2] == mode:
+                            found.setdefault(server.name, {})[str(connections)] = paced(pace, server, connections, rate, seconds)
     rows = [[name, count, *row(values)] for name, of in found.items() for count, values in of.items()]
     print(report.table(HEAD, rows))
     return {"share": SHARE, "seconds": seconds, "contenders": found}

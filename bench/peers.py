@@ -77,9 +77,9 @@ class Proxied(Httpd):
         self.peer.start()
         super().start()
 
-    def wait(self, patience: float = 60) -> None:
-        self.peer.wait(patience)
-        super().wait(patience)
+    def wait(self) -> None:
+        self.peer.wait()
+        super().wait()
 
     def stop(self) -> None:
         if self.peer.process:

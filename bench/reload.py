@@ -110,18 +110,12 @@ def first_requests(server: Httpd) -> dict[str, float]:
 
 def serve(name: str, module: Path, mode: str, seconds: float) -> dict[str, dict[str, object]]:
     group = "%{GLOBAL}" if mode == "embedded" else "d"
-    work = Work()
-    server = Httpd(name, work, load_modules("alias") + contenders.wsgi_conf(module, [], mode) + ALIAS + group, LIMITS)
-    try:
-        server.start()
-        server.wait()
+    conf = load_modules("alias") + contenders.wsgi_conf(module, [], mode) + ALIAS + group
+    with Work() as work, Httpd(name, work, conf, LIMITS) as server:
         firsts: dict[str, dict[str, object]] = {"after start": dict(first_requests(server))}
         os.utime(work.root / "apps" / "reloaded.py")
         firsts["after touch"] = dict(first_requests(server))
         return {**firsts, **{event: observe(server, event, seconds) for event in EVENTS}}
-    finally:
-        server.stop()
-        work.remove()
 
 
 def run(options: Options) -> dict[str, object]:

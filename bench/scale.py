@@ -82,20 +82,16 @@ def measure(server: Httpd, scenario: Scenario, seconds: float) -> float:
 def grow(configure: Configure, mode: str, numbers: tuple[int, ...], seconds: float) -> list[Step]:
     steps = []
     for number in numbers:
-        work = Work()
         conf, scenario = configure(mode, number)
-        server = Httpd(f"{mode} with {number}", work, conf)
-        try:
+        with Work() as work:
+            server = Httpd(f"{mode} with {number}", work, conf)
+            server.patience_s = 300
             begin = time.monotonic()
-            server.start()
-            server.wait(300)
-            server.ask(scenario, timeout=300)
-            start = time.monotonic() - begin
-            us = measure(server, scenario, seconds)
-            steps.append(Step(number, round(us, 1), round(start, 2), round(processes.pss_mb(server.processes()), 1)))
-        finally:
-            server.stop()
-            work.remove()
+            with server:
+                server.ask(scenario, timeout=300)
+                start = time.monotonic() - begin
+                us = measure(server, scenario, seconds)
+                steps.append(Step(number, round(us, 1), round(start, 2), round(processes.pss_mb(server.processes()), 1)))
     return steps
 
 
@@ -142,19 +138,13 @@ def all_of(mode: str, quick: bool) -> dict[str, list[Step]]:
     found = {"aliases": grow(with_aliases, mode, numbers, seconds), "virtual hosts": grow(with_hosts, mode, numbers, seconds)}
     if mode == "daemon":
         found["groups"] = grow(with_groups, mode, numbers, seconds)
-    work = Work()
-    server = Httpd(mode, work, with_aliases(mode, 1)[0] + alias(mode, "/sized", "sized.py"))
-    try:
-        server.start()
-        server.wait()
+    conf = with_aliases(mode, 1)[0] + alias(mode, "/sized", "sized.py")
+    with Work() as work, Httpd(mode, work, conf) as server:
         server.ask(HELLO)
         transfer(server, 0, 0)
         found["request headers"] = more_headers(server, HEADERS, seconds)
         found["bytes sent"] = larger_bodies(server, sizes, upload=False)
         found["bytes received"] = larger_bodies(server, sizes, upload=True)  # last, as 1 GB takes a while to free
-    finally:
-        server.stop()
-        work.remove()
     return found
 
 

@@ -14,11 +14,14 @@ import subprocess
 import tempfile
 import time
 import uuid
+from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import processes
 from scenarios import Scenario
 
+S = TypeVar("S", bound="Server")
 HERE = Path(__file__).resolve().parent
 HTTPD = shutil.which("apache2") or shutil.which("httpd") or "/usr/sbin/apache2"
 AS_ROOT = os.geteuid() == 0
@@ -88,6 +91,8 @@ class Work:
 class Server:
     """Runs from start() to stop(). `where` is a directory of its own in the work directory."""
 
+    patience_s = 60.0  # for its start
+
     def __init__(self, name: str, work: Work) -> None:
         self.name = name
         self.work = work
@@ -120,9 +125,9 @@ class Server:
     def processes(self) -> list[int]:
         return processes.marked(self.mark)
 
-    def wait(self, patience: float = 60) -> None:
+    def wait(self) -> None:
         """Until it takes connections."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + self.patience_s
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
                 return
@@ -143,7 +148,7 @@ class Server:
                 raise SystemExit(f"{self.name} answers {scenario.path} with {got_what}\n{self.log_text()[-4000:]}")
         connection.close()
 
-    def __enter__(self) -> Server:
+    def __enter__(self: S) -> S:
         """Starts it, and waits until it takes connections."""
         try:
             self.start()
@@ -170,6 +175,20 @@ class Server:
         for pid in left:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def all_running(servers: Collection[Server]) -> Iterator[None]:
+    """They start side by side, and take connections."""
+    try:
+        for server in servers:
+            server.start()
+        for server in servers:
+            server.wait()
+        yield
+    finally:
+        for server in servers:
+            server.stop()
 
 
 class Httpd(Server):

@@ -19,7 +19,7 @@ import syscalls
 import wrk
 from options import Options
 from scenarios import MB, Scenario
-from server import HERE, Server, Work
+from server import HERE, Server, Work, all_running
 
 sys.path.append(str(HERE / "apps"))
 Results = dict[str, dict[str, dict[str, object]]]  # by scenario, contender and column
@@ -128,10 +128,6 @@ def load_all(options: Options, servers: list[Server], trace_all: bool) -> tuple[
     """Figures, and reasons of those who have none, by scenario and contender."""
     results: Results = {}
     absent: dict[str, dict[str, str]] = {}
-    for server in servers:
-        server.start()
-    for server in servers:
-        server.wait()
     for scenario in options.scenarios:
         trace = scenario.traced and (trace_all or scenario.name == "hello")
         absent[scenario.name] = {server.name: reason for server in servers if (reason := why_not(server, scenario))}
@@ -148,16 +144,11 @@ def load_all(options: Options, servers: list[Server], trace_all: bool) -> tuple[
 
 def compare(options: Options, names: Sequence[str], trace_all: bool) -> dict[str, object]:
     paths = [scenario.path for scenario in options.scenarios]
-    work = Work({name: size for name, size in FILES.items() if f"/{name}" in paths}, five_milliseconds())
-    servers: list[Server] = []
-    try:
+    with Work({name: size for name, size in FILES.items() if f"/{name}" in paths}, five_milliseconds()) as work:
         servers = contenders.make([n for n in names if n in contenders.NAMES], options.state, work, options.scenarios)
         servers += peers.make([n for n in names if n in peers.NAMES], options.state, work, HERE / "requirements.txt")
-        results, absent = load_all(options, servers, trace_all)
-    finally:
-        for server in servers:
-            server.stop()
-        work.remove()
+        with all_running(servers):
+            results, absent = load_all(options, servers, trace_all)
     return {"settings": {"rounds": options.rounds, "seconds": options.seconds}, "scenarios": results, "absent": absent}
 
 
