@@ -32,6 +32,16 @@ other = application
 """
 
 
+@contextlib.contextmanager
+def directory_with_hello(prefix: str = "httpd-wsgi-site-") -> Iterator[Path]:
+    """With hello.py in it. Everybody can enter it, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(prefix=prefix) as name:
+        path = Path(name)
+        path.chmod(0o755)
+        (path / "hello.py").write_text(HELLO)
+        yield path
+
+
 def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=60, **options)  # type: ignore[call-overload]
 
@@ -88,3 +98,19 @@ def serving(directory: Path, *arguments: str, **environment: str) -> Iterator[Se
         yield served
     finally:
         served.finish()
+
+
+@contextlib.contextmanager
+def started(directory: Path, *command: str) -> Iterator[tuple[str, Path]]:
+    """Any command that serves until it is told to end: the URL it answers at, and what it has written."""
+    log = Path(tempfile.mkstemp(dir=directory)[1])
+    with log.open("w") as out:
+        process = subprocess.Popen(command, cwd=directory, stdout=out, stderr=out)
+    try:
+        wait_until(lambda: " is served on " in log.read_text() or process.poll() is not None, "the server is there")
+        found = re.search(r"is served on (\S+)", log.read_text())
+        assert found, log.read_text()
+        yield found[1].rstrip("/"), log
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0

@@ -7,22 +7,17 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from harness import wait_until
-from served import COMMAND, HELLO, run, serving
+from served import COMMAND, HELLO, directory_with_hello, run, serving
 
 
 @pytest.fixture
 def site() -> Iterator[Path]:
-    """A directory that everybody can enter, unlike pytest's own."""
-    with tempfile.TemporaryDirectory(prefix="httpd-wsgi-site-") as name:
-        path = Path(name)
-        path.chmod(0o755)
-        (path / "hello.py").write_text(HELLO)
+    with directory_with_hello() as path:
         yield path
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 from harness import AS_ROOT, free_port, wait_until
-from served import HELLO, run, serving
+from served import HELLO, directory_with_hello, run, serving
 
 from httpd_wsgi.command import jsonlog, words
 from httpd_wsgi.command.errors import CommandError
@@ -28,10 +28,7 @@ NASTY = 'a "quote", it\'s ${HOME} $HOME %{GLOBAL} \\ back\\'
 
 @pytest.fixture
 def site() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="httpd-wsgi site-") as name:
-        path = Path(name)
-        path.chmod(0o755)
-        (path / "hello.py").write_text(HELLO)
+    with directory_with_hello("httpd-wsgi site-") as path:
         for sub in ("public", "public/.git", "public/sub", "files"):
             (path / sub).mkdir()
         (path / "public" / "page.html").write_text("a page " * 200)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
-import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
-from harness import free_port, wait_until
-from served import COMMAND, HELLO, run
+from harness import free_port
+from served import COMMAND, directory_with_hello, run, started
 
 from httpd_wsgi.command.express_options import ROWS
 from httpd_wsgi.command.option_table import OPTIONS
@@ -25,29 +22,10 @@ SPEC_OF_DJANGO = importlib.util.find_spec("django")
 
 @pytest.fixture
 def site() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="httpd-wsgi-site-") as name:
-        path = Path(name)
-        path.chmod(0o755)
-        (path / "hello.py").write_text(HELLO)
+    with directory_with_hello() as path:
         (path / "files").mkdir()
         (path / "files" / "f.css").write_text("a style")
         yield path
-
-
-@contextlib.contextmanager
-def started(site: Path, *command: str) -> Iterator[tuple[str, Path]]:
-    """The URL it answers at, and what it has written."""
-    log = Path(tempfile.mkstemp(dir=site)[1])
-    with log.open("w") as out:
-        process = subprocess.Popen(command, cwd=site, stdout=out, stderr=out)
-    try:
-        wait_until(lambda: " is served on " in log.read_text() or process.poll() is not None, "the server is there")
-        found = re.search(r"is served on (\S+)", log.read_text())
-        assert found, log.read_text()
-        yield found[1].rstrip("/"), log
-    finally:
-        process.terminate()
-        assert process.wait(30) == 0
 
 
 def test_start_server_serves_and_says_what_differs(site: Path) -> None:

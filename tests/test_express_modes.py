@@ -7,14 +7,13 @@ import os
 import pstats
 import re
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 from harness import AS_ROOT, free_port, wait_until
-from served import COMMAND, HELLO, run
+from served import COMMAND, HELLO, directory_with_hello, run, started
 
 APPLICATION = """
 import sys
@@ -41,11 +40,8 @@ def application(environ, start_response):
 
 @pytest.fixture
 def site() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="httpd-wsgi-site-") as name:
-        path = Path(name)
-        path.chmod(0o755)
+    with directory_with_hello() as path:
         (path / "app.py").write_text(APPLICATION)
-        (path / "hello.py").write_text(HELLO)
         yield path
 
 
@@ -153,37 +149,22 @@ def test_debugging_is_not_for_services(site: Path) -> None:
     assert done.returncode == 2 and "--enable-profiler: is for start-server" in done.stderr and not (site / "root").exists()
 
 
-@contextlib.contextmanager
-def started(site: Path, *arguments: str) -> Iterator[str]:
-    log = Path(tempfile.mkstemp(dir=site)[1])
-    with log.open("w") as out:
-        process = subprocess.Popen([COMMAND, *arguments], cwd=site, stdout=out, stderr=out)
-    try:
-        wait_until(lambda: " is served on " in log.read_text() or process.poll() is not None, "the server is there")
-        found = re.search(r"is served on (\S+)", log.read_text())
-        assert found, log.read_text()
-        yield found[1].rstrip("/")
-    finally:
-        process.terminate()
-        assert process.wait(30) == 0
-
-
 @pytest.mark.parametrize("mpm", ["event", "prefork"])
 def test_in_embedded_mode_apache_runs_the_application(site: Path, mpm: str) -> None:
     (site / "library.py").write_text("NAME = 'found'\n")
     (site / "inside.py").write_text("import library\n" + APPLICATION)
     options = ["--embedded-mode", "--server-mpm", mpm, "--processes", "2", "--threads", "3", "--port", str(free_port())]
-    with started(site, "express", "start-server", "inside.py", *options) as url:
+    with started(site, COMMAND, "express", "start-server", "inside.py", *options) as (url, _):
         assert requests.get(url, timeout=15).text == f"{mpm == 'event'} True '' 3"
 
 
 def test_a_host_of_another_server_is_passed_on_to_it(site: Path) -> None:
     code = "s('200 OK', [])\n    return [('behind ' + e['PATH_INFO'] + e['HTTP_X_FORWARDED_PORT']).encode()]\n"
     (site / "behind.py").write_text(f"def application(e, s):\n    {code}")
-    with started(site, "serve", "behind.py", "--port", "0") as behind:
+    with started(site, COMMAND, "serve", "behind.py", "--port", "0") as (behind, _):
         port = free_port()
         options = ["--port", str(port), "--proxy-virtual-host", "other.example.com", behind, "--document-root", "."]
-        with started(site, "express", "start-server", "hello.py", *options) as url:
+        with started(site, COMMAND, "express", "start-server", "hello.py", *options) as (url, _):
             other = requests.get(url + "/x", headers={"Host": f"other.example.com:{port}"}, timeout=10)
             assert other.text == f"behind /x{port}"
             assert requests.get(url + "/x", timeout=10).text.startswith("|/x|")

@@ -5,22 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 from harness import free_port, wait_until
-from served import HELLO, run
+from served import directory_with_hello, run
 
 
 @pytest.fixture
 def site() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="httpd-wsgi site-") as name:
-        path = Path(name)
-        path.chmod(0o755)
-        (path / "hello.py").write_text(HELLO)
+    with directory_with_hello("httpd-wsgi site-") as path:
         yield path
 
 
