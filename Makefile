@@ -13,7 +13,7 @@ endif
 
 VENV := $(STATE)/venv
 BIN := $(VENV)/bin
-SOURCES := $(wildcard apache/*.[ch] src/*/*.[ch] src/httpd_wsgi/*.py src/httpd_wsgi/*/*.py src/httpd_wsgi/*/*/*.py src/httpd_wsgi/*/*/*/*.py) setup.py pyproject.toml
+SOURCES := $(wildcard apache/*.[ch] apache/*/*.[ch] src/*/*.[ch] src/httpd_wsgi/*.py src/httpd_wsgi/*/*.py src/httpd_wsgi/*/*/*.py src/httpd_wsgi/*/*/*/*.py) setup.py pyproject.toml
 PACKAGES := apache2 apache2-dev python3-dev python3-venv build-essential curl
 TEST_PACKAGES := litmus logrotate openssl patchelf strace valgrind wrk
 LINT_PACKAGES := cppcheck
@@ -84,8 +84,8 @@ lint: $(STATE)/lint-ready $(STATE)/installed docs ## ruff, mypy, -Werror build (
 	$(BIN)/python docs/command.py --check
 	$(BIN)/python bench/figures.py --check
 	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability --suppress=unknownMacro \
-	  --suppress=missingIncludeSystem --suppress=missingReturn --suppress=returnDanglingLifetime -Isrc -DAPLOG_USE_MODULE\(x\)= apache src/runtime src/wire
-	@! grep -nE 'Python\.h' apache/*.[ch] || { echo 'a Python header in apache/' >&2; exit 1; }
+	  --suppress=missingIncludeSystem --suppress=missingReturn --suppress=returnDanglingLifetime -Isrc -Iapache -DAPLOG_USE_MODULE\(x\)= apache src/runtime src/wire
+	@! grep -nE 'Python\.h' apache/*.[ch] apache/*/*.[ch] || { echo 'a Python header in apache/' >&2; exit 1; }
 	@! grep -nE '[<"](httpd|http_[a-z]+|ap_[a-z]+|apr[a-z_]*|util_[a-z]+)\.h[>"]' src/*/*.[ch] || { echo 'an httpd header in src/' >&2; exit 1; }
 
 $(STATE)/docs-ready: $(VENV)/ready docs/requirements.txt

@@ -23,7 +23,7 @@ SANITIZE_MODULE = SANITIZE if "-fsanitize=thread" not in SANITIZE else []
 
 
 def sources(directory: str) -> list[str]:
-    return sorted(str(path.relative_to(ROOT)) for path in (ROOT / directory).glob("*.c"))
+    return sorted(str(path.relative_to(ROOT)) for path in (ROOT / directory).rglob("*.c"))
 
 
 def version() -> str:
@@ -72,6 +72,7 @@ class BuildExt(build_ext):
             *query(apr[0], "--cppflags", "--includes"),
             *("-I" + path for path in query(apxs, "-q", "INCLUDEDIR")),
             "-Isrc",
+            "-Iapache",
             f'-DWSGI_DEFAULT_PYTHON="{os.environ.get("HTTPD_WSGI_PYTHON", sys.executable)}"',
             f'-DWSGI_VERSION="{version()}"',
             *sources("apache"),

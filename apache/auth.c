@@ -1,6 +1,6 @@
 #include "auth.h"
 
-#include "call.h"
+#include "hook_call.h"
 
 #include <ap_expr.h>
 #include <ap_provider.h>

@@ -1,6 +1,6 @@
 #include "dispatch.h"
 
-#include "call.h"
+#include "hook_call.h"
 
 #include <apr_strings.h>
 

@@ -2,7 +2,7 @@
 #ifndef WSGI_DISPATCH_H
 #define WSGI_DISPATCH_H
 
-#include "target.h"
+#include "request/target.h"
 
 /* Before wsgi_target_admit(). OK, or HTTP status: the script failed, which is logged. */
 int wsgi_dispatch(wsgi_target *t, request_rec *r);

@@ -1,9 +1,9 @@
 #include "handler.h"
 
-#include "client.h"
+#include "daemon/client.h"
 #include "dispatch.h"
-#include "embed.h"
-#include "target.h"
+#include "embedded/embed.h"
+#include "request/target.h"
 
 #include <http_log.h>
 #include <http_protocol.h>

@@ -106,7 +106,7 @@ def python_messages(path: Path) -> Iterator[Message]:
 
 def messages() -> dict[str, list[Message]]:
     found: dict[str, list[Message]] = {}
-    for path in sorted([*ROOT.glob("apache/*.c"), *ROOT.glob("src/**/*.c"), *ROOT.glob("src/**/*.py")]):
+    for path in sorted([*ROOT.glob("apache/**/*.c"), *ROOT.glob("src/**/*.c"), *ROOT.glob("src/**/*.py")]):
         for message in c_messages(path) if path.suffix == ".c" else python_messages(path):
             place = Message(message.code, message.text, message.level, str(path.relative_to(ROOT)))
             if place not in found.setdefault(message.code, []):

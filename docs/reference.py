@@ -1,4 +1,4 @@
-"""Makes docs/directives.md from the tables in apache/directives.c and apache/options.c and a hand-written text per row.
+"""Makes docs/directives.md from the tables in apache/directives.c and apache/config/group.c and a hand-written text per row.
 
     docs/reference.py          writes docs/directives.md
     docs/reference.py --check  fails when a row has no text, a text no row, or docs/directives.md is not what would be written
@@ -161,17 +161,17 @@ def directives() -> tuple[list[Directive], list[Obsolete]]:
 
 
 def options() -> list[Option]:
-    text = block(APACHE / "options.c", "static const option options[] = {")
+    text = block(APACHE / "config" / "group.c", "static const option options[] = {")
     rows = []
     at = 0
     while (row := re.compile(r"[\s,]*\{").match(text, at)) and not text.startswith("{NULL", row.end() - 1):
         args, at = arguments(text, row.end() - 1)
         args = [part for arg in args for part in (["0", "0", "0"] if arg == "NONE" else [arg])]
         if len(args) != 6 or args[1] not in TYPES:
-            raise TableError(f"options.c: reference.py does not understand the row {{{', '.join(args)}}}")
+            raise TableError(f"config/group.c: reference.py does not understand the row {{{', '.join(args)}}}")
         rows.append(Option(string(args[0]), args[1], number(args[2]), number(args[3]), number(args[4])))
     if not row:
-        raise TableError(f"options.c: reference.py does not understand the table from here: {text[at : at + 80]!r}")
+        raise TableError(f"config/group.c: reference.py does not understand the table from here: {text[at : at + 80]!r}")
     return rows
 
 

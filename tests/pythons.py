@@ -59,7 +59,7 @@ def readable(name: str, python: Path) -> Path:
 def source_hash() -> str:
     total = hashlib.sha256()
     build = [REPOSITORY / "setup.py", REPOSITORY / "pyproject.toml", REPOSITORY / "MANIFEST.in", Path(__file__)]
-    for path in sorted([*REPOSITORY.glob("src/**/*.[chp]*"), *REPOSITORY.glob("apache/*.[ch]"), *build]):
+    for path in sorted([*REPOSITORY.glob("src/**/*.[chp]*"), *REPOSITORY.glob("apache/**/*.[ch]"), *build]):
         if path.is_file() and "__pycache__" not in path.parts:
             total.update(path.read_bytes())
     return total.hexdigest()[:16]

@@ -1,6 +1,6 @@
 /* contract.h - what the Apache side and the Python runtime promise each other.
  *
- * The runtime reaches the world only through wire_ops. There are two implementations: Apache's filters (apache/embed.c)
+ * The runtime reaches the world only through wire_ops. There are two implementations: Apache's filters (apache/embedded/embed.c)
  * and the worker's socket (src/runtime/socket.c). In embedded mode Apache loads the runtime extension with dlopen() and finds
  * everything through the one symbol WIRE_RUNTIME_SYMBOL.
  *

@@ -29,7 +29,8 @@ def reference(tmp_path: Path) -> ModuleType:
         '    AP_INIT_TAKE1("WSGIThing", set, AT(x), CTX_S, /* why */ "a thing, "\n        "or \\"two\\""),\n'
         '    OBSOLETE("WSGIOld", "it is old"),\n    {NULL},\n};\n'
     )
-    (tmp_path / "options.c").write_text(
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "group.c").write_text(
         'static const option options[] = {\n    {"limit", OPT_SIZE, 1024, 16 * MIB, 64 * 1024, AT(x)},\n    {NULL},\n};\n'
     )
     (module.DOCS / "directives" / "WSGIThing.md").write_text("Syntax: `WSGIThing x`\nDefault: none\n\nWhat it does.\n")
@@ -54,8 +55,8 @@ def test_the_page_has_what_tables_and_texts_say(reference: ModuleType) -> None:
         ("directives.c", "CTX_S", "CTX_NEW", "does not understand the row AP_INIT_TAKE1"),
         ("directives.c", "OBSOLETE(", "SOMETHING(", "does not understand the row SOMETHING"),
         ("directives.c", "OBSOLETE(", "#if ", "does not understand the table from here"),
-        ("options.c", "OPT_SIZE", "OPT_NEW", "does not understand the row"),
-        ("options.c", "MIB", "TIB", "is not a number"),
+        ("config/group.c", "OPT_SIZE", "OPT_NEW", "does not understand the row"),
+        ("config/group.c", "MIB", "TIB", "is not a number"),
         ("docs/options/limit.md", "What", "Default: 3\n\nWhat", "expected no line of a head"),
         ("docs/directives/WSGIThing.md", "Syntax: `WSGIThing x`\n", "", "expected Default: … and Syntax: …"),
     ],

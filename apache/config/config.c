@@ -1,0 +1,270 @@
+#include "config/config.h"
+
+#include "config/group.h"
+#include "config/package.h"
+#include "config/pythons.h"
+
+#include <ap_regex.h>
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <sys/param.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_main.h>
+#include <unistd.h>
+
+APLOG_USE_MODULE(wsgi);
+
+static wsgi_server_config *main_config; /* of the configuration in force; set by post_config */
+
+wsgi_server_config *wsgi_server_of(const server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &wsgi_module);
+}
+
+const wsgi_dir_config *wsgi_dir_of(const request_rec *r)
+{
+    return ap_get_module_config(r->per_dir_config, &wsgi_module);
+}
+
+wsgi_server_config *wsgi_main_config(void)
+{
+    return main_config;
+}
+
+void wsgi_config_remember_main(server_rec *s)
+{
+    main_config = wsgi_server_of(s);
+    main_config->parent_pid = getpid();
+}
+
+const char *wsgi_where(cmd_parms *cmd)
+{
+    return apr_psprintf(cmd->pool, "%s:%d", cmd->directive->filename, cmd->directive->line_num);
+}
+
+static const char *with_port(apr_pool_t *p, const server_rec *s, const char *name)
+{
+    apr_port_t port = s->port ? s->port : s->addrs ? s->addrs->host_port : 0;
+
+    return port == 0 || port == 80 || port == 443 ? name : apr_psprintf(p, "%s:%u", name, (unsigned)port);
+}
+
+const char *wsgi_server_name(apr_pool_t *p, const server_rec *s)
+{
+    return with_port(p, s, s->server_hostname ? s->server_hostname : "localhost");
+}
+
+const char *wsgi_host_name(apr_pool_t *p, const server_rec *s, const char *host)
+{
+    if (s->server_hostname && host && !strcasecmp(host, s->server_hostname))
+        return wsgi_server_name(p, s); /* a ServerName may be an alias, too, in another case */
+    for (int i = 0; host && s->names && i < s->names->nelts; i++) {
+        const char *alias = APR_ARRAY_IDX(s->names, i, const char *);
+
+        if (alias && !strcasecmp(host, alias))
+            return with_port(p, s, alias);
+    }
+    return wsgi_server_name(p, s);
+}
+
+const char *wsgi_python_of_home(apr_pool_t *p, const char *root, const char *home)
+{
+    if (!home && main_config)
+        home = main_config->python_home;
+    return home ? wsgi_python_in(p, root, home) : wsgi_default_python(p);
+}
+
+const char *wsgi_global_name(const char *value)
+{
+    return strcmp(value, "%{GLOBAL}") == 0 ? "" : value;
+}
+
+/* Letters, digits and underscores, with dots between them. The end, or NULL. */
+static const char *skip_dotted_name(const char *at)
+{
+    for (;; at++) {
+        if (!apr_isalpha(*at) && *at != '_')
+            return NULL;
+        while (apr_isalnum(*at) || *at == '_')
+            at++;
+        if (*at != '.')
+            return at;
+    }
+}
+
+const char *wsgi_script_path(apr_pool_t *p, const char *script)
+{
+    const char *colon = skip_dotted_name(script), *end = colon && *colon == ':' ? skip_dotted_name(colon + 1) : NULL;
+
+    return end && (!*end || !strcmp(end, "()")) ? script : ap_server_root_relative(p, script);
+}
+
+int wsgi_is_module(const char *script)
+{
+    return *script != '/';
+}
+
+static int is_quote(char c)
+{
+    return c == '"' || c == '\'';
+}
+
+const char *wsgi_script_of(apr_pool_t *p, const char *target)
+{
+    char *path = apr_pstrdup(p, target), *slash;
+    apr_status_t rv = APR_ENOTDIR;
+    apr_finfo_t info;
+
+    if (wsgi_is_module(target))
+        return target;
+    if (target[strlen(target) - 1] == '/')
+        return NULL; /* meant as a directory, even if it does not exist yet */
+    while (APR_STATUS_IS_ENOTDIR(rv)) { /* some file is an ancestor of the path */
+        rv = apr_stat(&info, path, APR_FINFO_TYPE, p);
+        if (rv == APR_SUCCESS || rv == APR_INCOMPLETE)
+            return info.filetype == APR_DIR ? NULL : path;
+        slash = strrchr(path, '/');
+        if (!slash || slash == path)
+            break;
+        *slash = '\0';
+    }
+    return target;
+}
+
+/* The value of an option may be quoted: option="a b", env=NAME="a b". ap_getword_conf() knows quotes only around the whole word. */
+const char *wsgi_next_word(apr_pool_t *p, const char **args)
+{
+    const char *at = *args, *equals, *value;
+    char *name;
+
+    while (apr_isspace(*at))
+        at++;
+    for (equals = at; *equals && !apr_isspace(*equals) && !(*equals == '=' && is_quote(equals[1])); equals++)
+        ;
+    if (*equals != '=' || is_quote(*at))
+        return *args = at, ap_getword_conf(p, args);
+    name = apr_pstrmemdup(p, at, (apr_size_t)(equals + 1 - at));
+    *args = equals + 1;
+    value = ap_getword_conf(p, args);
+    return apr_pstrcat(p, name, value, NULL);
+}
+
+/* Levenshtein distance, the words are short. */
+static int distance(const char *a, const char *b)
+{
+    int row[64], n = (int)strlen(b);
+
+    if (n > 62 || strlen(a) > 62)
+        return 99;
+    for (int j = 0; j <= n; j++)
+        row[j] = j;
+    for (int i = 1; a[i - 1]; i++) {
+        int above_left = row[0];
+
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            int cost = above_left + (a[i - 1] != b[j - 1]);
+
+            above_left = row[j];
+            row[j] = MIN(cost, MIN(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[n];
+}
+
+const char *wsgi_nearest(apr_pool_t *p, const char *word, const char *const *names)
+{
+    const char *best = NULL;
+    int best_distance = MIN(4, (int)strlen(word)); /* a word of which no letter stays is not meant */
+
+    (void)p;
+    for (; *names; names++) {
+        int d = distance(word, *names);
+
+        if (d < best_distance) {
+            best_distance = d;
+            best = *names;
+        }
+    }
+    return best;
+}
+
+/* ---- create and merge ---- */
+
+void wsgi_interpreter_options_init(wsgi_interpreter_options *o)
+{
+    memset(o, 0, sizeof(*o));
+    o->restrict_stdin = o->restrict_stdout = o->restrict_signal = o->own_gil = o->free_threading = WSGI_UNSET;
+}
+
+void *wsgi_server_create(apr_pool_t *p, server_rec *s)
+{
+    wsgi_server_config *c = apr_pcalloc(p, sizeof(*c));
+
+    (void)s;
+    c->aliases = apr_array_make(p, 4, sizeof(wsgi_alias));
+    c->imports = apr_array_make(p, 2, sizeof(wsgi_import));
+    c->groups = apr_array_make(p, 2, sizeof(wsgi_group *));
+    c->warnings = apr_array_make(p, 2, sizeof(const char *));
+    c->interpreter_options = apr_array_make(p, 2, sizeof(wsgi_interpreter_options));
+    c->case_sensitive = c->destroy_interpreter = 1;
+    c->slow_requests = WSGI_UNSET;
+    wsgi_interpreter_options_init(&c->base);
+    return c;
+}
+
+void *wsgi_server_merge(apr_pool_t *p, void *base_, void *add_)
+{
+    wsgi_server_config *base = base_, *add = add_, *c = apr_pmemdup(p, base, sizeof(*c));
+
+    c->aliases = apr_array_append(p, add->aliases, base->aliases);
+    c->imports = add->imports;
+    return c;
+}
+
+void *wsgi_dir_create(apr_pool_t *p, char *dir)
+{
+    wsgi_dir_config *c = apr_pcalloc(p, sizeof(*c));
+
+    (void)dir;
+    c->pass_authorization = c->script_reloading = c->chunked_request = WSGI_UNSET;
+    c->request_buffering = c->response_buffering = WSGI_UNSET;
+    c->error_override = c->enable_sendfile = c->map_head = WSGI_UNSET;
+    c->ignore_activity = c->pass_apache_request = WSGI_UNSET;
+    return c;
+}
+
+#define MERGE_PTR(field)  c->field = add->field ? add->field : base->field
+#define MERGE_FLAG(field) c->field = add->field != WSGI_UNSET ? add->field : base->field
+
+void *wsgi_dir_merge(apr_pool_t *p, void *base_, void *add_)
+{
+    wsgi_dir_config *base = base_, *add = add_, *c = apr_pcalloc(p, sizeof(*c));
+
+    MERGE_PTR(process_group);
+    MERGE_PTR(application_group);
+    MERGE_PTR(callable);
+    MERGE_PTR(access_script);
+    MERGE_PTR(auth_user_script);
+    MERGE_PTR(auth_group_script);
+    MERGE_PTR(dispatch_script);
+    if (base->handlers && add->handlers)
+        c->handlers = apr_hash_overlay(p, add->handlers, base->handlers);
+    else
+        MERGE_PTR(handlers);
+    MERGE_PTR(trusted_headers);
+    MERGE_PTR(trusted_proxies);
+    MERGE_FLAG(pass_authorization);
+    MERGE_FLAG(script_reloading);
+    MERGE_FLAG(chunked_request);
+    MERGE_FLAG(request_buffering);
+    MERGE_FLAG(response_buffering);
+    MERGE_FLAG(error_override);
+    MERGE_FLAG(enable_sendfile);
+    MERGE_FLAG(map_head);
+    MERGE_FLAG(ignore_activity);
+    MERGE_FLAG(pass_apache_request);
+    MERGE_PTR(restrict_process);
+    return c;
+}

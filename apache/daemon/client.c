@@ -1,0 +1,200 @@
+/* client.c - Apache's end of the socket to a worker (wire/frames.h): from the request to a worker that has answered it.
+ *
+ * The body is read from the client before a worker is bothered. Until the first answer nothing has reached the application for
+ * certain, so RETRY is answered by asking another worker. When a worker has answered, the connection to it is kept for other
+ * requests (lines.h) while the client takes what is left. */
+#include "daemon/client.h"
+
+#include "daemon/exchange.h"
+#include "groups/scoreboard.h"
+#include "request/block_builder.h"
+#include "request/daemon_counters.h"
+
+#include <apr_strings.h>
+#include <errno.h>
+#include <http_log.h>
+#include <string.h>
+
+APLOG_USE_MODULE(wsgi);
+
+#define ROOM      (64u << 10)
+#define CALL_ROOM (4u << 10) /* grows when a frame is larger */
+#define SHORTEST_PAUSE (2 * 1000) /* microseconds between two tries, as the next */
+#define LONGEST_PAUSE  (100 * 1000)
+
+/* ---- sending ---- */
+
+/* What only this try knows. */
+static void note_try(wsgi_exchange *x)
+{
+    wire_block_head head;
+
+    memcpy(&head, x->block, sizeof(head));
+    head.connects = ++x->connects;
+    head.retries = x->retries;
+    memcpy((char *)x->block, &head, sizeof(head));
+}
+
+static int send_request(wsgi_exchange *x)
+{
+    wire_frame request = {.len = (uint32_t)x->block_len, .type = WIRE_REQUEST}, body = {.type = WIRE_BODY};
+    wire_file file = {0, (int64_t)x->upload.size};
+    struct iovec iov[4] = {{&request, sizeof(request)}, {(void *)x->block, x->block_len}, {&body, sizeof(body)}};
+
+    request.flags = wsgi_line_is_wanted(x->t->group) ? WIRE_KEEP : 0;
+    if (x->upload.kind == WIRE_BODY_NONE)
+        return wsgi_channel_send(&x->worker, iov, 2, -1);
+    if (x->upload.kind == WIRE_BODY_FILE) {
+        body = (wire_frame){.len = sizeof(file), .type = WIRE_BODY_AT};
+        iov[3] = (struct iovec){&file, sizeof(file)};
+        return wsgi_channel_send(&x->worker, iov, 4, wsgi_spool_fd(&x->upload.spool));
+    }
+    body.len = (uint32_t)x->upload.size;
+    iov[3] = (struct iovec){(void *)x->upload.bytes, x->upload.size};
+    return wsgi_channel_send(&x->worker, iov, 4, -1);
+}
+
+/* ---- one try ---- */
+
+static const char *why_no_connection(const wsgi_exchange *x, apr_status_t rv)
+{
+    const wsgi_group *g = x->t->group;
+
+    if (g->queue_size > 0 && rv == EAGAIN)
+        return apr_psprintf(x->r->pool, "as many requests wait as queue-size=%d allows", g->queue_size);
+    return apr_psprintf(x->r->pool, "no worker accepts within connect-timeout=%d (%s)", (int)apr_time_sec(g->connect_timeout),
+                        strerror(rv));
+}
+
+/* Over a connection that was kept, when a worker there has a thread for it. WSGI_NOT_YET: sent. WSGI_RETRY: not sent. */
+static int send_over_kept(wsgi_exchange *x, apr_interval_time_t timeout)
+{
+    while (wsgi_line_take(x->t->group, &x->line)) {
+        wsgi_line_set_limit(&x->line, timeout);
+        x->worker.fd = x->line.fd;
+        if (send_request(x) == 0)
+            return WSGI_NOT_YET;
+        wsgi_line_lose(x->t->group, &x->line);
+    }
+    return WSGI_RETRY;
+}
+
+static int send_over_new(wsgi_exchange *x, apr_interval_time_t timeout)
+{
+    apr_status_t rv = wsgi_line_connect(x->t->group, &x->line);
+
+    if (rv != APR_SUCCESS)
+        return wsgi_exchange_unavailable(x, why_no_connection(x, rv));
+    wsgi_line_set_limit(&x->line, timeout);
+    x->worker.fd = x->line.fd;
+    if (send_request(x) == 0)
+        return WSGI_NOT_YET;
+    wsgi_channel_close(&x->worker);
+    return WSGI_RETRY; /* it left between our connect() and its accept(): nothing of the request was used */
+}
+
+static int try_worker(wsgi_exchange *x)
+{
+    apr_interval_time_t timeout = wsgi_group_socket_timeout(x->t->group, x->r->server);
+    const char *why = wsgi_group_refusal(x->t->group);
+    int rc = WSGI_RETRY;
+
+    if (why)
+        return wsgi_exchange_unavailable(x, why);
+    x->at = x->have = 0;
+    x->heard = x->has_begun = 0;
+    note_try(x);
+    if (x->connects == 1) /* those that are asked again need another worker, perhaps one that was started only now */
+        rc = send_over_kept(x, timeout);
+    if (rc == WSGI_RETRY)
+        rc = send_over_new(x, timeout);
+    if (rc != WSGI_NOT_YET)
+        return rc;
+    rc = wsgi_replies_obey(x);
+    wsgi_channel_close(&x->worker);
+    return rc;
+}
+
+/* Before the next try: little of what it has waited already. */
+static apr_interval_time_t pause_of(const wsgi_exchange *x)
+{
+    apr_interval_time_t pause = (apr_time_now() - x->queued) / 16;
+
+    return pause < SHORTEST_PAUSE ? SHORTEST_PAUSE : pause > LONGEST_PAUSE ? LONGEST_PAUSE : pause;
+}
+
+/* Before the next try. When there is news, one of the next workers it meets should be able to answer: then it is asked for without delay. */
+static void wait_for_news(wsgi_exchange *x)
+{
+    const wsgi_group *g = x->t->group;
+    apr_interval_time_t pause = pause_of(x), part = pause / 4 > SHORTEST_PAUSE ? pause / 4 : SHORTEST_PAUSE;
+    apr_time_t end = apr_time_now() + pause;
+
+    do {
+        if (x->news != g->board->news) {
+            x->news = g->board->news;
+            x->hopes = 2 * g->processes;
+        }
+        apr_sleep(x->hopes > 0 ? SHORTEST_PAUSE : part);
+    } while (x->hopes == 0 && apr_time_now() < end);
+    x->hopes -= x->hopes > 0;
+}
+
+/* Asks workers until one has the current code. What the handler returns. */
+static int ask_workers(wsgi_exchange *x)
+{
+    int rc;
+
+    x->in = apr_palloc(x->r->pool, x->room);
+    x->news = x->t->group->board->news;
+    x->queued = apr_time_now();
+    x->deadline = x->queued + wsgi_group_socket_timeout(x->t->group, x->r->server);
+    while ((rc = try_worker(x)) == WSGI_RETRY) {
+        if (apr_time_now() > x->deadline)
+            return wsgi_exchange_unavailable(x, "no worker that could serve it got ready in time");
+        wait_for_news(x);
+    }
+    return rc;
+}
+
+static void account(const wsgi_exchange *x, int rc)
+{
+    wsgi_outcome outcome = {
+        .status = wsgi_respond_status(&x->out, rc),
+        .is_cut_off = rc == AP_FILTER_ERROR && x->out.head_done,
+        .retries = x->retries,
+        .times = x->is_timed ? &x->times : NULL,
+    };
+
+    wsgi_account_daemon(x->r, x->t->group, &outcome);
+}
+
+int wsgi_client_run(request_rec *r, const wsgi_target *t)
+{
+    wsgi_exchange x = {.r = r, .t = t, .room = ROOM, .left = -1, .client_fd = wsgi_exchange_socket_of(r->connection)};
+    int rc;
+
+    wsgi_respond_init(&x.out, r);
+    wsgi_body_reader_init(&x.body, r);
+    wsgi_body_of(&x.upload, r);
+    if ((rc = wsgi_body_collect(&x.upload, &x.body, t->group)) != OK ||
+        (rc = wsgi_vars_build(&x.block, &x.block_len, r, t, &x.upload)) != OK)
+        return rc;
+    if (t->group->server_metrics)
+        wsgi_scoreboard_refresh();
+    if (wsgi_dir_of(r)->response_buffering != 0)
+        x.keep_most = t->group->response_buffer_size;
+    x.client_timeout = wsgi_group_client_timeout(t->group, r->server);
+    rc = ask_workers(&x);
+    wsgi_exchange_set_client_timeout(&x, r->server->timeout);
+    account(&x, rc);
+    return rc;
+}
+
+int wsgi_client_call(wsgi_answer *answer, request_rec *r, const wsgi_target *t, const char *block, size_t len)
+{
+    wsgi_exchange x = {.r = r, .t = t, .room = CALL_ROOM, .client_fd = -1, .answer = answer, .block = block, .block_len = len};
+
+    wsgi_respond_init(&x.out, r);
+    return ask_workers(&x);
+}

@@ -1,0 +1,14 @@
+/* client.h - runs a request in a daemon worker. */
+#ifndef WSGI_CLIENT_H
+#define WSGI_CLIENT_H
+
+#include "hook_call.h"
+#include "request/target.h"
+
+/* What a handler returns. */
+int wsgi_client_run(request_rec *r, const wsgi_target *t);
+
+/* A question in block for a script that runs in the target's group. OK and *answer is set, or HTTP status with the reason logged. */
+int wsgi_client_call(wsgi_answer *answer, request_rec *r, const wsgi_target *t, const char *block, size_t len);
+
+#endif

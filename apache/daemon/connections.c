@@ -1,0 +1,195 @@
+#include "daemon/connections.h"
+
+#include "wire/offers.h"
+
+#include <apr_strings.h>
+#include <apr_thread_mutex.h>
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* A worker with so many more free threads than those that are connected is worth a new connection. */
+#define IMBALANCE 2
+
+typedef struct worker_lines {
+    uint32_t pid;
+    int n;
+    wsgi_line *idle; /* room for as many as the worker has threads; the one used last is at the end */
+} worker_lines;
+
+typedef struct wsgi_lines {
+    apr_pool_t *pool;          /* under lock, as the next two */
+    apr_thread_mutex_t *lock;
+    worker_lines of[WIRE_OFFERS];
+    _Atomic int kept;
+} wsgi_lines;
+
+static wire_offers *offers_of(const wsgi_group *g)
+{
+    return (wire_offers *)((char *)g->board + WIRE_OFFERS_AT);
+}
+
+/* The memory is written by processes that run applications. */
+static int count_of(const wire_offers *all)
+{
+    uint32_t used = atomic_load(&all->used);
+
+    return used < WIRE_OFFERS ? (int)used : WIRE_OFFERS;
+}
+
+void wsgi_lines_child_init(apr_pool_t *p, wsgi_group *g)
+{
+    wsgi_lines *lines = apr_pcalloc(p, sizeof(*lines));
+
+    if (apr_pool_create(&lines->pool, p) == APR_SUCCESS &&
+        apr_thread_mutex_create(&lines->lock, APR_THREAD_MUTEX_DEFAULT, p) == APR_SUCCESS)
+        g->lines = lines;
+}
+
+/* ---- kept ---- */
+
+static void close_lines(wsgi_lines *lines, worker_lines *w)
+{
+    atomic_fetch_sub(&lines->kept, w->n);
+    while (w->n > 0)
+        close(w->idle[--w->n].fd);
+}
+
+/* The entry with a kept connection whose worker has the most free threads; -1: there is none, or another one has many more. */
+static int find_best(wsgi_lines *lines, wire_offers *all)
+{
+    int32_t most = 0, best_count = 0;
+    int best = -1;
+
+    for (int i = 0, n = count_of(all); i < n; i++) {
+        uint64_t word = atomic_load_explicit(&all->of[i].word, memory_order_relaxed);
+        int32_t count = wire_offer_count(word);
+        worker_lines *w = &lines->of[i];
+
+        most = count > most ? count : most;
+        if (w->n > 0 && w->pid != wire_offer_pid(word))
+            close_lines(lines, w); /* that worker has gone */
+        if (w->n > 0 && count > best_count) {
+            best = i;
+            best_count = count;
+        }
+    }
+    return most - best_count < IMBALANCE ? best : -1;
+}
+
+int wsgi_line_take(wsgi_group *g, wsgi_line *line)
+{
+    wsgi_lines *lines = g->lines;
+    wire_offers *all = offers_of(g);
+    int best;
+
+    if (!lines || atomic_load_explicit(&lines->kept, memory_order_relaxed) <= 0)
+        return 0;
+    apr_thread_mutex_lock(lines->lock);
+    do
+        best = find_best(lines, all);
+    while (best >= 0 && !wire_offer_claim(&all->of[best], lines->of[best].pid));
+    if (best >= 0) {
+        worker_lines *w = &lines->of[best];
+
+        *line = w->idle[--w->n];
+        atomic_fetch_sub(&lines->kept, 1);
+    }
+    apr_thread_mutex_unlock(lines->lock);
+    return best >= 0;
+}
+
+int wsgi_line_is_wanted(const wsgi_group *g)
+{
+    return g->lines && atomic_load_explicit(&g->lines->kept, memory_order_relaxed) < g->processes * g->threads;
+}
+
+static int find_entry(const wire_offers *all, uint32_t pid)
+{
+    for (int i = 0, n = count_of(all); i < n; i++)
+        if (wire_offer_pid(atomic_load(&all->of[i].word)) == pid)
+            return i;
+    return -1;
+}
+
+void wsgi_line_keep(wsgi_group *g, wsgi_line *line, uint32_t pid)
+{
+    wsgi_lines *lines = g->lines;
+    worker_lines *w;
+
+    if (line->entry < 0) {
+        line->entry = find_entry(offers_of(g), pid);
+        line->pid = pid;
+    }
+    if (line->entry < 0 || !lines) {
+        close(line->fd);
+        return;
+    }
+    apr_thread_mutex_lock(lines->lock);
+    w = &lines->of[line->entry];
+    if (w->pid != line->pid) {
+        close_lines(lines, w);
+        w->pid = line->pid;
+    }
+    if (!w->idle)
+        w->idle = apr_palloc(lines->pool, (apr_size_t)g->threads * sizeof(*w->idle));
+    if (w->n < g->threads) {
+        w->idle[w->n++] = *line;
+        atomic_fetch_add(&lines->kept, 1);
+    } else {
+        close(line->fd);
+    }
+    apr_thread_mutex_unlock(lines->lock);
+}
+
+void wsgi_line_lose(wsgi_group *g, wsgi_line *line)
+{
+    if (line->entry >= 0)
+        wire_offer_give(&offers_of(g)->of[line->entry], line->pid);
+    close(line->fd);
+}
+
+/* ---- new ---- */
+
+void wsgi_line_set_limit(wsgi_line *line, apr_interval_time_t limit)
+{
+    struct timeval tv = {.tv_sec = apr_time_sec(limit), .tv_usec = apr_time_usec(limit)};
+
+    if (line->send_limit != limit)
+        setsockopt(line->fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+    line->send_limit = limit;
+}
+
+apr_status_t wsgi_line_connect(wsgi_group *g, wsgi_line *line)
+{
+    apr_time_t deadline = apr_time_now() + g->connect_timeout;
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    struct timeval second = {.tv_sec = 1};
+    apr_interval_time_t pause = 1000;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), receive_buffer = (int)g->receive_buffer_size;
+
+    if (fd < 0)
+        return errno;
+    *line = (wsgi_line){.fd = fd, .entry = -1};
+    /* A full backlog makes a blocking connect() wait without limit. */
+    wsgi_line_set_limit(line, g->queue_size > 0 ? 1000 : APR_USEC_PER_SEC);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
+    if (receive_buffer > 0) /* of AF_UNIX sockets only the sender's buffer counts */
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &receive_buffer, sizeof(receive_buffer));
+    apr_snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d", g->path_fd);
+    while (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
+        apr_status_t rv = errno;
+
+        if (rv == EINTR)
+            continue;
+        if ((rv != EAGAIN && rv != ECONNREFUSED) || g->queue_size > 0 || apr_time_now() >= deadline ||
+            wsgi_group_refusal(g)) {
+            close(fd);
+            return rv;
+        }
+        apr_sleep(pause);
+        pause = pause < 100000 ? pause * 2 : pause;
+    }
+    return APR_SUCCESS;
+}

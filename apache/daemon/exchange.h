@@ -1,0 +1,82 @@
+/* exchange.h - one request of Apache's in a daemon worker: what client.c, exchange.c and replies.c share.
+ *
+ * On the stack of the request's thread, which alone uses it.
+ *
+ *     client.c    finds a worker and sends the request
+ *     replies.c   does what the worker says
+ *     exchange.c  waits for it, while the client takes the response at a speed of its own */
+#ifndef WSGI_EXCHANGE_H
+#define WSGI_EXCHANGE_H
+
+#include "daemon/channel.h"
+#include "daemon/connections.h"
+#include "hook_call.h"
+#include "request/body.h"
+#include "request/respond.h"
+#include "request/target.h"
+#include "wire/frames.h"
+
+/* What an exchange with a worker came to; other values are what the handler returns. */
+#define WSGI_NOT_YET (-100) /* go on reading frames */
+#define WSGI_RETRY   (-101)
+
+typedef struct wsgi_exchange {
+    request_rec *r;
+    const wsgi_target *t;
+    wsgi_respond out;
+    wsgi_body_reader body;
+    const char *block;       /* in r->pool */
+    size_t block_len;
+    uint16_t connects, retries;
+    uint32_t news;       /* of the board, as last seen */
+    int hopes;           /* tries that are worth making at once */
+    wsgi_body upload;
+    wsgi_answer *answer; /* of a call, which has no response and no body; NULL: a request */
+    apr_time_t deadline; /* for retries */
+    apr_time_t queued;   /* since then it waits for a thread */
+    apr_interval_time_t client_timeout; /* for writing; Apache's own is back when this is over */
+    apr_time_t lags_since;  /* the client could have taken something and has not; 0: it has */
+    int client_fd;       /* -1: a stream of HTTP/2, which has no socket of its own */
+    apr_off_t keep_most; /* bytes of the response that may wait for the client */
+
+    wsgi_line line;
+    wsgi_channel worker; /* over line */
+    char *in;                /* in r->pool; received and not yet used: in[at..have) */
+    size_t at, have, room;
+    wire_times times;
+    int is_timed; /* the worker has said how long it took */
+    int heard;    /* the worker has sent something */
+    int has_begun; /* and not only for the log: it cannot hand the request back any more */
+    apr_int64_t left; /* bytes of the response that its head promised and that have not come; -1: it promised nothing */
+    int got_file; /* the last frame was a FILE */
+    int has_end_room; /* in[] is what replies.c made for the end of the response */
+} wsgi_exchange;
+
+/* ---- exchange.c ---- */
+
+/* The client's socket; -1: it has none of its own. */
+int wsgi_exchange_socket_of(conn_rec *c);
+
+/* Writing to the client may take so long. */
+void wsgi_exchange_set_client_timeout(const wsgi_exchange *x, apr_interval_time_t timeout);
+
+/* Receives at least one byte. WSGI_NOT_YET, or the handler's result. due: so many bytes are on their way and there
+ * will be no more; 0: it is not known. */
+int wsgi_exchange_receive(wsgi_exchange *x, size_t due);
+
+/* Makes len bytes available in one piece at in + at. */
+int wsgi_exchange_need(wsgi_exchange *x, size_t len);
+
+/* The connection ended before the response did. WSGI_RETRY, or the handler's result, as the next. */
+int wsgi_exchange_worker_gone(wsgi_exchange *x);
+
+/* No worker can have it. */
+int wsgi_exchange_unavailable(wsgi_exchange *x, const char *why);
+
+/* ---- replies.c ---- */
+
+/* Reads frames and does what they say until the response is complete or cannot be completed. WSGI_RETRY, or the handler's
+ * result. */
+int wsgi_replies_obey(wsgi_exchange *x);
+
+#endif

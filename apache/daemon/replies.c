@@ -1,0 +1,323 @@
+/* replies.c - what a worker says, frame by frame. Apache obeys until END, RETRY or FAILURE. */
+#include "daemon/exchange.h"
+
+#include "request/block_builder.h"
+#include "request/log.h"
+#include "wire/head.h"
+
+#include <apr_strings.h>
+#include <http_log.h>
+#include <http_request.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+APLOG_USE_MODULE(wsgi);
+
+#define LARGE_ROOM (160u << 10) /* more than workers send together with the end of a response (RT_LATER_LARGE) */
+
+static int bad_frame(wsgi_exchange *x, const char *what)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_CRIT, 0, x->r,
+                  "WSGI0312: daemon group %s sent a malformed %s; are Apache module and Python package of one version?",
+                  x->t->group->name, what);
+    return x->out.head_done ? wsgi_respond_abort(&x->out) : HTTP_BAD_GATEWAY;
+}
+
+/* ---- frames ---- */
+
+static int on_want(wsgi_exchange *x)
+{
+    char buf[WIRE_WANT_MAX];
+    wire_frame answer = {.type = WIRE_BODY};
+    struct iovec iov[2] = {{&answer, sizeof(answer)}, {buf, 0}};
+    apr_int64_t got;
+    uint32_t most;
+
+    memcpy(&most, x->in + x->at, sizeof(most));
+    if (most == 0)
+        return bad_frame(x, "WANT");
+    if (wsgi_respond_flush(&x->out) < 0) /* the client may wait for it before it sends more */
+        return OK;
+    got = wsgi_body_read(&x->body, buf, most < sizeof(buf) ? most : sizeof(buf));
+    if (got < 0) {
+        answer.type = WIRE_BODY_ERROR;
+        answer.arg = (uint16_t)wsgi_body_error(got);
+    } else {
+        answer.len = (uint32_t)got;
+        iov[1].iov_len = (size_t)got;
+    }
+    return wsgi_channel_send(&x->worker, iov, 2, -1) < 0 ? wsgi_exchange_worker_gone(x) : WSGI_NOT_YET;
+}
+
+/* In a pool of its own, as are hints: there may be any number of them, and a request may last for days. */
+static int on_lookup(wsgi_exchange *x, const wire_frame *f)
+{
+    const char *value;
+    wire_frame answer = {.type = WIRE_ANSWER};
+    struct iovec iov[2] = {{&answer, sizeof(answer)}};
+    apr_pool_t *p;
+    int rc;
+
+    apr_pool_create(&p, x->r->pool);
+    value = wsgi_tls_variable(x->r, apr_pstrmemdup(p, x->in + x->at, f->len), p);
+    answer.arg = value != NULL;
+    answer.len = value ? (uint32_t)strlen(value) : 0;
+    iov[1] = (struct iovec){(void *)value, answer.len};
+    rc = wsgi_channel_send(&x->worker, iov, 2, -1);
+    apr_pool_destroy(p);
+    return rc < 0 ? wsgi_exchange_worker_gone(x) : WSGI_NOT_YET;
+}
+
+/* 0, or -1: malformed, or too late. */
+static int read_head(wire_response *head, const wsgi_exchange *x, const wire_frame *f, apr_pool_t *p)
+{
+    const char *payload = x->in + x->at;
+
+    if (x->out.head_done || wire_head_open(head, payload, f->len) < 0)
+        return -1;
+    return wire_head_read(head, apr_palloc(p, (head->nheaders + 1) * sizeof(wire_header)), payload, f->len);
+}
+
+static int on_hints(wsgi_exchange *x, const wire_frame *f)
+{
+    wire_response hints;
+    apr_pool_t *p;
+    int rc = WSGI_NOT_YET;
+
+    apr_pool_create(&p, x->r->pool);
+    if (read_head(&hints, x, f, p) < 0 || !wire_head_is_hints(&hints))
+        rc = bad_frame(x, "HINTS");
+    else if (wsgi_respond_hints(&x->out, &hints) < 0)
+        rc = OK;
+    apr_pool_destroy(p);
+    return rc;
+}
+
+/* The names and values of its headers httpd checks itself. */
+static int on_head(wsgi_exchange *x, const wire_frame *f)
+{
+    wire_response head;
+
+    if (read_head(&head, x, f, x->r->pool) < 0 || head.status < 200 || wire_has_control(head.reason, head.reason_len))
+        return bad_frame(x, "HEAD");
+    if (!x->r->header_only && head.status != HTTP_NO_CONTENT && head.status != HTTP_NOT_MODIFIED)
+        x->left = head.content_length;
+    wsgi_respond_head(&x->out, &head);
+    wsgi_exchange_set_client_timeout(x, x->client_timeout);
+    if (x->out.streaming)
+        x->keep_most = 0;
+    return WSGI_NOT_YET;
+}
+
+/* The response's next len bytes. What is more than was promised, a client would take for the beginning of the next response. */
+static int is_promised(wsgi_exchange *x, apr_int64_t len)
+{
+    if (x->left >= 0 && len > x->left)
+        return 0;
+    x->left -= x->left >= 0 ? len : 0;
+    return 1;
+}
+
+/* What is left of a response shall come in one piece and go on to httpd together with what is there, which stays where it is. */
+static void make_room_for_the_end(wsgi_exchange *x, size_t due)
+{
+    if (due <= x->room - x->have || due > LARGE_ROOM || x->has_end_room)
+        return;
+    x->has_end_room = 1;
+    x->in = apr_palloc(x->r->pool, due);
+    x->room = due;
+    x->at = x->have = 0;
+}
+
+/* In constant memory, whatever the frame's length. */
+static int on_data(wsgi_exchange *x, const wire_frame *f)
+{
+    size_t left = f->len, end = f->flags == WIRE_ENDS ? sizeof(wire_frame) + sizeof(wire_times) : 0;
+
+    if (!is_promised(x, f->len))
+        return bad_frame(x, "DATA");
+    while (left > 0) {
+        size_t part;
+
+        if (x->at == x->have) {
+            int rc;
+
+            if (end > 0)
+                make_room_for_the_end(x, left + end);
+            rc = wsgi_exchange_receive(x, end > 0 ? left + end : 0);
+            if (rc != WSGI_NOT_YET)
+                return rc;
+        }
+        part = x->have - x->at < left ? x->have - x->at : left;
+        wsgi_respond_data(&x->out, x->in + x->at, part);
+        x->at += part;
+        left -= part;
+    }
+    return WSGI_NOT_YET;
+}
+
+/* Reading from anything else could wait for ever. */
+static int is_file(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static int on_file(wsgi_exchange *x)
+{
+    wire_file file;
+    int fd;
+
+    memcpy(&file, x->in + x->at, sizeof(file));
+    if (file.offset < 0 || file.length < 0 || !is_promised(x, file.length) || (fd = wsgi_channel_take_fd(&x->worker)) < 0)
+        return bad_frame(x, "FILE");
+    if (!is_file(fd)) {
+        close(fd);
+        return bad_frame(x, "FILE");
+    }
+    wsgi_respond_file(&x->out, fd, file.offset, file.length);
+    x->got_file = 1;
+    return WSGI_NOT_YET;
+}
+
+static int on_log(wsgi_exchange *x, const wire_frame *f)
+{
+    wsgi_log_request(x->r, f->arg, x->in + x->at, f->len);
+    return WSGI_NOT_YET;
+}
+
+static int on_log_at(wsgi_exchange *x, const wire_frame *f)
+{
+    const char *file = x->in + x->at + sizeof(wire_log_at), *text;
+    char name[WIRE_LOG_FILE_MAX + 1]; /* not in r->pool: a request may last for days */
+    wire_log_at at;
+
+    memcpy(&at, x->in + x->at, sizeof(at));
+    if (at.file_len > f->len - sizeof(at) || at.file_len > WIRE_LOG_FILE_MAX)
+        return bad_frame(x, "LOG_AT");
+    text = file + at.file_len;
+    memcpy(name, file, at.file_len);
+    name[at.file_len] = '\0';
+    wsgi_log_at(x->r, f->arg, name, (int)at.line, text, f->len - sizeof(at) - at.file_len);
+    return WSGI_NOT_YET;
+}
+
+/* END and FAILURE: nothing more will come. Another request may have the connection while this one's client takes the rest. */
+static void worker_is_done(wsgi_exchange *x, const wire_frame *f)
+{
+    x->is_timed = f->len == sizeof(x->times);
+    if (x->is_timed)
+        memcpy(&x->times, x->in + x->at, sizeof(x->times));
+    if (f->flags != WIRE_KEEP || !x->is_timed || x->at + f->len != x->have)
+        return;
+    x->worker.fd = -1;
+    wsgi_line_keep(x->t->group, &x->line, x->times.pid);
+}
+
+static int on_failure(wsgi_exchange *x, const wire_frame *f)
+{
+    worker_is_done(x, f);
+    if (x->out.head_done)
+        return wsgi_respond_abort(&x->out);
+    return wsgi_body_status(&x->body, f->arg >= 400 && f->arg < 600 ? f->arg : HTTP_INTERNAL_SERVER_ERROR);
+}
+
+static int on_verdict(wsgi_exchange *x, const wire_frame *f)
+{
+    return wsgi_answer_take(x->answer, x->r, f->arg, x->in + x->at, f->len) < 0 ? bad_frame(x, "VERDICT") : WSGI_NOT_YET;
+}
+
+static int on_end(wsgi_exchange *x, const wire_frame *f)
+{
+    worker_is_done(x, f);
+    if (x->answer)
+        return x->answer->verdict != WIRE_NO_VERDICT ? OK : bad_frame(x, "END");
+    x->out.body_unread = x->upload.more && !x->body.ended;
+    return x->out.head_done && x->left <= 0 ? wsgi_respond_end(&x->out) : bad_frame(x, "END");
+}
+
+/* A call is answered by a verdict and nothing else, a request by anything else. Whatever is unknown on_frame() refuses. */
+static int is_expected(const wsgi_exchange *x, int type)
+{
+    switch (type) {
+    case WIRE_VERDICT:
+        return x->answer != NULL;
+    case WIRE_WANT:
+    case WIRE_HINTS:
+    case WIRE_HEAD:
+        return x->answer == NULL;
+    case WIRE_DATA:
+    case WIRE_FILE:
+        return x->out.head_done;
+    case WIRE_RETRY:
+        return !x->has_begun;
+    default:
+        return 1;
+    }
+}
+
+static int on_frame(wsgi_exchange *x)
+{
+    wire_frame f;
+    int rc = wsgi_exchange_need(x, sizeof(f));
+
+    if (rc != WSGI_NOT_YET)
+        return rc;
+    memcpy(&f, x->in + x->at, sizeof(f));
+    x->at += sizeof(f);
+    if (!wire_frame_fits(&f) || !is_expected(x, f.type))
+        return bad_frame(x, "frame");
+    x->has_begun |= f.type != WIRE_LOG && f.type != WIRE_LOG_AT;
+    if (f.type == WIRE_DATA)
+        return on_data(x, &f);
+    if ((rc = wsgi_exchange_need(x, f.len)) != WSGI_NOT_YET)
+        return rc;
+    switch (f.type) {
+    case WIRE_WANT:
+        rc = on_want(x);
+        break;
+    case WIRE_LOOKUP:
+        rc = on_lookup(x, &f);
+        break;
+    case WIRE_HINTS:
+        rc = on_hints(x, &f);
+        break;
+    case WIRE_HEAD:
+        rc = on_head(x, &f);
+        break;
+    case WIRE_FILE:
+        rc = on_file(x);
+        break;
+    case WIRE_LOG:
+        rc = on_log(x, &f);
+        break;
+    case WIRE_LOG_AT:
+        rc = on_log_at(x, &f);
+        break;
+    case WIRE_VERDICT:
+        rc = on_verdict(x, &f);
+        break;
+    case WIRE_END:
+        return on_end(x, &f);
+    case WIRE_RETRY:
+        x->retries++;
+        return WSGI_RETRY;
+    case WIRE_FAILURE:
+        return on_failure(x, &f);
+    default:
+        return bad_frame(x, "frame");
+    }
+    x->at += f.len;
+    return rc;
+}
+
+int wsgi_replies_obey(wsgi_exchange *x)
+{
+    int rc;
+
+    do
+        rc = on_frame(x);
+    while (rc == WSGI_NOT_YET);
+    return rc;
+}

@@ -1,0 +1,16 @@
+/* embed.h - runs a request in this Apache child, which loads Python when the first request needs it. */
+#ifndef WSGI_EMBED_H
+#define WSGI_EMBED_H
+
+#include "hook_call.h"
+#include "request/target.h"
+
+/* What a handler returns. */
+int wsgi_embed_run(request_rec *r, const wsgi_target *t);
+
+/* A question in block for a script that runs here. OK and *answer is set, or HTTP status with the reason logged. */
+int wsgi_embed_call(wsgi_answer *answer, request_rec *r, const char *block, size_t len);
+
+void wsgi_embed_register_hooks(apr_pool_t *p);
+
+#endif

@@ -1,0 +1,435 @@
+/* group.c - what of daemon groups survives restarts: a listening socket and a board for each name.
+ *
+ * Made in post_config in the parent, one thread. Children only connect. */
+#include "config/group.h"
+#include "daemon/connections.h"
+#include "groups/supervisors.h"
+#include "request/target.h"
+#include "wire/offers.h"
+#include "wire/process.h"
+
+#include <apr_hash.h>
+#include <apr_strings.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_main.h>
+#include <mpm_common.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <unixd.h>
+
+APLOG_USE_MODULE(wsgi);
+
+#define DEATH_PATIENCE (200 * 1000) /* microseconds until it is known how a worker died */
+
+/* Of a group, from its first definition to the first configuration without it. In a pool of its own below the process pool. */
+typedef struct kept_group {
+    apr_pool_t *pool;
+    int listen_fd, path_fd, board_fd;
+    volatile wire_board *board;
+    apr_array_header_t *activities; /* of wsgi_activity, the latest last */
+    ino_t listen_inode;
+    unsigned last_supervisor;
+    unsigned generation; /* of the configuration that used it last */
+} kept_group;
+
+typedef struct kept {
+    apr_hash_t *groups; /* name to kept_group */
+    unsigned generation;
+} kept;
+
+static kept *kept_of(server_rec *s)
+{
+    static const char key[] = "httpd-wsgi:kept";
+    apr_pool_t *pool = s->process->pool;
+    kept *k = NULL;
+
+    apr_pool_userdata_get((void **)&k, key, pool);
+    if (!k) {
+        k = apr_pcalloc(pool, sizeof(*k));
+        k->groups = apr_hash_make(pool);
+        apr_pool_userdata_setn(k, key, NULL, pool);
+    }
+    return k;
+}
+
+/* ---- sockets ---- */
+
+static const char *socket_path(apr_pool_t *p, const wsgi_group *g)
+{
+    const char *prefix = wsgi_main_config()->socket_prefix;
+
+    prefix = prefix ? ap_server_root_relative(p, prefix) : ap_runtime_dir_relative(p, "wsgi");
+    return apr_psprintf(p, "%s.%" APR_PID_T_FMT ".%d.sock", prefix, getpid(), g->number);
+}
+
+/* Bound under a name just long enough to get a descriptor that Apache children can connect through; then the name is removed,
+ * so nothing is left on disk whatever kills Apache. */
+static apr_status_t open_socket(kept_group *k, const char *path)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    struct stat st = {0}, found = {0};
+    mode_t mask;
+    int rc;
+
+    if (strlen(path) >= sizeof(addr.sun_path))
+        return ENAMETOOLONG;
+    strcpy(addr.sun_path, path);
+    k->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (k->listen_fd < 0)
+        return errno;
+    unlink(path);
+    mask = umask(0177);
+    rc = bind(k->listen_fd, (struct sockaddr *)&addr, sizeof(addr));
+    umask(mask);
+    if (rc < 0)
+        return errno;
+    k->path_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    rc = k->path_fd < 0 || fstat(k->path_fd, &st) < 0 || fstat(k->listen_fd, &found) < 0 ? errno : 0;
+    k->listen_inode = found.st_ino;
+    unlink(path);
+    /* Its owner is changed next; in a directory that others may write to, something else could have taken its place. */
+    if (rc == 0 && !S_ISSOCK(st.st_mode))
+        return EEXIST;
+    return rc;
+}
+
+/* What the configuration may change while the socket stays. */
+static apr_status_t configure_socket(const kept_group *k, const wsgi_group *g)
+{
+    uid_t owner = g->socket_user.name ? g->socket_user.id : ap_unixd_config.user_id;
+
+    if (geteuid() == 0 && fchownat(k->path_fd, "", owner, (gid_t)-1, AT_EMPTY_PATH) < 0)
+        return errno;
+    /* Linux refuses a connection when more wait than listen() was told, so one more than that can. */
+    return listen(k->listen_fd, g->queue_size > 0 ? g->queue_size - 1 : g->listen_backlog) < 0 ? errno : APR_SUCCESS;
+}
+
+/* Memory that the group's processes may write to, too. Its size is sealed: were an application to cut it off, whoever reads it next would
+ * be killed by SIGBUS, and that may be the Apache parent. *fd is set, or -1. */
+static apr_status_t share_memory(void **memory, int *fd, const char *name, apr_size_t size, int protection)
+{
+    *fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (*fd < 0 || ftruncate(*fd, (off_t)size) < 0 || fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+        return errno;
+    *memory = mmap(NULL, size, protection, MAP_SHARED, *fd, 0);
+    return *memory == MAP_FAILED ? errno : APR_SUCCESS;
+}
+
+static apr_status_t open_board(kept_group *k)
+{
+    void *memory;
+    apr_status_t rv = share_memory(&memory, &k->board_fd, "wsgi-board", WIRE_SHARED_SIZE, PROT_READ | PROT_WRITE);
+
+    if (rv == APR_SUCCESS)
+        k->board = memory;
+    return rv;
+}
+
+/* ---- what workers are doing ---- */
+
+static apr_size_t activity_size(const wsgi_activity *a)
+{
+    return a->slots * WIRE_ACTIVITY_SLOT(a->threads);
+}
+
+const wire_activity_worker *wsgi_activity_slot(const wsgi_activity *a, apr_size_t number)
+{
+    return (const wire_activity_worker *)(a->memory + number * WIRE_ACTIVITY_SLOT(a->threads));
+}
+
+static int has_workers(const wsgi_activity *a)
+{
+    for (apr_size_t i = 0; i < a->slots; i++) {
+        pid_t pid = (pid_t)wsgi_activity_slot(a, i)->pid;
+
+        if (pid > 0 && !wire_is_gone(pid))
+            return 1;
+    }
+    return 0;
+}
+
+/* Those of earlier generations that nobody writes to any more. */
+static void forget_activities(kept_group *k)
+{
+    int left = 0;
+
+    for (int i = 0; i < k->activities->nelts; i++) {
+        wsgi_activity *a = &APR_ARRAY_IDX(k->activities, i, wsgi_activity);
+
+        if (has_workers(a))
+            APR_ARRAY_IDX(k->activities, left++, wsgi_activity) = *a;
+        else
+            munmap((void *)a->memory, activity_size(a));
+    }
+    k->activities->nelts = left;
+}
+
+static apr_status_t close_activity(void *group)
+{
+    close(((wsgi_group *)group)->activity_fd);
+    return APR_SUCCESS;
+}
+
+/* For all supervisors of this generation, so that another one finds the workers of one that died. It stays mapped as long as such workers
+ * are there, because those of an earlier generation are the ones that serve when new code does not load. */
+static apr_status_t make_activity(wsgi_group *g, kept_group *k, apr_pool_t *pconf)
+{
+    wsgi_activity a = {.slots = WIRE_ACTIVITY_SLOTS(g->processes), .threads = (uint32_t)g->threads};
+    void *memory;
+    apr_status_t rv = share_memory(&memory, &g->activity_fd, "wsgi-activity", activity_size(&a), PROT_READ);
+
+    if (rv != APR_SUCCESS) {
+        close(g->activity_fd);
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, g->server,
+                     "WSGI0615: group %s (%s): no memory of %" APR_SIZE_T_FMT " bytes can be shared with its workers; use fewer processes= "
+                     "or threads=", g->name, g->where, activity_size(&a));
+        return rv;
+    }
+    apr_pool_cleanup_register(pconf, g, close_activity, apr_pool_cleanup_null);
+    a.memory = memory;
+    forget_activities(k);
+    APR_ARRAY_PUSH(k->activities, wsgi_activity) = a;
+    g->activities = k->activities;
+    return APR_SUCCESS;
+}
+
+/* ---- what is kept ---- */
+
+static apr_status_t close_kept(void *kept)
+{
+    kept_group *k = kept;
+
+    close(k->listen_fd);
+    close(k->path_fd);
+    close(k->board_fd);
+    for (int i = 0; i < k->activities->nelts; i++) {
+        wsgi_activity *a = &APR_ARRAY_IDX(k->activities, i, wsgi_activity);
+
+        munmap((void *)a->memory, activity_size(a));
+    }
+    if (k->board)
+        munmap((void *)k->board, WIRE_SHARED_SIZE);
+    return APR_SUCCESS;
+}
+
+static apr_status_t make_kept(kept_group **made, apr_pool_t *process, const char *path)
+{
+    apr_pool_t *pool;
+    kept_group *k;
+    apr_status_t rv;
+
+    apr_pool_create(&pool, process);
+    *made = k = apr_pcalloc(pool, sizeof(*k));
+    k->pool = pool;
+    k->listen_fd = k->path_fd = k->board_fd = -1;
+    k->activities = apr_array_make(pool, 2, sizeof(wsgi_activity));
+    apr_pool_cleanup_register(pool, k, close_kept, apr_pool_cleanup_null);
+    rv = open_socket(k, path);
+    if (rv == APR_SUCCESS)
+        rv = open_board(k);
+    if (rv != APR_SUCCESS)
+        apr_pool_destroy(pool);
+    return rv;
+}
+
+static apr_status_t take_kept(wsgi_group *g, kept *all, apr_pool_t *pconf, apr_pool_t *p, server_rec *s)
+{
+    kept_group *k = apr_hash_get(all->groups, g->name, APR_HASH_KEY_STRING);
+    const char *path = socket_path(p, g);
+    apr_status_t rv = APR_SUCCESS;
+
+    if (!k) {
+        rv = make_kept(&k, s->process->pool, path);
+        if (rv == APR_SUCCESS)
+            apr_hash_set(all->groups, apr_pstrdup(k->pool, g->name), APR_HASH_KEY_STRING, k);
+    }
+    if (rv == APR_SUCCESS)
+        rv = configure_socket(k, g);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
+                     "WSGI0605: group %s (%s): its socket could not be created as %s; choose another place with "
+                     "WSGISocketPrefix", g->name, g->where, path);
+        return rv;
+    }
+    k->generation = all->generation;
+    g->listen_fd = k->listen_fd;
+    g->path_fd = k->path_fd;
+    g->board_fd = k->board_fd;
+    g->board = k->board;
+    g->last_supervisor = &k->last_supervisor;
+    g->listen_inode = k->listen_inode;
+    return make_activity(g, k, pconf);
+}
+
+/* Old Apache children and supervisors have copies of their own. */
+static void close_unused(kept *all, apr_pool_t *p)
+{
+    for (apr_hash_index_t *hi = apr_hash_first(p, all->groups); hi; hi = apr_hash_next(hi)) {
+        const void *name;
+        void *value;
+        kept_group *k;
+
+        apr_hash_this(hi, &name, NULL, &value);
+        k = value;
+        if (k->generation == all->generation)
+            continue;
+        apr_hash_set(all->groups, name, APR_HASH_KEY_STRING, NULL);
+        apr_pool_destroy(k->pool);
+    }
+}
+
+static int start_groups(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s, apr_array_header_t *groups)
+{
+    kept *all = kept_of(s);
+    apr_status_t rv = wsgi_supervisors_begin(pconf);
+
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "WSGI0609: no lifeline pipes for the daemon groups");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    all->generation++;
+    for (int i = 0; i < groups->nelts; i++) {
+        wsgi_group *g = APR_ARRAY_IDX(groups, i, wsgi_group *);
+
+        if (take_kept(g, all, pconf, ptemp, s) != APR_SUCCESS)
+            return HTTP_INTERNAL_SERVER_ERROR;
+        wsgi_supervisors_start(g, ptemp);
+    }
+    wsgi_supervisors_release_others();
+    close_unused(all, ptemp);
+    return OK;
+}
+
+/* Called about every ten seconds in the parent. */
+static int monitor(apr_pool_t *p, server_rec *s)
+{
+    (void)p;
+    (void)s;
+    wsgi_supervisors_monitor();
+    return DECLINED;
+}
+
+static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    apr_array_header_t *groups = wsgi_groups_defined(pconf);
+
+    (void)plog;
+    wsgi_config_remember_main(s);
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG)
+        return OK;
+    wsgi_server_of(s)->groups = groups;
+    wsgi_applications_collect(pconf, s);
+    return start_groups(pconf, ptemp, s, groups);
+}
+
+/* A child needs neither the listening sockets nor the parent's bookkeeping; it keeps its copy of the lifeline. */
+static void child_init(apr_pool_t *p, server_rec *s)
+{
+    apr_array_header_t *groups = wsgi_server_of(s)->groups;
+
+    for (int i = 0; i < groups->nelts; i++) {
+        wsgi_group *g = APR_ARRAY_IDX(groups, i, wsgi_group *);
+
+        close(g->listen_fd);
+        g->listen_fd = -1;
+        wsgi_lines_child_init(p, g);
+    }
+    wsgi_supervisors_child_init();
+}
+
+void wsgi_group_register_hooks(apr_pool_t *p)
+{
+    (void)p;
+    ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_monitor(monitor, NULL, NULL, APR_HOOK_MIDDLE);
+}
+
+/* ---- children ---- */
+
+struct wire_counters *wsgi_group_counters(const wsgi_group *g, unsigned stripe)
+{
+    return (wire_counters *)((char *)g->board + WIRE_COUNTERS_AT) + stripe % WIRE_STRIPES;
+}
+
+const char *wsgi_group_refusal(const wsgi_group *g)
+{
+    switch (g->board->state) {
+    case WIRE_BOARD_FAILED:
+        return "its workers cannot be started; an earlier line says why";
+    case WIRE_BOARD_STOPPED:
+        return "it was stopped with \"httpd-wsgi stop\"; \"httpd-wsgi reload\" starts it again";
+    default:
+        return NULL;
+    }
+}
+
+int wsgi_group_retry_after(const wsgi_group *g)
+{
+    return g->board->retry_after_s > 0 ? (int)g->board->retry_after_s : 1;
+}
+
+static const volatile wire_death *find_death(const volatile wire_board *board, apr_int64_t asked_us)
+{
+    for (int i = 0; i < WIRE_DEATHS; i++)
+        if (board->death[i].asked_us == asked_us)
+            return &board->death[i];
+    return NULL;
+}
+
+static const volatile wire_death *wait_for_death(const volatile wire_board *board, apr_int64_t asked_us)
+{
+    const volatile wire_death *d = find_death(board, asked_us);
+    apr_time_t end = apr_time_now() + DEATH_PATIENCE;
+
+    for (; !d && apr_time_now() < end; d = find_death(board, asked_us))
+        apr_sleep(5000);
+    return d;
+}
+
+int wsgi_group_died_before_application(const wsgi_group *g, apr_int64_t asked_us)
+{
+    const volatile wire_death *d = wait_for_death(g->board, asked_us);
+
+    for (int i = 0; d && i < WIRE_DEATHS; i++)
+        if (&g->board->death[i] != d && g->board->death[i].asked_us == asked_us)
+            return 0;
+    return d && !d->reached;
+}
+
+const char *wsgi_group_death(const wsgi_group *g, apr_int64_t asked_us, apr_pool_t *p)
+{
+    const volatile wire_death *d = wait_for_death(g->board, asked_us);
+    int status;
+
+    if (!d)
+        return "not known,";
+    status = d->status;
+    if (WIFSIGNALED(status))
+        return apr_psprintf(p, "%u was killed by signal %d (%s) after %.1f s", (unsigned)d->pid, WTERMSIG(status),
+                            strsignal(WTERMSIG(status)), d->ran_ms / 1e3);
+    return apr_psprintf(p, "%u exited with status %d after %.1f s", (unsigned)d->pid, WEXITSTATUS(status), d->ran_ms / 1e3);
+}
+
+const char *wsgi_group_seconds(apr_interval_time_t t, apr_pool_t *p)
+{
+    return t % APR_USEC_PER_SEC ? apr_psprintf(p, "%dms", (int)(t / 1000)) : apr_itoa(p, (int)apr_time_sec(t));
+}
+
+apr_interval_time_t wsgi_group_socket_timeout(const wsgi_group *g, const server_rec *s)
+{
+    return g->socket_timeout > 0 ? g->socket_timeout : s->timeout;
+}
+
+apr_interval_time_t wsgi_group_client_timeout(const wsgi_group *g, const server_rec *s)
+{
+    return g->response_socket_timeout > 0 ? g->response_socket_timeout : wsgi_group_socket_timeout(g, s);
+}

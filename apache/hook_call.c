@@ -1,0 +1,111 @@
+#include "hook_call.h"
+
+#include "daemon/client.h"
+#include "embedded/embed.h"
+#include "request/block_builder.h"
+
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_log.h>
+
+APLOG_USE_MODULE(wsgi);
+
+int wsgi_answer_take(wsgi_answer *answer, request_rec *r, int verdict, const char *text, apr_size_t len)
+{
+    if (answer->verdict != WIRE_NO_VERDICT)
+        return -1;
+    answer->verdict = (enum wire_verdict)verdict;
+    answer->text = apr_pstrmemdup(r->pool, text, len);
+    return 0;
+}
+
+/* Its interpreter may follow the server, but not the URL. */
+static const char *expand(request_rec *r, const char *name)
+{
+    return strcmp(name, "%{RESOURCE}") ? wsgi_expand(r->pool, name, r->server, r->hostname, "") : name;
+}
+
+static void open_target(wsgi_target *t, request_rec *r, const wsgi_hook *hook)
+{
+    memset(t, 0, sizeof(*t));
+    t->script = hook->script;
+    t->process_group = expand(r, hook->process_group);
+    t->application_group = expand(r, hook->application_group);
+    t->script_reloading = wsgi_dir_of(r)->script_reloading != 0;
+}
+
+int wsgi_call_run(wsgi_answer *answer, request_rec *r, const wsgi_call *call)
+{
+    const char *block;
+    wsgi_target t;
+    size_t len;
+    int rc;
+
+    memset(answer, 0, sizeof(*answer));
+    open_target(&t, r, call->hook);
+    if ((rc = wsgi_target_find_group(&t, r)) == OK && (rc = wsgi_vars_build_call(&block, &len, r, &t, call)) == OK)
+        rc = t.group ? wsgi_client_call(answer, r, &t, block, len) : wsgi_embed_call(answer, r, block, len);
+    if (rc != OK)
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "WSGI0231: %s %s (%s) could not be asked, as an earlier record says; %s gets status %d",
+                      call->hook->directive, call->hook->script, call->hook->where, r->uri, rc);
+    return rc;
+}
+
+/* ---- the configuration ---- */
+
+apr_array_header_t *wsgi_hooks_defined(apr_pool_t *pconf)
+{
+    static const char key[] = "httpd-wsgi:hooks";
+    apr_array_header_t *hooks = NULL;
+
+    apr_pool_userdata_get((void **)&hooks, key, pconf);
+    if (!hooks) {
+        hooks = apr_array_make(pconf, 4, sizeof(const wsgi_hook *));
+        apr_pool_userdata_setn(hooks, key, NULL, pconf);
+    }
+    return hooks;
+}
+
+/* NULL when the hook's daemon group can serve it, or is only known with a request; else what is wrong with it. */
+static const char *group_problem(const wsgi_hook *hook, const apr_array_header_t *groups)
+{
+    if (!*hook->process_group || *hook->process_group == '%')
+        return NULL;
+    for (int i = 0; i < groups->nelts; i++) {
+        const wsgi_group *g = APR_ARRAY_IDX(groups, i, wsgi_group *);
+
+        if (strcmp(g->name, hook->process_group))
+            continue;
+        if (g->threads == 0)
+            return "has threads=0 and answers no questions; give it threads";
+        return wsgi_group_is_visible(g, hook->server) ? NULL
+                                                      : "belongs to another virtual host; define it outside of <VirtualHost> to share it";
+    }
+    return "does not exist; define it with WSGIDaemonProcess";
+}
+
+static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    const apr_array_header_t *hooks = wsgi_hooks_defined(pconf), *groups = wsgi_groups_defined(pconf);
+
+    (void)plog;
+    (void)ptemp;
+    for (int i = 0; i < hooks->nelts; i++) {
+        const wsgi_hook *hook = APR_ARRAY_IDX(hooks, i, const wsgi_hook *);
+        const char *problem = group_problem(hook, groups);
+
+        if (problem) {
+            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "WSGI0230: %s: %s %s is to run in the daemon group '%s', which %s", hook->where,
+                         hook->directive, hook->script, hook->process_group, problem);
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+    return OK;
+}
+
+void wsgi_call_register_hooks(apr_pool_t *p)
+{
+    (void)p;
+    ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
+}

@@ -1,0 +1,22 @@
+/* vars.h - builds the request block: the one place where environ is computed, for both modes. */
+#ifndef WSGI_VARS_H
+#define WSGI_VARS_H
+
+#include "hook_call.h"
+#include "request/body.h"
+#include "request/target.h"
+#include "wire/block.h"
+
+void wsgi_vars_register_hooks(apr_pool_t *p);
+
+/* A variable of mod_ssl for this request's connection, in p; NULL: none, or no TLS. */
+const char *wsgi_tls_variable(request_rec *r, const char *name, apr_pool_t *p);
+
+/* OK and the block in r->pool, or an HTTP status with the reason logged. */
+int wsgi_vars_build(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_body *body);
+
+/* The same for a question to the script of t. What it sees of the request is the whole environ of call->target, or when that is not known
+ * the request itself and its headers. */
+int wsgi_vars_build_call(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_call *call);
+
+#endif

@@ -1,0 +1,360 @@
+#include "request/respond.h"
+
+#include "config/config.h"
+#include "request/authorization.h"
+#include "wire/head.h"
+
+#include <apr_portable.h>
+#include <apr_strings.h>
+#include <errno.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_protocol.h>
+#include <sys/socket.h>
+
+APLOG_USE_MODULE(wsgi);
+
+#define READ_SIZE (64u << 10) /* so much of a file is in memory at a time, where it cannot go by sendfile() */
+
+static const char aborted_note[] = "httpd-wsgi-aborted";
+
+void wsgi_respond_init(wsgi_respond *out, request_rec *r)
+{
+    memset(out, 0, sizeof(*out));
+    out->r = r;
+    out->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+}
+
+static int is_named(const wire_header *h, const char *name)
+{
+    return wire_is_named(h->name, h->name_len, name);
+}
+
+/* RFC 9110 section 7.6.1: these describe a connection, which is Apache's. `Connection: close` asks it to close. */
+static int is_hop_by_hop(request_rec *r, const wire_header *h)
+{
+    if (is_named(h, "Connection")) {
+        if (h->value_len == 5 && !strncasecmp(h->value, "close", 5))
+            apr_table_setn(r->headers_out, "Connection", "close");
+        return 1;
+    }
+    return is_named(h, "Transfer-Encoding") || is_named(h, "Upgrade") || is_named(h, "Keep-Alive") ||
+           is_named(h, "TE") || is_named(h, "Trailer");
+}
+
+/* RFC 8297. The final response's headers are httpd's and the application's, not these. */
+int wsgi_respond_hints(wsgi_respond *out, const wire_response *hints)
+{
+    request_rec *r = out->r;
+    apr_table_t *final = r->headers_out;
+    int status = r->status;
+    const char *line = r->status_line;
+    apr_pool_t *p;
+
+    if (out->head_done || out->gone)
+        return out->gone ? -1 : 0;
+    apr_pool_create(&p, r->pool);
+    r->headers_out = apr_table_make(p, (int)hints->nheaders);
+    for (size_t i = 0; i < hints->nheaders; i++) {
+        const wire_header *h = &hints->headers[i];
+
+        apr_table_addn(r->headers_out, apr_pstrmemdup(p, h->name, h->name_len), apr_pstrmemdup(p, h->value, h->value_len));
+    }
+    r->status = hints->status;
+    r->status_line = ap_get_status_line(hints->status);
+    ap_send_interim_response(r, 1);
+    r->headers_out = final;
+    r->status = status;
+    r->status_line = line;
+    apr_pool_destroy(p);
+    out->gone = r->connection->aborted;
+    return out->gone ? -1 : 0;
+}
+
+static int asks_for_streaming(const wire_header *h)
+{
+    static const char events[] = "text/event-stream";
+
+    if (is_named(h, "Content-Type"))
+        return h->value_len >= sizeof(events) - 1 && !strncasecmp(h->value, events, sizeof(events) - 1);
+    return is_named(h, "X-Accel-Buffering") && h->value_len == 2 && !strncasecmp(h->value, "no", 2);
+}
+
+/* httpd's own line where the application says the same, as usual. */
+static const char *status_line(const request_rec *r, const wire_response *head)
+{
+    const char *usual = ap_get_status_line(head->status);
+
+    if (atoi(usual) == head->status && strlen(usual) == head->reason_len + 4 && !memcmp(usual + 4, head->reason, head->reason_len))
+        return usual;
+    return apr_psprintf(r->pool, "%d %.*s", head->status, (int)head->reason_len, head->reason);
+}
+
+void wsgi_respond_head(wsgi_respond *out, const wire_response *head)
+{
+    request_rec *r = out->r;
+
+    out->head_done = 1;
+    r->status = head->status;
+    if (head->reason_len)
+        r->status_line = status_line(r, head);
+    for (size_t i = 0; i < head->nheaders; i++) {
+        const wire_header *h = &head->headers[i];
+        const char *name, *value;
+
+        if (is_hop_by_hop(r, h))
+            continue;
+        out->streaming |= asks_for_streaming(h);
+        name = apr_pstrmemdup(r->pool, h->name, h->name_len);
+        value = apr_pstrmemdup(r->pool, h->value, h->value_len);
+        if (is_named(h, "Content-Type"))
+            ap_set_content_type(r, value);
+        else if (is_named(h, "WWW-Authenticate"))
+            apr_table_addn(r->err_headers_out, name, value); /* survives an ErrorDocument */
+        else
+            apr_table_addn(r->headers_out, name, value);
+    }
+    if (head->content_length >= 0)
+        ap_set_content_length(r, head->content_length);
+    if (head->status == HTTP_UNAUTHORIZED)
+        wsgi_authorization_hint(r);
+    out->replaced = head->status >= 400 && wsgi_dir_of(r)->error_override == 1;
+}
+
+/* ---- what cannot be completed ---- */
+
+/* Does only the end of the connection tell the client where the response ends? Clients of HTTP/1.0 know no chunks. */
+static int ends_with_connection(const request_rec *r)
+{
+    return r->sent_bodyct && !r->chunked && !r->connection->master && !apr_table_get(r->headers_out, "Content-Length");
+}
+
+/* That end must not look like a proper one, then: it is closed at once, with a reset. */
+static void reset_connection(conn_rec *c)
+{
+    struct linger at_once = {.l_onoff = 1};
+    apr_os_sock_t fd;
+
+    if (apr_os_sock_get(&fd, ap_get_conn_socket(c)) == APR_SUCCESS)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    c->aborted = 1;
+}
+
+/* What has been sent of the response is all that the client gets, and it shall see that. */
+static void cut_off(request_rec *r)
+{
+    r->connection->keepalive = AP_CONN_CLOSE;
+    apr_table_setn(r->notes, aborted_note, "1");
+    if (ends_with_connection(r))
+        reset_connection(r->connection);
+}
+
+/* ---- what is sent ---- */
+
+apr_off_t wsgi_respond_kept(const wsgi_respond *out)
+{
+    return out->spool.size - out->spool_sent;
+}
+
+int wsgi_respond_pending(const wsgi_respond *out)
+{
+    return !APR_BRIGADE_EMPTY(out->bb) || wsgi_respond_kept(out) > 0;
+}
+
+int wsgi_respond_keep(wsgi_respond *out)
+{
+    while (!APR_BRIGADE_EMPTY(out->bb)) {
+        apr_bucket *first = APR_BRIGADE_FIRST(out->bb);
+        const char *data;
+        apr_size_t len;
+
+        if (!APR_BUCKET_IS_TRANSIENT(first) || apr_bucket_read(first, &data, &len, APR_BLOCK_READ) != APR_SUCCESS ||
+            wsgi_spool_write(&out->spool, out->r, data, len) < 0)
+            return -1;
+        apr_bucket_delete(first);
+    }
+    return 0;
+}
+
+/* Up to len bytes of the kept data to the front of the brigade. When they are lost, nothing that looks complete may follow. */
+static void take_kept(wsgi_respond *out, apr_off_t len)
+{
+    apr_off_t left = wsgi_respond_kept(out);
+    apr_bucket *kept;
+
+    if (len > left)
+        len = left;
+    if (len == 0)
+        return;
+    kept = wsgi_spool_bucket(&out->spool, out->r, out->spool_sent, len, out->bb->bucket_alloc);
+    if (kept) {
+        APR_BRIGADE_INSERT_HEAD(out->bb, kept);
+    } else {
+        cut_off(out->r);
+        out->r->connection->aborted = 1;
+    }
+    out->spool_sent += len;
+}
+
+/* Reading a file has failed, that is, and not writing to the client. */
+static int is_unreadable(apr_status_t rv)
+{
+    return APR_STATUS_IS_EOF(rv) || APR_STATUS_IS_BADARG(rv) || APR_STATUS_IS_EINVAL(rv) || rv == EIO || rv == EBADF;
+}
+
+/* httpd's filters read the application's files, which may have changed meanwhile. */
+static void on_unreadable(wsgi_respond *out, apr_status_t rv)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, out->r, "WSGI0322: a file that the application sends for %s could not be read to its end; "
+                  "the response is cut off and the connection is closed; let the application replace files instead of changing them",
+                  out->r->uri);
+    out->is_cut_off = 1;
+    cut_off(out->r);
+}
+
+static int pass(wsgi_respond *out)
+{
+    apr_status_t rv = ap_pass_brigade(out->r->output_filters, out->bb);
+
+    apr_brigade_cleanup(out->bb);
+    if (is_unreadable(rv)) {
+        on_unreadable(out, rv);
+        out->gone = 1;
+        return -1;
+    }
+    if (rv != APR_SUCCESS || out->r->connection->aborted) {
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, out->r, "WSGI0304: the client has closed the connection");
+        out->gone = 1;
+        return -1;
+    }
+    return 0;
+}
+
+int wsgi_respond_send(wsgi_respond *out)
+{
+    if (out->gone || !wsgi_respond_pending(out))
+        return out->gone ? -1 : 0;
+    out->unflushed = 1;
+    take_kept(out, wsgi_respond_kept(out));
+    return pass(out);
+}
+
+int wsgi_respond_flush(wsgi_respond *out)
+{
+    if (out->gone || (!out->unflushed && !wsgi_respond_pending(out)))
+        return out->gone ? -1 : 0;
+    out->unflushed = 0;
+    take_kept(out, wsgi_respond_kept(out));
+    APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_flush_create(out->bb->bucket_alloc));
+    return pass(out);
+}
+
+int wsgi_respond_part(wsgi_respond *out, apr_off_t len)
+{
+    if (wsgi_respond_kept(out) <= len)
+        return wsgi_respond_flush(out);
+    if (out->gone || wsgi_respond_keep(out) < 0) /* in order: what was collected comes after what was kept */
+        return out->gone ? -1 : wsgi_respond_flush(out);
+    out->unflushed = 0;
+    take_kept(out, len);
+    wsgi_spool_forget(&out->spool, out->spool_sent);
+    APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_flush_create(out->bb->bucket_alloc));
+    return pass(out);
+}
+
+void wsgi_respond_data(wsgi_respond *out, const char *data, size_t len)
+{
+    if (!out->gone && !out->replaced && len > 0) /* transient: filters that keep it make their own copy */
+        APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_transient_create(data, len, out->bb->bucket_alloc));
+}
+
+/* The file is the application's: were it cut off while its pages are mapped, whoever reads them (mod_deflate, for one) would be ended by
+ * SIGBUS, and all connections of this Apache child with it. */
+static void read_without_mapping(apr_bucket *file)
+{
+    apr_bucket_file_enable_mmap(file, 0);
+    apr_bucket_file_set_buf_size(file, READ_SIZE);
+}
+
+void wsgi_respond_file(wsgi_respond *out, int fd, apr_off_t offset, apr_off_t len)
+{
+    apr_int32_t flags = APR_FOPEN_READ;
+    apr_file_t *file;
+
+    if (wsgi_dir_of(out->r)->enable_sendfile == 1)
+        flags |= APR_FOPEN_SENDFILE_ENABLED;
+    if (wsgi_file_of_fd(&file, fd, flags, out->r->pool) == APR_SUCCESS && !out->gone && !out->replaced)
+        read_without_mapping(apr_brigade_insert_file(out->bb, file, offset, len, out->r->pool));
+}
+
+int wsgi_respond_end(wsgi_respond *out)
+{
+    if (out->replaced) {
+        apr_table_unset(out->r->headers_out, "Content-Length");
+        out->r->clength = 0;
+        return out->r->status;
+    }
+    if (!out->gone && !out->ended) {
+        out->ended = 1;
+        take_kept(out, wsgi_respond_kept(out));
+        /* Else httpd would read and drop an upload that nobody read before the client hears that it is unwanted. */
+        if (out->body_unread)
+            APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_flush_create(out->bb->bucket_alloc));
+        APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_eos_create(out->bb->bucket_alloc));
+        pass(out);
+    }
+    return out->is_cut_off ? AP_FILTER_ERROR : OK;
+}
+
+/* The error bucket makes the chunking filter leave out the last chunk (and HTTP/2 reset the stream); the connection is closed. */
+int wsgi_respond_abort(wsgi_respond *out)
+{
+    request_rec *r = out->r;
+
+    /* What was sent goes out first: an error bucket behind unsent headers would become an error page. Only then may the connection be
+     * marked: httpd does not use chunks on a connection that it will close, and without them the end of the connection would look
+     * like the end of the body. */
+    wsgi_respond_flush(out);
+    cut_off(r);
+    if (!out->gone && !r->connection->aborted) {
+        APR_BRIGADE_INSERT_TAIL(out->bb, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool, out->bb->bucket_alloc));
+        APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_eos_create(out->bb->bucket_alloc));
+        ap_pass_brigade(r->output_filters, out->bb);
+    }
+    return AP_FILTER_ERROR;
+}
+
+/* AP_FILTER_ERROR before the head: httpd's filter for request bodies has answered a broken or too large one itself. */
+int wsgi_respond_status(const wsgi_respond *out, int rc)
+{
+    if (rc >= HTTP_CONTINUE)
+        return rc;
+    return out->head_done || rc == AP_FILTER_ERROR ? out->r->status : 0;
+}
+
+/* %X of a log format is X for a response that was cut off. The mark holds only while the request is logged: what is still in the
+ * connection's buffers must reach the client. */
+static int before_log(request_rec *r)
+{
+    if (apr_table_get(r->notes, aborted_note) && !r->connection->aborted) {
+        r->connection->aborted = 1;
+        apr_table_setn(r->notes, aborted_note, "marked");
+    }
+    return DECLINED;
+}
+
+static int after_log(request_rec *r)
+{
+    const char *mark = apr_table_get(r->notes, aborted_note);
+
+    if (mark && !strcmp(mark, "marked"))
+        r->connection->aborted = 0;
+    return DECLINED;
+}
+
+void wsgi_respond_register_hooks(apr_pool_t *p)
+{
+    (void)p;
+    ap_hook_log_transaction(before_log, NULL, NULL, APR_HOOK_REALLY_FIRST);
+    ap_hook_log_transaction(after_log, NULL, NULL, APR_HOOK_REALLY_LAST);
+}

@@ -1,0 +1,71 @@
+/* respond.h - a response on its way to the client: what client.c and embed.c have in common.
+ *
+ * One thread, the request's. After an error or an abort everything is a no-op. */
+#ifndef WSGI_RESPOND_H
+#define WSGI_RESPOND_H
+
+#include "request/spool.h"
+#include "wire/contract.h"
+
+#include <httpd.h>
+#include <util_filter.h>
+
+typedef struct wsgi_respond {
+    request_rec *r;
+    apr_bucket_brigade *bb;
+    int head_done;
+    int replaced;  /* WSGIErrorOverride: the application's body is dropped, httpd makes its own */
+    int streaming; /* the response asks not to be kept back: an event stream, or `X-Accel-Buffering: no` */
+    int unflushed; /* httpd may keep something back */
+    int body_unread; /* set by the caller: the client may still be sending a request body */
+    int ended;
+    int gone;      /* the client has gone, or nothing can be sent any more */
+    int is_cut_off; /* the latter, and the client has seen it */
+    wsgi_spool spool;
+    apr_off_t spool_sent; /* of its bytes, so many were handed to httpd */
+} wsgi_respond;
+
+void wsgi_respond_init(wsgi_respond *out, request_rec *r);
+
+/* An interim response (103), sent at once; nothing for HTTP/1.0 clients. Before wsgi_respond_head(). 0, or -1: the client has gone. */
+int wsgi_respond_hints(wsgi_respond *out, const wire_response *hints);
+
+/* Status and headers into r. */
+void wsgi_respond_head(wsgi_respond *out, const wire_response *head);
+
+/* Collects without copying: data must stay valid until the next keep, send, flush, end or abort. */
+void wsgi_respond_data(wsgi_respond *out, const char *data, size_t len);
+
+/* Collects. Takes fd over. */
+void wsgi_respond_file(wsgi_respond *out, int fd, apr_off_t offset, apr_off_t len);
+
+/* Bytes that wsgi_respond_keep() took and httpd has not got yet. */
+apr_off_t wsgi_respond_kept(const wsgi_respond *out);
+
+/* Is there anything that httpd has not got yet? */
+int wsgi_respond_pending(const wsgi_respond *out);
+
+/* Puts what was collected into a temporary file, behind what is there. 0, or -1: not possible, it is still collected. */
+int wsgi_respond_keep(wsgi_respond *out);
+
+/* Hands to httpd what was kept and collected, which may keep small pieces back. 0, or -1 when the client has gone. */
+int wsgi_respond_send(wsgi_respond *out);
+
+/* As send, and the client gets everything now. */
+int wsgi_respond_flush(wsgi_respond *out);
+
+/* As flush, but at most len bytes of what was kept. */
+int wsgi_respond_part(wsgi_respond *out, apr_off_t len);
+
+/* The response is complete. What the handler returns. */
+int wsgi_respond_end(wsgi_respond *out);
+
+/* The response cannot be completed: nothing that looks like a proper end may reach the client. What the handler returns. */
+int wsgi_respond_abort(wsgi_respond *out);
+
+/* What the client was answered, when the handler returns rc; 0: nothing, it had left. */
+int wsgi_respond_status(const wsgi_respond *out, int rc);
+
+void wsgi_respond_register_hooks(apr_pool_t *p);
+
+#endif

@@ -1,0 +1,144 @@
+/* status_embedded.c - embedded mode's part of the status: the memory of tally.h, copied and added up. */
+#include "status/status.h"
+
+#include "embedded/embedded_counters.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+#define SLOW (10 * APR_USEC_PER_SEC) /* the preset of slow-request= */
+
+static apr_interval_time_t slow_after(void)
+{
+    apr_interval_time_t configured = wsgi_main_config()->slow_requests;
+
+    return configured == WSGI_UNSET ? SLOW : configured;
+}
+
+/* ---- applications ---- */
+
+static wsgi_status_application *application_called(wsgi_status_embedded *out, const char *name)
+{
+    wsgi_status_application *a;
+
+    for (int i = 0; i < out->applications->nelts; i++)
+        if (!strcmp(APR_ARRAY_IDX(out->applications, i, wsgi_status_application).name, name))
+            return &APR_ARRAY_IDX(out->applications, i, wsgi_status_application);
+    a = apr_array_push(out->applications);
+    *a = (wsgi_status_application){.name = name};
+    return a;
+}
+
+static const char *name_of(apr_pool_t *p, const wsgi_tally_application *a)
+{
+    const char *name = apr_pstrndup(p, a->name, sizeof(a->name));
+
+    return *name ? name : "%{GLOBAL}";
+}
+
+/* Two threads may have given one name to two of them, so those are added up. */
+static void add_application(wsgi_status_embedded *out, apr_pool_t *p, wsgi_tally_application *shared)
+{
+    wsgi_status_application *a;
+
+    if (atomic_load_explicit(&shared->state, memory_order_acquire) != 2)
+        return;
+    a = application_called(out, name_of(p, shared));
+    for (int stripe = 0; stripe < WIRE_STRIPES; stripe++) {
+        wire_counters *sums = &shared->stripes[stripe];
+
+        wsgi_status_add_statuses(a->statuses, &a->requests, sums);
+        wsgi_status_add_timing(&a->time, &sums->timings[WIRE_TIMING_APP]);
+    }
+}
+
+/* ---- processes ---- */
+
+/* One that has died does not clean up after itself. */
+static void add_process(wsgi_status_embedded *out, apr_pool_t *p, wsgi_tally *tally, int number)
+{
+    pid_t pid = atomic_load_explicit(&tally->processes[number], memory_order_acquire);
+    wsgi_status_process process = {.pid = pid};
+
+    if (pid <= 0)
+        return;
+    if (wsgi_kernel_process(pid, &process.resident_bytes, &process.cpu_us) < 0) {
+        atomic_compare_exchange_strong(&tally->processes[number], &pid, 0);
+        return;
+    }
+    process.python = apr_pstrndup(p, tally->pythons[number], sizeof(tally->pythons[number]));
+    APR_ARRAY_PUSH(out->processes, wsgi_status_process) = process;
+}
+
+/* ---- requests ---- */
+
+/* A copy that belongs to one request, whose process is *pid. */
+static int copy_request(wsgi_tally_request *copy, pid_t *pid, wsgi_tally *tally, int number)
+{
+    wsgi_tally_request *shared = &tally->requests[number];
+    uint32_t serial;
+
+    *pid = atomic_load_explicit(&tally->runners[number], memory_order_acquire);
+    serial = atomic_load_explicit(&shared->serial, memory_order_acquire);
+    if (*pid <= 0 || serial & 1)
+        return 0;
+    copy->application = shared->application;
+    copy->start = shared->start;
+    copy->phase = atomic_load_explicit(&shared->phase, memory_order_relaxed);
+    memcpy(copy->what, shared->what, sizeof(copy->what));
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&shared->serial, memory_order_relaxed) == serial &&
+           atomic_load_explicit(&tally->runners[number], memory_order_relaxed) == *pid;
+}
+
+/* The process that serves it; NULL: it has died. */
+static wsgi_status_process *process_of(wsgi_status_embedded *out, pid_t pid)
+{
+    for (int i = 0; i < out->processes->nelts; i++)
+        if (APR_ARRAY_IDX(out->processes, i, wsgi_status_process).pid == pid)
+            return &APR_ARRAY_IDX(out->processes, i, wsgi_status_process);
+    return NULL;
+}
+
+static void add_running(wsgi_status_embedded *out, apr_pool_t *p, wsgi_tally *tally, int number)
+{
+    wsgi_status_process *process;
+    wsgi_status_application *a;
+    wsgi_tally_request copy;
+    wsgi_status_request *q;
+    apr_time_t now;
+    pid_t pid;
+
+    if (!copy_request(&copy, &pid, tally, number) || copy.application >= WSGI_TALLY_APPLICATIONS ||
+        !(process = process_of(out, pid)))
+        return;
+    a = application_called(out, name_of(p, &tally->applications[copy.application]));
+    process->busy++;
+    a->busy++;
+    now = apr_time_now();
+    q = apr_array_push(out->running);
+    *q = (wsgi_status_request){.worker = pid, .application = a->name, .phase = wsgi_status_phase_name(copy.phase),
+                               .age_us = now > copy.start ? now - copy.start : 0};
+    wsgi_status_set_what(q, apr_pstrndup(p, copy.what, sizeof(copy.what)));
+    q->is_slow = slow_after() > 0 && q->age_us >= slow_after();
+}
+
+const wsgi_status_embedded *wsgi_status_embedded_read(apr_pool_t *p)
+{
+    wsgi_tally *tally = wsgi_tally_memory();
+    wsgi_status_embedded *out = apr_palloc(p, sizeof(*out));
+
+    if (!tally)
+        return NULL;
+    out->applications = apr_array_make(p, 4, sizeof(wsgi_status_application));
+    out->processes = apr_array_make(p, 8, sizeof(wsgi_status_process));
+    out->running = apr_array_make(p, 8, sizeof(wsgi_status_request));
+    for (int i = 0; i < WSGI_TALLY_APPLICATIONS; i++)
+        add_application(out, p, &tally->applications[i]);
+    for (int i = 0; i < WSGI_TALLY_PROCESSES; i++)
+        add_process(out, p, tally, i);
+    for (int i = 0; i < WSGI_TALLY_REQUESTS; i++)
+        add_running(out, p, tally, i);
+    wsgi_status_sort(out->running);
+    return out->applications->nelts || out->processes->nelts ? out : NULL;
+}
