@@ -1,10 +1,10 @@
 /* directives.c - the directives as httpd reads them: one table, and a setter for each kind of value. */
 #include "config/config.h"
+#include "config/hooks.h"
 
 #include "check/check.h"
 #include "config/group.h"
 #include "config/telemetry.h"
-#include "hook_call.h"
 #include "request/proxies.h"
 #include "request/target.h"
 

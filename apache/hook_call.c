@@ -1,5 +1,7 @@
 #include "hook_call.h"
 
+#include "config/group.h"
+#include "config/hooks.h"
 #include "daemon/client.h"
 #include "embedded/embed.h"
 #include "request/block_builder.h"
@@ -9,15 +11,6 @@
 #include <http_log.h>
 
 APLOG_USE_MODULE(wsgi);
-
-int wsgi_answer_take(wsgi_answer *answer, request_rec *r, int verdict, const char *text, apr_size_t len)
-{
-    if (answer->verdict != WIRE_NO_VERDICT)
-        return -1;
-    answer->verdict = (enum wire_verdict)verdict;
-    answer->text = apr_pstrmemdup(r->pool, text, len);
-    return 0;
-}
 
 /* Its interpreter may follow the server, but not the URL. */
 static const char *expand(request_rec *r, const char *name)
@@ -53,19 +46,6 @@ int wsgi_call_run(wsgi_answer *answer, request_rec *r, const wsgi_call *call)
 }
 
 /* ---- the configuration ---- */
-
-apr_array_header_t *wsgi_hooks_defined(apr_pool_t *pconf)
-{
-    static const char key[] = "httpd-wsgi:hooks";
-    apr_array_header_t *hooks = NULL;
-
-    apr_pool_userdata_get((void **)&hooks, key, pconf);
-    if (!hooks) {
-        hooks = apr_array_make(pconf, 4, sizeof(const wsgi_hook *));
-        apr_pool_userdata_setn(hooks, key, NULL, pconf);
-    }
-    return hooks;
-}
 
 /* NULL when the hook's daemon group can serve it, or is only known with a request; else what is wrong with it. */
 static const char *group_problem(const wsgi_hook *hook, const apr_array_header_t *groups)

@@ -10,10 +10,10 @@
 
 #include "daemon/channel.h"
 #include "daemon/connections.h"
-#include "hook_call.h"
 #include "request/body.h"
 #include "request/respond.h"
 #include "request/target.h"
+#include "request/verdict.h"
 #include "wire/frames.h"
 
 /* What an exchange with a worker came to; other values are what the handler returns. */

@@ -2,8 +2,8 @@
 #ifndef WSGI_EMBED_H
 #define WSGI_EMBED_H
 
-#include "hook_call.h"
 #include "request/target.h"
+#include "request/verdict.h"
 
 /* What a handler returns. */
 int wsgi_embed_run(request_rec *r, const wsgi_target *t);

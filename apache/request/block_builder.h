@@ -2,9 +2,9 @@
 #ifndef WSGI_VARS_H
 #define WSGI_VARS_H
 
-#include "hook_call.h"
 #include "request/body.h"
 #include "request/target.h"
+#include "request/verdict.h"
 #include "wire/block.h"
 
 void wsgi_vars_register_hooks(apr_pool_t *p);
