@@ -1,12 +1,12 @@
 /* directives.c - the directives as httpd reads them: one table, and a setter for each kind of value. */
 #include "config/config.h"
 #include "config/hooks.h"
+#include "config/names.h"
 
 #include "check/check.h"
 #include "config/group.h"
 #include "config/telemetry.h"
 #include "request/proxies.h"
-#include "request/target.h"
 
 #include <ap_regex.h>
 #include <apr_lib.h>

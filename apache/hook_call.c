@@ -2,6 +2,7 @@
 
 #include "config/group.h"
 #include "config/hooks.h"
+#include "config/names.h"
 #include "daemon/client.h"
 #include "embedded/embed.h"
 #include "request/block_builder.h"

@@ -4,7 +4,7 @@
  * extension modules that know nothing of sub-interpreters work. */
 #include "check/check.h"
 #include "config/group.h"
-#include "request/target.h"
+#include "config/names.h"
 
 #include <apr_hash.h>
 #include <apr_strings.h>

@@ -4,7 +4,6 @@
 #include "config/group.h"
 #include "daemon/connections.h"
 #include "groups/supervisors.h"
-#include "request/target.h"
 #include "wire/offers.h"
 #include "wire/process.h"
 

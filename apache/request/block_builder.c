@@ -2,6 +2,7 @@
  * environment, the request headers, the CGI variables (RFC 3875 section 4.1), then what describes the request to the runtime. */
 #include "request/block_builder.h"
 
+#include "config/names.h"
 #include "request/authorization.h"
 #include "request/daemon_counters.h"
 #include "request/proxies.h"

@@ -3,7 +3,7 @@
  * looked up. */
 #include "request/proxies.h"
 
-#include "request/target.h"
+#include "config/names.h"
 
 #include <apr_lib.h>
 #include <apr_network_io.h>

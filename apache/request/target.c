@@ -1,6 +1,7 @@
 #include "request/target.h"
 
 #include "check/check.h"
+#include "config/names.h"
 #include "request/ownership.h"
 
 #include "request/log.h"
@@ -12,14 +13,6 @@
 #include <http_request.h>
 
 APLOG_USE_MODULE(wsgi);
-
-static const char handler_name[] = "wsgi-script";
-static const char mime_name[] = "application/x-httpd-wsgi";
-
-int wsgi_is_own_handler(const char *name)
-{
-    return !strcmp(name, handler_name) || !strcmp(name, mime_name);
-}
 
 /* ---- URL to file ---- */
 
@@ -85,7 +78,7 @@ static int translate_name(request_rec *r)
         } else {
             r->filename = apr_pstrcat(r->pool, target, rest, NULL);
         }
-        r->handler = handler_name;
+        r->handler = WSGI_HANDLER_NAME;
         ap_set_module_config(r->request_config, &wsgi_module, (void *)alias);
         return OK;
     }
@@ -121,7 +114,7 @@ static int fixups(request_rec *r)
 {
     if (!ap_get_module_config(r->request_config, &wsgi_module))
         return DECLINED;
-    r->handler = handler_name;
+    r->handler = WSGI_HANDLER_NAME;
     apr_table_setn(r->notes, "httpd-wsgi-admitted", "1");
     return DECLINED;
 }
@@ -147,46 +140,6 @@ static int log_denied(request_rec *r)
 }
 
 /* ---- names ---- */
-
-const char *wsgi_collapse(apr_pool_t *p, const char *path, size_t len)
-{
-    char *out = apr_palloc(p, len + 1), *at = out;
-
-    for (size_t i = 0; i < len; i++)
-        if (!(path[i] == '/' && at > out && at[-1] == '/'))
-            *at++ = path[i];
-    *at = '\0';
-    return out;
-}
-
-const char *wsgi_resource_path(apr_pool_t *p, const char *path, size_t len)
-{
-    while (len > 0 && path[len - 1] == '/')
-        len--;
-    return wsgi_collapse(p, path, len);
-}
-
-const char *wsgi_expand(apr_pool_t *p, const char *value, const server_rec *s, const char *host, const char *script_name)
-{
-    if (!value)
-        value = "%{RESOURCE}";
-    if (value[0] != '%')
-        return value;
-    if (!strcmp(value, "%{GLOBAL}"))
-        return "";
-    if (!strcmp(value, "%{SERVER}"))
-        return wsgi_server_name(p, s);
-    if (!strcmp(value, "%{HOST}"))
-        return wsgi_host_name(p, s, host);
-    if (!strcmp(value, "%{RESOURCE}")) {
-        char *path = apr_pstrdup(p, script_name);
-
-        if (!wsgi_main_config()->case_sensitive)
-            ap_str_tolower(path);
-        return apr_pstrcat(p, wsgi_server_name(p, s), "|", path, NULL);
-    }
-    return value;
-}
 
 /* The name in %{ENV:name}, or NULL. */
 static const char *variable_of(apr_pool_t *p, const char *value)

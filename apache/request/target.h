@@ -36,20 +36,6 @@ int wsgi_target_find_group(wsgi_target *t, request_rec *r);
 /* Returns status, and notes that its reason is in the log already. */
 int wsgi_refuse(request_rec *r, int status);
 
-/* Does this handler name mean that the file itself is the script? */
-int wsgi_is_own_handler(const char *name);
-
 void wsgi_target_register_hooks(apr_pool_t *p);
-
-/* Expands %{GLOBAL}, %{SERVER}, %{HOST}, %{RESOURCE}; other values come back as they are. NULL value: the default %{RESOURCE}
- * for application groups. host is the request's (r->hostname), script_name the mount point. The host only chooses among the names that
- * the configuration gives to s (ServerName, ServerAlias without wildcards), so a client cannot make up names. */
-const char *wsgi_expand(apr_pool_t *p, const char *value, const server_rec *s, const char *host, const char *script_name);
-
-/* len bytes of path with runs of slashes as one. */
-const char *wsgi_collapse(apr_pool_t *p, const char *path, size_t len);
-
-/* As %{RESOURCE} shows it: the same, without trailing slashes. */
-const char *wsgi_resource_path(apr_pool_t *p, const char *path, size_t len);
 
 #endif
