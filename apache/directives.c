@@ -3,9 +3,9 @@
 #include "config/hooks.h"
 #include "config/names.h"
 
-#include "check/check.h"
 #include "config/group.h"
 #include "config/telemetry.h"
+#include "config/uses.h"
 #include "request/proxies.h"
 
 #include <ap_regex.h>
@@ -53,7 +53,7 @@ static const char *read_options(cmd_parms *cmd, const char *args, const named_va
         if (!option->name || !equals || !equals[1])
             return unknown_option(cmd, word, name, table);
         *option->value = equals + 1;
-        wsgi_check_note_name(cmd, equals + 1);
+        wsgi_uses_note_name(cmd, equals + 1);
     }
     return NULL;
 }
@@ -114,7 +114,7 @@ static const char *read_alias_options(cmd_parms *cmd, const char *args, wsgi_ali
                              alias->callable);
     alias->process_group = global_or_null(alias->process_group);
     alias->application_group = global_or_null(alias->application_group);
-    wsgi_check_note(cmd, alias->process_group, alias->script ? alias->script : alias->target, 1);
+    wsgi_uses_note(cmd, alias->process_group, alias->script ? alias->script : alias->target, 1);
     return error;
 }
 
@@ -173,7 +173,7 @@ static const char *set_hook(cmd_parms *cmd, void *dir, const char *args)
     hook->server = cmd->server;
     *(const wsgi_hook **)((char *)dir + (apr_size_t)cmd->info) = hook;
     APR_ARRAY_PUSH(wsgi_hooks_defined(cmd->pool), const wsgi_hook *) = hook;
-    wsgi_check_note(cmd, hook->process_group, hook->script, 0);
+    wsgi_uses_note(cmd, hook->process_group, hook->script, 0);
     return error;
 }
 
@@ -183,7 +183,7 @@ static const char *set_dispatch_script(cmd_parms *cmd, void *dir, const char *ar
     const char *error = set_hook(cmd, dir, args);
     const wsgi_hook *hook = ((wsgi_dir_config *)dir)->dispatch_script;
 
-    wsgi_check_note(cmd, "%", NULL, 1); /* it may choose any group */
+    wsgi_uses_note(cmd, "%", NULL, 1); /* it may choose any group */
     if (!error && wsgi_is_module(hook->script))
         error = apr_psprintf(cmd->pool, "%s %s: expected a file; its functions process_group(), application_group() and "
                              "callable_object() are asked", cmd->cmd->name, hook->script);
@@ -236,7 +236,7 @@ static const char *add_import(cmd_parms *cmd, void *unused, const char *args)
                              "process-group=shop application-group=%%{GLOBAL}", cmd->cmd->name);
     import->process_group = global_or_null(import->process_group);
     import->application_group = global_or_null(import->application_group);
-    wsgi_check_note(cmd, import->process_group, import->script, 0);
+    wsgi_uses_note(cmd, import->process_group, import->script, 0);
     return error;
 }
 
@@ -393,7 +393,7 @@ static const char *read_section(cmd_parms *cmd, void *unused, const char *args)
     o->application_group = global_or_null(o->application_group);
     if (error)
         return error;
-    wsgi_check_note(cmd, o->process_group, NULL, 0);
+    wsgi_uses_note(cmd, o->process_group, NULL, 0);
     section = o;
     error = ap_walk_config(cmd->directive->first_child, cmd, cmd->context);
     section = NULL;
@@ -407,7 +407,7 @@ static const char *accept_obsolete(cmd_parms *cmd, void *unused, const char *arg
 {
     (void)unused;
     (void)args;
-    wsgi_check_note_obsolete(cmd, cmd->info);
+    wsgi_uses_note_obsolete(cmd, cmd->info);
     return NULL;
 }
 
@@ -417,15 +417,15 @@ static const char *accept_obsolete(cmd_parms *cmd, void *unused, const char *arg
 static const char *set_dir_string(cmd_parms *cmd, void *dir, const char *value)
 {
     *(const char **)((char *)dir + (apr_size_t)cmd->info) = value;
-    wsgi_check_note_name(cmd, value);
+    wsgi_uses_note_name(cmd, value);
     return NULL;
 }
 
 static const char *set_process_group(cmd_parms *cmd, void *dir, const char *value)
 {
     ((wsgi_dir_config *)dir)->process_group = value;
-    wsgi_check_note(cmd, wsgi_global_name(value), NULL, 1);
-    wsgi_check_note_name(cmd, value);
+    wsgi_uses_note(cmd, wsgi_global_name(value), NULL, 1);
+    wsgi_uses_note_name(cmd, value);
     return NULL;
 }
 

@@ -1,91 +1,15 @@
 #include "check/check.h"
 
-#include <apr_strings.h>
+#include "check/check_files.h"
+#include "config/group.h"
+#include "config/uses.h"
+
 #include <http_core.h>
 #include <http_log.h>
 #include <http_main.h>
 #include <unistd.h>
 
 APLOG_USE_MODULE(wsgi);
-
-typedef struct remark {
-    int level;
-    const char *text;
-} remark;
-
-/* ---- noting ---- */
-
-static apr_array_header_t *kept(apr_pool_t *pconf, const char *key, int size)
-{
-    apr_array_header_t *list = NULL;
-
-    apr_pool_userdata_get((void **)&list, key, pconf);
-    if (!list) {
-        list = apr_array_make(pconf, 16, size);
-        apr_pool_userdata_setn(list, key, NULL, pconf);
-    }
-    return list;
-}
-
-static apr_array_header_t *uses_of(apr_pool_t *pconf)
-{
-    return kept(pconf, "httpd-wsgi:uses", sizeof(wsgi_use));
-}
-
-static apr_array_header_t *remarks_of(apr_pool_t *pconf)
-{
-    return kept(pconf, "httpd-wsgi:remarks", sizeof(remark));
-}
-
-static int is_htaccess(const cmd_parms *cmd)
-{
-    return cmd->pool == cmd->temp_pool;
-}
-
-void wsgi_check_note(cmd_parms *cmd, const char *process_group, const char *script, int serves_requests)
-{
-    wsgi_use *use;
-
-    if (is_htaccess(cmd))
-        return;
-    use = apr_array_push(uses_of(cmd->pool));
-    use->directive = cmd->cmd->name;
-    use->where = wsgi_where(cmd);
-    use->server = cmd->server;
-    use->process_group = process_group;
-    use->script = script && !wsgi_is_module(script) && !strchr(script, '$') ? script : NULL;
-    use->serves_requests = serves_requests;
-}
-
-static void add_remark(cmd_parms *cmd, int level, const char *text)
-{
-    if (!is_htaccess(cmd)) /* it would be said with every request */
-        *(remark *)apr_array_push(remarks_of(cmd->pool)) = (remark){level, text};
-}
-
-void wsgi_check_note_obsolete(cmd_parms *cmd, const char *why)
-{
-    add_remark(cmd, APLOG_NOTICE, apr_psprintf(cmd->pool, "WSGI0221: %s: %s has no effect and can be removed: %s", wsgi_where(cmd),
-                                               cmd->cmd->name, why));
-}
-
-void wsgi_check_note_name(cmd_parms *cmd, const char *value)
-{
-    static const char *const known[] = {"%{GLOBAL}", "%{SERVER}", "%{HOST}", "%{RESOURCE}", NULL};
-    apr_size_t len = strlen(value);
-    const char *near;
-
-    for (int i = 0; known[i]; i++)
-        if (!strcmp(value, known[i]))
-            return;
-    if (*value != '%' || (!strncmp(value, "%{ENV:", 6) && len > 7 && value[len - 1] == '}'))
-        return;
-    near = wsgi_nearest(cmd->pool, value, known);
-    add_remark(cmd, APLOG_WARNING, apr_psprintf(cmd->pool, "WSGI0293: %s: %s: %s is none of %%{GLOBAL}, %%{SERVER}, %%{HOST}, "
-                                                "%%{RESOURCE} and %%{ENV:variable}%s%s; it is taken as it is written",
-                                                wsgi_where(cmd), cmd->cmd->name, value, near ? ", did you mean " : "",
-                                                near ? near : ""));
-}
 
 /* ---- groups ---- */
 
@@ -97,15 +21,6 @@ static const wsgi_group *find(const apr_array_header_t *groups, const char *name
     return NULL;
 }
 
-const char *wsgi_check_nearest_group(apr_pool_t *p, const apr_array_header_t *groups, const char *name)
-{
-    const char **names = apr_pcalloc(p, ((apr_size_t)groups->nelts + 1) * sizeof(*names));
-
-    for (int i = 0; i < groups->nelts; i++)
-        names[i] = APR_ARRAY_IDX(groups, i, const wsgi_group *)->name;
-    return wsgi_nearest(p, name, names);
-}
-
 static int is_dynamic(const wsgi_use *use)
 {
     return use->process_group && *use->process_group == '%';
@@ -113,7 +28,7 @@ static int is_dynamic(const wsgi_use *use)
 
 static void check_group_of(apr_pool_t *p, const wsgi_use *use, const apr_array_header_t *groups)
 {
-    const server_rec *s = wsgi_check_log(use->server);
+    const server_rec *s = wsgi_uses_log(use->server);
     const char *name = use->process_group, *near;
     const wsgi_group *g;
 
@@ -121,7 +36,7 @@ static void check_group_of(apr_pool_t *p, const wsgi_use *use, const apr_array_h
         return;
     g = find(groups, name);
     if (!g) {
-        near = wsgi_check_nearest_group(p, groups, name);
+        near = wsgi_group_nearest(p, groups, name);
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "WSGI0285: %s: %s names the daemon group '%s', which is not defined%s%s; "
                      "define it with WSGIDaemonProcess %s%s", use->where, use->directive, name, near ? ", did you mean " : "",
                      near ? near : "", name, use->serves_requests ? "; requests get 500 until then" : "");
@@ -150,7 +65,7 @@ static int is_used(const wsgi_group *g, const apr_array_header_t *uses)
 
 static void check_group(const wsgi_group *g, const apr_array_header_t *uses)
 {
-    const server_rec *s = wsgi_check_log(g->server);
+    const server_rec *s = wsgi_uses_log(g->server);
 
     if (!is_used(g, uses))
         ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s, "WSGI0287: %s: nothing uses the daemon group '%s'; its processes run all the "
@@ -169,7 +84,7 @@ static int check_chroot_of(const wsgi_use *use, const apr_array_header_t *groups
 
     if (!g || wsgi_group_inside(g, use->script))
         return OK;
-    ap_log_error(APLOG_MARK, APLOG_CRIT, 0, wsgi_check_log(use->server),
+    ap_log_error(APLOG_MARK, APLOG_CRIT, 0, wsgi_uses_log(use->server),
                  "WSGI0291: %s: %s: %s lies outside of chroot=%s of daemon group '%s' (%s); put it there", use->where,
                  use->directive, use->script, g->chroot, g->name, g->where);
     return HTTP_INTERNAL_SERVER_ERROR;
@@ -177,7 +92,7 @@ static int check_chroot_of(const wsgi_use *use, const apr_array_header_t *groups
 
 static int check_errors(apr_pool_t *pconf)
 {
-    const apr_array_header_t *uses = uses_of(pconf), *groups = wsgi_groups_defined(pconf);
+    const apr_array_header_t *uses = wsgi_uses_noted(pconf), *groups = wsgi_groups_defined(pconf);
     int rc = OK;
 
     for (int i = 0; i < uses->nelts; i++)
@@ -188,17 +103,12 @@ static int check_errors(apr_pool_t *pconf)
 
 /* ---- the report ---- */
 
-const server_rec *wsgi_check_log(const server_rec *s)
-{
-    return ap_state_query(AP_SQ_RUN_MODE) == AP_SQ_RM_CONFIG_TEST ? ap_server_conf : s;
-}
-
 static void report(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
 {
-    const apr_array_header_t *uses = uses_of(pconf), *groups = wsgi_groups_defined(pconf), *remarks = remarks_of(pconf);
+    const apr_array_header_t *uses = wsgi_uses_noted(pconf), *groups = wsgi_groups_defined(pconf), *remarks = wsgi_remarks_noted(pconf);
 
     for (int i = 0; i < remarks->nelts; i++) {
-        const remark *rem = &APR_ARRAY_IDX(remarks, i, remark);
+        const wsgi_remark *rem = &APR_ARRAY_IDX(remarks, i, wsgi_remark);
 
         ap_log_error(APLOG_MARK, rem->level, 0, s, "%s", rem->text);
     }

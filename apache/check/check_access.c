@@ -1,6 +1,8 @@
 /* check_access.c - scripts that nobody may ask for, because the only section that speaks of their directory denies it: usually that for /,
  * which distributions bring along. Only what the configuration says plainly is judged, so silence means little. */
-#include "check/check.h"
+#include "check/check_access.h"
+
+#include "config/uses.h"
 
 #include <apr_strings.h>
 #include <http_config.h>
@@ -120,7 +122,7 @@ void wsgi_check_access(apr_pool_t *p, const apr_array_header_t *uses)
             continue;
         judge(p, ap_conftree, use, &v);
         if (v.nearest && !v.is_unknown && denies_all(v.nearest))
-            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_check_log(use->server),
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_uses_log(use->server),
                          "WSGI0297: %s: %s: nothing grants access to %s, and %s:%d denies it; requests get 403 until there is a "
                          "<Directory %s> with \"Require all granted\"", use->where, use->directive, use->script, v.nearest->filename,
                          v.nearest->line_num, ap_make_dirstr_parent(p, use->script));

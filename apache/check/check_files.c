@@ -1,8 +1,12 @@
 /* check_files.c - the Pythons and scripts that the configuration names: are they there, for those who need them? */
-#include "check/check.h"
+#include "check/check_files.h"
+
+#include "check/check_access.h"
 #include "check/reach.h"
+#include "config/group.h"
 #include "config/package.h"
 #include "config/pythons.h"
+#include "config/uses.h"
 
 #include <apr_strings.h>
 #include <errno.h>
@@ -114,7 +118,7 @@ static void check_paths(apr_pool_t *p, const server_rec *main_server, const apr_
     for (int i = 0; i < groups->nelts; i++) {
         const wsgi_group *g = APR_ARRAY_IDX(groups, i, const wsgi_group *);
 
-        check_path(p, wsgi_check_log(g->server), g->chroot ? g->chroot : "", g->python_path,
+        check_path(p, wsgi_uses_log(g->server), g->chroot ? g->chroot : "", g->python_path,
                    apr_psprintf(p, "python-path= of daemon group '%s'", g->name), g->where);
     }
 }
@@ -129,9 +133,9 @@ static void check_pythons(apr_pool_t *p, server_rec *s, const apr_array_header_t
         struct stat st;
 
         if (g->python_home)
-            check_home(p, wsgi_check_log(g->server), root, g->python_home, origin, g->where);
+            check_home(p, wsgi_uses_log(g->server), root, g->python_home, origin, g->where);
         if (g->home && stat(apr_pstrcat(p, root, g->home, NULL), &st) < 0 && (errno == ENOENT || errno == ENOTDIR))
-            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_check_log(g->server),
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_uses_log(g->server),
                          "WSGI0290: %s: home=%s of daemon group '%s' does not exist; create the directory; requests get 503 "
                          "until then", g->where, g->home, g->name);
     }
@@ -218,7 +222,7 @@ static void check_as_apache(apr_pool_t *p, const apr_array_header_t *uses, const
         const need *n = (const need *)APR_ARRAY_IDX(all, i, wsgi_reach *);
 
         if (is_blocked(&n->reach))
-            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_check_log(n->use->server),
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_uses_log(n->use->server),
                          "WSGI0284: %s: %s: %s: Apache's user %s %s; requests get an error until then", n->use->where,
                          n->use->directive, n->reach.path, user, explain(p, &n->reach));
     }
@@ -249,11 +253,11 @@ static void check_as_group(apr_pool_t *p, const wsgi_group *g, const char *home,
         const need *n = (const need *)APR_ARRAY_IDX(all, i, wsgi_reach *);
 
         if (is_blocked(&n->reach) && n->use)
-            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_check_log(n->use->server),
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_uses_log(n->use->server),
                          "WSGI0283: %s: %s: %s: the user %s of daemon group '%s' %s; requests get an error until then",
                          n->use->where, n->use->directive, n->reach.path, user, g->name, explain(p, &n->reach));
         else if (is_blocked(&n->reach))
-            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_check_log(g->server),
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_uses_log(g->server),
                          "WSGI0292: %s: %s: the user %s of daemon group '%s' %s; requests get 503 until then", g->where,
                          n->reach.path, user, g->name, explain(p, &n->reach));
     }
@@ -268,7 +272,7 @@ static void check_existence(const apr_array_header_t *uses)
 
         /* ENOTDIR: what follows the script in the path is path info. */
         if (use->script && stat(use->script, &st) < 0 && errno == ENOENT)
-            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_check_log(use->server), "WSGI0282: %s: %s: %s does not exist%s",
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_uses_log(use->server), "WSGI0282: %s: %s: %s does not exist%s",
                          use->where, use->directive, use->script, is_alias ? "; requests get 404 until it does" : "");
     }
 }

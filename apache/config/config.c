@@ -1,6 +1,5 @@
 #include "config/config.h"
 
-#include "config/group.h"
 #include "config/package.h"
 #include "config/pythons.h"
 

@@ -364,6 +364,15 @@ wsgi_group *wsgi_group_find(const char *name)
     return c ? find_in(c->groups, name) : NULL;
 }
 
+const char *wsgi_group_nearest(apr_pool_t *p, const apr_array_header_t *groups, const char *name)
+{
+    const char **names = apr_pcalloc(p, ((apr_size_t)groups->nelts + 1) * sizeof(*names));
+
+    for (int i = 0; i < groups->nelts; i++)
+        names[i] = APR_ARRAY_IDX(groups, i, const wsgi_group *)->name;
+    return wsgi_nearest(p, name, names);
+}
+
 apr_array_header_t *wsgi_groups_defined(apr_pool_t *pconf)
 {
     static const char key[] = "httpd-wsgi:groups";

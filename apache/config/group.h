@@ -60,6 +60,9 @@ const char *wsgi_group_define(cmd_parms *cmd, const char *args);
 
 wsgi_group *wsgi_group_find(const char *name);
 
+/* Returns the name in groups, an array of wsgi_group *, that is nearest to this one; NULL: none is near. */
+const char *wsgi_group_nearest(apr_pool_t *p, const apr_array_header_t *groups, const char *name);
+
 /* A group of a virtual host serves only servers of the same name. */
 int wsgi_group_is_visible(const wsgi_group *g, const server_rec *s);
 

@@ -2,7 +2,6 @@
  *
  * They are loaded before the first request, and a group with a single application runs it in the main interpreter, where
  * extension modules that know nothing of sub-interpreters work. */
-#include "check/check.h"
 #include "config/group.h"
 #include "config/names.h"
 
@@ -201,7 +200,7 @@ static int check_imports(apr_pool_t *p, server_rec *s, apr_array_header_t *group
         for (int n = 0; n < groups->nelts && !g; n++)
             if (!strcmp(APR_ARRAY_IDX(groups, n, wsgi_group *)->name, import->process_group))
                 g = APR_ARRAY_IDX(groups, n, wsgi_group *);
-        near = g ? NULL : wsgi_check_nearest_group(p, groups, import->process_group);
+        near = g ? NULL : wsgi_group_nearest(p, groups, import->process_group);
         if (*import->process_group && (!g || !wsgi_group_is_visible(g, s))) {
             ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "WSGI0222: %s: %s is to be loaded in the daemon group '%s', which %s%s%s",
                          import->where, import->script, import->process_group,

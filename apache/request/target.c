@@ -1,10 +1,8 @@
 #include "request/target.h"
 
-#include "check/check.h"
 #include "config/names.h"
-#include "request/ownership.h"
-
 #include "request/log.h"
+#include "request/ownership.h"
 
 #include <apr_strings.h>
 #include <http_core.h>
@@ -254,7 +252,7 @@ int wsgi_target_find_group(wsgi_target *t, request_rec *r)
         return OK;
     t->group = wsgi_group_find(t->process_group);
     if (!t->group) {
-        const char *near = wsgi_check_nearest_group(r->pool, wsgi_main_config()->groups, t->process_group);
+        const char *near = wsgi_group_nearest(r->pool, wsgi_main_config()->groups, t->process_group);
 
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       "WSGI0207: there is no daemon group '%s'%s%s; define it with WSGIDaemonProcess %s", t->process_group,
