@@ -3,9 +3,11 @@
 #include "check/check.h"
 #include "check/dump.h"
 #include "config/config.h"
-#include "config/group.h"
+#include "daemon/connections.h"
 #include "embedded/embed.h"
 #include "embedded/embedded_counters.h"
+#include "groups/applications.h"
+#include "groups/generation.h"
 #include "groups/restart.h"
 #include "groups/scoreboard.h"
 #include "handler.h"
@@ -37,7 +39,8 @@ static void register_hooks(apr_pool_t *p)
     wsgi_check_register_hooks(p);
     wsgi_dump_register_hooks(p);
     wsgi_applications_register_hooks(p);
-    wsgi_group_register_hooks(p);
+    wsgi_generation_register_hooks(p);
+    wsgi_lines_register_hooks(p);
     wsgi_restart_register_hooks(p);
     wsgi_log_register_hooks(p);
     wsgi_scoreboard_register_hooks(p);

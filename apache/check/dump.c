@@ -2,6 +2,7 @@
 
 #include "check/check.h"
 #include "config/package.h"
+#include "groups/applications.h"
 #include "groups/settings.h"
 #include "request/target.h"
 

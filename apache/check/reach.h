@@ -5,7 +5,7 @@
 #ifndef WSGI_REACH_H
 #define WSGI_REACH_H
 
-#include "config/group.h"
+#include "groups/spawn.h"
 
 enum wsgi_reach_result { WSGI_REACHED, WSGI_BLOCKED_DIR, WSGI_BLOCKED_FILE, WSGI_REACH_UNKNOWN };
 

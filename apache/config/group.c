@@ -1,4 +1,4 @@
-/* options.c - WSGIDaemonProcess: its options are one table. */
+/* group.c - WSGIDaemonProcess: its options are one table. */
 #include "config/group.h"
 
 #include "config/envfile.h"
@@ -468,4 +468,19 @@ const char *wsgi_group_define(cmd_parms *cmd, const char *args)
     if (!other)
         APR_ARRAY_PUSH(groups, wsgi_group *) = g;
     return NULL;
+}
+
+const char *wsgi_group_seconds(apr_interval_time_t t, apr_pool_t *p)
+{
+    return t % APR_USEC_PER_SEC ? apr_psprintf(p, "%dms", (int)(t / 1000)) : apr_itoa(p, (int)apr_time_sec(t));
+}
+
+apr_interval_time_t wsgi_group_socket_timeout(const wsgi_group *g, const server_rec *s)
+{
+    return g->socket_timeout > 0 ? g->socket_timeout : s->timeout;
+}
+
+apr_interval_time_t wsgi_group_client_timeout(const wsgi_group *g, const server_rec *s)
+{
+    return g->response_socket_timeout > 0 ? g->response_socket_timeout : wsgi_group_socket_timeout(g, s);
 }

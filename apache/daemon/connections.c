@@ -1,5 +1,6 @@
 #include "daemon/connections.h"
 
+#include "groups/board.h"
 #include "wire/offers.h"
 
 #include <apr_strings.h>
@@ -36,15 +37,6 @@ static int count_of(const wire_offers *all)
     uint32_t used = atomic_load(&all->used);
 
     return used < WIRE_OFFERS ? (int)used : WIRE_OFFERS;
-}
-
-void wsgi_lines_child_init(apr_pool_t *p, wsgi_group *g)
-{
-    wsgi_lines *lines = apr_pcalloc(p, sizeof(*lines));
-
-    if (apr_pool_create(&lines->pool, p) == APR_SUCCESS &&
-        apr_thread_mutex_create(&lines->lock, APR_THREAD_MUTEX_DEFAULT, p) == APR_SUCCESS)
-        g->lines = lines;
 }
 
 /* ---- kept ---- */
@@ -192,4 +184,29 @@ apr_status_t wsgi_line_connect(wsgi_group *g, wsgi_line *line)
         pause = pause < 100000 ? pause * 2 : pause;
     }
     return APR_SUCCESS;
+}
+
+/* ---- hooks ---- */
+
+static void make_lines(apr_pool_t *p, wsgi_group *g)
+{
+    wsgi_lines *lines = apr_pcalloc(p, sizeof(*lines));
+
+    if (apr_pool_create(&lines->pool, p) == APR_SUCCESS &&
+        apr_thread_mutex_create(&lines->lock, APR_THREAD_MUTEX_DEFAULT, p) == APR_SUCCESS)
+        g->lines = lines;
+}
+
+static void child_init(apr_pool_t *p, server_rec *s)
+{
+    const apr_array_header_t *groups = wsgi_server_of(s)->groups;
+
+    for (int i = 0; i < groups->nelts; i++)
+        make_lines(p, APR_ARRAY_IDX(groups, i, wsgi_group *));
+}
+
+void wsgi_lines_register_hooks(apr_pool_t *p)
+{
+    (void)p;
+    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
 }

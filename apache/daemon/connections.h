@@ -15,8 +15,8 @@ typedef struct wsgi_line {
     apr_interval_time_t send_limit;
 } wsgi_line;
 
-/* Apache children, once for each group. */
-void wsgi_lines_child_init(apr_pool_t *p, wsgi_group *g);
+/* Each new Apache child begins without connections. */
+void wsgi_lines_register_hooks(apr_pool_t *p);
 
 /* The following may be called by any thread of an Apache child. A line belongs to the thread that got it. */
 

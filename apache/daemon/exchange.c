@@ -4,6 +4,7 @@
  * that slow clients hold no worker. */
 #include "daemon/exchange.h"
 
+#include "groups/board.h"
 #include "request/log.h"
 
 #include <apr_portable.h>

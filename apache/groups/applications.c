@@ -2,6 +2,8 @@
  *
  * They are loaded before the first request, and a group with a single application runs it in the main interpreter, where
  * extension modules that know nothing of sub-interpreters work. */
+#include "groups/applications.h"
+
 #include "config/group.h"
 #include "config/names.h"
 

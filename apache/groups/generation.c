@@ -1,8 +1,11 @@
-/* group.c - what of daemon groups survives restarts: a listening socket and a board for each name.
+/* generation.c - what of daemon groups survives restarts: a listening socket and a board for each name.
  *
  * Made in post_config in the parent, one thread. Children only connect. */
+#include "groups/generation.h"
+
 #include "config/group.h"
-#include "daemon/connections.h"
+#include "groups/applications.h"
+#include "groups/board.h"
 #include "groups/supervisors.h"
 #include "wire/offers.h"
 #include "wire/process.h"
@@ -15,18 +18,14 @@
 #include <http_log.h>
 #include <http_main.h>
 #include <mpm_common.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <unixd.h>
 
 APLOG_USE_MODULE(wsgi);
-
-#define DEATH_PATIENCE (200 * 1000) /* microseconds until it is known how a worker died */
 
 /* Of a group, from its first definition to the first configuration without it. In a pool of its own below the process pool. */
 typedef struct kept_group {
@@ -137,11 +136,6 @@ static apr_status_t open_board(kept_group *k)
 static apr_size_t activity_size(const wsgi_activity *a)
 {
     return a->slots * WIRE_ACTIVITY_SLOT(a->threads);
-}
-
-const wire_activity_worker *wsgi_activity_slot(const wsgi_activity *a, apr_size_t number)
-{
-    return (const wire_activity_worker *)(a->memory + number * WIRE_ACTIVITY_SLOT(a->threads));
 }
 
 static int has_workers(const wsgi_activity *a)
@@ -334,101 +328,20 @@ static void child_init(apr_pool_t *p, server_rec *s)
 {
     apr_array_header_t *groups = wsgi_server_of(s)->groups;
 
+    (void)p;
     for (int i = 0; i < groups->nelts; i++) {
         wsgi_group *g = APR_ARRAY_IDX(groups, i, wsgi_group *);
 
         close(g->listen_fd);
         g->listen_fd = -1;
-        wsgi_lines_child_init(p, g);
     }
     wsgi_supervisors_child_init();
 }
 
-void wsgi_group_register_hooks(apr_pool_t *p)
+void wsgi_generation_register_hooks(apr_pool_t *p)
 {
     (void)p;
     ap_hook_post_config(post_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_monitor(monitor, NULL, NULL, APR_HOOK_MIDDLE);
-}
-
-/* ---- children ---- */
-
-struct wire_counters *wsgi_group_counters(const wsgi_group *g, unsigned stripe)
-{
-    return (wire_counters *)((char *)g->board + WIRE_COUNTERS_AT) + stripe % WIRE_STRIPES;
-}
-
-const char *wsgi_group_refusal(const wsgi_group *g)
-{
-    switch (g->board->state) {
-    case WIRE_BOARD_FAILED:
-        return "its workers cannot be started; an earlier line says why";
-    case WIRE_BOARD_STOPPED:
-        return "it was stopped with \"httpd-wsgi stop\"; \"httpd-wsgi reload\" starts it again";
-    default:
-        return NULL;
-    }
-}
-
-int wsgi_group_retry_after(const wsgi_group *g)
-{
-    return g->board->retry_after_s > 0 ? (int)g->board->retry_after_s : 1;
-}
-
-static const volatile wire_death *find_death(const volatile wire_board *board, apr_int64_t asked_us)
-{
-    for (int i = 0; i < WIRE_DEATHS; i++)
-        if (board->death[i].asked_us == asked_us)
-            return &board->death[i];
-    return NULL;
-}
-
-static const volatile wire_death *wait_for_death(const volatile wire_board *board, apr_int64_t asked_us)
-{
-    const volatile wire_death *d = find_death(board, asked_us);
-    apr_time_t end = apr_time_now() + DEATH_PATIENCE;
-
-    for (; !d && apr_time_now() < end; d = find_death(board, asked_us))
-        apr_sleep(5000);
-    return d;
-}
-
-int wsgi_group_died_before_application(const wsgi_group *g, apr_int64_t asked_us)
-{
-    const volatile wire_death *d = wait_for_death(g->board, asked_us);
-
-    for (int i = 0; d && i < WIRE_DEATHS; i++)
-        if (&g->board->death[i] != d && g->board->death[i].asked_us == asked_us)
-            return 0;
-    return d && !d->reached;
-}
-
-const char *wsgi_group_death(const wsgi_group *g, apr_int64_t asked_us, apr_pool_t *p)
-{
-    const volatile wire_death *d = wait_for_death(g->board, asked_us);
-    int status;
-
-    if (!d)
-        return "not known,";
-    status = d->status;
-    if (WIFSIGNALED(status))
-        return apr_psprintf(p, "%u was killed by signal %d (%s) after %.1f s", (unsigned)d->pid, WTERMSIG(status),
-                            strsignal(WTERMSIG(status)), d->ran_ms / 1e3);
-    return apr_psprintf(p, "%u exited with status %d after %.1f s", (unsigned)d->pid, WEXITSTATUS(status), d->ran_ms / 1e3);
-}
-
-const char *wsgi_group_seconds(apr_interval_time_t t, apr_pool_t *p)
-{
-    return t % APR_USEC_PER_SEC ? apr_psprintf(p, "%dms", (int)(t / 1000)) : apr_itoa(p, (int)apr_time_sec(t));
-}
-
-apr_interval_time_t wsgi_group_socket_timeout(const wsgi_group *g, const server_rec *s)
-{
-    return g->socket_timeout > 0 ? g->socket_timeout : s->timeout;
-}
-
-apr_interval_time_t wsgi_group_client_timeout(const wsgi_group *g, const server_rec *s)
-{
-    return g->response_socket_timeout > 0 ? g->response_socket_timeout : wsgi_group_socket_timeout(g, s);
 }

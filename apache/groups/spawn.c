@@ -2,7 +2,8 @@
  *
  * Between fork and exec only system calls are made, since Apache may have other threads. What needs memory or the name services is
  * prepared before. */
-#include "config/group.h"
+#include "groups/spawn.h"
+
 #include "config/package.h"
 
 #include <apr_strings.h>

@@ -2,6 +2,7 @@
 
 #include "groups/scoreboard.h"
 #include "groups/settings.h"
+#include "groups/spawn.h"
 #include "wire/message.h"
 
 #include <apr_strings.h>

@@ -1,7 +1,7 @@
 /* account.c - a few additions and notes for each request, so nothing is formatted or looked up that need not be. */
 #include "request/daemon_counters.h"
 
-#include "wire/counters.h"
+#include "groups/board.h"
 
 #include <http_config.h>
 #include <unistd.h>
@@ -51,7 +51,7 @@ static void add_status(wire_counters *sums, int status)
     add(&sums->statuses[status >= 100 && status < 600 ? status / 100 : 0], 1);
 }
 
-void wsgi_account_count(struct wire_counters *sums, int status, apr_interval_time_t us)
+void wsgi_account_count(wire_counters *sums, int status, apr_interval_time_t us)
 {
     add_status(sums, status);
     add_time(&sums->timings[WIRE_TIMING_APP], us);

@@ -6,6 +6,7 @@
 #define WSGI_ACCOUNT_H
 
 #include "config/group.h"
+#include "wire/counters.h"
 #include "wire/frames.h"
 
 typedef struct wsgi_outcome {
@@ -29,7 +30,7 @@ void wsgi_account_daemon(request_rec *r, const wsgi_group *g, const wsgi_outcome
 void wsgi_account_embedded(request_rec *r, apr_interval_time_t app_us);
 
 /* Of embedded mode: a request, and how long all of it took. */
-void wsgi_account_count(struct wire_counters *sums, int status, apr_interval_time_t us);
+void wsgi_account_count(wire_counters *sums, int status, apr_interval_time_t us);
 
 /* This Apache child's; getpid() asks the kernel each time. */
 pid_t wsgi_child_pid(void);

@@ -6,6 +6,7 @@
 #define WSGI_STATUS_H
 
 #include "config/group.h"
+#include "wire/activity.h"
 #include "wire/counters.h"
 
 #define WSGI_WORKER_STATES 3 /* of enum wire_worker_state */

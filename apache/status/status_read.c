@@ -1,6 +1,8 @@
 /* status_read.c - the groups' boards, counters and activity, copied and added up. */
 #include "status/status.h"
 
+#include "groups/board.h"
+
 #include <apr_strings.h>
 #include <apr_tables.h>
 #include <string.h>
