@@ -1,9 +1,10 @@
 /* directives.c - the directives as httpd reads them: one table, and a setter for each kind of value. */
+#include "directives.h"
+
 #include "config/config.h"
+#include "config/group.h"
 #include "config/hooks.h"
 #include "config/names.h"
-
-#include "config/group.h"
 #include "config/telemetry.h"
 #include "config/uses.h"
 #include "request/proxies.h"

@@ -1,9 +1,11 @@
 /* mod_wsgi.c - the module as httpd sees it. Everything it does is in the files whose hooks it registers. */
 #include "auth.h"
+
 #include "check/check.h"
 #include "check/dump.h"
 #include "config/config.h"
 #include "daemon/connections.h"
+#include "directives.h"
 #include "embedded/embed.h"
 #include "embedded/embedded_counters.h"
 #include "groups/applications.h"

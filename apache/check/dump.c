@@ -1,10 +1,12 @@
 #include "check/dump.h"
 
-#include "check/check.h"
+#include "check/dump_url.h"
+#include "config/group.h"
 #include "config/package.h"
 #include "groups/applications.h"
 #include "groups/settings.h"
 #include "request/target.h"
+#include "status/json.h"
 
 #include <ap_config.h>
 #include <ap_listen.h>
@@ -75,11 +77,6 @@ static void dump_names(wsgi_json *j, const server_rec *s)
     wsgi_json_close(j, ']');
 }
 
-const char *wsgi_dump_server_where(apr_pool_t *p, const server_rec *s)
-{
-    return s->is_virtual && s->defn_name ? apr_psprintf(p, "%s:%u", s->defn_name, s->defn_line_number) : NULL;
-}
-
 static void dump_server(wsgi_json *j, apr_pool_t *p, server_rec *s)
 {
     const wsgi_dir_config *defaults = ap_get_module_config(s->lookup_defaults, &wsgi_module);
@@ -87,7 +84,7 @@ static void dump_server(wsgi_json *j, apr_pool_t *p, server_rec *s)
 
     wsgi_json_open(j, NULL, '{');
     wsgi_json_string(j, "name", wsgi_server_name(p, s));
-    wsgi_json_string(j, "where", wsgi_dump_server_where(p, s));
+    wsgi_json_string(j, "where", wsgi_server_where(p, s));
     wsgi_json_flag(j, "virtual", s->is_virtual);
     dump_names(j, s);
     wsgi_json_string(j, "process_group", defaults->process_group);

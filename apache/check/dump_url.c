@@ -3,7 +3,7 @@
  * In a configuration test no module has had its post_config, and nobody must be asked for passwords or run, so only these steps are taken:
  * choice of the virtual host, translation, the walks through sections and .htaccess files, and of what follows them the hooks of the few
  * modules that decide about handlers. What is only found by subrequests (DirectoryIndex, MultiViews) is therefore not seen. */
-#include "check/dump.h"
+#include "check/dump_url.h"
 
 #include "request/target.h"
 
@@ -300,7 +300,7 @@ void wsgi_dump_url(wsgi_json *j, apr_pool_t *p, server_rec *main_server, const c
             r = make_request(p, c, &uri);
             ap_update_vhost_from_headers(r);
             wsgi_json_string(j, "server", wsgi_server_name(p, r->server));
-            wsgi_json_string(j, "server_where", wsgi_dump_server_where(p, r->server));
+            wsgi_json_string(j, "server_where", wsgi_server_where(p, r->server));
             dump_mapping(j, r);
         }
     }

@@ -42,6 +42,11 @@ const char *wsgi_where(cmd_parms *cmd)
     return apr_psprintf(cmd->pool, "%s:%d", cmd->directive->filename, cmd->directive->line_num);
 }
 
+const char *wsgi_server_where(apr_pool_t *p, const server_rec *s)
+{
+    return s->is_virtual && s->defn_name ? apr_psprintf(p, "%s:%u", s->defn_name, s->defn_line_number) : NULL;
+}
+
 static const char *with_port(apr_pool_t *p, const server_rec *s, const char *name)
 {
     apr_port_t port = s->port ? s->port : s->addrs ? s->addrs->host_port : 0;

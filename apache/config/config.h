@@ -106,7 +106,6 @@ typedef struct wsgi_dir_config {
 enum wsgi_map_head { WSGI_HEAD_OFF, WSGI_HEAD_ON, WSGI_HEAD_AUTO };
 
 __attribute__((visibility("default"))) extern module AP_MODULE_DECLARE_DATA wsgi_module;
-extern const command_rec wsgi_commands[]; /* directives.c */
 
 void wsgi_interpreter_options_init(wsgi_interpreter_options *o); /* nothing set */
 void *wsgi_server_create(apr_pool_t *p, server_rec *s);
@@ -127,6 +126,9 @@ const char *wsgi_python_of_home(apr_pool_t *p, const char *root, const char *hom
 
 /* "name.conf:12" of the directive being read. */
 const char *wsgi_where(cmd_parms *cmd);
+
+/* Returns "shop.conf:12" of the <VirtualHost>, NULL for the main server. */
+const char *wsgi_server_where(apr_pool_t *p, const server_rec *s);
 
 /* ServerName[:port unless 80 or 443], from the configuration alone. */
 const char *wsgi_server_name(apr_pool_t *p, const server_rec *s);

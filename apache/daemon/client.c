@@ -6,6 +6,7 @@
 #include "daemon/client.h"
 
 #include "daemon/exchange.h"
+#include "daemon/replies.h"
 #include "groups/board.h"
 #include "groups/scoreboard.h"
 #include "request/block_builder.h"

@@ -52,8 +52,6 @@ typedef struct wsgi_exchange {
     int has_end_room; /* in[] is what replies.c made for the end of the response */
 } wsgi_exchange;
 
-/* ---- exchange.c ---- */
-
 /* The client's socket; -1: it has none of its own. */
 int wsgi_exchange_socket_of(conn_rec *c);
 
@@ -72,11 +70,5 @@ int wsgi_exchange_worker_gone(wsgi_exchange *x);
 
 /* No worker can have it. */
 int wsgi_exchange_unavailable(wsgi_exchange *x, const char *why);
-
-/* ---- replies.c ---- */
-
-/* Reads frames and does what they say until the response is complete or cannot be completed. WSGI_RETRY, or the handler's
- * result. */
-int wsgi_replies_obey(wsgi_exchange *x);
 
 #endif

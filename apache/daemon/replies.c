@@ -1,5 +1,5 @@
 /* replies.c - what a worker says, frame by frame. Apache obeys until END, RETRY or FAILURE. */
-#include "daemon/exchange.h"
+#include "daemon/replies.h"
 
 #include "request/block_builder.h"
 #include "request/log.h"

@@ -1,5 +1,5 @@
 /* json.c - JSON, written piece by piece. */
-#include "check/dump.h"
+#include "status/json.h"
 
 #include <apr_strings.h>
 #include <apr_tables.h>

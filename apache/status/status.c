@@ -1,6 +1,11 @@
 /* status.c - `SetHandler wsgi-status`: which format is wanted. Who may see it the configuration says, as with server-status. */
 #include "status/status.h"
 
+#include "status/status_embedded.h"
+#include "status/status_formats.h"
+#include "status/status_read.h"
+#include "status/status_rows.h"
+
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_core.h>

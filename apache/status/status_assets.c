@@ -1,5 +1,5 @@
 /* status_assets.c - style and script of the status page, inline: the page loads nothing, and its policy forbids it to. */
-#include "status/status.h"
+#include "status/status_assets.h"
 
 const char wsgi_status_style[] =
     ":root { color-scheme: light dark; --ink: #1c2430; --soft: #5d6b7c; --paper: #f4f6f8; --card: #fff; --line: #dde3ea;\n"

@@ -1,7 +1,8 @@
 /* status_embedded.c - embedded mode's part of the status: the memory of tally.h, copied and added up. */
-#include "status/status.h"
+#include "status/status_embedded.h"
 
 #include "embedded/embedded_counters.h"
+#include "status/status_kernel.h"
 
 #include <apr_strings.h>
 #include <string.h>

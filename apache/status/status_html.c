@@ -2,7 +2,9 @@
  * elements whose data-k names the value.
  *
  * URLs and lines are what clients and applications made them: everything that is not from this file is escaped. */
-#include "status/status.h"
+#include "status/status_formats.h"
+
+#include "status/status_assets.h"
 
 #include <apr_base64.h>
 #include <apr_general.h>

@@ -1,7 +1,7 @@
 /* status_json.c - the status as JSON: for programs, and for the script in the page. */
-#include "status/status.h"
+#include "status/status_formats.h"
 
-#include "check/dump.h"
+#include "status/json.h"
 
 #include <http_protocol.h>
 

@@ -1,5 +1,5 @@
 /* status_kernel.c - what only the kernel knows of workers and their socket. */
-#include "status/status.h"
+#include "status/status_kernel.h"
 
 #include "wire/process.h"
 

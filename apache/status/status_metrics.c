@@ -1,7 +1,7 @@
 /* status_metrics.c - the status for Prometheus: OpenMetrics 1.0, or the older text format 0.0.4. */
-#include "status/status.h"
+#include "status/status_formats.h"
 
-#include "check/dump.h"
+#include "status/json.h"
 
 #include <apr_strings.h>
 #include <http_protocol.h>

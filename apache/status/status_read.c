@@ -1,7 +1,8 @@
 /* status_read.c - the groups' boards, counters and activity, copied and added up. */
-#include "status/status.h"
+#include "status/status_read.h"
 
 #include "groups/board.h"
+#include "status/status_kernel.h"
 
 #include <apr_strings.h>
 #include <apr_tables.h>

@@ -1,5 +1,8 @@
 /* status_rows.c - daemon groups and embedded mode in mod_status's page, when that module is loaded. */
-#include "status/status.h"
+#include "status/status_rows.h"
+
+#include "status/status_embedded.h"
+#include "status/status_read.h"
 
 #include <apr_optional_hooks.h>
 #include <http_protocol.h>

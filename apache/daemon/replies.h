@@ -1,0 +1,13 @@
+/* replies.h - what a worker says about a request, frame by frame.
+ *
+ * Apache children, in the thread of the request. */
+#ifndef WSGI_REPLIES_H
+#define WSGI_REPLIES_H
+
+#include "daemon/exchange.h"
+
+/* Reads frames and does what they say until the response is complete or cannot be completed. Returns WSGI_RETRY, or the handler's
+ * result. */
+int wsgi_replies_obey(wsgi_exchange *x);
+
+#endif
