@@ -1,4 +1,6 @@
-/* handler.h - the content handler: admits a request, then runs it embedded or in a daemon. */
+/* handler.h - the content handler: admits a request, then runs it embedded or in a daemon.
+ *
+ * Apache children only, any thread. */
 #ifndef WSGI_HANDLER_H
 #define WSGI_HANDLER_H
 

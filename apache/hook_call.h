@@ -1,10 +1,10 @@
-/* call.h - asks a function of a script about a request, whoever serves that: WSGIAccessScript, WSGIAuthUserScript, WSGIAuthGroupScript,
+/* hook_call.h - asks a function of a script about a request, whoever serves that: WSGIAccessScript, WSGIAuthUserScript, WSGIAuthGroupScript,
  * WSGIDispatchScript.
  *
  * The script runs in the calling thread, or in a worker of its daemon group while this thread waits; it sees the request but can neither
  * read nor answer it. Apache children only, any thread, any phase from access_checker on. */
-#ifndef WSGI_CALL_H
-#define WSGI_CALL_H
+#ifndef WSGI_HOOK_CALL_H
+#define WSGI_HOOK_CALL_H
 
 #include "request/verdict.h"
 

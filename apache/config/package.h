@@ -1,4 +1,6 @@
-/* package.h - where the Python package and its interpreter are, which the module finds from its own place. Apache parent and children. */
+/* package.h - where the Python package and its interpreter are, which the module finds from its own place.
+ *
+ * Apache parent and children, any thread. */
 #ifndef WSGI_PACKAGE_H
 #define WSGI_PACKAGE_H
 

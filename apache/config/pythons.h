@@ -1,4 +1,6 @@
-/* pythons.h - what can be told of a Python installation by the names of its files. Nothing of it is run: root asks. */
+/* pythons.h - what can be told of a Python installation by the names of its files. Nothing of it is run: root asks.
+ *
+ * Any process, any thread; results live in the pool that is given. */
 #ifndef WSGI_PYTHONS_H
 #define WSGI_PYTHONS_H
 

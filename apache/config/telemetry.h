@@ -1,6 +1,6 @@
 /* telemetry.h - the directives that say where Python processes report what they do, and when a request is slow.
  *
- * Setters for the table in directives.c; main server only. */
+ * Setters for the table in directives.c; main server only. Parent, while the configuration is read; what they set is read-only afterwards. */
 #ifndef WSGI_TELEMETRY_H
 #define WSGI_TELEMETRY_H
 

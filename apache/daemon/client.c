@@ -2,7 +2,7 @@
  *
  * The body is read from the client before a worker is bothered. Until the first answer nothing has reached the application for
  * certain, so RETRY is answered by asking another worker. When a worker has answered, the connection to it is kept for other
- * requests (lines.h) while the client takes what is left. */
+ * requests (connections.h) while the client takes what is left. */
 #include "daemon/client.h"
 
 #include "daemon/exchange.h"

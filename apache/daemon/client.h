@@ -1,4 +1,6 @@
-/* client.h - runs a request in a daemon worker. */
+/* client.h - runs a request in a daemon worker.
+ *
+ * Apache children only, in the thread of the request, which waits meanwhile. */
 #ifndef WSGI_CLIENT_H
 #define WSGI_CLIENT_H
 

@@ -1,10 +1,10 @@
-/* lines.h - an Apache child's connections to the workers of a daemon group.
+/* connections.h - an Apache child's connections to the workers of a daemon group.
  *
  * A connection over which a request has been answered is kept for the next one. It is used only after one of that worker's offers was taken
  * (wire/offers.h), so a request never waits for a busy worker while another one is free; without such an offer a new connection is made, which
  * waits in the group's queue for whichever thread is free first. */
-#ifndef WSGI_LINES_H
-#define WSGI_LINES_H
+#ifndef WSGI_CONNECTIONS_H
+#define WSGI_CONNECTIONS_H
 
 #include "config/group.h"
 

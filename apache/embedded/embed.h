@@ -1,4 +1,6 @@
-/* embed.h - runs a request in this Apache child, which loads Python when the first request needs it. */
+/* embed.h - runs a request in this Apache child, which loads Python when the first request needs it.
+ *
+ * Apache children only, any thread. Python stays until the child ends. */
 #ifndef WSGI_EMBED_H
 #define WSGI_EMBED_H
 

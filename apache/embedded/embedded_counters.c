@@ -1,4 +1,4 @@
-/* tally.c - a few stores for each request of embedded mode. */
+/* embedded_counters.c - a few stores for each request of embedded mode. */
 #include "embedded/embedded_counters.h"
 
 #include "config/config.h"

@@ -1,4 +1,6 @@
-/* scoreboard.h - Apache's scoreboard for applications: the fields described in wire/scores.h. */
+/* scoreboard.h - Apache's scoreboard for applications: the fields described in wire/scores.h.
+ *
+ * The memory file is made by the parent once and stays as long as its process. Parent and children. */
 #ifndef WSGI_SCOREBOARD_H
 #define WSGI_SCOREBOARD_H
 

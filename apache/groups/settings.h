@@ -1,4 +1,6 @@
-/* settings.h - what the Python side is told when a process starts: the records described in wire/group.h. */
+/* settings.h - what the Python side is told when a process starts: the records described in wire/group.h.
+ *
+ * The parent, when it starts a supervisor, and children, when they load Python; read-only configuration is all that is used. */
 #ifndef WSGI_SETTINGS_H
 #define WSGI_SETTINGS_H
 

@@ -1,4 +1,4 @@
-/* vars.c - a later pair overrides an earlier one, so the order is: what the server's configuration put into the request's
+/* block_builder.c - a later pair overrides an earlier one, so the order is: what the server's configuration put into the request's
  * environment, the request headers, the CGI variables (RFC 3875 section 4.1), then what describes the request to the runtime. */
 #include "request/block_builder.h"
 

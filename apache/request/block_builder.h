@@ -1,6 +1,8 @@
-/* vars.h - builds the request block: the one place where environ is computed, for both modes. */
-#ifndef WSGI_VARS_H
-#define WSGI_VARS_H
+/* block_builder.h - builds the request block: the one place where environ is computed, for both modes.
+ *
+ * Apache children only, any thread; blocks live as long as the request. */
+#ifndef WSGI_BLOCK_BUILDER_H
+#define WSGI_BLOCK_BUILDER_H
 
 #include "request/body.h"
 #include "request/target.h"

@@ -1,4 +1,6 @@
-/* body.h - the request body as it comes through httpd's input filters, and how much of it is read before a worker is taken. */
+/* body.h - the request body as it comes through httpd's input filters, and how much of it is read before a worker is taken.
+ *
+ * Apache children only. Reader and body live as long as the request and belong to its thread. */
 #ifndef WSGI_BODY_H
 #define WSGI_BODY_H
 

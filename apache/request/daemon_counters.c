@@ -1,4 +1,4 @@
-/* account.c - a few additions and notes for each request, so nothing is formatted or looked up that need not be. */
+/* daemon_counters.c - a few additions and notes for each request, so nothing is formatted or looked up that need not be. */
 #include "request/daemon_counters.h"
 
 #include "groups/board.h"

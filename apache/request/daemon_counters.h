@@ -1,9 +1,11 @@
-/* account.h - what a request came to: notes for the access log, and the group's counters for the status page.
+/* daemon_counters.h - what a request came to: notes for the access log, and the group's counters for the status page.
+ *
+ * Apache children only, in the thread of the request.
  *
  * Notes of every request that a script has answered: wsgi.worker (pid), wsgi.app_us; in daemon mode wsgi.group, wsgi.thread,
  * wsgi.queue_us, wsgi.start_us and wsgi.write_us, too. A request that no worker has finished has wsgi.group alone. */
-#ifndef WSGI_ACCOUNT_H
-#define WSGI_ACCOUNT_H
+#ifndef WSGI_DAEMON_COUNTERS_H
+#define WSGI_DAEMON_COUNTERS_H
 
 #include "config/group.h"
 #include "wire/counters.h"

@@ -1,6 +1,6 @@
-/* respond.h - a response on its way to the client: what client.c and embed.c have in common.
+/* respond.h - a response on its way to the client: what daemon/ and embedded/ have in common.
  *
- * One thread, the request's. After an error or an abort everything is a no-op. */
+ * Apache children only. One thread, the request's. After an error or an abort everything is a no-op. */
 #ifndef WSGI_RESPOND_H
 #define WSGI_RESPOND_H
 

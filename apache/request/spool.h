@@ -1,4 +1,6 @@
-/* spool.h - an unlinked temporary file that takes what is too much to keep in memory. */
+/* spool.h - an unlinked temporary file that takes what is too much to keep in memory.
+ *
+ * Apache children only. Lives as long as the request and belongs to its thread; buckets that were made of it may be read by others. */
 #ifndef WSGI_SPOOL_H
 #define WSGI_SPOOL_H
 

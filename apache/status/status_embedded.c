@@ -1,4 +1,4 @@
-/* status_embedded.c - embedded mode's part of the status: the memory of tally.h, copied and added up. */
+/* status_embedded.c - embedded mode's part of the status: the memory of embedded_counters.h, copied and added up. */
 #include "status/status_embedded.h"
 
 #include "embedded/embedded_counters.h"
