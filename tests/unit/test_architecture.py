@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from pythons import REPOSITORY
@@ -42,3 +44,25 @@ def test_every_source_file_has_its_place_in_the_table() -> None:
 
 def test_what_the_table_names_is_there() -> None:
     assert [name for name in named() if not (REPOSITORY / name).exists()] == []
+
+
+# Of apache/, from bottom to top; "" is apache/ itself.
+FOLDERS = [("config",), ("groups",), ("request",), ("daemon", "embedded"), ("status",), ("check",), ("",)]
+INCLUDE = re.compile(r'^#include "((?:(\w+)/)?\w+)\.h"', re.MULTILINE)
+
+
+def test_no_include_in_apache_goes_up() -> None:
+    floor = {folder: number for number, folders in enumerate(FOLDERS) for folder in folders}
+    for path in (REPOSITORY / "apache").rglob("*.[ch]"):
+        own = path.parent.name if path.parent.name in floor else ""
+        for _, folder in INCLUDE.findall(path.read_text()):
+            assert folder in (own, "wire") or floor[folder] < floor[own], f"{path} includes from {folder or 'apache'}/"
+
+
+def test_no_includes_in_apache_go_in_a_circle() -> None:
+    top = REPOSITORY / "apache"
+    uses: defaultdict[str, set[str]] = defaultdict(set)
+    for path in top.rglob("*.[ch]"):
+        own = str(path.relative_to(top).with_suffix(""))
+        uses[own] |= {name for name, _ in INCLUDE.findall(path.read_text())} - {own}
+    TopologicalSorter(uses).prepare()
