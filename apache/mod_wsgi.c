@@ -42,7 +42,7 @@ static void register_hooks(apr_pool_t *p)
     wsgi_dump_register_hooks(p);
     wsgi_applications_register_hooks(p);
     wsgi_generation_register_hooks(p);
-    wsgi_lines_register_hooks(p);
+    wsgi_connections_register_hooks(p);
     wsgi_restart_register_hooks(p);
     wsgi_log_register_hooks(p);
     wsgi_scoreboard_register_hooks(p);

@@ -43,7 +43,7 @@ struct wsgi_group {
     int activity_fd;               /* parent only */
     apr_array_header_t *activities; /* of wsgi_activity (groups/board.h): of this generation and of earlier ones whose workers are still there */
     ino_t listen_inode;            /* of the listening socket, which children do not have open */
-    struct wsgi_lines *lines;      /* of an Apache child, see daemon/connections.h; NULL: none can be kept */
+    struct wsgi_connections *connections; /* of an Apache child, see daemon/connections.h; NULL: none can be kept alive */
     unsigned *last_supervisor;     /* parent only: number of the supervisor of this name that was started last */
 };
 

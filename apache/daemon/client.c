@@ -43,7 +43,7 @@ static int send_request(wsgi_exchange *x)
     wire_file file = {0, (int64_t)x->upload.size};
     struct iovec iov[4] = {{&request, sizeof(request)}, {(void *)x->block, x->block_len}, {&body, sizeof(body)}};
 
-    request.flags = wsgi_line_is_wanted(x->t->group) ? WIRE_KEEP : 0;
+    request.flags = wsgi_connection_is_wanted(x->t->group) ? WIRE_KEEP : 0;
     if (x->upload.kind == WIRE_BODY_NONE)
         return wsgi_channel_send(&x->worker, iov, 2, -1);
     if (x->upload.kind == WIRE_BODY_FILE) {
@@ -68,27 +68,27 @@ static const char *why_no_connection(const wsgi_exchange *x, apr_status_t rv)
                         strerror(rv));
 }
 
-/* Over a connection that was kept, when a worker there has a thread for it. WSGI_NOT_YET: sent. WSGI_RETRY: not sent. */
+/* Over an idle connection, when a worker there has a thread for it. WSGI_NOT_YET: sent. WSGI_RETRY: not sent. */
 static int send_over_kept(wsgi_exchange *x, apr_interval_time_t timeout)
 {
-    while (wsgi_line_take(x->t->group, &x->line)) {
-        wsgi_line_set_limit(&x->line, timeout);
-        x->worker.fd = x->line.fd;
+    while (wsgi_connection_take(x->t->group, &x->connection)) {
+        wsgi_connection_set_limit(&x->connection, timeout);
+        x->worker.fd = x->connection.fd;
         if (send_request(x) == 0)
             return WSGI_NOT_YET;
-        wsgi_line_lose(x->t->group, &x->line);
+        wsgi_connection_lose(x->t->group, &x->connection);
     }
     return WSGI_RETRY;
 }
 
 static int send_over_new(wsgi_exchange *x, apr_interval_time_t timeout)
 {
-    apr_status_t rv = wsgi_line_connect(x->t->group, &x->line);
+    apr_status_t rv = wsgi_connection_connect(x->t->group, &x->connection);
 
     if (rv != APR_SUCCESS)
         return wsgi_exchange_unavailable(x, why_no_connection(x, rv));
-    wsgi_line_set_limit(&x->line, timeout);
-    x->worker.fd = x->line.fd;
+    wsgi_connection_set_limit(&x->connection, timeout);
+    x->worker.fd = x->connection.fd;
     if (send_request(x) == 0)
         return WSGI_NOT_YET;
     wsgi_channel_close(&x->worker);

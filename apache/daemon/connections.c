@@ -13,18 +13,18 @@
 /* A worker with so many more free threads than those that are connected is worth a new connection. */
 #define IMBALANCE 2
 
-typedef struct worker_lines {
+typedef struct worker_connections {
     uint32_t pid;
     int n;
-    wsgi_line *idle; /* room for as many as the worker has threads; the one used last is at the end */
-} worker_lines;
+    wsgi_connection *idle; /* room for as many as the worker has threads; the one used last is at the end */
+} worker_connections;
 
-typedef struct wsgi_lines {
+typedef struct wsgi_connections {
     apr_pool_t *pool;          /* under lock, as the next two */
     apr_thread_mutex_t *lock;
-    worker_lines of[WIRE_OFFERS];
-    _Atomic int kept;
-} wsgi_lines;
+    worker_connections by_worker[WIRE_OFFERS];
+    _Atomic int idle; /* of all workers */
+} wsgi_connections;
 
 static wire_offers *offers_of(const wsgi_group *g)
 {
@@ -39,17 +39,17 @@ static int count_of(const wire_offers *all)
     return used < WIRE_OFFERS ? (int)used : WIRE_OFFERS;
 }
 
-/* ---- kept ---- */
+/* ---- idle ---- */
 
-static void close_lines(wsgi_lines *lines, worker_lines *w)
+static void close_all(wsgi_connections *connections, worker_connections *w)
 {
-    atomic_fetch_sub(&lines->kept, w->n);
+    atomic_fetch_sub(&connections->idle, w->n);
     while (w->n > 0)
         close(w->idle[--w->n].fd);
 }
 
-/* The entry with a kept connection whose worker has the most free threads; -1: there is none, or another one has many more. */
-static int find_best(wsgi_lines *lines, wire_offers *all)
+/* The entry with an idle connection whose worker has the most free threads; -1: there is none, or another one has many more. */
+static int find_best(wsgi_connections *connections, wire_offers *all)
 {
     int32_t most = 0, best_count = 0;
     int best = -1;
@@ -57,11 +57,11 @@ static int find_best(wsgi_lines *lines, wire_offers *all)
     for (int i = 0, n = count_of(all); i < n; i++) {
         uint64_t word = atomic_load_explicit(&all->of[i].word, memory_order_relaxed);
         int32_t count = wire_offer_count(word);
-        worker_lines *w = &lines->of[i];
+        worker_connections *w = &connections->by_worker[i];
 
         most = count > most ? count : most;
         if (w->n > 0 && w->pid != wire_offer_pid(word))
-            close_lines(lines, w); /* that worker has gone */
+            close_all(connections, w); /* that worker has gone */
         if (w->n > 0 && count > best_count) {
             best = i;
             best_count = count;
@@ -70,31 +70,31 @@ static int find_best(wsgi_lines *lines, wire_offers *all)
     return most - best_count < IMBALANCE ? best : -1;
 }
 
-int wsgi_line_take(wsgi_group *g, wsgi_line *line)
+int wsgi_connection_take(wsgi_group *g, wsgi_connection *connection)
 {
-    wsgi_lines *lines = g->lines;
+    wsgi_connections *connections = g->connections;
     wire_offers *all = offers_of(g);
     int best;
 
-    if (!lines || atomic_load_explicit(&lines->kept, memory_order_relaxed) <= 0)
+    if (!connections || atomic_load_explicit(&connections->idle, memory_order_relaxed) <= 0)
         return 0;
-    apr_thread_mutex_lock(lines->lock);
+    apr_thread_mutex_lock(connections->lock);
     do
-        best = find_best(lines, all);
-    while (best >= 0 && !wire_offer_claim(&all->of[best], lines->of[best].pid));
+        best = find_best(connections, all);
+    while (best >= 0 && !wire_offer_claim(&all->of[best], connections->by_worker[best].pid));
     if (best >= 0) {
-        worker_lines *w = &lines->of[best];
+        worker_connections *w = &connections->by_worker[best];
 
-        *line = w->idle[--w->n];
-        atomic_fetch_sub(&lines->kept, 1);
+        *connection = w->idle[--w->n];
+        atomic_fetch_sub(&connections->idle, 1);
     }
-    apr_thread_mutex_unlock(lines->lock);
+    apr_thread_mutex_unlock(connections->lock);
     return best >= 0;
 }
 
-int wsgi_line_is_wanted(const wsgi_group *g)
+int wsgi_connection_is_wanted(const wsgi_group *g)
 {
-    return g->lines && atomic_load_explicit(&g->lines->kept, memory_order_relaxed) < g->processes * g->threads;
+    return g->connections && atomic_load_explicit(&g->connections->idle, memory_order_relaxed) < g->processes * g->threads;
 }
 
 static int find_entry(const wire_offers *all, uint32_t pid)
@@ -105,55 +105,55 @@ static int find_entry(const wire_offers *all, uint32_t pid)
     return -1;
 }
 
-void wsgi_line_keep(wsgi_group *g, wsgi_line *line, uint32_t pid)
+void wsgi_connection_keep_alive(wsgi_group *g, wsgi_connection *connection, uint32_t pid)
 {
-    wsgi_lines *lines = g->lines;
-    worker_lines *w;
+    wsgi_connections *connections = g->connections;
+    worker_connections *w;
 
-    if (line->entry < 0) {
-        line->entry = find_entry(offers_of(g), pid);
-        line->pid = pid;
+    if (connection->entry < 0) {
+        connection->entry = find_entry(offers_of(g), pid);
+        connection->pid = pid;
     }
-    if (line->entry < 0 || !lines) {
-        close(line->fd);
+    if (connection->entry < 0 || !connections) {
+        close(connection->fd);
         return;
     }
-    apr_thread_mutex_lock(lines->lock);
-    w = &lines->of[line->entry];
-    if (w->pid != line->pid) {
-        close_lines(lines, w);
-        w->pid = line->pid;
+    apr_thread_mutex_lock(connections->lock);
+    w = &connections->by_worker[connection->entry];
+    if (w->pid != connection->pid) {
+        close_all(connections, w);
+        w->pid = connection->pid;
     }
     if (!w->idle)
-        w->idle = apr_palloc(lines->pool, (apr_size_t)g->threads * sizeof(*w->idle));
+        w->idle = apr_palloc(connections->pool, (apr_size_t)g->threads * sizeof(*w->idle));
     if (w->n < g->threads) {
-        w->idle[w->n++] = *line;
-        atomic_fetch_add(&lines->kept, 1);
+        w->idle[w->n++] = *connection;
+        atomic_fetch_add(&connections->idle, 1);
     } else {
-        close(line->fd);
+        close(connection->fd);
     }
-    apr_thread_mutex_unlock(lines->lock);
+    apr_thread_mutex_unlock(connections->lock);
 }
 
-void wsgi_line_lose(wsgi_group *g, wsgi_line *line)
+void wsgi_connection_lose(wsgi_group *g, wsgi_connection *connection)
 {
-    if (line->entry >= 0)
-        wire_offer_give(&offers_of(g)->of[line->entry], line->pid);
-    close(line->fd);
+    if (connection->entry >= 0)
+        wire_offer_give(&offers_of(g)->of[connection->entry], connection->pid);
+    close(connection->fd);
 }
 
 /* ---- new ---- */
 
-void wsgi_line_set_limit(wsgi_line *line, apr_interval_time_t limit)
+void wsgi_connection_set_limit(wsgi_connection *connection, apr_interval_time_t limit)
 {
     struct timeval tv = {.tv_sec = apr_time_sec(limit), .tv_usec = apr_time_usec(limit)};
 
-    if (line->send_limit != limit)
-        setsockopt(line->fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
-    line->send_limit = limit;
+    if (connection->send_limit != limit)
+        setsockopt(connection->fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+    connection->send_limit = limit;
 }
 
-apr_status_t wsgi_line_connect(wsgi_group *g, wsgi_line *line)
+apr_status_t wsgi_connection_connect(wsgi_group *g, wsgi_connection *connection)
 {
     apr_time_t deadline = apr_time_now() + g->connect_timeout;
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -163,9 +163,9 @@ apr_status_t wsgi_line_connect(wsgi_group *g, wsgi_line *line)
 
     if (fd < 0)
         return errno;
-    *line = (wsgi_line){.fd = fd, .entry = -1};
+    *connection = (wsgi_connection){.fd = fd, .entry = -1};
     /* A full backlog makes a blocking connect() wait without limit. */
-    wsgi_line_set_limit(line, g->queue_size > 0 ? 1000 : APR_USEC_PER_SEC);
+    wsgi_connection_set_limit(connection, g->queue_size > 0 ? 1000 : APR_USEC_PER_SEC);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
     if (receive_buffer > 0) /* of AF_UNIX sockets only the sender's buffer counts */
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &receive_buffer, sizeof(receive_buffer));
@@ -188,13 +188,13 @@ apr_status_t wsgi_line_connect(wsgi_group *g, wsgi_line *line)
 
 /* ---- hooks ---- */
 
-static void make_lines(apr_pool_t *p, wsgi_group *g)
+static void make_connections(apr_pool_t *p, wsgi_group *g)
 {
-    wsgi_lines *lines = apr_pcalloc(p, sizeof(*lines));
+    wsgi_connections *connections = apr_pcalloc(p, sizeof(*connections));
 
-    if (apr_pool_create(&lines->pool, p) == APR_SUCCESS &&
-        apr_thread_mutex_create(&lines->lock, APR_THREAD_MUTEX_DEFAULT, p) == APR_SUCCESS)
-        g->lines = lines;
+    if (apr_pool_create(&connections->pool, p) == APR_SUCCESS &&
+        apr_thread_mutex_create(&connections->lock, APR_THREAD_MUTEX_DEFAULT, p) == APR_SUCCESS)
+        g->connections = connections;
 }
 
 static void child_init(apr_pool_t *p, server_rec *s)
@@ -202,10 +202,10 @@ static void child_init(apr_pool_t *p, server_rec *s)
     const apr_array_header_t *groups = wsgi_server_of(s)->groups;
 
     for (int i = 0; i < groups->nelts; i++)
-        make_lines(p, APR_ARRAY_IDX(groups, i, wsgi_group *));
+        make_connections(p, APR_ARRAY_IDX(groups, i, wsgi_group *));
 }
 
-void wsgi_lines_register_hooks(apr_pool_t *p)
+void wsgi_connections_register_hooks(apr_pool_t *p)
 {
     (void)p;
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_MIDDLE);

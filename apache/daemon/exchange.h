@@ -39,8 +39,8 @@ typedef struct wsgi_exchange {
     int client_fd;       /* -1: a stream of HTTP/2, which has no socket of its own */
     apr_off_t keep_most; /* bytes of the response that may wait for the client */
 
-    wsgi_line line;
-    wsgi_channel worker; /* over line */
+    wsgi_connection connection;
+    wsgi_channel worker; /* over connection */
     char *in;                /* in r->pool; received and not yet used: in[at..have) */
     size_t at, have, room;
     wire_times times;

@@ -212,7 +212,7 @@ static void worker_is_done(wsgi_exchange *x, const wire_frame *f)
     if (f->flags != WIRE_KEEP || !x->is_timed || x->at + f->len != x->have)
         return;
     x->worker.fd = -1;
-    wsgi_line_keep(x->t->group, &x->line, x->times.pid);
+    wsgi_connection_keep_alive(x->t->group, &x->connection, x->times.pid);
 }
 
 static int on_failure(wsgi_exchange *x, const wire_frame *f)
