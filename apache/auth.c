@@ -24,15 +24,15 @@ static void log_refused(request_rec *r, const wsgi_hook *hook)
 
 static int check_access(request_rec *r)
 {
-    wsgi_call call = {.hook = wsgi_dir_of(r)->access_script, .kind = "access"};
-    wsgi_answer answer;
+    wsgi_hook_call call = {.hook = wsgi_dir_of(r)->access_script, .kind = "access"};
+    wsgi_verdict verdict;
     int rc;
 
     if (!call.hook)
         return DECLINED;
-    if ((rc = wsgi_call_run(&answer, r, &call)) != OK)
+    if ((rc = wsgi_hook_call_run(&verdict, r, &call)) != OK)
         return wsgi_refuse(r, rc);
-    switch (answer.verdict) {
+    switch (verdict.kind) {
     case WIRE_VERDICT_YES:
         return OK;
     case WIRE_VERDICT_UNKNOWN:
@@ -59,14 +59,14 @@ static int has_user_script(request_rec *r)
 
 static authn_status check_password(request_rec *r, const char *user, const char *password)
 {
-    wsgi_call call = {.hook = wsgi_dir_of(r)->auth_user_script, .kind = "password", .user = user, .argument = password};
-    wsgi_answer answer;
+    wsgi_hook_call call = {.hook = wsgi_dir_of(r)->auth_user_script, .kind = "password", .user = user, .argument = password};
+    wsgi_verdict verdict;
 
-    if (!has_user_script(r) || wsgi_call_run(&answer, r, &call) != OK)
+    if (!has_user_script(r) || wsgi_hook_call_run(&verdict, r, &call) != OK)
         return AUTH_GENERAL_ERROR;
-    switch (answer.verdict) {
+    switch (verdict.kind) {
     case WIRE_VERDICT_TEXT:
-        r->user = (char *)answer.text; /* the name that Require, REMOTE_USER and the logs go by */
+        r->user = (char *)verdict.text; /* the name that Require, REMOTE_USER and the logs go by */
         return AUTH_GRANTED;
     case WIRE_VERDICT_YES:
         return AUTH_GRANTED;
@@ -81,16 +81,16 @@ static authn_status check_password(request_rec *r, const char *user, const char 
 
 static authn_status get_realm_hash(request_rec *r, const char *user, const char *realm, char **hash)
 {
-    wsgi_call call = {.hook = wsgi_dir_of(r)->auth_user_script, .kind = "digest", .user = user, .argument = realm};
-    wsgi_answer answer;
+    wsgi_hook_call call = {.hook = wsgi_dir_of(r)->auth_user_script, .kind = "digest", .user = user, .argument = realm};
+    wsgi_verdict verdict;
 
-    if (!has_user_script(r) || wsgi_call_run(&answer, r, &call) != OK)
+    if (!has_user_script(r) || wsgi_hook_call_run(&verdict, r, &call) != OK)
         return AUTH_GENERAL_ERROR;
-    if (answer.verdict == WIRE_VERDICT_UNKNOWN)
+    if (verdict.kind == WIRE_VERDICT_UNKNOWN)
         return AUTH_USER_NOT_FOUND;
-    if (answer.verdict != WIRE_VERDICT_TEXT)
+    if (verdict.kind != WIRE_VERDICT_TEXT)
         return AUTH_GENERAL_ERROR;
-    *hash = (char *)answer.text;
+    *hash = (char *)verdict.text;
     return AUTH_USER_FOUND;
 }
 
@@ -129,8 +129,8 @@ static const char *required_groups(request_rec *r, const void *parsed)
 /* A script that fails is an error, not a no: <RequireNone> would take that for a yes. */
 static authz_status check_groups(request_rec *r, const char *line, const void *parsed)
 {
-    wsgi_call call = {.hook = wsgi_dir_of(r)->auth_group_script, .kind = "groups", .user = r->user};
-    wsgi_answer answer;
+    wsgi_hook_call call = {.hook = wsgi_dir_of(r)->auth_group_script, .kind = "groups", .user = r->user};
+    wsgi_verdict verdict;
 
     if (!r->user)
         return AUTHZ_DENIED_NO_USER; /* httpd authenticates and asks again */
@@ -140,9 +140,9 @@ static authz_status check_groups(request_rec *r, const char *line, const void *p
                       "the same section", r->uri, line);
         return AUTHZ_GENERAL_ERROR;
     }
-    if (!(call.argument = required_groups(r, parsed)) || wsgi_call_run(&answer, r, &call) != OK)
+    if (!(call.argument = required_groups(r, parsed)) || wsgi_hook_call_run(&verdict, r, &call) != OK)
         return AUTHZ_GENERAL_ERROR;
-    switch (answer.verdict) {
+    switch (verdict.kind) {
     case WIRE_VERDICT_YES:
         return AUTHZ_GRANTED;
     case WIRE_VERDICT_NO:

@@ -17,19 +17,19 @@ static const char *next_name(char **text)
 
 int wsgi_dispatch(wsgi_target *t, request_rec *r)
 {
-    wsgi_call call = {.hook = wsgi_dir_of(r)->dispatch_script, .kind = "dispatch", .target = t};
+    wsgi_hook_call call = {.hook = wsgi_dir_of(r)->dispatch_script, .kind = "dispatch", .target = t};
     const char *process_group, *application_group, *callable;
-    wsgi_answer answer;
+    wsgi_verdict verdict;
     char *text;
     int rc;
 
     if (!call.hook)
         return OK;
-    if ((rc = wsgi_call_run(&answer, r, &call)) != OK)
+    if ((rc = wsgi_hook_call_run(&verdict, r, &call)) != OK)
         return rc;
-    if (answer.verdict != WIRE_VERDICT_TEXT)
+    if (verdict.kind != WIRE_VERDICT_TEXT)
         return HTTP_INTERNAL_SERVER_ERROR;
-    text = apr_pstrdup(r->pool, answer.text);
+    text = apr_pstrdup(r->pool, verdict.text);
     process_group = next_name(&text);
     application_group = next_name(&text);
     callable = next_name(&text);

@@ -28,17 +28,17 @@ static void open_target(wsgi_target *t, request_rec *r, const wsgi_hook *hook)
     t->script_reloading = wsgi_dir_of(r)->script_reloading != 0;
 }
 
-int wsgi_call_run(wsgi_answer *answer, request_rec *r, const wsgi_call *call)
+int wsgi_hook_call_run(wsgi_verdict *verdict, request_rec *r, const wsgi_hook_call *call)
 {
     const char *block;
     wsgi_target t;
     size_t len;
     int rc;
 
-    memset(answer, 0, sizeof(*answer));
+    memset(verdict, 0, sizeof(*verdict));
     open_target(&t, r, call->hook);
-    if ((rc = wsgi_target_find_group(&t, r)) == OK && (rc = wsgi_vars_build_call(&block, &len, r, &t, call)) == OK)
-        rc = t.group ? wsgi_client_call(answer, r, &t, block, len) : wsgi_embed_call(answer, r, block, len);
+    if ((rc = wsgi_target_find_group(&t, r)) == OK && (rc = wsgi_vars_build_hook_call(&block, &len, r, &t, call)) == OK)
+        rc = t.group ? wsgi_client_call_hook(verdict, r, &t, block, len) : wsgi_embed_call_hook(verdict, r, block, len);
     if (rc != OK)
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
                       "WSGI0231: %s %s (%s) could not be asked, as an earlier record says; %s gets status %d",
@@ -85,7 +85,7 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
     return OK;
 }
 
-void wsgi_call_register_hooks(apr_pool_t *p)
+void wsgi_hook_call_register_hooks(apr_pool_t *p)
 {
     (void)p;
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);

@@ -8,9 +8,9 @@
 
 #include "request/verdict.h"
 
-/* OK: *answer is set; WIRE_VERDICT_FAILED is logged. HTTP status: the script could not be asked, which is logged. */
-int wsgi_call_run(wsgi_answer *answer, request_rec *r, const wsgi_call *call);
+/* OK: *verdict is set; WIRE_VERDICT_FAILED is logged. HTTP status: the script could not be asked, which is logged. */
+int wsgi_hook_call_run(wsgi_verdict *verdict, request_rec *r, const wsgi_hook_call *call);
 
-void wsgi_call_register_hooks(apr_pool_t *p);
+void wsgi_hook_call_register_hooks(apr_pool_t *p);
 
 #endif

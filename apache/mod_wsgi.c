@@ -46,7 +46,7 @@ static void register_hooks(apr_pool_t *p)
     wsgi_restart_register_hooks(p);
     wsgi_log_register_hooks(p);
     wsgi_scoreboard_register_hooks(p);
-    wsgi_call_register_hooks(p);
+    wsgi_hook_call_register_hooks(p);
     wsgi_auth_register_hooks(p);
     wsgi_tally_register_hooks(p);
     wsgi_vars_register_hooks(p);

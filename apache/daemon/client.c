@@ -193,9 +193,9 @@ int wsgi_client_run(request_rec *r, const wsgi_target *t)
     return rc;
 }
 
-int wsgi_client_call(wsgi_answer *answer, request_rec *r, const wsgi_target *t, const char *block, size_t len)
+int wsgi_client_call_hook(wsgi_verdict *verdict, request_rec *r, const wsgi_target *t, const char *block, size_t len)
 {
-    wsgi_exchange x = {.r = r, .t = t, .room = CALL_ROOM, .client_fd = -1, .answer = answer, .block = block, .block_len = len};
+    wsgi_exchange x = {.r = r, .t = t, .room = CALL_ROOM, .client_fd = -1, .verdict = verdict, .block = block, .block_len = len};
 
     wsgi_respond_init(&x.out, r);
     return ask_workers(&x);

@@ -31,7 +31,7 @@ typedef struct wsgi_exchange {
     uint32_t news;       /* of the board, as last seen */
     int hopes;           /* tries that are worth making at once */
     wsgi_body upload;
-    wsgi_answer *answer; /* of a call, which has no response and no body; NULL: a request */
+    wsgi_verdict *verdict; /* of a hook call, which has no response and no body; NULL: a request */
     apr_time_t deadline; /* for retries */
     apr_time_t queued;   /* since then it waits for a thread */
     apr_interval_time_t client_timeout; /* for writing; Apache's own is back when this is over */

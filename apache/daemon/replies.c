@@ -225,28 +225,28 @@ static int on_failure(wsgi_exchange *x, const wire_frame *f)
 
 static int on_verdict(wsgi_exchange *x, const wire_frame *f)
 {
-    return wsgi_answer_take(x->answer, x->r, f->arg, x->in + x->at, f->len) < 0 ? bad_frame(x, "VERDICT") : WSGI_NOT_YET;
+    return wsgi_verdict_take(x->verdict, x->r, f->arg, x->in + x->at, f->len) < 0 ? bad_frame(x, "VERDICT") : WSGI_NOT_YET;
 }
 
 static int on_end(wsgi_exchange *x, const wire_frame *f)
 {
     worker_is_done(x, f);
-    if (x->answer)
-        return x->answer->verdict != WIRE_NO_VERDICT ? OK : bad_frame(x, "END");
+    if (x->verdict)
+        return x->verdict->kind != WIRE_NO_VERDICT ? OK : bad_frame(x, "END");
     x->out.body_unread = x->upload.more && !x->body.ended;
     return x->out.head_done && x->left <= 0 ? wsgi_respond_end(&x->out) : bad_frame(x, "END");
 }
 
-/* A call is answered by a verdict and nothing else, a request by anything else. Whatever is unknown on_frame() refuses. */
+/* A hook call is answered by a verdict and nothing else, a request by anything else. Whatever is unknown on_frame() refuses. */
 static int is_expected(const wsgi_exchange *x, int type)
 {
     switch (type) {
     case WIRE_VERDICT:
-        return x->answer != NULL;
+        return x->verdict != NULL;
     case WIRE_WANT:
     case WIRE_HINTS:
     case WIRE_HEAD:
-        return x->answer == NULL;
+        return x->verdict == NULL;
     case WIRE_DATA:
     case WIRE_FILE:
         return x->out.head_done;

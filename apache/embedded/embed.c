@@ -208,7 +208,7 @@ typedef struct embedded {
     wsgi_body_reader body;
     int has_run;
     _Atomic uint32_t *phase; /* for the status; NULL: nobody looks */
-    wsgi_answer *answer; /* of a call, which has no response and no body */
+    wsgi_verdict *verdict; /* of a hook call, which has no response and no body */
 } embedded;
 
 static int64_t op_read_body(void *ctx, char *buf, size_t len)
@@ -288,7 +288,7 @@ static int op_answer(void *ctx, enum wire_verdict verdict, const char *text, siz
 {
     embedded *e = ctx;
 
-    return e->answer && wsgi_answer_take(e->answer, e->r, verdict, text, len) == 0 ? WIRE_IO_OK : WIRE_IO_FAILED;
+    return e->verdict && wsgi_verdict_take(e->verdict, e->r, verdict, text, len) == 0 ? WIRE_IO_OK : WIRE_IO_FAILED;
 }
 
 static void op_log(void *ctx, int level, const char *text, size_t len)
@@ -375,9 +375,9 @@ int wsgi_embed_run(request_rec *r, const wsgi_target *t)
     return rc;
 }
 
-int wsgi_embed_call(wsgi_answer *answer, request_rec *r, const char *block, size_t len)
+int wsgi_embed_call_hook(wsgi_verdict *verdict, request_rec *r, const char *block, size_t len)
 {
-    embedded e = {.r = r, .answer = answer};
+    embedded e = {.r = r, .verdict = verdict};
 
     if (!is_loaded() || runtime->run(block, len, &ops, &e, NULL) != WIRE_DONE)
         return HTTP_INTERNAL_SERVER_ERROR;

@@ -10,8 +10,8 @@
 /* What a handler returns. */
 int wsgi_embed_run(request_rec *r, const wsgi_target *t);
 
-/* A question in block for a script that runs here. OK and *answer is set, or HTTP status with the reason logged. */
-int wsgi_embed_call(wsgi_answer *answer, request_rec *r, const char *block, size_t len);
+/* Calls the hook in block of a script that runs here. OK and *verdict is set, or HTTP status with the reason logged. */
+int wsgi_embed_call_hook(wsgi_verdict *verdict, request_rec *r, const char *block, size_t len);
 
 void wsgi_embed_register_hooks(apr_pool_t *p);
 

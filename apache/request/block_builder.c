@@ -429,7 +429,7 @@ static void put_request(builder *b)
     put_forwarded(b);
 }
 
-int wsgi_vars_build_call(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_call *call)
+int wsgi_vars_build_hook_call(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_hook_call *call)
 {
     builder b = {.r = r, .t = call->target, .group = t->group, .shows_all = 1, .tls = is_tls(r->connection)};
     wire_block_head head;

@@ -19,6 +19,6 @@ int wsgi_vars_build(const char **block, size_t *len, request_rec *r, const wsgi_
 
 /* The same for a question to the script of t. What it sees of the request is the whole environ of call->target, or when that is not known
  * the request itself and its headers. */
-int wsgi_vars_build_call(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_call *call);
+int wsgi_vars_build_hook_call(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_hook_call *call);
 
 #endif

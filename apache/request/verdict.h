@@ -1,4 +1,4 @@
-/* verdict.h - a hook script's question about a request, and its verdict, as the transports pass them on.
+/* verdict.h - the call of a hook about a request, and its verdict, as the transports pass them on.
  *
  * On the stack of the request's thread. Apache children only, any thread. */
 #ifndef WSGI_VERDICT_H
@@ -8,20 +8,20 @@
 #include "request/target.h"
 #include "wire/contract.h"
 
-typedef struct wsgi_call {
+typedef struct wsgi_hook_call {
     const wsgi_hook *hook;
     const char *kind;          /* as httpd_wsgi/hooks.py knows it */
     const char *user;          /* NULL: none */
     const char *argument;      /* password, realm or group names, one a line; NULL: none */
     const wsgi_target *target; /* the application that the request is for, whose environ is shown; NULL: that is not known */
-} wsgi_call;
+} wsgi_hook_call;
 
-typedef struct wsgi_answer {
-    enum wire_verdict verdict; /* WIRE_NO_VERDICT: the script has not given one yet */
-    const char *text;          /* in r->pool, ended by NUL */
-} wsgi_answer;
+typedef struct wsgi_verdict {
+    enum wire_verdict kind; /* WIRE_NO_VERDICT: the script has not given one yet */
+    const char *text;       /* in r->pool, ended by NUL */
+} wsgi_verdict;
 
 /* For the transports: takes a verdict over. Returns 0, or -1 when there is one already. */
-int wsgi_answer_take(wsgi_answer *answer, request_rec *r, int verdict, const char *text, apr_size_t len);
+int wsgi_verdict_take(wsgi_verdict *verdict, request_rec *r, int kind, const char *text, apr_size_t len);
 
 #endif
