@@ -37,7 +37,7 @@ int wsgi_hook_call_run(wsgi_verdict *verdict, request_rec *r, const wsgi_hook_ca
 
     memset(verdict, 0, sizeof(*verdict));
     open_target(&t, r, call->hook);
-    if ((rc = wsgi_target_find_group(&t, r)) == OK && (rc = wsgi_vars_build_hook_call(&block, &len, r, &t, call)) == OK)
+    if ((rc = wsgi_target_find_group(&t, r)) == OK && (rc = wsgi_block_build_hook_call(&block, &len, r, &t, call)) == OK)
         rc = t.group ? wsgi_client_call_hook(verdict, r, &t, block, len) : wsgi_embed_call_hook(verdict, r, block, len);
     if (rc != OK)
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,

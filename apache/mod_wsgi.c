@@ -49,7 +49,7 @@ static void register_hooks(apr_pool_t *p)
     wsgi_hook_call_register_hooks(p);
     wsgi_auth_register_hooks(p);
     wsgi_tally_register_hooks(p);
-    wsgi_vars_register_hooks(p);
+    wsgi_block_builder_register_hooks(p);
     wsgi_embed_register_hooks(p);
     wsgi_respond_register_hooks(p);
     wsgi_spool_register_hooks(p);

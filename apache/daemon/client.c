@@ -180,7 +180,7 @@ int wsgi_client_run(request_rec *r, const wsgi_target *t)
     wsgi_body_reader_init(&x.body, r);
     wsgi_body_of(&x.upload, r);
     if ((rc = wsgi_body_collect(&x.upload, &x.body, t->group)) != OK ||
-        (rc = wsgi_vars_build(&x.block, &x.block_len, r, t, &x.upload)) != OK)
+        (rc = wsgi_block_build(&x.block, &x.block_len, r, t, &x.upload)) != OK)
         return rc;
     if (t->group->server_metrics)
         wsgi_scoreboard_refresh();

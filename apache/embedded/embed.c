@@ -349,7 +349,7 @@ static int run(embedded *e, const wsgi_target *t)
     if (!is_loaded())
         return HTTP_INTERNAL_SERVER_ERROR; /* logged once, when loading failed */
     wsgi_body_of(&body, r);
-    if ((rc = wsgi_vars_build(&block, &len, r, t, &body)) != OK)
+    if ((rc = wsgi_block_build(&block, &len, r, t, &body)) != OK)
         return rc;
     wsgi_body_reader_init(&e->body, r);
     e->body.ended = !body.more;

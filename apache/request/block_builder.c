@@ -353,7 +353,7 @@ static void find_mod_ssl(void)
     ssl_lookup = APR_RETRIEVE_OPTIONAL_FN(ssl_var_lookup);
 }
 
-void wsgi_vars_register_hooks(apr_pool_t *p)
+void wsgi_block_builder_register_hooks(apr_pool_t *p)
 {
     (void)p;
     fill_letters();
@@ -381,7 +381,7 @@ static int finish(builder *b, wire_block_head *head, const char **block, size_t 
     return OK;
 }
 
-int wsgi_vars_build(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_body *body)
+int wsgi_block_build(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_body *body)
 {
     builder b = {.r = r, .t = t, .group = t->group};
     wire_block_head head;
@@ -429,7 +429,7 @@ static void put_request(builder *b)
     put_forwarded(b);
 }
 
-int wsgi_vars_build_hook_call(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_hook_call *call)
+int wsgi_block_build_hook_call(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_hook_call *call)
 {
     builder b = {.r = r, .t = call->target, .group = t->group, .shows_all = 1, .tls = is_tls(r->connection)};
     wire_block_head head;

@@ -9,16 +9,16 @@
 #include "request/verdict.h"
 #include "wire/block.h"
 
-void wsgi_vars_register_hooks(apr_pool_t *p);
+void wsgi_block_builder_register_hooks(apr_pool_t *p);
 
 /* A variable of mod_ssl for this request's connection, in p; NULL: none, or no TLS. */
 const char *wsgi_tls_variable(request_rec *r, const char *name, apr_pool_t *p);
 
 /* OK and the block in r->pool, or an HTTP status with the reason logged. */
-int wsgi_vars_build(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_body *body);
+int wsgi_block_build(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_body *body);
 
-/* The same for a question to the script of t. What it sees of the request is the whole environ of call->target, or when that is not known
+/* Likewise for a hook call of the script of t. What the script sees of the request is the whole environ of call->target, or when that is not known
  * the request itself and its headers. */
-int wsgi_vars_build_hook_call(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_hook_call *call);
+int wsgi_block_build_hook_call(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_hook_call *call);
 
 #endif
