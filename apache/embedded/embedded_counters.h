@@ -1,6 +1,6 @@
 /* embedded_counters.h - what embedded mode is doing, in memory that Apache's parent and children share, for the status alone.
  *
- * The parent makes it once; like the groups' boards it is kept over restarts. Counters are added to atomically by any child. A
+ * The parent makes it once; like the groups' boards it is retained over restarts. Counters are added to atomically by any child. A
  * slot belongs to the thread that has put its pid there, until it puts 0; one of a process that has died is free for all.
  * Application code runs in the processes that write here: readers trust no value. */
 #ifndef WSGI_EMBEDDED_COUNTERS_H

@@ -28,7 +28,7 @@
 APLOG_USE_MODULE(wsgi);
 
 /* Of a group, from its first definition to the first configuration without it. In a pool of its own below the process pool. */
-typedef struct kept_group {
+typedef struct retained_group {
     apr_pool_t *pool;
     int listen_fd, path_fd, board_fd;
     volatile wire_board *board;
@@ -36,26 +36,26 @@ typedef struct kept_group {
     ino_t listen_inode;
     unsigned last_supervisor;
     unsigned generation; /* of the configuration that used it last */
-} kept_group;
+} retained_group;
 
-typedef struct kept {
-    apr_hash_t *groups; /* name to kept_group */
+typedef struct retained_groups {
+    apr_hash_t *by_name; /* to retained_group */
     unsigned generation;
-} kept;
+} retained_groups;
 
-static kept *kept_of(server_rec *s)
+static retained_groups *retained_groups_of(server_rec *s)
 {
-    static const char key[] = "httpd-wsgi:kept";
+    static const char key[] = "httpd-wsgi:retained";
     apr_pool_t *pool = s->process->pool;
-    kept *k = NULL;
+    retained_groups *all = NULL;
 
-    apr_pool_userdata_get((void **)&k, key, pool);
-    if (!k) {
-        k = apr_pcalloc(pool, sizeof(*k));
-        k->groups = apr_hash_make(pool);
-        apr_pool_userdata_setn(k, key, NULL, pool);
+    apr_pool_userdata_get((void **)&all, key, pool);
+    if (!all) {
+        all = apr_pcalloc(pool, sizeof(*all));
+        all->by_name = apr_hash_make(pool);
+        apr_pool_userdata_setn(all, key, NULL, pool);
     }
-    return k;
+    return all;
 }
 
 /* ---- sockets ---- */
@@ -70,7 +70,7 @@ static const char *socket_path(apr_pool_t *p, const wsgi_group *g)
 
 /* Bound under a name just long enough to get a descriptor that Apache children can connect through; then the name is removed,
  * so nothing is left on disk whatever kills Apache. */
-static apr_status_t open_socket(kept_group *k, const char *path)
+static apr_status_t open_socket(retained_group *rg, const char *path)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     struct stat st = {0}, found = {0};
@@ -80,18 +80,18 @@ static apr_status_t open_socket(kept_group *k, const char *path)
     if (strlen(path) >= sizeof(addr.sun_path))
         return ENAMETOOLONG;
     strcpy(addr.sun_path, path);
-    k->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (k->listen_fd < 0)
+    rg->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (rg->listen_fd < 0)
         return errno;
     unlink(path);
     mask = umask(0177);
-    rc = bind(k->listen_fd, (struct sockaddr *)&addr, sizeof(addr));
+    rc = bind(rg->listen_fd, (struct sockaddr *)&addr, sizeof(addr));
     umask(mask);
     if (rc < 0)
         return errno;
-    k->path_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    rc = k->path_fd < 0 || fstat(k->path_fd, &st) < 0 || fstat(k->listen_fd, &found) < 0 ? errno : 0;
-    k->listen_inode = found.st_ino;
+    rg->path_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    rc = rg->path_fd < 0 || fstat(rg->path_fd, &st) < 0 || fstat(rg->listen_fd, &found) < 0 ? errno : 0;
+    rg->listen_inode = found.st_ino;
     unlink(path);
     /* Its owner is changed next; in a directory that others may write to, something else could have taken its place. */
     if (rc == 0 && !S_ISSOCK(st.st_mode))
@@ -100,14 +100,14 @@ static apr_status_t open_socket(kept_group *k, const char *path)
 }
 
 /* What the configuration may change while the socket stays. */
-static apr_status_t configure_socket(const kept_group *k, const wsgi_group *g)
+static apr_status_t configure_socket(const retained_group *rg, const wsgi_group *g)
 {
     uid_t owner = g->socket_user.name ? g->socket_user.id : ap_unixd_config.user_id;
 
-    if (geteuid() == 0 && fchownat(k->path_fd, "", owner, (gid_t)-1, AT_EMPTY_PATH) < 0)
+    if (geteuid() == 0 && fchownat(rg->path_fd, "", owner, (gid_t)-1, AT_EMPTY_PATH) < 0)
         return errno;
     /* Linux refuses a connection when more wait than listen() was told, so one more than that can. */
-    return listen(k->listen_fd, g->queue_size > 0 ? g->queue_size - 1 : g->listen_backlog) < 0 ? errno : APR_SUCCESS;
+    return listen(rg->listen_fd, g->queue_size > 0 ? g->queue_size - 1 : g->listen_backlog) < 0 ? errno : APR_SUCCESS;
 }
 
 /* Memory that the group's processes may write to, too. Its size is sealed: were an application to cut it off, whoever reads it next would
@@ -121,13 +121,13 @@ static apr_status_t share_memory(void **memory, int *fd, const char *name, apr_s
     return *memory == MAP_FAILED ? errno : APR_SUCCESS;
 }
 
-static apr_status_t open_board(kept_group *k)
+static apr_status_t open_board(retained_group *rg)
 {
     void *memory;
-    apr_status_t rv = share_memory(&memory, &k->board_fd, "wsgi-board", WIRE_SHARED_SIZE, PROT_READ | PROT_WRITE);
+    apr_status_t rv = share_memory(&memory, &rg->board_fd, "wsgi-board", WIRE_SHARED_SIZE, PROT_READ | PROT_WRITE);
 
     if (rv == APR_SUCCESS)
-        k->board = memory;
+        rg->board = memory;
     return rv;
 }
 
@@ -150,19 +150,19 @@ static int has_workers(const wsgi_activity *a)
 }
 
 /* Those of earlier generations that nobody writes to any more. */
-static void forget_activities(kept_group *k)
+static void forget_activities(retained_group *rg)
 {
     int left = 0;
 
-    for (int i = 0; i < k->activities->nelts; i++) {
-        wsgi_activity *a = &APR_ARRAY_IDX(k->activities, i, wsgi_activity);
+    for (int i = 0; i < rg->activities->nelts; i++) {
+        wsgi_activity *a = &APR_ARRAY_IDX(rg->activities, i, wsgi_activity);
 
         if (has_workers(a))
-            APR_ARRAY_IDX(k->activities, left++, wsgi_activity) = *a;
+            APR_ARRAY_IDX(rg->activities, left++, wsgi_activity) = *a;
         else
             munmap((void *)a->memory, activity_size(a));
     }
-    k->activities->nelts = left;
+    rg->activities->nelts = left;
 }
 
 static apr_status_t close_activity(void *group)
@@ -173,7 +173,7 @@ static apr_status_t close_activity(void *group)
 
 /* For all supervisors of this generation, so that another one finds the workers of one that died. It stays mapped as long as such workers
  * are there, because those of an earlier generation are the ones that serve when new code does not load. */
-static apr_status_t make_activity(wsgi_group *g, kept_group *k, apr_pool_t *pconf)
+static apr_status_t make_activity(wsgi_group *g, retained_group *rg, apr_pool_t *pconf)
 {
     wsgi_activity a = {.slots = WIRE_ACTIVITY_SLOTS(g->processes), .threads = (uint32_t)g->threads};
     void *memory;
@@ -188,100 +188,100 @@ static apr_status_t make_activity(wsgi_group *g, kept_group *k, apr_pool_t *pcon
     }
     apr_pool_cleanup_register(pconf, g, close_activity, apr_pool_cleanup_null);
     a.memory = memory;
-    forget_activities(k);
-    APR_ARRAY_PUSH(k->activities, wsgi_activity) = a;
-    g->activities = k->activities;
+    forget_activities(rg);
+    APR_ARRAY_PUSH(rg->activities, wsgi_activity) = a;
+    g->activities = rg->activities;
     return APR_SUCCESS;
 }
 
-/* ---- what is kept ---- */
+/* ---- what is retained ---- */
 
-static apr_status_t close_kept(void *kept)
+static apr_status_t close_retained(void *group)
 {
-    kept_group *k = kept;
+    retained_group *rg = group;
 
-    close(k->listen_fd);
-    close(k->path_fd);
-    close(k->board_fd);
-    for (int i = 0; i < k->activities->nelts; i++) {
-        wsgi_activity *a = &APR_ARRAY_IDX(k->activities, i, wsgi_activity);
+    close(rg->listen_fd);
+    close(rg->path_fd);
+    close(rg->board_fd);
+    for (int i = 0; i < rg->activities->nelts; i++) {
+        wsgi_activity *a = &APR_ARRAY_IDX(rg->activities, i, wsgi_activity);
 
         munmap((void *)a->memory, activity_size(a));
     }
-    if (k->board)
-        munmap((void *)k->board, WIRE_SHARED_SIZE);
+    if (rg->board)
+        munmap((void *)rg->board, WIRE_SHARED_SIZE);
     return APR_SUCCESS;
 }
 
-static apr_status_t make_kept(kept_group **made, apr_pool_t *process, const char *path)
+static apr_status_t make_retained(retained_group **made, apr_pool_t *process, const char *path)
 {
     apr_pool_t *pool;
-    kept_group *k;
+    retained_group *rg;
     apr_status_t rv;
 
     apr_pool_create(&pool, process);
-    *made = k = apr_pcalloc(pool, sizeof(*k));
-    k->pool = pool;
-    k->listen_fd = k->path_fd = k->board_fd = -1;
-    k->activities = apr_array_make(pool, 2, sizeof(wsgi_activity));
-    apr_pool_cleanup_register(pool, k, close_kept, apr_pool_cleanup_null);
-    rv = open_socket(k, path);
+    *made = rg = apr_pcalloc(pool, sizeof(*rg));
+    rg->pool = pool;
+    rg->listen_fd = rg->path_fd = rg->board_fd = -1;
+    rg->activities = apr_array_make(pool, 2, sizeof(wsgi_activity));
+    apr_pool_cleanup_register(pool, rg, close_retained, apr_pool_cleanup_null);
+    rv = open_socket(rg, path);
     if (rv == APR_SUCCESS)
-        rv = open_board(k);
+        rv = open_board(rg);
     if (rv != APR_SUCCESS)
         apr_pool_destroy(pool);
     return rv;
 }
 
-static apr_status_t take_kept(wsgi_group *g, kept *all, apr_pool_t *pconf, apr_pool_t *p, server_rec *s)
+static apr_status_t take_retained(wsgi_group *g, retained_groups *all, apr_pool_t *pconf, apr_pool_t *p, server_rec *s)
 {
-    kept_group *k = apr_hash_get(all->groups, g->name, APR_HASH_KEY_STRING);
+    retained_group *rg = apr_hash_get(all->by_name, g->name, APR_HASH_KEY_STRING);
     const char *path = socket_path(p, g);
     apr_status_t rv = APR_SUCCESS;
 
-    if (!k) {
-        rv = make_kept(&k, s->process->pool, path);
+    if (!rg) {
+        rv = make_retained(&rg, s->process->pool, path);
         if (rv == APR_SUCCESS)
-            apr_hash_set(all->groups, apr_pstrdup(k->pool, g->name), APR_HASH_KEY_STRING, k);
+            apr_hash_set(all->by_name, apr_pstrdup(rg->pool, g->name), APR_HASH_KEY_STRING, rg);
     }
     if (rv == APR_SUCCESS)
-        rv = configure_socket(k, g);
+        rv = configure_socket(rg, g);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
                      "WSGI0605: group %s (%s): its socket could not be created as %s; choose another place with "
                      "WSGISocketPrefix", g->name, g->where, path);
         return rv;
     }
-    k->generation = all->generation;
-    g->listen_fd = k->listen_fd;
-    g->path_fd = k->path_fd;
-    g->board_fd = k->board_fd;
-    g->board = k->board;
-    g->last_supervisor = &k->last_supervisor;
-    g->listen_inode = k->listen_inode;
-    return make_activity(g, k, pconf);
+    rg->generation = all->generation;
+    g->listen_fd = rg->listen_fd;
+    g->path_fd = rg->path_fd;
+    g->board_fd = rg->board_fd;
+    g->board = rg->board;
+    g->last_supervisor = &rg->last_supervisor;
+    g->listen_inode = rg->listen_inode;
+    return make_activity(g, rg, pconf);
 }
 
 /* Old Apache children and supervisors have copies of their own. */
-static void close_unused(kept *all, apr_pool_t *p)
+static void close_unused(retained_groups *all, apr_pool_t *p)
 {
-    for (apr_hash_index_t *hi = apr_hash_first(p, all->groups); hi; hi = apr_hash_next(hi)) {
+    for (apr_hash_index_t *hi = apr_hash_first(p, all->by_name); hi; hi = apr_hash_next(hi)) {
         const void *name;
         void *value;
-        kept_group *k;
+        retained_group *rg;
 
         apr_hash_this(hi, &name, NULL, &value);
-        k = value;
-        if (k->generation == all->generation)
+        rg = value;
+        if (rg->generation == all->generation)
             continue;
-        apr_hash_set(all->groups, name, APR_HASH_KEY_STRING, NULL);
-        apr_pool_destroy(k->pool);
+        apr_hash_set(all->by_name, name, APR_HASH_KEY_STRING, NULL);
+        apr_pool_destroy(rg->pool);
     }
 }
 
 static int start_groups(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s, apr_array_header_t *groups)
 {
-    kept *all = kept_of(s);
+    retained_groups *all = retained_groups_of(s);
     apr_status_t rv = wsgi_supervisors_begin(pconf);
 
     if (rv != APR_SUCCESS) {
@@ -292,7 +292,7 @@ static int start_groups(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s, apr
     for (int i = 0; i < groups->nelts; i++) {
         wsgi_group *g = APR_ARRAY_IDX(groups, i, wsgi_group *);
 
-        if (take_kept(g, all, pconf, ptemp, s) != APR_SUCCESS)
+        if (take_retained(g, all, pconf, ptemp, s) != APR_SUCCESS)
             return HTTP_INTERNAL_SERVER_ERROR;
         wsgi_supervisors_start(g, ptemp);
     }

@@ -127,7 +127,7 @@ apr_size_t wsgi_scoreboard_write(char *buf, apr_size_t room)
 
 /* ---- the memory file ---- */
 
-/* Set by the parent once, inherited by its children; kept over restarts, since workers of an earlier generation may serve on, and
+/* Set by the parent once, inherited by its children; retained over restarts, since workers of an earlier generation may serve on, and
  * since httpd does not change its limits at restarts either. */
 static wire_scores *shared;
 static apr_size_t shared_size;

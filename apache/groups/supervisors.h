@@ -1,6 +1,6 @@
 /* supervisors.h - the supervisors of daemon groups as the Apache parent sees them: started, watched, replaced, told to go.
  *
- * Apache parent only, in post_config and its maintenance callbacks: one thread. What is kept here outlives a generation, because an old
+ * Apache parent only, in post_config and its maintenance callbacks: one thread. What is retained here outlives a generation, because an old
  * supervisor serves until the new one can; the module stays mapped over restarts (-z nodelete). */
 #ifndef WSGI_SUPERVISORS_H
 #define WSGI_SUPERVISORS_H
