@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static void keep_fds(wsgi_channel *ch, struct msghdr *msg)
+static void store_fds(wsgi_channel *ch, struct msghdr *msg)
 {
     for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
         int fd;
@@ -38,7 +38,7 @@ ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room, int flags
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK ? -1 : errno == ECONNRESET ? WSGI_CHANNEL_RESET : 0;
-    keep_fds(ch, &msg);
+    store_fds(ch, &msg);
     return n;
 }
 

@@ -1,8 +1,8 @@
 /* client.c - Apache's end of the socket to a worker (wire/frames.h): from the request to a worker that has answered it.
  *
  * The body is read from the client before a worker is bothered. Until the first answer nothing has reached the application for
- * certain, so RETRY is answered by asking another worker. When a worker has answered, the connection to it is kept for other
- * requests (connections.h) while the client takes what is left. */
+ * certain, so RETRY is answered by asking another worker. When a worker has answered, the connection to it is idle again, for
+ * other requests (connections.h), while the client takes what is left. */
 #include "daemon/client.h"
 
 #include "daemon/exchange.h"
@@ -69,7 +69,7 @@ static const char *why_no_connection(const wsgi_exchange *x, apr_status_t rv)
 }
 
 /* Over an idle connection, when a worker there has a thread for it. WSGI_NOT_YET: sent. WSGI_RETRY: not sent. */
-static int send_over_kept(wsgi_exchange *x, apr_interval_time_t timeout)
+static int send_over_idle(wsgi_exchange *x, apr_interval_time_t timeout)
 {
     while (wsgi_connection_take(x->t->group, &x->connection)) {
         wsgi_connection_set_limit(&x->connection, timeout);
@@ -107,7 +107,7 @@ static int try_worker(wsgi_exchange *x)
     x->heard = x->has_begun = 0;
     note_try(x);
     if (x->connects == 1) /* those that are asked again need another worker, perhaps one that was started only now */
-        rc = send_over_kept(x, timeout);
+        rc = send_over_idle(x, timeout);
     if (rc == WSGI_RETRY)
         rc = send_over_new(x, timeout);
     if (rc != WSGI_NOT_YET)
@@ -185,7 +185,7 @@ int wsgi_client_run(request_rec *r, const wsgi_target *t)
     if (t->group->server_metrics)
         wsgi_scoreboard_refresh();
     if (wsgi_dir_of(r)->response_buffering != 0)
-        x.keep_most = t->group->response_buffer_size;
+        x.spool_most = t->group->response_buffer_size;
     x.client_timeout = wsgi_group_client_timeout(t->group, r->server);
     rc = ask_workers(&x);
     wsgi_exchange_set_client_timeout(&x, r->server->timeout);

@@ -149,14 +149,14 @@ static int is_client_ready(const wsgi_exchange *x)
 static int make_room(wsgi_exchange *x)
 {
     if (wsgi_respond_pending(&x->out)) {
-        int keep = x->keep_most > 0 && (wsgi_respond_kept(&x->out) > 0 || !is_client_ready(x));
+        int spools = x->spool_most > 0 && (wsgi_respond_spooled(&x->out) > 0 || !is_client_ready(x));
 
-        while (keep && wsgi_respond_kept(&x->out) >= x->keep_most) { /* the worker waits */
+        while (spools && wsgi_respond_spooled(&x->out) >= x->spool_most) { /* the worker waits */
             if (wsgi_respond_part(&x->out, PART) < 0)
                 return OK;
             x->lags_since = 0;
         }
-        if (!(keep && wsgi_respond_keep(&x->out) == 0)) {
+        if (!(spools && wsgi_respond_spool(&x->out) == 0)) {
             if (wsgi_respond_send(&x->out) < 0)
                 return OK;
             x->lags_since = 0;

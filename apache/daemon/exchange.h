@@ -37,7 +37,7 @@ typedef struct wsgi_exchange {
     apr_interval_time_t client_timeout; /* for writing; Apache's own is back when this is over */
     apr_time_t lags_since;  /* the client could have taken something and has not; 0: it has */
     int client_fd;       /* -1: a stream of HTTP/2, which has no socket of its own */
-    apr_off_t keep_most; /* bytes of the response that may wait for the client */
+    apr_off_t spool_most; /* bytes of the response that may wait for the client */
 
     wsgi_connection connection;
     wsgi_channel worker; /* over connection */

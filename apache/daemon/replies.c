@@ -105,7 +105,7 @@ static int on_head(wsgi_exchange *x, const wire_frame *f)
     wsgi_respond_head(&x->out, &head);
     wsgi_exchange_set_client_timeout(x, x->client_timeout);
     if (x->out.streaming)
-        x->keep_most = 0;
+        x->spool_most = 0;
     return WSGI_NOT_YET;
 }
 

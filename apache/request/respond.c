@@ -151,17 +151,17 @@ static void cut_off(request_rec *r)
 
 /* ---- what is sent ---- */
 
-apr_off_t wsgi_respond_kept(const wsgi_respond *out)
+apr_off_t wsgi_respond_spooled(const wsgi_respond *out)
 {
     return out->spool.size - out->spool_sent;
 }
 
 int wsgi_respond_pending(const wsgi_respond *out)
 {
-    return !APR_BRIGADE_EMPTY(out->bb) || wsgi_respond_kept(out) > 0;
+    return !APR_BRIGADE_EMPTY(out->bb) || wsgi_respond_spooled(out) > 0;
 }
 
-int wsgi_respond_keep(wsgi_respond *out)
+int wsgi_respond_spool(wsgi_respond *out)
 {
     while (!APR_BRIGADE_EMPTY(out->bb)) {
         apr_bucket *first = APR_BRIGADE_FIRST(out->bb);
@@ -176,19 +176,19 @@ int wsgi_respond_keep(wsgi_respond *out)
     return 0;
 }
 
-/* Up to len bytes of the kept data to the front of the brigade. When they are lost, nothing that looks complete may follow. */
-static void take_kept(wsgi_respond *out, apr_off_t len)
+/* Up to len bytes of the spooled data to the front of the brigade. When they are lost, nothing that looks complete may follow. */
+static void take_spooled(wsgi_respond *out, apr_off_t len)
 {
-    apr_off_t left = wsgi_respond_kept(out);
-    apr_bucket *kept;
+    apr_off_t left = wsgi_respond_spooled(out);
+    apr_bucket *spooled;
 
     if (len > left)
         len = left;
     if (len == 0)
         return;
-    kept = wsgi_spool_bucket(&out->spool, out->r, out->spool_sent, len, out->bb->bucket_alloc);
-    if (kept) {
-        APR_BRIGADE_INSERT_HEAD(out->bb, kept);
+    spooled = wsgi_spool_bucket(&out->spool, out->r, out->spool_sent, len, out->bb->bucket_alloc);
+    if (spooled) {
+        APR_BRIGADE_INSERT_HEAD(out->bb, spooled);
     } else {
         cut_off(out->r);
         out->r->connection->aborted = 1;
@@ -235,7 +235,7 @@ int wsgi_respond_send(wsgi_respond *out)
     if (out->gone || !wsgi_respond_pending(out))
         return out->gone ? -1 : 0;
     out->unflushed = 1;
-    take_kept(out, wsgi_respond_kept(out));
+    take_spooled(out, wsgi_respond_spooled(out));
     return pass(out);
 }
 
@@ -244,19 +244,19 @@ int wsgi_respond_flush(wsgi_respond *out)
     if (out->gone || (!out->unflushed && !wsgi_respond_pending(out)))
         return out->gone ? -1 : 0;
     out->unflushed = 0;
-    take_kept(out, wsgi_respond_kept(out));
+    take_spooled(out, wsgi_respond_spooled(out));
     APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_flush_create(out->bb->bucket_alloc));
     return pass(out);
 }
 
 int wsgi_respond_part(wsgi_respond *out, apr_off_t len)
 {
-    if (wsgi_respond_kept(out) <= len)
+    if (wsgi_respond_spooled(out) <= len)
         return wsgi_respond_flush(out);
-    if (out->gone || wsgi_respond_keep(out) < 0) /* in order: what was collected comes after what was kept */
+    if (out->gone || wsgi_respond_spool(out) < 0) /* in order: what was collected comes after what was spooled */
         return out->gone ? -1 : wsgi_respond_flush(out);
     out->unflushed = 0;
-    take_kept(out, len);
+    take_spooled(out, len);
     wsgi_spool_forget(&out->spool, out->spool_sent);
     APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_flush_create(out->bb->bucket_alloc));
     return pass(out);
@@ -296,7 +296,7 @@ int wsgi_respond_end(wsgi_respond *out)
     }
     if (!out->gone && !out->ended) {
         out->ended = 1;
-        take_kept(out, wsgi_respond_kept(out));
+        take_spooled(out, wsgi_respond_spooled(out));
         /* Else httpd would read and drop an upload that nobody read before the client hears that it is unwanted. */
         if (out->body_unread)
             APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_flush_create(out->bb->bucket_alloc));
