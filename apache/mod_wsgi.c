@@ -36,7 +36,7 @@ static int add_version(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
 
 static void register_hooks(apr_pool_t *p)
 {
-    wsgi_account_register_hooks(p);
+    wsgi_daemon_counters_register_hooks(p);
     wsgi_target_register_hooks(p);
     wsgi_check_register_hooks(p);
     wsgi_dump_register_hooks(p);

@@ -168,7 +168,7 @@ static void account(const wsgi_exchange *x, int rc)
         .times = x->is_timed ? &x->times : NULL,
     };
 
-    wsgi_account_daemon(x->r, x->t->group, &outcome);
+    wsgi_count_daemon(x->r, x->t->group, &outcome);
 }
 
 int wsgi_client_run(request_rec *r, const wsgi_target *t)

@@ -370,7 +370,7 @@ int wsgi_embed_run(request_rec *r, const wsgi_target *t)
     rc = run(&e, t);
     us = apr_time_now() - start;
     if (e.has_run)
-        wsgi_account_embedded(r, us);
+        wsgi_note_embedded(r, us);
     wsgi_tally_end(ticket, r, wsgi_respond_status(&e.out, rc), us);
     return rc;
 }

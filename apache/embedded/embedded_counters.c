@@ -136,7 +136,7 @@ void wsgi_tally_end(wsgi_tally_ticket ticket, const request_rec *r, int status, 
     if (ticket.application >= 0) {
         wsgi_tally_application *a = &tally->applications[ticket.application];
 
-        wsgi_account_count(&a->stripes[(unsigned)r->connection->id % WIRE_STRIPES], status, us);
+        wsgi_count_embedded(&a->stripes[(unsigned)r->connection->id % WIRE_STRIPES], status, us);
     }
 }
 

@@ -51,13 +51,13 @@ static void add_status(wire_counters *sums, int status)
     add(&sums->statuses[status >= 100 && status < 600 ? status / 100 : 0], 1);
 }
 
-void wsgi_account_count(wire_counters *sums, int status, apr_interval_time_t us)
+void wsgi_count_embedded(wire_counters *sums, int status, apr_interval_time_t us)
 {
     add_status(sums, status);
     add_time(&sums->timings[WIRE_TIMING_APP], us);
 }
 
-void wsgi_account_daemon(request_rec *r, const wsgi_group *g, const wsgi_outcome *outcome)
+void wsgi_count_daemon(request_rec *r, const wsgi_group *g, const wsgi_outcome *outcome)
 {
     wire_counters *sums = wsgi_group_counters(g, (unsigned)r->connection->id);
     const wire_times *times = outcome->times;
@@ -76,7 +76,7 @@ void wsgi_account_daemon(request_rec *r, const wsgi_group *g, const wsgi_outcome
     note_times(r, times);
 }
 
-void wsgi_account_embedded(request_rec *r, apr_interval_time_t app_us)
+void wsgi_note_embedded(request_rec *r, apr_interval_time_t app_us)
 {
     note_number(r, "wsgi.worker", wsgi_child_pid());
     note_number(r, "wsgi.app_us", app_us);
@@ -94,7 +94,7 @@ static void child_init(apr_pool_t *p, server_rec *s)
     child_pid = getpid();
 }
 
-void wsgi_account_register_hooks(apr_pool_t *p)
+void wsgi_daemon_counters_register_hooks(apr_pool_t *p)
 {
     (void)p;
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_REALLY_FIRST);

@@ -28,15 +28,15 @@ static inline char *wsgi_digits(char *end, apr_uint64_t number)
 }
 
 /* Once for a request, in its thread, before it is logged. */
-void wsgi_account_daemon(request_rec *r, const wsgi_group *g, const wsgi_outcome *outcome);
-void wsgi_account_embedded(request_rec *r, apr_interval_time_t app_us);
+void wsgi_count_daemon(request_rec *r, const wsgi_group *g, const wsgi_outcome *outcome);
+void wsgi_note_embedded(request_rec *r, apr_interval_time_t app_us);
 
 /* Of embedded mode: a request, and how long all of it took. */
-void wsgi_account_count(wire_counters *sums, int status, apr_interval_time_t us);
+void wsgi_count_embedded(wire_counters *sums, int status, apr_interval_time_t us);
 
 /* This Apache child's; getpid() asks the kernel each time. */
 pid_t wsgi_child_pid(void);
 
-void wsgi_account_register_hooks(apr_pool_t *p);
+void wsgi_daemon_counters_register_hooks(apr_pool_t *p);
 
 #endif
