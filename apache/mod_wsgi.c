@@ -48,7 +48,7 @@ static void register_hooks(apr_pool_t *p)
     wsgi_scoreboard_register_hooks(p);
     wsgi_hook_call_register_hooks(p);
     wsgi_auth_register_hooks(p);
-    wsgi_tally_register_hooks(p);
+    wsgi_embedded_counters_register_hooks(p);
     wsgi_block_builder_register_hooks(p);
     wsgi_embed_register_hooks(p);
     wsgi_respond_register_hooks(p);

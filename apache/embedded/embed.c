@@ -183,7 +183,7 @@ static void load_locked(void)
     } else {
         apr_pool_pre_cleanup_register(child_pool, NULL, stop_runtime);
         ap_log_error(APLOG_MARK, APLOG_INFO, 0, ap_server_conf, "WSGI0502: Python %s loaded from %s", f.version, f.libpython);
-        wsgi_tally_process(f.version);
+        wsgi_embedded_process(f.version);
         state = LOADED;
     }
     apr_pool_destroy(p);
@@ -361,8 +361,8 @@ static int run(embedded *e, const wsgi_target *t)
 int wsgi_embed_run(request_rec *r, const wsgi_target *t)
 {
     apr_time_t start = apr_time_now();
-    wsgi_tally_ticket ticket = wsgi_tally_begin(r, t->application_group, start);
-    embedded e = {.r = r, .phase = wsgi_tally_phase(ticket)};
+    wsgi_embedded_ticket ticket = wsgi_embedded_begin(r, t->application_group, start);
+    embedded e = {.r = r, .phase = wsgi_embedded_phase(ticket)};
     apr_interval_time_t us;
     int rc;
 
@@ -371,7 +371,7 @@ int wsgi_embed_run(request_rec *r, const wsgi_target *t)
     us = apr_time_now() - start;
     if (e.has_run)
         wsgi_note_embedded(r, us);
-    wsgi_tally_end(ticket, r, wsgi_respond_status(&e.out, rc), us);
+    wsgi_embedded_end(ticket, r, wsgi_respond_status(&e.out, rc), us);
     return rc;
 }
 

@@ -20,11 +20,11 @@ APLOG_USE_MODULE(wsgi);
 #define TRIES    16  /* slots that a request looks at before it does without */
 #define PATIENCE 100 /* turns of other threads */
 
-static wsgi_tally *tally; /* set in the parent, inherited by its children */
+static wsgi_embedded_counters *counters; /* set in the parent, inherited by its children */
 
-wsgi_tally *wsgi_tally_memory(void)
+wsgi_embedded_counters *wsgi_embedded_memory(void)
 {
-    return tally;
+    return counters;
 }
 
 /* ---- slots ---- */
@@ -44,13 +44,13 @@ static void give_up(_Atomic pid_t *owner, pid_t me)
         atomic_store_explicit(owner, 0, memory_order_release);
 }
 
-void wsgi_tally_process(const char *python)
+void wsgi_embedded_process(const char *python)
 {
     pid_t me = wsgi_child_pid();
 
-    for (int i = 0; tally && i < WSGI_TALLY_PROCESSES; i++)
-        if (take(&tally->processes[i], me)) {
-            apr_cpystrn(tally->pythons[i], python, sizeof(tally->pythons[i]));
+    for (int i = 0; counters && i < WSGI_EMBEDDED_PROCESSES; i++)
+        if (take(&counters->processes[i], me)) {
+            apr_cpystrn(counters->pythons[i], python, sizeof(counters->pythons[i]));
             return;
         }
 }
@@ -58,7 +58,7 @@ void wsgi_tally_process(const char *python)
 /* ---- applications ---- */
 
 /* Another thread that is naming it needs a moment; one that died while it did so is not waited for. */
-static int is_named(wsgi_tally_application *a, const char *name)
+static int is_named(wsgi_embedded_application *a, const char *name)
 {
     uint32_t state = atomic_load_explicit(&a->state, memory_order_acquire);
 
@@ -76,18 +76,18 @@ static int is_named(wsgi_tally_application *a, const char *name)
 
 static int find_application(const char *name)
 {
-    const int others = WSGI_TALLY_APPLICATIONS - 1;
+    const int others = WSGI_EMBEDDED_APPLICATIONS - 1;
 
     for (int i = 0; i < others; i++)
-        if (is_named(&tally->applications[i], name))
+        if (is_named(&counters->applications[i], name))
             return i;
-    is_named(&tally->applications[others], "others");
+    is_named(&counters->applications[others], "others");
     return others;
 }
 
 /* ---- requests ---- */
 
-static void describe(wsgi_tally_request *q, const request_rec *r, int application, apr_time_t now)
+static void describe(wsgi_embedded_request *q, const request_rec *r, int application, apr_time_t now)
 {
     /* It may be odd already, when who had it before has died while writing. */
     uint32_t serial = atomic_load_explicit(&q->serial, memory_order_relaxed) | 1;
@@ -106,35 +106,35 @@ static void describe(wsgi_tally_request *q, const request_rec *r, int applicatio
     atomic_store_explicit(&q->serial, serial + 1, memory_order_release);
 }
 
-wsgi_tally_ticket wsgi_tally_begin(const request_rec *r, const char *application_group, apr_time_t now)
+wsgi_embedded_ticket wsgi_embedded_begin(const request_rec *r, const char *application_group, apr_time_t now)
 {
-    wsgi_tally_ticket ticket = {-1, -1};
+    wsgi_embedded_ticket ticket = {-1, -1};
     unsigned first = (unsigned)r->connection->id;
     pid_t me = wsgi_child_pid();
 
-    if (!tally)
+    if (!counters)
         return ticket;
     ticket.application = find_application(application_group);
     for (unsigned i = first; i != first + TRIES; i++)
-        if (take(&tally->runners[i % WSGI_TALLY_REQUESTS], me)) {
-            ticket.request = (int)(i % WSGI_TALLY_REQUESTS);
-            describe(&tally->requests[ticket.request], r, ticket.application, now);
+        if (take(&counters->runners[i % WSGI_EMBEDDED_REQUESTS], me)) {
+            ticket.request = (int)(i % WSGI_EMBEDDED_REQUESTS);
+            describe(&counters->requests[ticket.request], r, ticket.application, now);
             break;
         }
     return ticket;
 }
 
-_Atomic uint32_t *wsgi_tally_phase(wsgi_tally_ticket ticket)
+_Atomic uint32_t *wsgi_embedded_phase(wsgi_embedded_ticket ticket)
 {
-    return ticket.request >= 0 ? &tally->requests[ticket.request].phase : NULL;
+    return ticket.request >= 0 ? &counters->requests[ticket.request].phase : NULL;
 }
 
-void wsgi_tally_end(wsgi_tally_ticket ticket, const request_rec *r, int status, apr_interval_time_t us)
+void wsgi_embedded_end(wsgi_embedded_ticket ticket, const request_rec *r, int status, apr_interval_time_t us)
 {
     if (ticket.request >= 0)
-        atomic_store_explicit(&tally->runners[ticket.request], 0, memory_order_release);
+        atomic_store_explicit(&counters->runners[ticket.request], 0, memory_order_release);
     if (ticket.application >= 0) {
-        wsgi_tally_application *a = &tally->applications[ticket.application];
+        wsgi_embedded_application *a = &counters->applications[ticket.application];
 
         wsgi_count_embedded(&a->stripes[(unsigned)r->connection->id % WIRE_STRIPES], status, us);
     }
@@ -144,7 +144,7 @@ void wsgi_tally_end(wsgi_tally_ticket ticket, const request_rec *r, int status, 
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
-    static const char key[] = "httpd-wsgi:tally";
+    static const char key[] = "httpd-wsgi:embedded-counters";
     apr_pool_t *pool = s->process->pool;
     void *memory = NULL;
 
@@ -155,15 +155,16 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
         return OK;
     apr_pool_userdata_get(&memory, key, pool);
     if (!memory && wsgi_server_of(s)->restrict_embedded != 1) {
-        memory = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        memory = mmap(NULL, sizeof(*counters), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory == MAP_FAILED) {
             ap_log_error(APLOG_MARK, APLOG_WARNING, errno, s,
-                         "WSGI0265: no memory of %" APR_SIZE_T_FMT " bytes can be shared with Apache's children; the status page does not show embedded mode", sizeof(*tally));
+                         "WSGI0265: no memory of %" APR_SIZE_T_FMT " bytes can be shared with Apache's children; "
+                         "the status page does not show embedded mode", sizeof(*counters));
             memory = NULL;
         }
         apr_pool_userdata_setn(memory, key, NULL, pool);
     }
-    tally = wsgi_server_of(s)->restrict_embedded != 1 ? memory : NULL;
+    counters = wsgi_server_of(s)->restrict_embedded != 1 ? memory : NULL;
     return OK;
 }
 
@@ -174,13 +175,13 @@ static void child_init(apr_pool_t *p, server_rec *s)
 
     (void)p;
     (void)s;
-    for (int i = 0; tally && i < WSGI_TALLY_PROCESSES; i++)
-        give_up(&tally->processes[i], me);
-    for (int i = 0; tally && i < WSGI_TALLY_REQUESTS; i++)
-        give_up(&tally->runners[i], me);
+    for (int i = 0; counters && i < WSGI_EMBEDDED_PROCESSES; i++)
+        give_up(&counters->processes[i], me);
+    for (int i = 0; counters && i < WSGI_EMBEDDED_REQUESTS; i++)
+        give_up(&counters->runners[i], me);
 }
 
-void wsgi_tally_register_hooks(apr_pool_t *p)
+void wsgi_embedded_counters_register_hooks(apr_pool_t *p)
 {
     (void)p;
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_FIRST);

@@ -11,50 +11,50 @@
 
 #include <httpd.h>
 
-#define WSGI_TALLY_APPLICATIONS 64   /* the last one is for all that have no place of their own */
-#define WSGI_TALLY_PROCESSES    1024
-#define WSGI_TALLY_REQUESTS     4096 /* that are shown while they run */
-#define WSGI_TALLY_NAME_MAX     200
+#define WSGI_EMBEDDED_APPLICATIONS 64   /* the last one is for all that have no place of their own */
+#define WSGI_EMBEDDED_PROCESSES    1024
+#define WSGI_EMBEDDED_REQUESTS     4096 /* that are shown while they run */
+#define WSGI_EMBEDDED_NAME_MAX     200
 
-typedef struct wsgi_tally_application {
+typedef struct wsgi_embedded_application {
     _Atomic uint32_t state; /* 0 free, 1 it is being named, 2 named */
-    char name[WSGI_TALLY_NAME_MAX];
+    char name[WSGI_EMBEDDED_NAME_MAX];
     wire_counters stripes[WIRE_STRIPES]; /* of their timings, WIRE_TIMING_APP alone: a whole request */
-} wsgi_tally_application;
+} wsgi_embedded_application;
 
-typedef struct wsgi_tally_request {
+typedef struct wsgi_embedded_request {
     _Atomic uint32_t serial; /* odd while the fields change */
     _Atomic uint32_t phase;  /* enum wire_phase; changes at any time */
     uint32_t application;
     apr_time_t start;
     char what[WIRE_WHAT_MAX]; /* "GET /path?query", cut, with a NUL */
-} wsgi_tally_request;
+} wsgi_embedded_request;
 
 /* Untouched pages cost nothing, so there is room for large servers. */
-typedef struct wsgi_tally {
-    _Atomic pid_t processes[WSGI_TALLY_PROCESSES]; /* that have loaded Python; 0: free */
-    char pythons[WSGI_TALLY_PROCESSES][16];        /* their versions */
-    _Atomic pid_t runners[WSGI_TALLY_REQUESTS];    /* of requests with the same number; 0: free */
-    wsgi_tally_request requests[WSGI_TALLY_REQUESTS];
-    wsgi_tally_application applications[WSGI_TALLY_APPLICATIONS];
-} wsgi_tally;
+typedef struct wsgi_embedded_counters {
+    _Atomic pid_t processes[WSGI_EMBEDDED_PROCESSES]; /* that have loaded Python; 0: free */
+    char pythons[WSGI_EMBEDDED_PROCESSES][16];        /* their versions */
+    _Atomic pid_t runners[WSGI_EMBEDDED_REQUESTS];    /* of requests with the same number; 0: free */
+    wsgi_embedded_request requests[WSGI_EMBEDDED_REQUESTS];
+    wsgi_embedded_application applications[WSGI_EMBEDDED_APPLICATIONS];
+} wsgi_embedded_counters;
 
 /* NULL: WSGIRestrictEmbedded is On, or there is no memory. */
-wsgi_tally *wsgi_tally_memory(void);
+wsgi_embedded_counters *wsgi_embedded_memory(void);
 
 /* A child, when it has loaded Python. */
-void wsgi_tally_process(const char *python);
+void wsgi_embedded_process(const char *python);
 
-typedef struct wsgi_tally_ticket {
+typedef struct wsgi_embedded_ticket {
     int application, request; /* -1: none */
-} wsgi_tally_ticket;
+} wsgi_embedded_ticket;
 
 /* Around a request, in its thread. status: what the client was answered; 0: it had left. */
-wsgi_tally_ticket wsgi_tally_begin(const request_rec *r, const char *application_group, apr_time_t now);
+wsgi_embedded_ticket wsgi_embedded_begin(const request_rec *r, const char *application_group, apr_time_t now);
 /* Where the request's phase is to be kept; NULL: nowhere. */
-_Atomic uint32_t *wsgi_tally_phase(wsgi_tally_ticket ticket);
-void wsgi_tally_end(wsgi_tally_ticket ticket, const request_rec *r, int status, apr_interval_time_t us);
+_Atomic uint32_t *wsgi_embedded_phase(wsgi_embedded_ticket ticket);
+void wsgi_embedded_end(wsgi_embedded_ticket ticket, const request_rec *r, int status, apr_interval_time_t us);
 
-void wsgi_tally_register_hooks(apr_pool_t *p);
+void wsgi_embedded_counters_register_hooks(apr_pool_t *p);
 
 #endif

@@ -17,8 +17,8 @@ const char *wsgi_tls_variable(request_rec *r, const char *name, apr_pool_t *p);
 /* OK and the block in r->pool, or an HTTP status with the reason logged. */
 int wsgi_block_build(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_body *body);
 
-/* Likewise for a hook call of the script of t. What the script sees of the request is the whole environ of call->target, or when that is not known
- * the request itself and its headers. */
+/* Likewise for a hook call of the script of t. What the script sees of the request is the whole environ of call->target, or when that is
+ * not known the request itself and its headers. */
 int wsgi_block_build_hook_call(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_hook_call *call);
 
 #endif

@@ -30,7 +30,7 @@ static wsgi_status_application *application_called(wsgi_status_embedded *out, co
     return a;
 }
 
-static const char *name_of(apr_pool_t *p, const wsgi_tally_application *a)
+static const char *name_of(apr_pool_t *p, const wsgi_embedded_application *a)
 {
     const char *name = apr_pstrndup(p, a->name, sizeof(a->name));
 
@@ -38,7 +38,7 @@ static const char *name_of(apr_pool_t *p, const wsgi_tally_application *a)
 }
 
 /* Two threads may have given one name to two of them, so those are added up. */
-static void add_application(wsgi_status_embedded *out, apr_pool_t *p, wsgi_tally_application *shared)
+static void add_application(wsgi_status_embedded *out, apr_pool_t *p, wsgi_embedded_application *shared)
 {
     wsgi_status_application *a;
 
@@ -56,30 +56,30 @@ static void add_application(wsgi_status_embedded *out, apr_pool_t *p, wsgi_tally
 /* ---- processes ---- */
 
 /* One that has died does not clean up after itself. */
-static void add_process(wsgi_status_embedded *out, apr_pool_t *p, wsgi_tally *tally, int number)
+static void add_process(wsgi_status_embedded *out, apr_pool_t *p, wsgi_embedded_counters *counters, int number)
 {
-    pid_t pid = atomic_load_explicit(&tally->processes[number], memory_order_acquire);
+    pid_t pid = atomic_load_explicit(&counters->processes[number], memory_order_acquire);
     wsgi_status_process process = {.pid = pid};
 
     if (pid <= 0)
         return;
     if (wsgi_kernel_process(pid, &process.resident_bytes, &process.cpu_us) < 0) {
-        atomic_compare_exchange_strong(&tally->processes[number], &pid, 0);
+        atomic_compare_exchange_strong(&counters->processes[number], &pid, 0);
         return;
     }
-    process.python = apr_pstrndup(p, tally->pythons[number], sizeof(tally->pythons[number]));
+    process.python = apr_pstrndup(p, counters->pythons[number], sizeof(counters->pythons[number]));
     APR_ARRAY_PUSH(out->processes, wsgi_status_process) = process;
 }
 
 /* ---- requests ---- */
 
 /* A copy that belongs to one request, whose process is *pid. */
-static int copy_request(wsgi_tally_request *copy, pid_t *pid, wsgi_tally *tally, int number)
+static int copy_request(wsgi_embedded_request *copy, pid_t *pid, wsgi_embedded_counters *counters, int number)
 {
-    wsgi_tally_request *shared = &tally->requests[number];
+    wsgi_embedded_request *shared = &counters->requests[number];
     uint32_t serial;
 
-    *pid = atomic_load_explicit(&tally->runners[number], memory_order_acquire);
+    *pid = atomic_load_explicit(&counters->runners[number], memory_order_acquire);
     serial = atomic_load_explicit(&shared->serial, memory_order_acquire);
     if (*pid <= 0 || serial & 1)
         return 0;
@@ -89,7 +89,7 @@ static int copy_request(wsgi_tally_request *copy, pid_t *pid, wsgi_tally *tally,
     memcpy(copy->what, shared->what, sizeof(copy->what));
     atomic_thread_fence(memory_order_acquire);
     return atomic_load_explicit(&shared->serial, memory_order_relaxed) == serial &&
-           atomic_load_explicit(&tally->runners[number], memory_order_relaxed) == *pid;
+           atomic_load_explicit(&counters->runners[number], memory_order_relaxed) == *pid;
 }
 
 /* The process that serves it; NULL: it has died. */
@@ -101,19 +101,19 @@ static wsgi_status_process *process_of(wsgi_status_embedded *out, pid_t pid)
     return NULL;
 }
 
-static void add_running(wsgi_status_embedded *out, apr_pool_t *p, wsgi_tally *tally, int number)
+static void add_running(wsgi_status_embedded *out, apr_pool_t *p, wsgi_embedded_counters *counters, int number)
 {
     wsgi_status_process *process;
     wsgi_status_application *a;
-    wsgi_tally_request copy;
+    wsgi_embedded_request copy;
     wsgi_status_request *q;
     apr_time_t now;
     pid_t pid;
 
-    if (!copy_request(&copy, &pid, tally, number) || copy.application >= WSGI_TALLY_APPLICATIONS ||
+    if (!copy_request(&copy, &pid, counters, number) || copy.application >= WSGI_EMBEDDED_APPLICATIONS ||
         !(process = process_of(out, pid)))
         return;
-    a = application_called(out, name_of(p, &tally->applications[copy.application]));
+    a = application_called(out, name_of(p, &counters->applications[copy.application]));
     process->busy++;
     a->busy++;
     now = apr_time_now();
@@ -126,20 +126,20 @@ static void add_running(wsgi_status_embedded *out, apr_pool_t *p, wsgi_tally *ta
 
 const wsgi_status_embedded *wsgi_status_embedded_read(apr_pool_t *p)
 {
-    wsgi_tally *tally = wsgi_tally_memory();
+    wsgi_embedded_counters *counters = wsgi_embedded_memory();
     wsgi_status_embedded *out = apr_palloc(p, sizeof(*out));
 
-    if (!tally)
+    if (!counters)
         return NULL;
     out->applications = apr_array_make(p, 4, sizeof(wsgi_status_application));
     out->processes = apr_array_make(p, 8, sizeof(wsgi_status_process));
     out->running = apr_array_make(p, 8, sizeof(wsgi_status_request));
-    for (int i = 0; i < WSGI_TALLY_APPLICATIONS; i++)
-        add_application(out, p, &tally->applications[i]);
-    for (int i = 0; i < WSGI_TALLY_PROCESSES; i++)
-        add_process(out, p, tally, i);
-    for (int i = 0; i < WSGI_TALLY_REQUESTS; i++)
-        add_running(out, p, tally, i);
+    for (int i = 0; i < WSGI_EMBEDDED_APPLICATIONS; i++)
+        add_application(out, p, &counters->applications[i]);
+    for (int i = 0; i < WSGI_EMBEDDED_PROCESSES; i++)
+        add_process(out, p, counters, i);
+    for (int i = 0; i < WSGI_EMBEDDED_REQUESTS; i++)
+        add_running(out, p, counters, i);
     wsgi_status_sort(out->running);
     return out->applications->nelts || out->processes->nelts ? out : NULL;
 }
