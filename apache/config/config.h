@@ -120,8 +120,8 @@ const wsgi_dir_config *wsgi_dir_of(const request_rec *r);
 wsgi_server_config *wsgi_main_config(void);
 void wsgi_config_remember_main(server_rec *s);
 
-/* The interpreter for embedded mode and the default of daemon groups: WSGIPythonHome's, or that of the package. */
-/* home NULL: WSGIPythonHome, then the default. root: the chroot, or "". */
+/* Returns the interpreter of an installation or environment. home NULL: that of WSGIPythonHome, or else that of the package. root: the
+ * chroot, or "". */
 const char *wsgi_python_of_home(apr_pool_t *p, const char *root, const char *home);
 
 /* "name.conf:12" of the directive being read. */

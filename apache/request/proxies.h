@@ -1,6 +1,7 @@
 /* proxies.h - what trusted proxies say about the client (WSGITrustedProxies, WSGITrustedProxyHeaders).
  *
- * Only environ changes: Apache's own idea of the client (access log, Require ip) is mod_remoteip's business. */
+ * Only environ changes: Apache's own idea of the client (access log, Require ip) is mod_remoteip's business. Apache children, any
+ * thread; the two setters: where the configuration is read. */
 #ifndef WSGI_PROXIES_H
 #define WSGI_PROXIES_H
 

@@ -15,7 +15,7 @@ typedef struct writer {
 
 typedef void family_rows(writer *w, const char *name, const wsgi_status_group *g, const char *label);
 
-/* docs/status.md has the same rows; tests/unit/test_status_docs.py compares. Counters get their suffix when they are written. */
+/* docs/status.md has the same rows; tests/unit/test_status_parts.py compares. Counters get their suffix when they are written. */
 typedef struct family {
     const char *name, *type, *unit, *help;
     family_rows *rows;
