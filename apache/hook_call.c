@@ -51,19 +51,17 @@ int wsgi_hook_call_run(wsgi_verdict *verdict, request_rec *r, const wsgi_hook_ca
 /* NULL when the hook's daemon group can serve it, or is only known with a request; else what is wrong with it. */
 static const char *group_problem(const wsgi_hook *hook, const apr_array_header_t *groups)
 {
+    const wsgi_group *g;
+
     if (!*hook->process_group || *hook->process_group == '%')
         return NULL;
-    for (int i = 0; i < groups->nelts; i++) {
-        const wsgi_group *g = APR_ARRAY_IDX(groups, i, wsgi_group *);
-
-        if (strcmp(g->name, hook->process_group))
-            continue;
-        if (g->threads == 0)
-            return "has threads=0 and answers no questions; give it threads";
-        return wsgi_group_is_visible(g, hook->server) ? NULL
-                                                      : "belongs to another virtual host; define it outside of <VirtualHost> to share it";
-    }
-    return "does not exist; define it with WSGIDaemonProcess";
+    g = wsgi_group_in(groups, hook->process_group);
+    if (!g)
+        return "does not exist; define it with WSGIDaemonProcess";
+    if (g->threads == 0)
+        return "has threads=0 and answers no questions; give it threads";
+    return wsgi_group_is_visible(g, hook->server) ? NULL
+                                                  : "belongs to another virtual host; define it outside of <VirtualHost> to share it";
 }
 
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)

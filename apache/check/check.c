@@ -13,14 +13,6 @@ APLOG_USE_MODULE(wsgi);
 
 /* ---- groups ---- */
 
-static const wsgi_group *find(const apr_array_header_t *groups, const char *name)
-{
-    for (int i = 0; i < groups->nelts; i++)
-        if (!strcmp(APR_ARRAY_IDX(groups, i, const wsgi_group *)->name, name))
-            return APR_ARRAY_IDX(groups, i, const wsgi_group *);
-    return NULL;
-}
-
 static int is_dynamic(const wsgi_use *use)
 {
     return use->process_group && *use->process_group == '%';
@@ -34,7 +26,7 @@ static void check_group_of(apr_pool_t *p, const wsgi_use *use, const apr_array_h
 
     if (!name || !*name || is_dynamic(use))
         return;
-    g = find(groups, name);
+    g = wsgi_group_in(groups, name);
     if (!g) {
         near = wsgi_group_nearest(p, groups, name);
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "WSGI0285: %s: %s names the daemon group '%s', which is not defined%s%s; "
@@ -80,7 +72,7 @@ static void check_group(const wsgi_group *g, const apr_array_header_t *uses)
 /* OK, or not, with the reason logged. */
 static int check_chroot_of(const wsgi_use *use, const apr_array_header_t *groups)
 {
-    const wsgi_group *g = use->script && use->process_group ? find(groups, use->process_group) : NULL;
+    const wsgi_group *g = use->script && use->process_group ? wsgi_group_in(groups, use->process_group) : NULL;
 
     if (!g || wsgi_group_inside(g, use->script))
         return OK;

@@ -323,7 +323,7 @@ static wsgi_group *make_group(cmd_parms *cmd, const char *name, apr_array_header
     return g;
 }
 
-static wsgi_group *find_in(apr_array_header_t *groups, const char *name)
+wsgi_group *wsgi_group_in(const apr_array_header_t *groups, const char *name)
 {
     for (int i = 0; i < groups->nelts; i++) {
         wsgi_group *g = APR_ARRAY_IDX(groups, i, wsgi_group *);
@@ -361,7 +361,7 @@ wsgi_group *wsgi_group_find(const char *name)
 {
     wsgi_server_config *c = wsgi_main_config();
 
-    return c ? find_in(c->groups, name) : NULL;
+    return c ? wsgi_group_in(c->groups, name) : NULL;
 }
 
 const char *wsgi_group_nearest(apr_pool_t *p, const apr_array_header_t *groups, const char *name)
@@ -448,7 +448,7 @@ const char *wsgi_group_define(cmd_parms *cmd, const char *args)
 {
     apr_array_header_t *groups = wsgi_groups_defined(cmd->pool);
     const char *name = ap_getword_conf(cmd->pool, &args), *error = NULL;
-    wsgi_group *g, *other = find_in(groups, name);
+    wsgi_group *g, *other = wsgi_group_in(groups, name);
 
     if (!*name || strchr(name, '='))
         return "WSGIDaemonProcess needs the group's name as its first argument";

@@ -50,6 +50,10 @@ struct wsgi_group {
 /* Parses "name option=value …" of WSGIDaemonProcess. NULL, or what is wrong. */
 const char *wsgi_group_define(cmd_parms *cmd, const char *args);
 
+/* Returns the group of this name in groups, an array of wsgi_group *, or NULL. */
+wsgi_group *wsgi_group_in(const apr_array_header_t *groups, const char *name);
+
+/* Likewise among the groups of the configuration in force. */
 wsgi_group *wsgi_group_find(const char *name);
 
 /* Returns the name in groups, an array of wsgi_group *, that is nearest to this one; NULL: none is near. */
