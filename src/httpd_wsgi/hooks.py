@@ -1,6 +1,6 @@
 """Functions of scripts that Apache asks about a request, whoever serves it: access, passwords, groups, dispatch.
 
-The runtime (src/runtime/call.c) calls `call()` and passes on what it returns: a verdict and some bytes. Whatever goes wrong is
+The runtime (src/runtime/hook.c) calls `call()` and passes on what it returns: a verdict and some bytes. Whatever goes wrong is
 logged to the request's log and becomes FAILED, which never lets anybody in.
 """
 

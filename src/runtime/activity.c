@@ -3,7 +3,7 @@
  *
  * A thread writes its own entry without any lock. `gate` of a thread decides between the end of its request and an interruption, so that the
  * exception never reaches the next request: whoever moves it from OPEN goes on alone. */
-#include "runtime.h"
+#include "core.h"
 
 #include "wire/activity.h"
 

@@ -1,5 +1,5 @@
 /* environ.c - from the request block to the environ dictionary (PEP 3333, "environ Variables"). */
-#include "runtime.h"
+#include "core.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* file_wrapper.c - wsgi.file_wrapper (PEP 3333, "Optional Platform-Specific File Handling"). */
-#include "runtime.h"
+#include "core.h"
 
 #include <structmember.h>
 #include <sys/stat.h>

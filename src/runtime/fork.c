@@ -1,6 +1,6 @@
 /* fork.c - processes that the application forks. Connection and answer belong to the original, so a copy that leaves the application ends
  * there, as a program does that has come to its end. Copies of Apache's children would otherwise go on as such, unknown to Apache. */
-#include "runtime.h"
+#include "core.h"
 
 #include <unistd.h>
 

@@ -2,7 +2,7 @@
  *
  * The table is only ever added to. table_lock guards it and is never held while waiting for the GIL; creating holds
  * create_lock, taken before the GIL, so that two first requests of a group do not both create its interpreter. */
-#include "runtime.h"
+#include "core.h"
 
 #include <dlfcn.h>
 #include <errno.h>

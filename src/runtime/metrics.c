@@ -2,7 +2,7 @@
  *
  * One account for the process, shared by its interpreters; each reader has sums and an interval of its own. Everything in `account` is
  * under its lock, which is held for additions and copies only and never while attached to an interpreter. */
-#include "runtime.h"
+#include "core.h"
 
 #include <errno.h>
 #include <sys/resource.h>

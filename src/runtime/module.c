@@ -1,5 +1,5 @@
 /* module.c - httpd_wsgi._runtime: module state and the functions that the Python package calls. */
-#include "runtime.h"
+#include "core.h"
 
 #include <string.h>
 

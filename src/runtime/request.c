@@ -1,5 +1,5 @@
 /* request.c - one request from its block to the last byte of its response, in the order of PEP 3333. */
-#include "runtime.h"
+#include "core.h"
 
 #include "wire/activity.h"
 

@@ -1,6 +1,6 @@
 /* response.c - start_response(), write() and everything between them and the transport (PEP 3333, "The start_response()
  * Callable"; RFC 9110 sections 5.1 and 5.5 for what a field may contain). */
-#include "runtime.h"
+#include "core.h"
 
 #include "wire/head.h"
 

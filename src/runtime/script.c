@@ -2,7 +2,7 @@
  *
  * What is loaded is remembered per interpreter in its rt_state. Whether it is still what lies on disk is decided by modification times: for
  * scripts Apache's own look at the file, for modules one taken here before Python is entered. */
-#include "runtime.h"
+#include "core.h"
 
 #include <string.h>
 #include <sys/stat.h>

@@ -9,7 +9,7 @@
  *
  * How many threads wait is told to Apache as offers (wire/offers.h). A thread whose own offer cannot be taken back has been spoken for: a
  * request will come over a kept connection, for it or whoever is free first. */
-#include "connection.h"
+#include "worker.h"
 
 #include <errno.h>
 #include <sys/epoll.h>

@@ -1,5 +1,5 @@
 /* socket.c - the transport of a worker's requests: an AF_UNIX stream that carries the frames of wire/frames.h. */
-#include "connection.h"
+#include "worker.h"
 
 #include "wire/head.h"
 #include "wire/message.h"

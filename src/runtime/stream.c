@@ -2,7 +2,7 @@
  *
  * A stream bound to a request (wsgi.errors) is cut off when the request ends. An unbound one (sys.stderr) belongs to whatever
  * request its thread is serving, else to the process's own log. Within a request all streams share one line buffer. */
-#include "runtime.h"
+#include "core.h"
 
 #include <stdarg.h>
 #include <stdio.h>

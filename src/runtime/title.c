@@ -2,7 +2,7 @@
  *
  * The kernel shows the memory between arg_start and arg_end. A worker is started with a long padding argument, so that
  * memory is large enough; writing there needs no privilege. */
-#include "runtime.h"
+#include "core.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* usage.c - what one request takes: data in and out, waiting, processor time. */
-#include "runtime.h"
+#include "core.h"
 
 #include <sys/resource.h>
 #include <time.h>

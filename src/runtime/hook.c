@@ -1,6 +1,6 @@
-/* call.c - a question about a request that this runtime does not serve: environ is built, hooks.call() asks the script's function and
+/* hook.c - a question about a request that this runtime does not serve: environ is built, hooks.call() asks the script's function and
  * makes a verdict of its result, and that is the answer. */
-#include "runtime.h"
+#include "core.h"
 
 static PyObject *bytes_of(rt_slice slice)
 {

@@ -1,4 +1,4 @@
-/* runtime.h - the WSGI runtime: what its files share.
+/* core.h - the WSGI runtime: what its files share.
  *
  * One process has one runtime and any number of interpreters; each interpreter imports this extension again and has its own
  * rt_state. A request lives on the stack of the thread that runs it (rt_request); the Python objects an application may keep
@@ -18,7 +18,7 @@
 #include "wire/contract.h"
 #include "wire/frames.h"
 
-#include "watch.h"
+#include "usage.h"
 
 typedef struct rt_slice {
     const char *at;
@@ -269,7 +269,7 @@ static inline void rt_end_if_copy(rt_state *st)
         rt_end_copy(st);
 }
 
-/* ---- call.c: questions about requests (WIRE_RQ_CALL) ---- */
+/* ---- hook.c: questions about requests (WIRE_RQ_CALL) ---- */
 /* WIRE_DONE: answered; anything else: the reason is logged. */
 enum wire_outcome rt_call_run(const rt_held *held, rt_request *rq);
 
@@ -386,7 +386,7 @@ int rt_serve(int listen_fd, int stop_fd, int index);
 int rt_expire(uint32_t index, uint32_t serial, int status, const char *text, size_t len);
 int rt_active(void);
 
-/* ---- offer.c: how many of this worker's threads wait (wire/offers.h) ---- */
+/* ---- credit.c: how many of this worker's threads wait (wire/offers.h) ---- */
 int rt_offer_open(int fd);                /* of the board; before the threads start. 0, or -1 with errno: nobody is told */
 int rt_offer_is_open(void);               /* may connections be kept? */
 int rt_offer_is_any_left(void);           /* does a thread wait that Apache has not spoken for? */

@@ -1,9 +1,9 @@
-/* offer.c - this worker's entry in the group's wire_offers.
+/* credit.c - this worker's entry in the group's wire_offers.
  *
  * The word is changed by this worker's threads and by Apache's children, always by compare-and-swap. `waiting` counts our threads between
  * rt_offer_add() and the end of their wait, so that a claim that was taken for lost and then came all the same cannot leave the
  * number too high for ever. */
-#include "runtime.h"
+#include "core.h"
 
 #include "wire/offers.h"
 #include "wire/process.h"

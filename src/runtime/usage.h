@@ -1,4 +1,4 @@
-/* watch.h - what is measured and told about requests for those who asked: subscribers of events, request_data(), process metrics.
+/* usage.h - what is measured and told about requests for those who asked: subscribers of events, request_data(), process metrics.
  *
  * Nobody asks usually, so all of it hangs on one test per request and one per operation. */
 #ifndef RT_WATCH_H

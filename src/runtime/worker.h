@@ -1,10 +1,10 @@
-/* connection.h - one request at a time over an AF_UNIX stream (wire/frames.h): what socket.c and serve.c share.
+/* worker.h - one request at a time over an AF_UNIX stream (wire/frames.h): what socket.c and serve.c share.
  *
  * A request thread has one connection object for life and puts into it the descriptor of the connection it serves. */
 #ifndef RT_CONNECTION_H
 #define RT_CONNECTION_H
 
-#include "runtime.h"
+#include "core.h"
 
 #define RT_OUT_ROOM (32u << 10)
 
