@@ -335,11 +335,21 @@ int rt_commit(rt_request *rq);                      /* 0, or -1 with an exceptio
 int rt_send(rt_request *rq, const char *data, size_t len, int flags);
 /* The response is this bytes object (NULL: has no body) and no more. result: what the application returned. Else as rt_send(). */
 int rt_send_all(rt_request *rq, PyObject *result, PyObject *body);
-/* The head as the transport takes it. Room for all of rq->headers; reason and strings belong to rq->status and rq->headers. */
-void rt_head_fill(wire_response *head, wire_header *headers, const rt_request *rq);
 /* As rt_send(), from a file. */
 int rt_send_file(rt_request *rq, int fd, int64_t offset, int64_t len);
 PyTypeObject *rt_adapter_type_new(PyObject *module);
+
+/* ---- headers.c ---- */
+/* The ISO-8859-1 bytes of a str, borrowed from it; NULL with TypeError or UnicodeEncodeError set. */
+const char *rt_latin1(PyObject *str, const char *what, size_t *len);
+/* The status code, or -1 with an exception set. */
+int rt_check_status(PyObject *status);
+/* 0, or -1 with an exception set. */
+int rt_check_headers(PyObject *headers, int64_t *content_length);
+/* The tuple's headers as the transport takes them, without Content-Length. Their strings are borrowed. Bytes: the number. */
+size_t rt_fill_headers(wire_header *out, PyObject *headers);
+/* The head as the transport takes it. Room for all of rq->headers; reason and strings belong to rq->status and rq->headers. */
+void rt_head_fill(wire_response *head, wire_header *headers, const rt_request *rq);
 
 /* ---- later.c ---- */
 /* Takes the response that consists of rq's head and body, a bytes object or NULL. 0: it is too large, or somebody wants to know

@@ -30,6 +30,11 @@ static group_name *main_groups;     /* groups that mean the main interpreter; un
 static __thread attachment *attachments;
 static __thread int thread_number;
 
+rt_state *rt_module_state(PyObject *module)
+{
+    return PyModule_GetState(module);
+}
+
 int rt_thread_number(void)
 {
     static atomic_int last;

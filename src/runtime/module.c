@@ -3,13 +3,6 @@
 
 #include <string.h>
 
-static struct PyModuleDef module_def;
-
-rt_state *rt_module_state(PyObject *module)
-{
-    return PyModule_GetState(module);
-}
-
 /* ---- functions ---- */
 
 static int setting_int(PyObject *settings, const char *name)

@@ -1,8 +1,6 @@
 /* response.c - start_response(), write() and everything between them and the transport (PEP 3333, "The start_response()
- * Callable"; RFC 9110 sections 5.1 and 5.5 for what a field may contain). */
+ * Callable"). */
 #include "core.h"
-
-#include "wire/head.h"
 
 #include <string.h>
 
@@ -31,97 +29,6 @@ static void adapter_dealloc(adapter *self)
 
     PyObject_Free(self);
     Py_DECREF(type);
-}
-
-/* ---- validation ---- */
-
-/* The ISO-8859-1 bytes of a str, borrowed from it; NULL with TypeError or UnicodeEncodeError set. */
-static const char *latin1(PyObject *str, const char *what, size_t *len)
-{
-    if (!PyUnicode_Check(str)) {
-        PyErr_Format(PyExc_TypeError, "%s must be str, not %.200s", what, Py_TYPE(str)->tp_name);
-        return NULL;
-    }
-#if PY_VERSION_HEX < 0x030c0000
-    if (PyUnicode_READY(str) < 0)
-        return NULL;
-#endif
-    if (PyUnicode_KIND(str) != PyUnicode_1BYTE_KIND) {
-        PyObject *encoded = PyUnicode_AsLatin1String(str); /* sets the exception with the position */
-
-        Py_XDECREF(encoded);
-        return NULL;
-    }
-    *len = (size_t)PyUnicode_GET_LENGTH(str);
-    return (const char *)PyUnicode_1BYTE_DATA(str);
-}
-
-/* The status code, or -1 with an exception set. */
-static int check_status(PyObject *status)
-{
-    size_t len;
-    const char *s = latin1(status, "status", &len);
-    int code;
-
-    if (!s)
-        return -1;
-    code = wire_parse_status(s, len);
-    if (code < 0) {
-        PyErr_Format(PyExc_ValueError, "status %R: expected three digits and a reason, for example '200 OK'", status);
-        return -1;
-    }
-    if (code < 200) {
-        PyErr_Format(PyExc_ValueError, "status %R is interim and cannot be a final response", status);
-        return -1;
-    }
-    return code;
-}
-
-static int check_header(PyObject *header, int64_t *content_length)
-{
-    const char *name, *value;
-    size_t name_len, value_len;
-
-    if (!PyTuple_Check(header)) {
-        PyErr_Format(PyExc_TypeError, "each header must be a tuple (name, value), not %.200s", Py_TYPE(header)->tp_name);
-        return -1;
-    }
-    if (PyTuple_GET_SIZE(header) != 2) {
-        PyErr_Format(PyExc_ValueError, "each header must be a tuple (name, value), not of length %zd",
-                     PyTuple_GET_SIZE(header));
-        return -1;
-    }
-    name = latin1(PyTuple_GET_ITEM(header, 0), "header name", &name_len);
-    value = name ? latin1(PyTuple_GET_ITEM(header, 1), "header value", &value_len) : NULL;
-    if (!value)
-        return -1;
-    if (!wire_is_token(name, name_len)) {
-        PyErr_Format(PyExc_ValueError, "header name %R is not a token", PyTuple_GET_ITEM(header, 0));
-        return -1;
-    }
-    if (wire_has_control(value, value_len)) {
-        PyErr_Format(PyExc_ValueError, "value of header %U contains a control character: %R", PyTuple_GET_ITEM(header, 0),
-                     PyTuple_GET_ITEM(header, 1));
-        return -1;
-    }
-    if (wire_is_named(name, name_len, "Transfer-Encoding")) {
-        PyErr_SetString(PyExc_ValueError, "Transfer-Encoding is the server's to set (PEP 3333, hop-by-hop headers)");
-        return -1;
-    }
-    if (wire_is_named(name, name_len, "Content-Length") && (*content_length = wire_parse_length(value, value_len)) < 0) {
-        PyErr_SetString(PyExc_ValueError, "Content-Length must be a non-negative decimal number");
-        return -1;
-    }
-    return 0;
-}
-
-/* 0, or -1 with an exception set. */
-static int check_headers(PyObject *headers, int64_t *content_length)
-{
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(headers); i++)
-        if (check_header(PyTuple_GET_ITEM(headers, i), content_length) < 0)
-            return -1;
-    return 0;
 }
 
 /* ---- start_response ---- */
@@ -170,11 +77,11 @@ static PyObject *begin_response(PyObject *obj, PyObject *const *args, Py_ssize_t
     }
     if (rt_event_response(rq, args[0], args[1], exc_info) < 0)
         return NULL;
-    code = check_status(args[0]);
+    code = rt_check_status(args[0]);
     headers = code < 0 ? NULL : PyList_AsTuple(args[1]); /* the list stays the application's */
     if (!headers)
         return NULL;
-    if (check_headers(headers, &content_length) < 0) {
+    if (rt_check_headers(headers, &content_length) < 0) {
         Py_DECREF(headers);
         return NULL;
     }
@@ -196,24 +103,6 @@ PyObject *rt_adapter_start_response(PyObject *obj)
 }
 
 /* ---- early hints ---- */
-
-/* The tuple's headers as the transport takes them, without Content-Length. Their strings are borrowed. Bytes: the number. */
-static size_t fill_headers(wire_header *out, PyObject *headers)
-{
-    size_t n = 0;
-
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(headers); i++) {
-        PyObject *pair = PyTuple_GET_ITEM(headers, i), *name = PyTuple_GET_ITEM(pair, 0), *value = PyTuple_GET_ITEM(pair, 1);
-        wire_header *h = &out[n];
-
-        h->name = (const char *)PyUnicode_1BYTE_DATA(name);
-        h->name_len = (size_t)PyUnicode_GET_LENGTH(name);
-        h->value = (const char *)PyUnicode_1BYTE_DATA(value);
-        h->value_len = (size_t)PyUnicode_GET_LENGTH(value);
-        n += !wire_is_named(h->name, h->name_len, "Content-Length");
-    }
-    return n;
-}
 
 /* wsgi.early_hints(headers): an interim response 103 (RFC 8297), once or more before the response begins. */
 static PyObject *send_hints(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
@@ -239,14 +128,14 @@ static PyObject *send_hints(PyObject *obj, PyObject *const *args, Py_ssize_t nar
     if (!headers)
         return NULL;
     all = PyMem_Malloc(((size_t)PyTuple_GET_SIZE(headers) + 1) * sizeof(*all));
-    if (!all || check_headers(headers, &ignored) < 0) {
+    if (!all || rt_check_headers(headers, &ignored) < 0) {
         if (!all)
             PyErr_NoMemory();
         PyMem_Free(all);
         Py_DECREF(headers);
         return NULL;
     }
-    hints.nheaders = fill_headers(all, headers);
+    hints.nheaders = rt_fill_headers(all, headers);
     hints.headers = all;
     if (!(rq->head.flags & WIRE_RQ_HTTP10) && hints.nheaders > 0 && !rq->client_gone) {
         rq->inside++;
@@ -292,18 +181,6 @@ int rt_commit(rt_request *rq)
     }
     rq->committed = 1;
     return 0;
-}
-
-void rt_head_fill(wire_response *head, wire_header *headers, const rt_request *rq)
-{
-    size_t status_len = (size_t)PyUnicode_GET_LENGTH(rq->status);
-
-    *head = (wire_response){.status = rq->status_code, .reason = "", .content_length = rq->content_length, .headers = headers};
-    if (status_len > 4) {
-        head->reason = (const char *)PyUnicode_1BYTE_DATA(rq->status) + 4;
-        head->reason_len = status_len - 4;
-    }
-    head->nheaders = fill_headers(headers, rq->headers);
 }
 
 /* Without the GIL, with rq->io. The strings are owned by rq->status and rq->headers, which no longer change. */
@@ -497,7 +374,7 @@ static PyObject *look_up(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
     if (PyBytes_Check(arg)) {
         name = PyBytes_AS_STRING(arg);
         name_len = (size_t)PyBytes_GET_SIZE(arg);
-    } else if (!(name = latin1(arg, "name of a TLS variable", &name_len))) {
+    } else if (!(name = rt_latin1(arg, "name of a TLS variable", &name_len))) {
         return NULL;
     }
     if (rq->head.flags & WIRE_RQ_TLS) {
