@@ -8,8 +8,6 @@
 #include <errno.h>
 #include <string.h>
 
-rt_process rt_the_process = {.log_level = WIRE_INFO};
-
 typedef struct group_name {
     char *name;
     struct group_name *next;
