@@ -66,9 +66,9 @@ def open_scoreboard(config: settings.GroupSettings) -> None:
             pass  # Apache could not share it and has said so
 
 
-def open_offers() -> None:
+def open_credits() -> None:
     try:
-        _runtime.open_offers(FD_BOARD)
+        _runtime.open_credits(FD_BOARD)
     except OSError as exc:
         logs.log(logs.INFO, f"WSGI0726: Apache makes a connection for each request of this worker: {exc.strerror}")
 
@@ -131,7 +131,7 @@ def serve(config: settings.GroupSettings, control: Control) -> int:
 
     def drain(reason: str) -> None:
         control.drain(reason)  # first: threads that end without it end by themselves
-        _runtime.close_offers()  # requests that are on their way are still served
+        _runtime.close_credits()  # requests that are on their way are still served
         os.write(stop_write, (1).to_bytes(8, sys.byteorder))
 
     def leave(_: signal.Signals) -> None:
@@ -215,7 +215,7 @@ def main() -> int:
     faulthandler.enable(file=FD_CRASH)
     if (offset := int(sys.argv[3])) >= 0:
         _runtime.open_activity(FD_ACTIVITY, offset, config.threads)
-    open_offers()
+    open_credits()
     control = Control(config, int(sys.argv[2]), offset)
     sys.argv = ["mod_wsgi"]
     limits.apply(config)

@@ -397,14 +397,14 @@ int rt_expire(uint32_t index, uint32_t serial, int status, const char *text, siz
 int rt_active(void);
 
 /* ---- credit.c: how many of this worker's threads wait (wire/offers.h) ---- */
-int rt_offer_open(int fd);                /* of the board; before the threads start. 0, or -1 with errno: nobody is told */
-int rt_offer_is_open(void);               /* may connections be kept? */
-int rt_offer_is_any_left(void);           /* does a thread wait that Apache has not spoken for? */
-void rt_offer_add(void);                  /* this thread begins to wait */
-int rt_offer_take_back(void);             /* 1: this thread is free to do something else. 0: a request will come for it */
-void rt_offer_waited(void);               /* this thread's wait is over */
-void rt_offer_close(void);                /* Apache can take no more */
-void rt_offer_end(void);                  /* the last thread has ended */
+int rt_credit_open(int fd);                /* of the board; before the threads start. 0, or -1 with errno: nobody is told */
+int rt_credit_is_open(void);               /* may connections be kept? */
+int rt_credit_is_any_left(void);           /* does a thread wait that Apache has not spoken for? */
+void rt_credit_add(void);                  /* this thread begins to wait */
+int rt_credit_take_back(void);             /* 1: this thread is free to do something else. 0: a request will come for it */
+void rt_credit_waited(void);               /* this thread's wait is over */
+void rt_credit_close(void);                /* Apache can take no more */
+void rt_credit_end(void);                  /* the last thread has ended */
 
 /* ---- stale.c: scripts that are newer on disk than what is loaded; workers only ---- */
 /* Tells the supervisor that the request's script is newer. May the loaded code answer all the same? With or without the GIL. */

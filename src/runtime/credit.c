@@ -1,7 +1,7 @@
 /* credit.c - this worker's entry in the group's wire_offers.
  *
  * The word is changed by this worker's threads and by Apache's children, always by compare-and-swap. `waiting` counts our threads between
- * rt_offer_add() and the end of their wait, so that a claim that was taken for lost and then came all the same cannot leave the
+ * rt_credit_add() and the end of their wait, so that a claim that was taken for lost and then came all the same cannot leave the
  * number too high for ever. */
 #include "core.h"
 
@@ -40,7 +40,7 @@ static wire_offer *take_entry(wire_offers *all)
     return NULL;
 }
 
-int rt_offer_open(int fd)
+int rt_credit_open(int fd)
 {
     struct stat st;
     char *memory;
@@ -65,7 +65,7 @@ int rt_offer_open(int fd)
     return 0;
 }
 
-int rt_offer_is_open(void)
+int rt_credit_is_open(void)
 {
     return mine != &alone && !atomic_load(&is_closed);
 }
@@ -78,12 +78,12 @@ static int32_t left_of(uint64_t word)
     return count < -(WIRE_OFFERS_CLOSED / 2) ? count + WIRE_OFFERS_CLOSED : count;
 }
 
-int rt_offer_is_any_left(void)
+int rt_credit_is_any_left(void)
 {
     return left_of(atomic_load(&mine->word)) > 0;
 }
 
-void rt_offer_add(void)
+void rt_credit_add(void)
 {
     int32_t most = atomic_fetch_add(&waiting, 1) + 1;
     uint64_t word = atomic_load(&mine->word);
@@ -93,7 +93,7 @@ void rt_offer_add(void)
         continue;
 }
 
-int rt_offer_take_back(void)
+int rt_credit_take_back(void)
 {
     uint64_t word = atomic_load(&mine->word);
 
@@ -103,12 +103,12 @@ int rt_offer_take_back(void)
     return 0;
 }
 
-void rt_offer_waited(void)
+void rt_credit_waited(void)
 {
     atomic_fetch_sub(&waiting, 1);
 }
 
-void rt_offer_close(void)
+void rt_credit_close(void)
 {
     uint64_t word = atomic_load(&mine->word);
 
@@ -118,7 +118,7 @@ void rt_offer_close(void)
         continue;
 }
 
-void rt_offer_end(void)
+void rt_credit_end(void)
 {
     atomic_store(&mine->word, 0);
     mine = &alone;

@@ -91,23 +91,23 @@ static PyObject *open_activity(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-static PyObject *open_offers(PyObject *module, PyObject *args)
+static PyObject *open_credits(PyObject *module, PyObject *args)
 {
     int fd;
 
     (void)module;
     if (!PyArg_ParseTuple(args, "i", &fd))
         return NULL;
-    if (rt_offer_open(fd) < 0)
+    if (rt_credit_open(fd) < 0)
         return PyErr_SetFromErrno(PyExc_OSError);
     Py_RETURN_NONE;
 }
 
-static PyObject *close_offers(PyObject *module, PyObject *unused)
+static PyObject *close_credits(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
-    rt_offer_close();
+    rt_credit_close();
     Py_RETURN_NONE;
 }
 
@@ -394,8 +394,8 @@ static PyMethodDef functions[] = {
     {"expire", expire, METH_VARARGS, NULL},
     {"stack", stack, METH_VARARGS, NULL},
     {"active", active, METH_NOARGS, NULL},
-    {"open_offers", open_offers, METH_VARARGS, NULL},
-    {"close_offers", close_offers, METH_NOARGS, NULL},
+    {"open_credits", open_credits, METH_VARARGS, NULL},
+    {"close_credits", close_credits, METH_NOARGS, NULL},
     {"end_interpreters", end_interpreters, METH_NOARGS, NULL},
     {"set_process_title", set_process_title, METH_O, NULL},
     {"log", log_text, METH_VARARGS, NULL},

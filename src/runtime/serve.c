@@ -7,7 +7,7 @@
  *     BUSY     a thread serves a request of it. Another thread that gets an event for it makes it
  *     MISSED   which its owner finds at the end, and looks there itself
  *
- * How many threads wait is told to Apache as offers (wire/offers.h). A thread whose own offer cannot be taken back has been spoken for: a
+ * How many threads wait is told to Apache as credits (wire/offers.h). A thread whose own credit cannot be taken back has been spoken for: a
  * request will come over a kept connection, for it or whoever is free first. */
 #include "worker.h"
 
@@ -169,14 +169,14 @@ static int wait_for_claimed(rt_connection *c, int listen_fd, int stop_fd)
 static int take_new(rt_connection *c, int listen_fd, int stop_fd)
 {
     static const struct timespec without_descriptors = {0, 10000000};
-    int is_mine = rt_offer_take_back(), fd = accept_one(listen_fd), claimed;
+    int is_mine = rt_credit_take_back(), fd = accept_one(listen_fd), claimed;
 
     if (fd < 0) {
         int error = errno;
 
         if (is_mine) {
-            rt_offer_waited();
-            rt_offer_add();
+            rt_credit_waited();
+            rt_credit_add();
         }
         if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS)
             nanosleep(&without_descriptors, NULL);
@@ -196,14 +196,14 @@ static int wait_for_request(rt_connection *c, int listen_fd, int stop_fd, int mi
 {
     int stops = 0, fd;
 
-    /* When no other thread waits, there may be a queue. Who has waited there comes before anybody who would take this thread's offer. */
-    if (missed < 0 && atomic_load_explicit(&may_queue, memory_order_relaxed) && !rt_offer_is_any_left() && rt_offer_is_open() &&
+    /* When no other thread waits, there may be a queue. Who has waited there comes before anybody who would take this thread's credit. */
+    if (missed < 0 && atomic_load_explicit(&may_queue, memory_order_relaxed) && !rt_credit_is_any_left() && rt_credit_is_open() &&
         (fd = accept_one(listen_fd)) >= 0) {
         rt_connection_begin(c, fd);
         return fd;
     }
     fd = -1;
-    rt_offer_add();
+    rt_credit_add();
     if (missed >= 0 && pick_up(c, missed))
         fd = missed;
     while (fd == -1) {
@@ -216,7 +216,7 @@ static int wait_for_request(rt_connection *c, int listen_fd, int stop_fd, int mi
         }
         if (ev.data.fd == stop_fd) {
             /* Events take turns. What came before this one is taken first, since EPOLLEXCLUSIVE has woken nobody else for it. */
-            if (++stops > 1 && (rt_offer_take_back() || (fd = wait_for_claimed(c, listen_fd, stop_fd)) < 0))
+            if (++stops > 1 && (rt_credit_take_back() || (fd = wait_for_claimed(c, listen_fd, stop_fd)) < 0))
                 fd = STOPPED;
             continue;
         }
@@ -226,7 +226,7 @@ static int wait_for_request(rt_connection *c, int listen_fd, int stop_fd, int mi
         else if (pick_up(c, ev.data.fd))
             fd = ev.data.fd;
     }
-    rt_offer_waited();
+    rt_credit_waited();
     return fd;
 }
 
@@ -281,7 +281,7 @@ static int enlist(int index, rt_connection *c, int listen_fd, int stop_fd)
         connections[index] = rc == 0 ? c : NULL;
     nthreads += c ? 1 : -1;
     if (nthreads == 0)
-        rt_offer_end();
+        rt_credit_end();
     pthread_mutex_unlock(&threads_lock);
     return rc;
 }

@@ -419,7 +419,7 @@ static int send_outcome(connection *c, enum wire_outcome outcome, int can_keep)
     default:
         break;
     }
-    if (can_keep && c->may_keep && outcome != WIRE_STALE && rt_offer_is_open() && is_all_read(c))
+    if (can_keep && c->may_keep && outcome != WIRE_STALE && rt_credit_is_open() && is_all_read(c))
         frame.flags = WIRE_KEEP;
     put(c, frame, (const char *)&times);
     return flush_out(c) == WIRE_IO_OK && frame.flags == WIRE_KEEP;
