@@ -269,9 +269,9 @@ static inline void rt_end_if_copy(rt_state *st)
         rt_end_copy(st);
 }
 
-/* ---- hook.c: questions about requests (WIRE_RQ_CALL) ---- */
-/* WIRE_DONE: answered; anything else: the reason is logged. */
-enum wire_outcome rt_call_run(const rt_held *held, rt_request *rq);
+/* ---- hook.c: scripts that are asked about a request (WIRE_RQ_CALL) ---- */
+/* WIRE_DONE: the verdict was sent; anything else: the reason is logged. */
+enum wire_outcome rt_hook_run(const rt_held *held, rt_request *rq);
 
 /* ---- script.c ---- */
 /* New reference to the application. NULL: *outcome says what to answer; the reason is logged. */
@@ -288,7 +288,7 @@ int rt_preload(const char *group, const char *script, const char *callable);
 /* New reference, or NULL with an exception set. */
 PyObject *rt_environ_build(const rt_held *held, rt_request *rq);
 /* The same for WIRE_RQ_CALL: what the block says, and no way to read or answer the request. */
-PyObject *rt_environ_build_call(const rt_held *held, rt_request *rq);
+PyObject *rt_environ_build_hook(const rt_held *held, rt_request *rq);
 int rt_environ_init(rt_state *st); /* fills names and template */
 
 /* ---- events.c ---- */

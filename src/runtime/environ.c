@@ -357,7 +357,7 @@ PyObject *rt_environ_build(const rt_held *held, rt_request *rq)
     return c.environ;
 }
 
-PyObject *rt_environ_build_call(const rt_held *held, rt_request *rq)
+PyObject *rt_environ_build_hook(const rt_held *held, rt_request *rq)
 {
     PyObject *version = PyDict_GetItemString(rq->st->environ_template, "mod_wsgi.version"); /* borrowed */
     copying c = {.environ = PyDict_New(), .is_changed = 1};

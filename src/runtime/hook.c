@@ -1,5 +1,5 @@
-/* hook.c - a question about a request that this runtime does not serve: environ is built, hooks.call() asks the script's function and
- * makes a verdict of its result, and that is the answer. */
+/* hook.c - access, user, group and dispatch scripts, which are asked about a request that this runtime need not serve. environ is built,
+ * hooks.call() in Python calls the script's function and makes a verdict of its result, and the verdict goes to Apache. */
 #include "core.h"
 
 static PyObject *bytes_of(rt_slice slice)
@@ -8,31 +8,31 @@ static PyObject *bytes_of(rt_slice slice)
 }
 
 /* (verdict, text); new reference, NULL with an exception set. */
-static PyObject *ask(const rt_held *held, rt_request *rq)
+static PyObject *call_hook(const rt_held *held, rt_request *rq)
 {
     rt_slice kind = RT_META(rq, WIRE_M_CALL), script = RT_META(rq, WIRE_M_SCRIPT);
-    PyObject *environ = NULL, *module = NULL, *path = NULL, *user = NULL, *argument = NULL, *answer = NULL; /* all owned */
+    PyObject *environ = NULL, *module = NULL, *path = NULL, *user = NULL, *argument = NULL, *result = NULL; /* all owned */
 
-    if ((environ = rt_environ_build_call(held, rq)) && (module = PyImport_ImportModule("httpd_wsgi.hooks")) &&
+    if ((environ = rt_environ_build_hook(held, rq)) && (module = PyImport_ImportModule("httpd_wsgi.hooks")) &&
         (path = PyUnicode_DecodeFSDefaultAndSize(script.at, (Py_ssize_t)script.len)) &&
         (user = bytes_of(RT_META(rq, WIRE_M_CALL_USER))) && (argument = bytes_of(RT_META(rq, WIRE_M_CALL_ARGUMENT))))
-        answer = PyObject_CallMethod(module, "call", "s#OOOOO", kind.at, (Py_ssize_t)kind.len, path,
+        result = PyObject_CallMethod(module, "call", "s#OOOOO", kind.at, (Py_ssize_t)kind.len, path,
                                      rq->head.flags & WIRE_RQ_RELOADING ? Py_True : Py_False, environ, user, argument);
     Py_XDECREF(environ);
     Py_XDECREF(module);
     Py_XDECREF(path);
     Py_XDECREF(user);
     Py_XDECREF(argument);
-    return answer;
+    return result;
 }
 
-static enum wire_outcome send_answer(rt_request *rq, PyObject *answer)
+static enum wire_outcome send_verdict(rt_request *rq, PyObject *result)
 {
     const char *text;
     Py_ssize_t len;
     int verdict, rc;
 
-    if (!PyArg_ParseTuple(answer, "iy#", &verdict, &text, &len))
+    if (!PyArg_ParseTuple(result, "iy#", &verdict, &text, &len))
         return WIRE_ERROR_500;
     rq->inside++;
     Py_BEGIN_ALLOW_THREADS
@@ -44,14 +44,14 @@ static enum wire_outcome send_answer(rt_request *rq, PyObject *answer)
     return rc == WIRE_IO_OK ? WIRE_DONE : WIRE_CLIENT_GONE;
 }
 
-enum wire_outcome rt_call_run(const rt_held *held, rt_request *rq)
+enum wire_outcome rt_hook_run(const rt_held *held, rt_request *rq)
 {
-    PyObject *answer = ask(held, rq);
+    PyObject *result = call_hook(held, rq);
     enum wire_outcome outcome = WIRE_ERROR_500;
 
-    if (answer)
-        outcome = send_answer(rq, answer);
-    Py_XDECREF(answer);
+    if (result)
+        outcome = send_verdict(rq, result);
+    Py_XDECREF(result);
     if (PyErr_Occurred())
         rt_log_exception(rq->st, WIRE_ERR, "WSGI0420", "a script could not be asked");
     return outcome;

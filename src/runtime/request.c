@@ -308,7 +308,7 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     rt_set_current(&rq);
     rt_activity_app(&rq, in);
     if (open_objects(&rq) == 0)
-        outcome = rq.head.flags & WIRE_RQ_CALL ? rt_call_run(&held, &rq) : run_application(&held, &rq);
+        outcome = rq.head.flags & WIRE_RQ_CALL ? rt_hook_run(&held, &rq) : run_application(&held, &rq);
     rt_end_if_copy(rq.st); /* of a script, while it was loaded */
     rt_activity_shut();
     PyErr_Clear();
