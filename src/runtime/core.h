@@ -410,7 +410,7 @@ void rt_credit_end(void);                  /* the last thread has ended */
 /* Tells the supervisor that the request's script is newer. May the loaded code answer all the same? With or without the GIL. */
 int rt_stale_is_served(const rt_request *rq);
 /* The version of this time is known not to load: what is loaded stays in use. */
-void rt_keep(rt_slice script, int64_t mtime_us);
+void rt_reject_version(rt_slice script, int64_t mtime_us);
 
 /* ---- activity.c: what this worker's threads are doing, for others to see; in embedded mode with slow requests in the log only ---- */
 int rt_activity_open(int fd, int64_t offset, int count); /* 0, or -1 with errno */

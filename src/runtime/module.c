@@ -171,7 +171,7 @@ static PyObject *stack(PyObject *module, PyObject *args)
     return text;
 }
 
-static PyObject *keep(PyObject *module, PyObject *args)
+static PyObject *reject_version(PyObject *module, PyObject *args)
 {
     const char *script;
     Py_ssize_t len;
@@ -180,7 +180,7 @@ static PyObject *keep(PyObject *module, PyObject *args)
     (void)module;
     if (!PyArg_ParseTuple(args, "y#L", &script, &len, &mtime_us))
         return NULL;
-    rt_keep((rt_slice){script, (size_t)len}, mtime_us);
+    rt_reject_version((rt_slice){script, (size_t)len}, mtime_us);
     Py_RETURN_NONE;
 }
 
@@ -386,7 +386,7 @@ static PyMethodDef functions[] = {
     {"configure", configure, METH_O, NULL},
     {"preload", preload, METH_VARARGS, NULL},
     {"serve", serve, METH_VARARGS, NULL},
-    {"keep", keep, METH_VARARGS, NULL},
+    {"reject_version", reject_version, METH_VARARGS, NULL},
     {"serve_loaded", serve_loaded, METH_NOARGS, NULL},
     {"open_activity", open_activity, METH_VARARGS, NULL},
     {"show_line", show_line, METH_VARARGS, NULL},

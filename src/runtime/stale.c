@@ -1,61 +1,61 @@
 /* stale.c - scripts that are newer on disk than what a worker has loaded. The supervisor is told and has them loaded elsewhere; when that
  * fails, it tells which versions are no good.
  *
- * kept_lock guards the list, which any thread of any interpreter may ask; it is never held while waiting for anything. */
+ * list_lock guards the list, which any thread of any interpreter may ask; it is never held while waiting for anything. */
 #include "core.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
-typedef struct kept {
+typedef struct rejected {
     char *script;
     size_t len;
     int64_t mtime_us;
-    struct kept *next;
-} kept;
+    struct rejected *next;
+} rejected;
 
-static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
-static kept *all_kept; /* one per script; under kept_lock */
+static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
+static rejected *all_rejected; /* one per script; under list_lock */
 static _Atomic uint64_t last_told;
 
-static kept *find(rt_slice script)
+static rejected *find(rt_slice script)
 {
-    for (kept *k = all_kept; k; k = k->next)
-        if (k->len == script.len && !memcmp(k->script, script.at, script.len))
-            return k;
+    for (rejected *r = all_rejected; r; r = r->next)
+        if (r->len == script.len && !memcmp(r->script, script.at, script.len))
+            return r;
     return NULL;
 }
 
-void rt_keep(rt_slice script, int64_t mtime_us)
+void rt_reject_version(rt_slice script, int64_t mtime_us)
 {
-    kept *k;
+    rejected *r;
 
-    pthread_mutex_lock(&kept_lock);
-    k = find(script);
-    if (!k && (k = calloc(1, sizeof(*k)))) {
-        k->script = malloc(script.len + 1);
-        if (k->script) {
-            memcpy(k->script, script.at, script.len);
-            k->len = script.len;
+    pthread_mutex_lock(&list_lock);
+    r = find(script);
+    if (!r && (r = calloc(1, sizeof(*r)))) {
+        r->script = malloc(script.len + 1);
+        if (r->script) {
+            memcpy(r->script, script.at, script.len);
+            r->len = script.len;
         }
-        k->next = all_kept;
-        all_kept = k;
+        r->next = all_rejected;
+        all_rejected = r;
     }
-    if (k)
-        k->mtime_us = mtime_us;
-    pthread_mutex_unlock(&kept_lock);
+    if (r)
+        r->mtime_us = mtime_us;
+    pthread_mutex_unlock(&list_lock);
 }
 
-static int is_kept(const rt_request *rq)
+static int is_rejected(const rt_request *rq)
 {
-    const kept *k;
+    const rejected *r;
     int yes;
 
-    pthread_mutex_lock(&kept_lock);
-    k = find(RT_META(rq, WIRE_M_SCRIPT));
-    yes = k && k->mtime_us == rq->head.script_mtime_us;
-    pthread_mutex_unlock(&kept_lock);
+    pthread_mutex_lock(&list_lock);
+    r = find(RT_META(rq, WIRE_M_SCRIPT));
+    yes = r && r->mtime_us == rq->head.script_mtime_us;
+    pthread_mutex_unlock(&list_lock);
     return yes;
 }
 
@@ -92,7 +92,7 @@ static void tell_supervisor(const rt_request *rq)
 
 int rt_stale_is_served(const rt_request *rq)
 {
-    int served = is_kept(rq);
+    int served = is_rejected(rq);
 
     if (!served)
         tell_supervisor(rq);
