@@ -81,7 +81,7 @@ typedef struct rt_held {
 typedef struct rt_later {
     rt_interp *in;
     int is_taken;
-    int is_kept;               /* data stays after the request, see rt_later_drop() */
+    int is_held;               /* data stays after the request, see rt_later_drop() */
     wire_response head;
     wire_header headers[RT_LATER_HEADERS];
     const char *data;

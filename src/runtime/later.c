@@ -8,7 +8,7 @@
 static __thread struct {
     PyObject *body; /* owned, exactly bytes; NULL: there is none */
     rt_interp *in;  /* whose object it is */
-} kept;
+} held;
 
 /* The text's place in the copy. The caller has checked that there is room. */
 static const char *copy(rt_later *later, const char *text, size_t len)
@@ -45,17 +45,17 @@ static void copy_head(rt_later *later, const wire_response *head)
 static int take_body(rt_later *later, PyObject *body)
 {
     later->len = body ? (size_t)PyBytes_GET_SIZE(body) : 0;
-    later->is_kept = later->len > RT_LATER_ROOM - later->used;
-    if (!later->is_kept) {
+    later->is_held = later->len > RT_LATER_ROOM - later->used;
+    if (!later->is_held) {
         later->data = later->len ? copy(later, PyBytes_AS_STRING(body), later->len) : "";
         return 1;
     }
     /* A subclass may have a destructor. An Apache thread has no end that we would be told of. */
-    if (later->len > RT_LATER_LARGE || kept.body || !PyBytes_CheckExact(body) || rt_the_process.embedded)
+    if (later->len > RT_LATER_LARGE || held.body || !PyBytes_CheckExact(body) || rt_the_process.embedded)
         return 0;
     later->data = PyBytes_AS_STRING(body);
-    kept.body = Py_NewRef(body);
-    kept.in = later->in;
+    held.body = Py_NewRef(body);
+    held.in = later->in;
     return 1;
 }
 
@@ -78,7 +78,7 @@ int rt_later_take(rt_request *rq, PyObject *body)
 enum wire_outcome rt_later_send(rt_request *rq)
 {
     rt_later *later = rq->later;
-    int rc = rq->ops->send_head(rq->ctx, &later->head), flags = WIRE_SEND_LAST | (later->is_kept ? WIRE_SEND_STAYS : 0);
+    int rc = rq->ops->send_head(rq->ctx, &later->head), flags = WIRE_SEND_LAST | (later->is_held ? WIRE_SEND_STAYS : 0);
 
     if (rc == WIRE_IO_OK)
         rc = rq->ops->send_data(rq->ctx, later->data, later->len, flags);
@@ -87,17 +87,17 @@ enum wire_outcome rt_later_send(rt_request *rq)
 
 void rt_later_drop(rt_interp *in)
 {
-    if (kept.body && kept.in == in)
-        Py_CLEAR(kept.body);
+    if (held.body && held.in == in)
+        Py_CLEAR(held.body);
 }
 
 void rt_later_done(void)
 {
-    rt_held held;
+    rt_held attached;
 
-    if (!kept.body)
+    if (!held.body)
         return;
-    held = rt_enter(kept.in);
-    rt_later_drop(kept.in);
-    rt_leave(&held);
+    attached = rt_enter(held.in);
+    rt_later_drop(held.in);
+    rt_leave(&attached);
 }
