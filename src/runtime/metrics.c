@@ -1,6 +1,6 @@
 /* metrics.c - accounting for mod_wsgi.request_metrics() and process_metrics(), and for telemetry, each from its start on.
  *
- * One account for the process, shared by its interpreters; each reader has sums and an interval of its own. Everything in `account` is
+ * One metrics for the process, shared by its interpreters; each reader has sums and an interval of its own. Everything in `metrics` is
  * under its lock, which is held for additions and copies only and never while attached to an interpreter. */
 #include "core.h"
 
@@ -22,7 +22,7 @@ typedef struct slot {
     struct {
         int64_t ever;   /* requests it has completed */
         int64_t completed, busy_us, cpu_us, longest_us; /* in the interval */
-    } of[RT_READERS];
+    } by_reader[RT_READERS];
 } slot;
 
 typedef struct interval {
@@ -45,7 +45,7 @@ static struct {
     int64_t running;
     slot *slots;             /* allocated once */
     int nslots;
-} account = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} metrics = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static atomic_int recording; /* has any reader started? */
 
@@ -121,7 +121,7 @@ static slot *slot_of_thread_locked(void)
 {
     int number = rt_thread_number();
 
-    return number <= account.nslots ? &account.slots[number - 1] : NULL;
+    return number <= metrics.nslots ? &metrics.slots[number - 1] : NULL;
 }
 
 void rt_metrics_begin(rt_request *rq)
@@ -132,18 +132,18 @@ void rt_metrics_begin(rt_request *rq)
         return;
     rq->usage.recorded = 1;
     rq->recorded_us = rt_now_us();
-    pthread_mutex_lock(&account.lock);
-    rq->active_at_start = ++account.running;
+    pthread_mutex_lock(&metrics.lock);
+    rq->active_at_start = ++metrics.running;
     s = slot_of_thread_locked();
     if (s)
         s->started_us = rq->recorded_us;
-    pthread_mutex_unlock(&account.lock);
+    pthread_mutex_unlock(&metrics.lock);
     rt_slow_begin(rq);
 }
 
 static void count_locked(const rt_request *rq, enum wire_outcome outcome, int64_t now_us, enum rt_reader reader, slot *s)
 {
-    interval *in = &account.sums[reader].now;
+    interval *in = &metrics.sums[reader].now;
     int64_t busy = busy_within(in, rq->recorded_us, now_us);
 
     in->busy_us += busy;
@@ -151,12 +151,12 @@ static void count_locked(const rt_request *rq, enum wire_outcome outcome, int64_
         add_request(in, rq, rt_status_of(rq, outcome));
     if (!s)
         return;
-    s->of[reader].busy_us += busy;
-    s->of[reader].cpu_us += rq->usage.measured ? rq->usage.cpu_user_us + rq->usage.cpu_system_us : 0;
-    s->of[reader].completed += outcome != WIRE_STALE;
-    s->of[reader].ever += outcome != WIRE_STALE;
-    if (since(rq->recorded_us, now_us) > s->of[reader].longest_us)
-        s->of[reader].longest_us = since(rq->recorded_us, now_us);
+    s->by_reader[reader].busy_us += busy;
+    s->by_reader[reader].cpu_us += rq->usage.measured ? rq->usage.cpu_user_us + rq->usage.cpu_system_us : 0;
+    s->by_reader[reader].completed += outcome != WIRE_STALE;
+    s->by_reader[reader].ever += outcome != WIRE_STALE;
+    if (since(rq->recorded_us, now_us) > s->by_reader[reader].longest_us)
+        s->by_reader[reader].longest_us = since(rq->recorded_us, now_us);
 }
 
 void rt_metrics_end(rt_request *rq, enum wire_outcome outcome)
@@ -169,15 +169,15 @@ void rt_metrics_end(rt_request *rq, enum wire_outcome outcome)
     now = rt_now_us();
     if (!rq->usage.finish_us) /* the application was never called */
         rq->application_start_us = rq->usage.finish_us = now;
-    pthread_mutex_lock(&account.lock);
-    rq->active_at_end = account.running--;
+    pthread_mutex_lock(&metrics.lock);
+    rq->active_at_end = metrics.running--;
     s = slot_of_thread_locked();
     for (int reader = 0; reader < RT_READERS; reader++)
-        if (account.sums[reader].is_read)
+        if (metrics.sums[reader].is_read)
             count_locked(rq, outcome, now, reader, s);
     if (s)
         s->started_us = 0;
-    pthread_mutex_unlock(&account.lock);
+    pthread_mutex_unlock(&metrics.lock);
     rt_slow_end(rq, outcome, now);
 }
 
@@ -185,17 +185,17 @@ void rt_metrics_end(rt_request *rq, enum wire_outcome outcome)
 
 static void begin_interval_locked(enum rt_reader reader, int64_t now_us, const struct rusage *used)
 {
-    sums *sum = &account.sums[reader];
+    sums *sum = &metrics.sums[reader];
     interval *in = &sum->now;
 
     sum->busy_us += in->busy_us;
     sum->count += in->count;
-    for (int i = 0; i < account.nslots; i++) {
-        slot *s = &account.slots[i];
+    for (int i = 0; i < metrics.nslots; i++) {
+        slot *s = &metrics.slots[i];
 
         if (s->started_us) /* its running request has a part in the interval that ends */
             sum->busy_us += busy_within(in, s->started_us, now_us);
-        s->of[reader].completed = s->of[reader].busy_us = s->of[reader].cpu_us = s->of[reader].longest_us = 0;
+        s->by_reader[reader].completed = s->by_reader[reader].busy_us = s->by_reader[reader].cpu_us = s->by_reader[reader].longest_us = 0;
     }
     memset(in, 0, sizeof(*in));
     in->start_us = now_us;
@@ -207,11 +207,11 @@ static int allocate_slots_locked(void)
 {
     int threads = rt_the_process.threads > 0 ? rt_the_process.threads : 1;
 
-    if (!account.slots) {
-        account.slots = calloc((size_t)threads, sizeof(slot));
-        account.nslots = account.slots ? threads : 0;
+    if (!metrics.slots) {
+        metrics.slots = calloc((size_t)threads, sizeof(slot));
+        metrics.nslots = metrics.slots ? threads : 0;
     }
-    return account.slots ? 0 : ENOMEM;
+    return metrics.slots ? 0 : ENOMEM;
 }
 
 int rt_metrics_start(enum rt_reader reader)
@@ -220,15 +220,15 @@ int rt_metrics_start(enum rt_reader reader)
     int rc;
 
     getrusage(RUSAGE_SELF, &used);
-    pthread_mutex_lock(&account.lock);
+    pthread_mutex_lock(&metrics.lock);
     rc = allocate_slots_locked();
-    if (rc == 0 && !account.sums[reader].is_read) {
-        account.sums[reader].now.start_us = rt_now_us(); /* what runs already counts from here on */
-        begin_interval_locked(reader, account.sums[reader].now.start_us, &used);
-        account.sums[reader].is_read = 1;
+    if (rc == 0 && !metrics.sums[reader].is_read) {
+        metrics.sums[reader].now.start_us = rt_now_us(); /* what runs already counts from here on */
+        begin_interval_locked(reader, metrics.sums[reader].now.start_us, &used);
+        metrics.sums[reader].is_read = 1;
         atomic_store_explicit(&recording, 1, memory_order_release);
     }
-    pthread_mutex_unlock(&account.lock);
+    pthread_mutex_unlock(&metrics.lock);
     return rc;
 }
 
@@ -247,22 +247,22 @@ static int take_reading(reading *r, int then_begin)
 {
     getrusage(RUSAGE_SELF, &r->used);
     r->now_us = rt_now_us();
-    r->nslots = account.nslots; /* which no longer changes */
+    r->nslots = metrics.nslots; /* which no longer changes */
     r->slots = malloc((size_t)r->nslots * sizeof(slot));
     if (!r->slots)
         return -1;
-    pthread_mutex_lock(&account.lock);
-    r->sums = account.sums[r->reader];
-    r->running = account.running;
-    memcpy(r->slots, account.slots, (size_t)r->nslots * sizeof(slot));
+    pthread_mutex_lock(&metrics.lock);
+    r->sums = metrics.sums[r->reader];
+    r->running = metrics.running;
+    memcpy(r->slots, metrics.slots, (size_t)r->nslots * sizeof(slot));
     if (then_begin && r->sums.is_read)
         begin_interval_locked(r->reader, r->now_us, &r->used);
-    pthread_mutex_unlock(&account.lock);
+    pthread_mutex_unlock(&metrics.lock);
     for (int i = 0; i < r->nslots; i++)
         if (r->slots[i].started_us) {
             int64_t busy = busy_within(&r->sums.now, r->slots[i].started_us, r->now_us);
 
-            r->slots[i].of[r->reader].busy_us += busy;
+            r->slots[i].by_reader[r->reader].busy_us += busy;
             r->sums.now.busy_us += busy;
         }
     return 0;
@@ -276,10 +276,10 @@ static PyObject *slots_list(const reading *r)
     for (int i = 0; list && i < r->nslots; i++) {
         const slot *s = &r->slots[i];
         int n = r->reader;
-        PyObject *item = Py_BuildValue("(LLLLLL)", (long long)s->of[n].ever, (long long)s->of[n].completed,
-                                       (long long)s->of[n].busy_us, (long long)s->of[n].cpu_us,
+        PyObject *item = Py_BuildValue("(LLLLLL)", (long long)s->by_reader[n].ever, (long long)s->by_reader[n].completed,
+                                       (long long)s->by_reader[n].busy_us, (long long)s->by_reader[n].cpu_us,
                                        (long long)(s->started_us ? since(s->started_us, r->now_us) : -1),
-                                       (long long)s->of[n].longest_us);
+                                       (long long)s->by_reader[n].longest_us);
 
         if (!item)
             Py_CLEAR(list);
