@@ -135,7 +135,7 @@ class Control:
         if word == b"interrupt" and not _runtime.interrupt(index, number):
             return
         if stack is not None and word in (b"slow", b"line"):
-            _runtime.show_line(index, number, deepest(stack))
+            _runtime.show_source_line(index, number, deepest(stack))
         if stack is not None and word != b"line":
             logs.log(logs.WARNING, text.decode("utf-8", "replace"))
             for line in stack.split("\n"):

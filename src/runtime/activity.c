@@ -188,7 +188,7 @@ void rt_activity_times(wire_times *out)
 
 /* ---- from other threads ---- */
 
-void rt_activity_show_line(uint32_t index, uint32_t serial, const char *line, size_t len)
+void rt_activity_show_source_line(uint32_t index, uint32_t serial, const char *line, size_t len)
 {
     wire_activity_thread *t;
 

@@ -422,7 +422,7 @@ void rt_activity_shut(void);
 void rt_activity_end(const rt_request *rq, enum wire_outcome outcome);
 void rt_activity_times(wire_times *out);  /* of this thread's last request; not in embedded mode */
 /* By the control thread alone: where that request is in the application, for the status page. */
-void rt_activity_show_line(uint32_t index, uint32_t serial, const char *line, size_t len);
+void rt_activity_show_source_line(uint32_t index, uint32_t serial, const char *line, size_t len);
 /* Where the request of this number is being served; NULL: it is over, or has not reached the application. */
 rt_interp *rt_activity_interp(uint32_t index, uint32_t serial, unsigned long *ident);
 int rt_activity_is_serving(uint32_t index, uint32_t serial);

@@ -111,7 +111,7 @@ static PyObject *close_credits(PyObject *module, PyObject *unused)
     Py_RETURN_NONE;
 }
 
-static PyObject *show_line(PyObject *module, PyObject *args)
+static PyObject *show_source_line(PyObject *module, PyObject *args)
 {
     unsigned index, serial;
     const char *line;
@@ -120,7 +120,7 @@ static PyObject *show_line(PyObject *module, PyObject *args)
     (void)module;
     if (!PyArg_ParseTuple(args, "IIy#", &index, &serial, &line, &len))
         return NULL;
-    rt_activity_show_line(index, serial, line, (size_t)len);
+    rt_activity_show_source_line(index, serial, line, (size_t)len);
     Py_RETURN_NONE;
 }
 
@@ -389,7 +389,7 @@ static PyMethodDef functions[] = {
     {"reject_version", reject_version, METH_VARARGS, NULL},
     {"serve_loaded", serve_loaded, METH_NOARGS, NULL},
     {"open_activity", open_activity, METH_VARARGS, NULL},
-    {"show_line", show_line, METH_VARARGS, NULL},
+    {"show_source_line", show_source_line, METH_VARARGS, NULL},
     {"interrupt", interrupt, METH_VARARGS, NULL},
     {"expire", expire, METH_VARARGS, NULL},
     {"stack", stack, METH_VARARGS, NULL},
