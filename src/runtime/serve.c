@@ -1,7 +1,7 @@
 /* serve.c - a worker's request threads, and the connections that Apache's children keep to it.
  *
  * All threads wait on one epoll instance: for new connections (EPOLLEXCLUSIVE: one wakes one thread of one worker), for kept ones, and to be
- * stopped. Kept connections are edge-triggered, so a request over one costs no call to arm it again; `lines` says which thread owns one:
+ * stopped. Kept connections are edge-triggered, so a request over one costs no call to arm it again; `states` says which thread owns one:
  *
  *     IDLE     the epoll instance has it; who gets its event makes it BUSY and owns it
  *     BUSY     a thread serves a request of it. Another thread that gets an event for it makes it
@@ -17,13 +17,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LINES 16384        /* descriptors from here on are not kept */
+#define STATES 16384       /* connections with descriptors from here on are not kept alive */
 #define CLAIM_PATIENCE 100 /* milliseconds until a request that was announced is taken for lost, with the Apache child that did it */
 
-enum line { LINE_NONE, LINE_IDLE, LINE_BUSY, LINE_MISSED };
+enum state { STATE_NONE, STATE_IDLE, STATE_BUSY, STATE_MISSED };
 enum { STOPPED = -2, FAILED = -3 };
 
-static _Atomic unsigned char lines[LINES]; /* enum line, by descriptor; a new connection has none until it is kept */
+static _Atomic unsigned char states[STATES]; /* enum state, by descriptor; a new connection has none until it becomes keep-alive */
 
 static pthread_mutex_t threads_lock = PTHREAD_MUTEX_INITIALIZER;
 static rt_connection **connections; /* of the request threads, by index; under threads_lock, as the next two */
@@ -50,8 +50,8 @@ static int watch(int fd, uint32_t events)
 
 static void drop(int fd)
 {
-    if (fd < LINES)
-        atomic_store(&lines[fd], LINE_NONE);
+    if (fd < STATES)
+        atomic_store(&states[fd], STATE_NONE);
     close(fd);
 }
 
@@ -59,12 +59,12 @@ static void drop(int fd)
 static int own(int fd)
 {
     for (;;) {
-        unsigned char was = LINE_IDLE;
+        unsigned char was = STATE_IDLE;
 
-        if (atomic_compare_exchange_strong(&lines[fd], &was, LINE_BUSY))
+        if (atomic_compare_exchange_strong(&states[fd], &was, STATE_BUSY))
             return 1;
-        if (was == LINE_NONE || was == LINE_MISSED ||
-            (was == LINE_BUSY && atomic_compare_exchange_strong(&lines[fd], &was, LINE_MISSED)))
+        if (was == STATE_NONE || was == STATE_MISSED ||
+            (was == STATE_BUSY && atomic_compare_exchange_strong(&states[fd], &was, STATE_MISSED)))
             return 0;
     }
 }
@@ -85,7 +85,7 @@ static int pick_up(rt_connection *c, int fd)
             return 0;
         default:
             rt_connection_end(c);
-            atomic_store(&lines[fd], LINE_IDLE);
+            atomic_store(&states[fd], STATE_IDLE);
         }
         if (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0) /* while it was ours, others left its events to us */
             return 0;
@@ -96,17 +96,17 @@ static int pick_up(rt_connection *c, int fd)
 /* Apache was told that it is kept. 1: there was an event meanwhile. */
 static int put_back(int fd)
 {
-    unsigned char was = LINE_BUSY;
+    unsigned char was = STATE_BUSY;
 
-    if (atomic_load(&lines[fd]) == LINE_NONE) {
-        atomic_store(&lines[fd], LINE_IDLE); /* what has come already is reported at once */
+    if (atomic_load(&states[fd]) == STATE_NONE) {
+        atomic_store(&states[fd], STATE_IDLE); /* what has come already is reported at once */
         if (watch(fd, EPOLLIN | EPOLLET) < 0)
             drop(fd); /* a request that is sent over it finds it closed and is asked again */
         return 0;
     }
-    if (atomic_compare_exchange_strong(&lines[fd], &was, LINE_IDLE))
+    if (atomic_compare_exchange_strong(&states[fd], &was, STATE_IDLE))
         return 0;
-    atomic_store(&lines[fd], LINE_IDLE);
+    atomic_store(&states[fd], STATE_IDLE);
     return 1;
 }
 
@@ -120,8 +120,8 @@ static void leave_all(void)
                 close(connections[i]->fd);
             connections[i]->fd = -1;
         }
-    for (int fd = 0; fd < LINES; fd++)
-        if (atomic_exchange(&lines[fd], LINE_NONE) == LINE_IDLE)
+    for (int fd = 0; fd < STATES; fd++)
+        if (atomic_exchange(&states[fd], STATE_NONE) == STATE_IDLE)
             close(fd);
     close(epoll);
     epoll = -1;
@@ -247,13 +247,13 @@ static int is_enough(void)
 /* Serves what is in c. A kept connection to look at, or -1. */
 static int serve(rt_connection *c, int fd)
 {
-    int is_last = rt_the_process.maximum_requests == 1 && rt_the_process.threads == 1, is_kept;
+    int is_last = rt_the_process.maximum_requests == 1 && rt_the_process.threads == 1, is_keep_alive;
 
     atomic_fetch_add(&active, 1);
-    is_kept = rt_connection_serve(c, fd < LINES && !is_last);
+    is_keep_alive = rt_connection_serve(c, fd < STATES && !is_last);
     rt_connection_end(c);
     atomic_fetch_sub(&active, 1);
-    if (is_kept)
+    if (is_keep_alive)
         return put_back(fd) ? fd : -1;
     drop(fd);
     return -1;

@@ -397,7 +397,7 @@ static int is_all_read(const connection *c)
 }
 
 /* The last frame. 1: Apache was told that the connection is kept. */
-static int send_outcome(connection *c, enum wire_outcome outcome, int can_keep)
+static int send_outcome(connection *c, enum wire_outcome outcome, int can_keep_alive)
 {
     wire_times times;
     wire_frame frame = {.len = sizeof(times), .type = WIRE_FAILURE, .arg = 500};
@@ -419,7 +419,7 @@ static int send_outcome(connection *c, enum wire_outcome outcome, int can_keep)
     default:
         break;
     }
-    if (can_keep && c->may_keep && outcome != WIRE_STALE && rt_credit_is_open() && is_all_read(c))
+    if (can_keep_alive && c->may_keep_alive && outcome != WIRE_STALE && rt_credit_is_open() && is_all_read(c))
         frame.flags = WIRE_KEEP;
     put(c, frame, (const char *)&times);
     return flush_out(c) == WIRE_IO_OK && frame.flags == WIRE_KEEP;
@@ -471,18 +471,18 @@ static int is_wanted(connection *c, const wire_block_head *head)
     return 0;
 }
 
-int rt_connection_serve(connection *c, int can_keep)
+int rt_connection_serve(connection *c, int can_keep_alive)
 {
     enum wire_outcome outcome;
     wire_block_head head;
     wire_reader rd;
     wire_frame frame;
     char *block;
-    int is_kept;
+    int is_keep_alive;
 
     if (next_frame(c, &frame) < 0 || frame.type != WIRE_REQUEST || need(c, frame.len) < 0)
         return 0;
-    c->may_keep = frame.flags == WIRE_KEEP;
+    c->may_keep_alive = frame.flags == WIRE_KEEP;
     block = malloc(frame.len); /* its own memory: body data goes through in[] while the block is in use */
     if (!block)
         return 0;
@@ -494,9 +494,9 @@ int rt_connection_serve(connection *c, int can_keep)
     }
     outcome = rt_request_run(block, frame.len, &sock_ops, c, NULL);
     c->is_handed_back = outcome == WIRE_STALE;
-    is_kept = send_outcome(c, outcome, can_keep);
+    is_keep_alive = send_outcome(c, outcome, can_keep_alive);
     free(block);
-    return is_kept;
+    return is_keep_alive;
 }
 
 connection *rt_connection_new(void)
@@ -529,7 +529,7 @@ void rt_connection_begin(connection *c, int fd)
     c->fd = fd;
     c->broken = 0;
     pthread_mutex_unlock(&c->lock);
-    c->may_keep = c->body_more = 0;
+    c->may_keep_alive = c->body_more = 0;
     c->is_handed_back = 1; /* until it has been run */
     c->body_left = c->at = c->have = c->used = c->tail_at = c->tail_len = 0;
     c->tail = NULL;

@@ -13,7 +13,7 @@
 typedef struct rt_connection {
     int fd;                   /* changed under lock; -1: none */
     atomic_int broken;        /* sticky: Apache closed the connection, or the request was given up */
-    int may_keep;             /* Apache can send another request over it */
+    int may_keep_alive;        /* Apache can send another request over it */
     int is_handed_back;       /* the request is another worker's, or nobody's any more; no application code has run */
     int body_fd;              /* spooled body, -1: none; read at body_at */
     int64_t body_at;
@@ -41,7 +41,7 @@ void rt_connection_begin(rt_connection *c, int fd);
 int rt_connection_receive(rt_connection *c, int is_patient);
 
 /* Reads a request, runs it and answers. 1: Apache was told that the connection is kept; never when it cannot be. */
-int rt_connection_serve(rt_connection *c, int can_keep);
+int rt_connection_serve(rt_connection *c, int can_keep_alive);
 
 /* fd is no longer this object's. */
 void rt_connection_end(rt_connection *c);
