@@ -90,6 +90,12 @@ typedef struct rt_later {
     char bytes[RT_LATER_ROOM]; /* what head, headers and data point to */
 } rt_later;
 
+/* Text of a log record that has no end yet. */
+typedef struct rt_partial_line {
+    char *text;               /* by PyMem_Malloc(); NULL: there is none */
+    size_t len, room;
+} rt_partial_line;
+
 typedef struct rt_request {
     wire_block_head head;
     rt_slice meta[WIRE_M_END - WIRE_META];
@@ -129,8 +135,7 @@ typedef struct rt_request {
     PyObject *data;               /* dict of request_data() */
     rt_usage usage;
 
-    char *line;               /* unfinished line of wsgi.errors, sys.stdout and sys.stderr */
-    size_t line_len, line_room;
+    rt_partial_line partial_line; /* of wsgi.errors, sys.stdout and sys.stderr */
 
     /* An application's helper threads may write while the request's own thread finishes: the request ends only when none of
      * them is inside a method of its objects or an operation. io serialises the operations themselves. */

@@ -13,15 +13,14 @@
 #include <unistd.h>
 
 #define TEXT_MAX (48u << 10) /* bytes logged at a time */
-#define LINE_MAX_KEPT 8000   /* an unfinished line this long is logged as it is */
+#define PARTIAL_MAX 8000     /* an unfinished line that is longer is logged as it is */
 
 typedef struct stream {
     PyObject_HEAD
     rt_request *rq; /* of wsgi.errors */
     int bound;
     PyObject *name;
-    char *line; /* unfinished line outside requests */
-    size_t line_len, line_room;
+    rt_partial_line partial_line; /* outside requests */
 } stream;
 
 static __thread rt_request *current;
@@ -221,8 +220,7 @@ static PyObject *stream_make(PyTypeObject *type, rt_request *rq, int bound, PyOb
     self->rq = rq;
     self->bound = bound;
     self->name = Py_NewRef(name);
-    self->line = NULL;
-    self->line_len = self->line_room = 0;
+    self->partial_line = (rt_partial_line){NULL, 0, 0};
     return (PyObject *)self;
 }
 
@@ -250,72 +248,68 @@ static void stream_dealloc(stream *self)
 {
     PyTypeObject *type = Py_TYPE(self);
 
-    if (self->line_len)
-        log_split(NULL, WIRE_ERR, &nowhere, self->line, self->line_len);
-    PyMem_Free(self->line);
+    if (self->partial_line.len)
+        log_split(NULL, WIRE_ERR, &nowhere, self->partial_line.text, self->partial_line.len);
+    PyMem_Free(self->partial_line.text);
     Py_DECREF(self->name);
     PyObject_Free(self);
     Py_DECREF(type);
 }
 
-/* The line buffer this stream writes to now; NULL with RuntimeError set when its request is over. */
-static int target(stream *self, rt_request **rq, char ***line, size_t **len, size_t **room)
+/* The line that this stream writes to now; NULL with RuntimeError set when its request is over. */
+static rt_partial_line *target(stream *self, rt_request **rq)
 {
     *rq = self->bound ? self->rq : current;
     if (self->bound && !*rq) {
         PyErr_SetString(PyExc_RuntimeError, "wsgi.errors: the request is over");
-        return -1;
+        return NULL;
     }
-    *line = *rq ? &(*rq)->line : &self->line;
-    *len = *rq ? &(*rq)->line_len : &self->line_len;
-    *room = *rq ? &(*rq)->line_room : &self->line_room;
-    return 0;
+    return *rq ? &(*rq)->partial_line : &self->partial_line;
 }
 
-static int keep(char **line, size_t *len, size_t *room, const char *text, size_t more)
+/* Returns 0, or -1 with MemoryError set. */
+static int append(rt_partial_line *line, const char *text, size_t more)
 {
-    if (*len + more > *room) {
-        size_t want = (*len + more) * 2;
-        char *grown = PyMem_Realloc(*line, want);
+    if (line->len + more > line->room) {
+        size_t want = (line->len + more) * 2;
+        char *grown = PyMem_Realloc(line->text, want);
 
         if (!grown) {
             PyErr_NoMemory();
             return -1;
         }
-        *line = grown;
-        *room = want;
+        line->text = grown;
+        line->room = want;
     }
-    memcpy(*line + *len, text, more);
-    *len += more;
+    memcpy(line->text + line->len, text, more);
+    line->len += more;
     return 0;
 }
 
-/* Takes the unfinished line out of the buffer before logging it, as logging releases the GIL and others may write on. */
-static void emit(rt_request *rq, char **line, size_t *len, size_t *room)
+/* Logs the unfinished line. It is taken out of the buffer first, since logging releases the GIL and others may write on. */
+static void emit(rt_request *rq, rt_partial_line *line)
 {
-    char *text = *line;
-    size_t n = *len;
+    rt_partial_line taken = *line;
 
-    *line = NULL;
-    *len = *room = 0;
-    log_split(rq, WIRE_ERR, &nowhere, text ? text : "", n);
-    PyMem_Free(text);
+    *line = (rt_partial_line){NULL, 0, 0};
+    log_split(rq, WIRE_ERR, &nowhere, taken.text ? taken.text : "", taken.len);
+    PyMem_Free(taken.text);
 }
 
 /* Complete lines are logged together; what follows the last newline waits for its own. */
 static int write_text(stream *self, const char *text, size_t len)
 {
     const char *newline = memrchr(text, '\n', len);
-    size_t whole = newline ? (size_t)(newline - text) : 0, *line_len, *line_room;
+    size_t whole = newline ? (size_t)(newline - text) : 0;
     rt_request *rq;
-    char **line;
+    rt_partial_line *line = target(self, &rq);
 
-    if (target(self, &rq, &line, &line_len, &line_room) < 0)
+    if (!line)
         return -1;
-    if (newline && *line_len) {
-        if (keep(line, line_len, line_room, text, whole) < 0)
+    if (newline && line->len) {
+        if (append(line, text, whole) < 0)
             return -1;
-        emit(rq, line, line_len, line_room);
+        emit(rq, line);
     } else if (newline) {
         log_split(rq, WIRE_ERR, &nowhere, text, whole);
     }
@@ -323,19 +317,19 @@ static int write_text(stream *self, const char *text, size_t len)
         text += whole + 1;
         len -= whole + 1;
     }
-    if (len > 0 && keep(line, line_len, line_room, text, len) < 0)
+    if (len > 0 && append(line, text, len) < 0)
         return -1;
-    if (*line_len > LINE_MAX_KEPT)
-        emit(rq, line, line_len, line_room);
+    if (line->len > PARTIAL_MAX)
+        emit(rq, line);
     return 0;
 }
 
 void rt_stream_flush_request(rt_request *rq)
 {
-    if (rq->line_len)
-        emit(rq, &rq->line, &rq->line_len, &rq->line_room);
-    PyMem_Free(rq->line);
-    rq->line = NULL;
+    if (rq->partial_line.len)
+        emit(rq, &rq->partial_line);
+    PyMem_Free(rq->partial_line.text);
+    rq->partial_line.text = NULL;
 }
 
 static PyObject *write_one(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
@@ -385,15 +379,14 @@ static PyObject *write_lines(PyObject *self, PyObject *const *args, Py_ssize_t n
 static PyObject *flush_line(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     rt_request *rq;
-    char **line;
-    size_t *line_len, *line_room;
+    rt_partial_line *line = target((stream *)self, &rq);
 
     (void)args;
     (void)nargs;
-    if (target((stream *)self, &rq, &line, &line_len, &line_room) < 0)
+    if (!line)
         return NULL;
-    if (*line_len)
-        emit(rq, line, line_len, line_room);
+    if (line->len)
+        emit(rq, line);
     Py_RETURN_NONE;
 }
 
