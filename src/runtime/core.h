@@ -188,6 +188,32 @@ static inline void rt_cut(PyObject *self, rt_request **slot)
     RT_END_ALONE();
 }
 
+/* Around operations of rq->ops, which run without the GIL and one at a time. The request cannot end in between. Nothing may return in
+ * there. */
+#define RT_BEGIN_IO(rq)                                                                                                \
+    {                                                                                                                  \
+        PyThreadState *rt_io_tstate = rt_begin_io(rq);
+#define RT_END_IO(rq)                                                                                                  \
+        rt_end_io(rq, rt_io_tstate);                                                                                   \
+    }
+
+static inline PyThreadState *rt_begin_io(rt_request *rq)
+{
+    PyThreadState *tstate;
+
+    atomic_fetch_add(&rq->inside, 1);
+    tstate = PyEval_SaveThread();
+    pthread_mutex_lock(&rq->io);
+    return tstate;
+}
+
+static inline void rt_end_io(rt_request *rq, PyThreadState *tstate)
+{
+    pthread_mutex_unlock(&rq->io);
+    PyEval_RestoreThread(tstate);
+    atomic_fetch_sub(&rq->inside, 1);
+}
+
 /* Defines a METH_FASTCALL, METH_O or METH_NOARGS function around one of type rt_method. */
 #define RT_FASTCALL(name, type, method)                                                                                \
     static PyObject *name(PyObject *self, PyObject *const *args, Py_ssize_t nargs)                                     \

@@ -34,13 +34,9 @@ static enum wire_outcome send_verdict(rt_request *rq, PyObject *result)
 
     if (!PyArg_ParseTuple(result, "iy#", &verdict, &text, &len))
         return WIRE_ERROR_500;
-    rq->inside++;
-    Py_BEGIN_ALLOW_THREADS
-    pthread_mutex_lock(&rq->io);
+    RT_BEGIN_IO(rq)
     rc = rq->ops->answer(rq->ctx, (enum wire_verdict)verdict, text, (size_t)len);
-    pthread_mutex_unlock(&rq->io);
-    Py_END_ALLOW_THREADS
-    rq->inside--;
+    RT_END_IO(rq)
     return rc == WIRE_IO_OK ? WIRE_DONE : WIRE_CLIENT_GONE;
 }
 

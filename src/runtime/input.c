@@ -97,16 +97,12 @@ static Py_ssize_t pull(input *self, char *dst, size_t len)
         return 0;
     if (is_over(self)) /* since the piece before, which a helper thread of the application has waited for */
         return -1;
-    rq->inside++;
-    Py_BEGIN_ALLOW_THREADS
-    pthread_mutex_lock(&rq->io);
+    RT_BEGIN_IO(rq)
     clock = rt_usage_clock(&rq->usage);
     got = rq->ops->read_body(rq->ctx, dst, len);
     clock = rt_usage_input(&rq->usage, clock, got);
-    pthread_mutex_unlock(&rq->io);
-    Py_END_ALLOW_THREADS
+    RT_END_IO(rq)
     rt_usage_gil(&rq->usage, clock);
-    rq->inside--;
     if (got < 0) {
         self->failed = 1;
         rq->client_gone |= got == WIRE_IO_GONE;

@@ -138,14 +138,10 @@ static PyObject *send_hints(PyObject *obj, PyObject *const *args, Py_ssize_t nar
     hints.nheaders = rt_fill_headers(all, headers);
     hints.headers = all;
     if (!(rq->head.flags & WIRE_RQ_HTTP10) && hints.nheaders > 0 && !rq->client_gone) {
-        rq->inside++;
-        Py_BEGIN_ALLOW_THREADS
-        pthread_mutex_lock(&rq->io);
+        RT_BEGIN_IO(rq)
         if (!rq->head_sent)
             rc = rq->ops->send_hints(rq->ctx, &hints);
-        pthread_mutex_unlock(&rq->io);
-        Py_END_ALLOW_THREADS
-        rq->inside--;
+        RT_END_IO(rq)
     }
     rq->client_gone |= rc == WIRE_IO_GONE; /* the response itself will find out; a hint is no reason to fail */
     PyMem_Free(all);
@@ -201,8 +197,38 @@ static int send_head_locked(rt_request *rq)
     return rc;
 }
 
-static int finish_io(rt_request *rq, int rc)
+/* A part of the body: bytes, or with an fd that is not -1 a part of a file. */
+typedef struct piece {
+    const char *data;
+    size_t len;
+    int flags; /* enum wire_send_flag, of bytes only */
+    int fd;
+    int64_t offset;
+} piece;
+
+static int send_piece_locked(rt_request *rq, const piece *p)
 {
+    if (p->fd >= 0)
+        return p->len > 0 && has_body(rq) ? rq->ops->send_file(rq->ctx, p->fd, p->offset, (int64_t)p->len) : WIRE_IO_OK;
+    return p->len > 0 || p->flags ? rq->ops->send_data(rq->ctx, p->data, has_body(rq) ? p->len : 0, p->flags) : WIRE_IO_OK;
+}
+
+/* Sends the piece, and before it the head if that has not left yet. counted: the length for those who measure. Returns 0, or 1 when the
+ * client has gone. */
+static int transmit(rt_request *rq, const piece *p, size_t counted)
+{
+    int64_t clock;
+    int rc = WIRE_IO_OK;
+
+    RT_BEGIN_IO(rq)
+    clock = rt_usage_clock(&rq->usage);
+    if (!rq->head_sent)
+        rc = send_head_locked(rq);
+    if (rc == WIRE_IO_OK)
+        rc = send_piece_locked(rq, p);
+    clock = rt_usage_output(&rq->usage, clock, counted);
+    RT_END_IO(rq)
+    rt_usage_gil(&rq->usage, clock);
     if (rc == WIRE_IO_OK)
         return 0;
     rq->client_gone = 1;
@@ -213,8 +239,6 @@ static int finish_io(rt_request *rq, int rc)
 static int send_alone(rt_request *rq, const char *data, size_t len, int flags)
 {
     size_t take = len;
-    int64_t clock;
-    int rc = WIRE_IO_OK;
 
     if (rt_commit(rq) < 0)
         return -1;
@@ -230,20 +254,7 @@ static int send_alone(rt_request *rq, const char *data, size_t len, int flags)
     rq->sent += (int64_t)len;
     if (rq->later->is_taken) /* a helper thread is late: nothing can follow a whole response */
         return 0;
-    rq->inside++;
-    Py_BEGIN_ALLOW_THREADS
-    pthread_mutex_lock(&rq->io);
-    clock = rt_usage_clock(&rq->usage);
-    if (!rq->head_sent)
-        rc = send_head_locked(rq);
-    if (rc == WIRE_IO_OK && (take > 0 || flags))
-        rc = rq->ops->send_data(rq->ctx, data, has_body(rq) ? take : 0, flags);
-    clock = rt_usage_output(&rq->usage, clock, len);
-    pthread_mutex_unlock(&rq->io);
-    Py_END_ALLOW_THREADS
-    rt_usage_gil(&rq->usage, clock);
-    rq->inside--;
-    return finish_io(rq, rc);
+    return transmit(rq, &(piece){.data = data, .len = take, .flags = flags, .fd = -1}, len);
 }
 
 int rt_send(rt_request *rq, const char *data, size_t len, int flags)
@@ -283,26 +294,10 @@ int rt_send_all(rt_request *rq, PyObject *result, PyObject *body)
 
 static int send_file_alone(rt_request *rq, int fd, int64_t offset, int64_t len)
 {
-    int64_t clock;
-    int rc = WIRE_IO_OK;
-
     if (rt_commit(rq) < 0)
         return -1;
     rq->sent += len;
-    rq->inside++;
-    Py_BEGIN_ALLOW_THREADS
-    pthread_mutex_lock(&rq->io);
-    clock = rt_usage_clock(&rq->usage);
-    if (!rq->head_sent)
-        rc = send_head_locked(rq);
-    if (rc == WIRE_IO_OK && len > 0 && has_body(rq))
-        rc = rq->ops->send_file(rq->ctx, fd, offset, len);
-    clock = rt_usage_output(&rq->usage, clock, (size_t)len);
-    pthread_mutex_unlock(&rq->io);
-    Py_END_ALLOW_THREADS
-    rt_usage_gil(&rq->usage, clock);
-    rq->inside--;
-    return finish_io(rq, rc);
+    return transmit(rq, &(piece){.len = (size_t)len, .fd = fd, .offset = offset}, (size_t)len);
 }
 
 int rt_send_file(rt_request *rq, int fd, int64_t offset, int64_t len)
@@ -378,13 +373,9 @@ static PyObject *look_up(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
         return NULL;
     }
     if (rq->head.flags & WIRE_RQ_TLS) {
-        rq->inside++;
-        Py_BEGIN_ALLOW_THREADS
-        pthread_mutex_lock(&rq->io);
+        RT_BEGIN_IO(rq)
         got = rq->ops->lookup_tls(rq->ctx, name, name_len, value, sizeof(value));
-        pthread_mutex_unlock(&rq->io);
-        Py_END_ALLOW_THREADS
-        rq->inside--;
+        RT_END_IO(rq)
     }
     if (got < 0)
         Py_RETURN_NONE;

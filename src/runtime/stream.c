@@ -101,31 +101,32 @@ static const source nowhere;
 
 static void log_to_request(rt_request *rq, int level, const source *at, const char *text, size_t len)
 {
-    pthread_mutex_lock(&rq->io);
+    RT_BEGIN_IO(rq)
     if (at->file && rq->ops->log_at)
         rq->ops->log_at(rq->ctx, level, at->file, at->line, text, len);
     else
         rq->ops->log(rq->ctx, level, text, len);
-    pthread_mutex_unlock(&rq->io);
+    RT_END_IO(rq)
+}
+
+static void log_to_process(int level, const source *at, const char *text, size_t len)
+{
+    Py_BEGIN_ALLOW_THREADS
+    if (rt_the_process.embed_log_at && at->file)
+        rt_the_process.embed_log_at(level, at->file, at->line, text, len);
+    else if (rt_the_process.embed_log)
+        rt_the_process.embed_log(level, text, len);
+    else if (level <= rt_the_process.log_level)
+        log_stderr(level, text, len);
+    Py_END_ALLOW_THREADS
 }
 
 static void log_record(rt_request *rq, int level, const source *at, const char *text, size_t len)
 {
     if (rq)
-        rq->inside++;
-    Py_BEGIN_ALLOW_THREADS
-    if (rq) {
         log_to_request(rq, level, at, text, len);
-    } else if (rt_the_process.embed_log_at && at->file) {
-        rt_the_process.embed_log_at(level, at->file, at->line, text, len);
-    } else if (rt_the_process.embed_log) {
-        rt_the_process.embed_log(level, text, len);
-    } else if (level <= rt_the_process.log_level) {
-        log_stderr(level, text, len);
-    }
-    Py_END_ALLOW_THREADS
-    if (rq)
-        rq->inside--;
+    else
+        log_to_process(level, at, text, len);
 }
 
 /* In pieces that end at a line's end where there is one. */
