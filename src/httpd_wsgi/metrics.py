@@ -11,7 +11,7 @@ from httpd_wsgi import _runtime, scoreboard
 # In the order of `enum phase` in src/runtime/metrics.c: what the mean is called, and what the histogram is.
 _PHASES = ("server", "queue", "daemon", "application", "request", "gil_wait", "input_read", "output_write")
 _DAEMON_ONLY = ("queue", "daemon")
-# Readers, whose intervals do not disturb each other: enum rt_reader in src/runtime/core.h.
+# Readers, whose intervals do not disturb each other: enum rt_reader in src/runtime/observe.h.
 APPLICATION, TELEMETRY = 0, 1
 
 

@@ -3,7 +3,7 @@
  *
  * A thread writes its own entry without any lock. `gate` of a thread decides between the end of its request and an interruption, so that the
  * exception never reaches the next request: whoever moves it from OPEN goes on alone. */
-#include "core.h"
+#include "observe.h"
 
 #include "wire/activity.h"
 
@@ -206,7 +206,8 @@ int rt_activity_is_serving(uint32_t index, uint32_t serial)
     return slot && index < nthreads && __atomic_load_n(&slot->threads[index].serial, __ATOMIC_ACQUIRE) == serial;
 }
 
-rt_interp *rt_activity_interp(uint32_t index, uint32_t serial, unsigned long *ident)
+/* Returns where the request is being served, or NULL when it is over or has not reached the application. */
+static rt_interp *interp_of(uint32_t index, uint32_t serial, unsigned long *ident)
 {
     if (!rt_activity_is_serving(index, serial))
         return NULL;
@@ -217,18 +218,17 @@ rt_interp *rt_activity_interp(uint32_t index, uint32_t serial, unsigned long *id
 int rt_activity_interrupt(uint32_t index, uint32_t serial)
 {
     unsigned long ident;
-    rt_interp *in = rt_activity_interp(index, serial, &ident);
+    rt_interp *in = interp_of(index, serial, &ident);
     int was = GATE_OPEN, done = 0;
-    rt_held held;
 
     if (!in)
         return 0;
-    held = rt_enter(in);
+    rt_enter(in);
     if (atomic_compare_exchange_strong(&threads[index].gate, &was, GATE_BUSY)) {
         done = rt_activity_is_serving(index, serial) && PyThreadState_SetAsyncExc(ident, in->st->request_timeout) == 1;
         atomic_store(&threads[index].gate, done ? GATE_INTERRUPTED : GATE_OPEN);
     }
-    rt_leave(&held);
+    rt_leave();
     return done;
 }
 
@@ -261,14 +261,13 @@ static PyObject *frame_of(uint32_t index, uint32_t serial, unsigned long *ident)
 char *rt_activity_stack(uint32_t index, uint32_t serial)
 {
     unsigned long ident;
-    rt_interp *in = rt_activity_interp(index, serial, &ident);
+    rt_interp *in = interp_of(index, serial, &ident);
     PyObject *module, *text = NULL;
     char *copy = NULL;
-    rt_held held;
 
     if (!in)
         return NULL;
-    held = rt_enter(in);
+    rt_enter(in);
     module = PyImport_ImportModule("httpd_wsgi.interpreter");
     if (module) {
         PyObject *frame = frame_of(index, serial, &ident);
@@ -280,6 +279,6 @@ char *rt_activity_stack(uint32_t index, uint32_t serial)
     PyErr_Clear();
     Py_XDECREF(text);
     Py_XDECREF(module);
-    rt_leave(&held);
+    rt_leave();
     return copy;
 }

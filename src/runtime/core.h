@@ -1,11 +1,22 @@
-/* core.h - the WSGI runtime: what its files share.
+/* core.h - what every file of the runtime needs: interpreters and the way into them, the request, the log, forks, the process.
  *
- * One process has one runtime and any number of interpreters; each interpreter imports this extension again and has its own
- * rt_state. A request lives on the stack of the thread that runs it (rt_request); the Python objects an application may keep
- * point to it and are cut off when it ends. Everything that touches a PyObject needs the GIL; wire_ops are only ever called
- * without it. */
-#ifndef RT_RUNTIME_H
-#define RT_RUNTIME_H
+ * The runtime has five layers, and each file uses only its own layer and those below it:
+ *
+ *     module embed                   called by Python and by Apache
+ *     worker.h   serve socket credit             a worker's threads and connections
+ *     request.h  request environ response ...    one request, as PEP 3333 has it
+ *     observe.h  events metrics slow ...         what is told and counted about requests
+ *     core.h     interp stream fork usage ...
+ *
+ * Lifetime: one process has one runtime and any number of interpreters; each interpreter imports this extension again and has its own
+ * rt_state, as long as it lives. A rt_request lives on the stack of the thread that runs it; the Python objects that an application may
+ * keep point to it and are cut off when it ends.
+ *
+ * Threads: headers say of each function whether it runs with the GIL or without. With the GIL means attached to an interpreter: only
+ * then may objects be touched. Without the GIL means detached: such functions may wait, and wire_ops are only ever called so. Functions
+ * check it themselves in builds that evaluate assertions, see rt_assert_attached(). */
+#ifndef RT_CORE_H
+#define RT_CORE_H
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -14,9 +25,9 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "wire/assert.h"
 #include "wire/block.h"
 #include "wire/contract.h"
-#include "wire/frames.h"
 
 #include "usage.h"
 
@@ -30,7 +41,9 @@ typedef struct rt_codes {
     uint64_t bits[(WIRE_M_END + 63) / 64];
 } rt_codes;
 
-/* Per interpreter; the state of its _runtime module. All references owned. */
+/* ---- interpreters ---- */
+
+/* Per interpreter; the state of its _runtime module. All references owned. With the GIL. */
 typedef struct rt_state {
     PyTypeObject *adapter_type;
     PyTypeObject *input_type;
@@ -41,7 +54,7 @@ typedef struct rt_state {
     PyObject *meta_names[WIRE_M_END];         /* interned, NULL where a meta pair is not an environ key */
     PyObject *apache_version;                 /* tuple; NULL before the first request */
     PyObject *last_values[WIRE_M_END];        /* of environ.c: values of earlier requests, by code */
-    PyObject *environ_template;               /* what is the same in every environ, and what was in the last one and may be in the next */
+    PyObject *environ_template;               /* what every environ has, and what the last one had and the next may have */
     PyObject *scripts;                        /* {script bytes: module, or a tuple for "module:callable"}, see script.c */
     PyObject *load, *load_target;             /* functions of httpd_wsgi.interpreter */
     PyObject *format_exception;
@@ -50,15 +63,17 @@ typedef struct rt_state {
     PyObject *event_callbacks;                /* list, the application's to change */
     PyObject *active_requests;                /* {request id: request_data()} */
     PyObject *publish;                        /* httpd_wsgi.events.publish */
-    PyObject *str_input, *str_errors, *str_errors_name, *str_early_hints, *str_url_scheme, *str_multithread, *str_multiprocess, *str_run_once;
+    PyObject *str_input, *str_errors, *str_errors_name, *str_early_hints;
+    PyObject *str_url_scheme, *str_multithread, *str_multiprocess, *str_run_once;
     PyObject *str_mtime, *str_reload_required;
     PyObject *str_http, *str_https, *str_close, *str_fileno, *str_tell, *str_thread_id;
     PyObject *str_request_start, *str_queue_start, *str_daemon_start, *str_application_start;
     rt_codes in_template;                     /* codes whose last_values are in environ_template, too */
-    uint32_t template_flags;                  /* those of the request block that it tells */
-    uint64_t template_version;                /* counts its changes */
+    uint32_t template_flags;                  /* flags of the request block that the template tells */
+    uint64_t template_version;                /* counts the template's changes */
 } rt_state;
 
+/* Never freed, and not changed once rt_interp_get() has returned it. */
 typedef struct rt_interp {
     char *name;
     PyInterpreterState *pis;
@@ -66,29 +81,13 @@ typedef struct rt_interp {
     struct rt_interp *next;
 } rt_interp;
 
-/* Proof that this thread is attached to an interpreter. Only rt_enter() makes one. */
-typedef struct rt_held {
-    PyThreadState *tstate;
-} rt_held;
+/* ---- the request ---- */
 
-#define rt_assert_held(h) ((void)(h), assert((h)->tstate == PyThreadState_Get()))
-
-#define RT_LATER_HEADERS 32
-#define RT_LATER_ROOM    8192
-#define RT_LATER_LARGE   (128u << 10) /* what a socket's buffer takes at once */
-
-/* Of later.c; on the stack of the thread that runs the request, which alone uses it. */
-typedef struct rt_later {
-    rt_interp *in;
-    int is_taken;
-    int is_held;               /* data stays after the request, see rt_later_drop() */
-    wire_response head;
-    wire_header headers[RT_LATER_HEADERS];
-    const char *data;
-    size_t len;
-    size_t used;
-    char bytes[RT_LATER_ROOM]; /* what head, headers and data point to */
-} rt_later;
+/* The request's place among those that slow.c watches. Under the lock there. */
+typedef struct rt_running {
+    struct rt_request *next, *previous;
+    int is_listed, thread;
+} rt_running;
 
 /* Text of a log record that has no end yet. */
 typedef struct rt_partial_line {
@@ -107,7 +106,7 @@ typedef struct rt_request {
     rt_state *st;
     const wire_ops *ops;
     void *ctx;
-    struct rt_request *outer; /* embedded: sending that request's response runs this one, as mod_include does; else NULL */
+    struct rt_request *outer; /* embedded: the request whose response this one is a part of, as mod_include does; else NULL */
 
     /* Objects handed to the application; each points back here until the request ends. Owned. */
     PyObject *adapter, *input, *errors;
@@ -123,7 +122,7 @@ typedef struct rt_request {
     int64_t content_length;   /* -1: none given */
     int64_t sent;             /* body bytes accepted so far, including those beyond content_length */
     int excess_logged;
-    rt_later *later;          /* the whole response, when it leaves after this */
+    struct rt_later *later;   /* the whole response, when it leaves after the request has left Python; see request.h */
 
     /* events.c, metrics.c */
     int64_t daemon_start_us;      /* 0 when embedded */
@@ -145,7 +144,20 @@ typedef struct rt_request {
 
 #define RT_META(rq, code) ((rq)->meta[(code) - WIRE_META])
 
-/* ---- methods of the objects that point to a request ---- */
+/* ---- assertions ---- */
+
+/* Of interp.c, and defined in builds that evaluate assertions only. Each returns 0 only when that is certain: before CPython 3.12 the
+ * current thread state is one variable for all threads, so another thread's can hide that this one is detached. */
+int rt_is_attached(void);
+int rt_is_detached(void);
+
+#define rt_assert_attached() WIRE_ASSERT(rt_is_attached())
+#define rt_assert_detached() WIRE_ASSERT(rt_is_detached())
+
+/* This thread runs the request, and is between its entry of the interpreter and the end of its objects. */
+#define rt_assert_own(rq) WIRE_ASSERT(rt_is_attached() && rt_current() == (rq))
+
+/* ---- methods of the objects that point to a request; with the GIL ---- */
 
 /* Between these no other thread is in a method of the object, as the GIL has it between two operations. Nothing may return in there. */
 #ifdef Py_GIL_DISABLED
@@ -158,8 +170,8 @@ typedef struct rt_request {
 
 typedef PyObject *(*rt_method)(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
 
-/* Calls a method alone; and while it runs, the request that *slot points to cannot end. slot belongs to self and is changed by rt_cut()
- * only. With a GIL nothing can end between two operations, and those count themselves. */
+/* Returns what the method does, which runs alone; while it runs, the request that *slot points to cannot end. slot belongs to self and
+ * is changed by rt_cut() only. With a GIL nothing can end between two operations, and operations count themselves. */
 static inline PyObject *rt_alone(PyObject *self, rt_request **slot, rt_method method, PyObject *const *args, Py_ssize_t nargs)
 {
     PyObject *result;
@@ -201,6 +213,7 @@ static inline PyThreadState *rt_begin_io(rt_request *rq)
 {
     PyThreadState *tstate;
 
+    rt_assert_attached();
     atomic_fetch_add(&rq->inside, 1);
     tstate = PyEval_SaveThread();
     pthread_mutex_lock(&rq->io);
@@ -209,31 +222,16 @@ static inline PyThreadState *rt_begin_io(rt_request *rq)
 
 static inline void rt_end_io(rt_request *rq, PyThreadState *tstate)
 {
+    rt_assert_detached();
     pthread_mutex_unlock(&rq->io);
     PyEval_RestoreThread(tstate);
+    WIRE_ASSERT(rq->inside > 0);
     atomic_fetch_sub(&rq->inside, 1);
 }
 
-/* Defines a METH_FASTCALL, METH_O or METH_NOARGS function around one of type rt_method. */
-#define RT_FASTCALL(name, type, method)                                                                                \
-    static PyObject *name(PyObject *self, PyObject *const *args, Py_ssize_t nargs)                                     \
-    {                                                                                                                  \
-        return rt_alone(self, &((type *)self)->rq, method, args, nargs);                                                \
-    }
-#define RT_ONE(name, type, method)                                                                                     \
-    static PyObject *name(PyObject *self, PyObject *arg)                                                               \
-    {                                                                                                                  \
-        return rt_alone(self, &((type *)self)->rq, method, &arg, 1);                                                    \
-    }
-#define RT_NOARGS(name, type, method)                                                                                  \
-    static PyObject *name(PyObject *self, PyObject *unused)                                                            \
-    {                                                                                                                  \
-        (void)unused;                                                                                                  \
-        return rt_alone(self, &((type *)self)->rq, method, NULL, 0);                                                    \
-    }
+/* ---- process.c: what is known about this process ---- */
 
-/* ---- interp.c: which interpreters exist, and how a thread gets into one ---- */
-
+/* Set while the process starts, before any request, except rolling. */
 typedef struct rt_process {
     int embedded;
     int threads, processes;
@@ -257,214 +255,101 @@ typedef struct rt_process {
 
 extern rt_process rt_the_process;
 
-/* Registers the interpreter that is running now as the main one. 0, or -1 with an exception set. */
+/* ---- interp.c: which interpreters exist, and how a thread gets into one ---- */
+
+/* With the GIL. */
+
+/* Registers the interpreter that is running now as the main one. Returns 0, or -1 with an exception set. */
 int rt_interp_init_main(PyObject *module, PyObject *settings);
 
-/* The interpreter of an application group, created when it does not exist yet. NULL: creation failed, the reason is logged.
- * Must be called without the GIL. */
-rt_interp *rt_interp_get(const char *group, size_t len);
-
-/* Imports the package and this extension in the running interpreter. NULL with an exception set; *module is a new reference. */
+/* Imports the package and this extension in the running interpreter. Returns its state, or NULL with an exception set; *module is a new
+ * reference. */
 rt_state *rt_import_runtime(PyObject **module);
 
-/* Attaches this thread; may block. */
-rt_held rt_enter(rt_interp *in);
-void rt_leave(rt_held *held);
+/* Returns the state of a _runtime module, borrowed. */
+rt_state *rt_module_state(PyObject *module);
 
-/* Forgets this thread's thread states in sub-interpreters; called without the GIL when a request thread ends. */
+/* Detaches this thread from the interpreter that rt_enter() has attached it to. */
+void rt_leave(void);
+
+/* Without the GIL. */
+
+/* Returns the interpreter of an application group, which is created when it does not exist yet; NULL when that failed, which is
+ * logged. */
+rt_interp *rt_interp_get(const char *group, size_t len);
+
+/* Attaches this thread to an interpreter; may wait. */
+void rt_enter(rt_interp *in);
+
+/* Forgets this thread's thread states in sub-interpreters; when a request thread ends. */
 void rt_thread_done(void);
 
-/* Runs interpreter.shutdown() in every sub-interpreter (and in main when asked); returns how many sub-interpreters exist.
- * Called without the GIL. */
+/* Runs interpreter.shutdown() in every sub-interpreter, and in the main one when asked. Returns how many sub-interpreters exist. */
 int rt_interp_shutdown_all(int main_too);
 
-/* Calls httpd_wsgi.events.FUNCTION(word, number) in every interpreter, one after the other. Called without the GIL. */
+/* Calls httpd_wsgi.events.FUNCTION(word, number) in every interpreter, one after the other. */
 void rt_interp_tell_all(const char *function, const char *word, int number);
 
-/* 1-based number of this thread among those that ever ran a request. */
+/* With or without the GIL. */
+
+/* Returns this thread's number among those that ever ran a request, from 1. */
 int rt_thread_number(void);
 
-/* ---- request.c ---- */
-/* As wire_runtime.run(). */
-enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *ops, void *ctx, _Atomic uint32_t *phase);
+/* ---- fork.c: processes that the application forks; with the GIL ---- */
 
-/* ---- fork.c: processes that the application forks ---- */
-extern int rt_is_copy;                    /* this is one */
-int rt_fork_watch(void);                  /* once. 0, or an errno */
-_Noreturn void rt_end_copy(rt_state *st); /* with the exception that brought it here, if any */
+extern int rt_is_copy; /* this process is one */
 
-/* Wherever the application has been left, or sends something. With the GIL. */
+/* Sets rt_is_copy in processes that are forked from now on; once. Returns 0, or an errno. */
+int rt_fork_watch(void);
+
+/* Ends the process, with the exception that brought it here, if any. */
+_Noreturn void rt_end_copy(rt_state *st);
+
+/* Called wherever the application has been left, or sends something. */
 static inline void rt_end_if_copy(rt_state *st)
 {
     if (rt_is_copy)
         rt_end_copy(st);
 }
 
-/* ---- hook.c: scripts that are asked about a request (WIRE_RQ_CALL) ---- */
-/* WIRE_DONE: the verdict was sent; anything else: the reason is logged. */
-enum wire_outcome rt_hook_run(const rt_held *held, rt_request *rq);
+/* ---- stream.c: wsgi.errors, sys.stdout and sys.stderr, and the runtime's own log ---- */
 
-/* ---- script.c ---- */
-/* New reference to the application. NULL: *outcome says what to answer; the reason is logged. */
-PyObject *rt_find_application(rt_request *rq, enum wire_outcome *outcome);
+/* With the GIL. */
 
-/* For a "module:callable": puts the modification time of its file into rq->head. Without the GIL. */
-void rt_stat_module(rt_request *rq);
+/* Returns the type, or NULL with an exception set. */
+PyTypeObject *rt_stream_type_new(PyObject *module);
 
-/* Loads a script or module in its interpreter before any request. callable "": what a script defines does not matter, and a
- * "module:callable" is called; else a script without it counts as failed. 1 loaded, 0 failed and logged. Without the GIL. */
-int rt_preload(const char *group, const char *script, const char *callable);
-
-/* ---- environ.c ---- */
-/* New reference, or NULL with an exception set. */
-PyObject *rt_environ_build(const rt_held *held, rt_request *rq);
-/* The same for WIRE_RQ_CALL: what the block says, and no way to read or answer the request. */
-PyObject *rt_environ_build_hook(const rt_held *held, rt_request *rq);
-int rt_environ_init(rt_state *st); /* fills names and template */
-
-/* ---- events.c ---- */
-int rt_watch_begin(rt_request *rq, PyObject *environ); /* 0, or -1 with an exception set */
-void rt_watch_end(rt_request *rq);
-PyObject *rt_request_data(rt_state *st);            /* new reference, or NULL with RuntimeError set */
-/* Each tells the subscribers, if there are any. The application to call, new reference; NULL with an exception set. */
-PyObject *rt_event_started(rt_request *rq, PyObject *environ, PyObject *app);
-int rt_event_response(rt_request *rq, PyObject *status, PyObject *headers, PyObject *exc_info); /* 0, or -1 with an exception set */
-void rt_event_exception(rt_request *rq);            /* the pending exception, which stays pending */
-void rt_event_finished(rt_request *rq, enum wire_outcome outcome);
-int rt_status_of(const rt_request *rq, enum wire_outcome outcome); /* as metrics and events count it */
-
-/* ---- metrics.c ---- */
-void rt_metrics_begin(rt_request *rq);              /* without the GIL, as the next one */
-void rt_metrics_end(rt_request *rq, enum wire_outcome outcome);
-enum rt_reader { RT_APPLICATION, RT_TELEMETRY, RT_READERS }; /* of metrics; the numbers are in httpd_wsgi/metrics.py, too */
-int rt_metrics_start(enum rt_reader reader);        /* without the GIL. 0, or an errno */
-/* What httpd_wsgi.metrics makes its dictionaries of; the reader's interval begins anew. None: the reader has not started. */
-PyObject *rt_metrics_read(enum rt_reader reader, int interval_too);
-
-/* ---- slow.c: requests that have been running for long; telemetry only ---- */
-void rt_slow_begin(rt_request *rq);                 /* of a recorded request, without the GIL, as the next two */
-void rt_slow_end(rt_request *rq, enum wire_outcome outcome, int64_t now_us);
-void rt_slow_watch(int64_t threshold_us);           /* from now on; 0: no longer */
-/* List of dictionaries: all that run beyond the threshold, and those that have ended since the last call. */
-PyObject *rt_slow_read(void);
-
-/* ---- notes.c: from any interpreter to the thread that sends telemetry ---- */
-int rt_note_put(int kind, const char *bytes, size_t len); /* never waits. 0, or -1: there are too many */
-PyObject *rt_note_take(void);                       /* [(kind, bytes), …] in their order */
-
-/* ---- scoreboard.c ---- */
-int rt_scoreboard_open(int fd);                     /* a worker's, before the first request. 0, or an errno; fd stays the caller's */
-PyObject *rt_scoreboard_read(void);                 /* bytes, or None when there is no scoreboard or it may not be seen */
-
-/* ---- response.c: start_response(), write() and the way out ---- */
-PyObject *rt_adapter_new(rt_state *st, rt_request *rq);
-PyObject *rt_adapter_start_response(PyObject *adapter); /* new reference to the callable */
-PyObject *rt_adapter_early_hints(PyObject *adapter);  /* new reference to wsgi.early_hints */
-void rt_adapter_cut(PyObject *adapter);
-int rt_commit(rt_request *rq);                      /* 0, or -1 with an exception set */
-/* Commits when needed and sends. 0; -1 with an exception set; 1: the client has gone. */
-int rt_send(rt_request *rq, const char *data, size_t len, int flags);
-/* The response is this bytes object (NULL: has no body) and no more. result: what the application returned. Else as rt_send(). */
-int rt_send_all(rt_request *rq, PyObject *result, PyObject *body);
-/* As rt_send(), from a file. */
-int rt_send_file(rt_request *rq, int fd, int64_t offset, int64_t len);
-PyTypeObject *rt_adapter_type_new(PyObject *module);
-
-/* ---- headers.c ---- */
-/* The ISO-8859-1 bytes of a str, borrowed from it; NULL with TypeError or UnicodeEncodeError set. */
-const char *rt_latin1(PyObject *str, const char *what, size_t *len);
-/* The status code, or -1 with an exception set. */
-int rt_check_status(PyObject *status);
-/* 0, or -1 with an exception set. */
-int rt_check_headers(PyObject *headers, int64_t *content_length);
-/* The tuple's headers as the transport takes them, without Content-Length. Their strings are borrowed. Bytes: the number. */
-size_t rt_fill_headers(wire_header *out, PyObject *headers);
-/* The head as the transport takes it. Room for all of rq->headers; reason and strings belong to rq->status and rq->headers. */
-void rt_head_fill(wire_response *head, wire_header *headers, const rt_request *rq);
-
-/* ---- later.c ---- */
-/* Takes the response that consists of rq's head and body, a bytes object or NULL. 0: it is too large, or somebody wants to know
- * how long sending takes. */
-int rt_later_take(rt_request *rq, PyObject *body);
-/* Sends what was taken; without the GIL, when the request has no objects any more. */
-enum wire_outcome rt_later_send(rt_request *rq);
-/* What this thread's last response left: drops it if it belongs to this interpreter, which the thread is attached to. */
-void rt_later_drop(rt_interp *in);
-/* The same in whichever interpreter; without the GIL, when a request thread ends. */
-void rt_later_done(void);
-
-/* ---- input.c ---- */
-PyObject *rt_input_new(rt_state *st, rt_request *rq);
-void rt_input_cut(PyObject *input);
-PyTypeObject *rt_input_type_new(PyObject *module);
-
-/* ---- stream.c: wsgi.errors, sys.stdout, sys.stderr ---- */
+/* Returns wsgi.errors, or NULL with an exception set. */
 PyObject *rt_errors_new(rt_state *st, rt_request *rq);
 void rt_errors_cut(PyObject *errors);
+
+/* Logs what has no newline yet; when the request's objects have been cut off. */
 void rt_stream_flush_request(rt_request *rq);
-PyTypeObject *rt_stream_type_new(PyObject *module);
-/* One record to the request this thread serves, else to the process's log. With the GIL. */
+
+/* Logs one record to the request that this thread serves, else to the process's log. */
 void rt_log(int level, const char *text, size_t len);
-/* The same with the place in the application's source that logs. */
+
+/* Logs likewise, with the place in the application's source that logs. */
 void rt_log_at(int level, const char *file, int line, const char *text, size_t len);
-/* Least important level that is logged where rt_log() would log now. */
-int rt_log_level(void);
+
+/* Logs likewise, unless level is less important than what is logged. */
 void rt_logf(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The pending exception with its traceback, one record per line, headed by code and what. Clears it. */
+
+/* Logs the pending exception with its traceback, one record per line, headed by code and what, and clears it. */
 void rt_log_exception(rt_state *st, int level, const char *code, const char *what);
-void rt_set_current(rt_request *rq);
+
+/* With or without the GIL. */
+
+/* Returns the least important level that is logged where rt_log() would log now. */
+int rt_log_level(void);
+
+/* Returns the request that this thread serves; NULL: none. */
 rt_request *rt_current(void);
+void rt_set_current(rt_request *rq);
 
-/* ---- file_wrapper.c ---- */
-PyTypeObject *rt_file_wrapper_type_new(PyObject *module);
-/* 1: sent by descriptor; 0: not possible, iterate instead; -1 with an exception set; 2: the client has gone. */
-int rt_file_wrapper_send(rt_request *rq, PyObject *wrapper);
+/* ---- title.c; with or without the GIL ---- */
 
-/* ---- serve.c: a worker's request threads ---- */
-/* Serves requests from listen_fd until stop_fd becomes readable. Without the GIL. 0, or an errno. */
-int rt_serve(int listen_fd, int stop_fd, int index);
-/* The request thread of this index gives up on its request: its client is answered with status and text, if it still can be. 1: it was. */
-int rt_expire(uint32_t index, uint32_t serial, int status, const char *text, size_t len);
-int rt_active(void);
-
-/* ---- credit.c: how many of this worker's threads wait (wire/offers.h) ---- */
-int rt_credit_open(int fd);                /* of the board; before the threads start. 0, or -1 with errno: nobody is told */
-int rt_credit_is_open(void);               /* may connections be kept? */
-int rt_credit_is_any_left(void);           /* does a thread wait that Apache has not spoken for? */
-void rt_credit_add(void);                  /* this thread begins to wait */
-int rt_credit_take_back(void);             /* 1: this thread is free to do something else. 0: a request will come for it */
-void rt_credit_waited(void);               /* this thread's wait is over */
-void rt_credit_close(void);                /* Apache can take no more */
-void rt_credit_end(void);                  /* the last thread has ended */
-
-/* ---- stale.c: scripts that are newer on disk than what is loaded; workers only ---- */
-/* Tells the supervisor that the request's script is newer. May the loaded code answer all the same? With or without the GIL. */
-int rt_stale_is_served(const rt_request *rq);
-/* The version of this time is known not to load: what is loaded stays in use. */
-void rt_reject_version(rt_slice script, int64_t mtime_us);
-
-/* ---- activity.c: what this worker's threads are doing, for others to see; in embedded mode with slow requests in the log only ---- */
-int rt_activity_open(int fd, int64_t offset, int count); /* 0, or -1 with errno */
-void rt_activity_thread(int index);       /* this thread writes that entry from now on */
-void rt_activity_begin(const rt_request *rq);
-void rt_activity_app(const rt_request *rq, rt_interp *in); /* with the GIL, as is shut(): from here to there it may be interrupted */
-void rt_activity_head(void);
-void rt_activity_shut(void);
-void rt_activity_end(const rt_request *rq, enum wire_outcome outcome);
-void rt_activity_times(wire_times *out);  /* of this thread's last request; not in embedded mode */
-/* By the control thread alone: where that request is in the application, for the status page. */
-void rt_activity_show_source_line(uint32_t index, uint32_t serial, const char *line, size_t len);
-/* Where the request of this number is being served; NULL: it is over, or has not reached the application. */
-rt_interp *rt_activity_interp(uint32_t index, uint32_t serial, unsigned long *ident);
-int rt_activity_is_serving(uint32_t index, uint32_t serial);
-/* Its Python stack, one line per line, to be freed; NULL: it is over, or there is none. Without the GIL. */
-char *rt_activity_stack(uint32_t index, uint32_t serial);
-/* Raises RequestTimeout in it. 1: done. Without the GIL. */
-int rt_activity_interrupt(uint32_t index, uint32_t serial);
-
-/* ---- title.c ---- */
+/* Sets the name that ps shows. */
 void rt_set_process_title(const char *title, size_t len);
-
-rt_state *rt_module_state(PyObject *module);
 
 #endif

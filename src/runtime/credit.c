@@ -3,7 +3,7 @@
  * The word is changed by this worker's threads and by Apache's children, always by compare-and-swap. `waiting` counts our threads between
  * rt_credit_add() and the end of their wait, so that a claim that was taken for lost and then came all the same cannot leave the
  * number too high for ever. */
-#include "core.h"
+#include "worker.h"
 
 #include "wire/offers.h"
 #include "wire/process.h"

@@ -1,5 +1,5 @@
 /* embed.c - the runtime as an Apache child loads it (wire/contract.h): it brings the interpreter up by itself. */
-#include "core.h"
+#include "request.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* environ.c - from the request block to the environ dictionary (PEP 3333, "environ Variables"). */
-#include "core.h"
+#include "request.h"
 
 #include <string.h>
 
@@ -342,12 +342,11 @@ static int copy_template(copying *c, rt_request *rq)
     return IS_TEMPLATE_FIXED || c->is_changed ? put_flags(c->environ, st, rq->head.flags) : 0;
 }
 
-PyObject *rt_environ_build(const rt_held *held, rt_request *rq)
+PyObject *rt_environ_build(rt_request *rq)
 {
     copying c = {NULL};
     int rc;
 
-    rt_assert_held(held);
     do { /* again when another thread came in between and changed the template: what is there was not known for sure */
         Py_CLEAR(c.environ);
         rc = copy_template(&c, rq);
@@ -357,12 +356,11 @@ PyObject *rt_environ_build(const rt_held *held, rt_request *rq)
     return c.environ;
 }
 
-PyObject *rt_environ_build_hook(const rt_held *held, rt_request *rq)
+PyObject *rt_environ_build_hook(rt_request *rq)
 {
     PyObject *version = PyDict_GetItemString(rq->st->environ_template, "mod_wsgi.version"); /* borrowed */
     copying c = {.environ = PyDict_New(), .is_changed = 1};
 
-    rt_assert_held(held);
     if (c.environ && (put_block(&c, rq) < 0 || PyDict_SetItem(c.environ, rq->st->str_errors, rq->errors) < 0 ||
                       put_new(c.environ, "mod_wsgi.version", Py_XNewRef(version)) < 0 ||
                       put_new(c.environ, "mod_ssl.is_https", PyObject_GetAttrString(rq->adapter, "ssl_is_https")) < 0 ||

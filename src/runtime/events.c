@@ -2,7 +2,7 @@
  *
  * An event is a dictionary made here and handed to httpd_wsgi.events.publish(), which calls the subscribers. None is made while the
  * interpreter's list is empty. */
-#include "core.h"
+#include "observe.h"
 
 /* Does anybody listen in this interpreter? */
 static int is_watched(const rt_state *st)

@@ -1,5 +1,5 @@
 /* file_wrapper.c - wsgi.file_wrapper (PEP 3333, "Optional Platform-Specific File Handling"). */
-#include "core.h"
+#include "request.h"
 
 #include <structmember.h>
 #include <sys/stat.h>

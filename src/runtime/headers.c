@@ -1,6 +1,6 @@
 /* headers.c - status and headers of a response: checked as the application gives them, and as the transport takes them
  * (RFC 9110 sections 5.1 and 5.5 for what a field may contain). */
-#include "core.h"
+#include "request.h"
 
 #include "wire/head.h"
 

@@ -1,6 +1,6 @@
 /* hook.c - access, user, group and dispatch scripts, which are asked about a request that this runtime need not serve. environ is built,
  * hooks.call() in Python calls the script's function and makes a verdict of its result, and the verdict goes to Apache. */
-#include "core.h"
+#include "request.h"
 
 static PyObject *bytes_of(rt_slice slice)
 {
@@ -8,12 +8,12 @@ static PyObject *bytes_of(rt_slice slice)
 }
 
 /* (verdict, text); new reference, NULL with an exception set. */
-static PyObject *call_hook(const rt_held *held, rt_request *rq)
+static PyObject *call_hook(rt_request *rq)
 {
     rt_slice kind = RT_META(rq, WIRE_M_CALL), script = RT_META(rq, WIRE_M_SCRIPT);
     PyObject *environ = NULL, *module = NULL, *path = NULL, *user = NULL, *argument = NULL, *result = NULL; /* all owned */
 
-    if ((environ = rt_environ_build_hook(held, rq)) && (module = PyImport_ImportModule("httpd_wsgi.hooks")) &&
+    if ((environ = rt_environ_build_hook(rq)) && (module = PyImport_ImportModule("httpd_wsgi.hooks")) &&
         (path = PyUnicode_DecodeFSDefaultAndSize(script.at, (Py_ssize_t)script.len)) &&
         (user = bytes_of(RT_META(rq, WIRE_M_CALL_USER))) && (argument = bytes_of(RT_META(rq, WIRE_M_CALL_ARGUMENT))))
         result = PyObject_CallMethod(module, "call", "s#OOOOO", kind.at, (Py_ssize_t)kind.len, path,
@@ -40,9 +40,9 @@ static enum wire_outcome send_verdict(rt_request *rq, PyObject *result)
     return rc == WIRE_IO_OK ? WIRE_DONE : WIRE_CLIENT_GONE;
 }
 
-enum wire_outcome rt_hook_run(const rt_held *held, rt_request *rq)
+enum wire_outcome rt_hook_run(rt_request *rq)
 {
-    PyObject *result = call_hook(held, rq);
+    PyObject *result = call_hook(rq);
     enum wire_outcome outcome = WIRE_ERROR_500;
 
     if (result)

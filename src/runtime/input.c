@@ -3,7 +3,7 @@
  * What has come with the request is read where it lies, without giving up the GIL. The rest is read from the transport in pieces of at
  * most PIECE bytes: straight into the result of a large read, else into a buffer, from which lines and small reads are served. Nothing
  * the client merely declares is ever allocated. Concurrent readers get unspecified but whole pieces (rt_alone()). */
-#include "core.h"
+#include "request.h"
 
 #include <string.h>
 

@@ -28,6 +28,42 @@ static group_name *main_groups;     /* groups that mean the main interpreter; un
 static __thread attachment *attachments;
 static __thread int thread_number;
 
+#if WIRE_ASSERTS
+
+static PyThreadState *current_tstate(void)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    return PyThreadState_GetUnchecked();
+#else
+    return _PyThreadState_UncheckedGet();
+#endif
+}
+
+int rt_is_attached(void)
+{
+    return current_tstate() != NULL;
+}
+
+int rt_is_detached(void)
+{
+    PyThreadState *tstate = current_tstate();
+
+    if (!tstate)
+        return 1;
+#if PY_VERSION_HEX >= 0x030c0000
+    return 0;
+#else
+    if (tstate == PyGILState_GetThisThreadState())
+        return 0;
+    for (attachment *a = attachments; a; a = a->next)
+        if (a->tstate == tstate)
+            return 0;
+    return 1; /* it is another thread's */
+#endif
+}
+
+#endif
+
 rt_state *rt_module_state(PyObject *module)
 {
     return PyModule_GetState(module);
@@ -260,11 +296,14 @@ static PyThreadState *new_interpreter(int own_gil)
 static rt_interp *create(const char *group, size_t len)
 {
     rt_interp *in = calloc(1, sizeof(*in));
-    rt_held held = rt_enter(&main_interp);
-    PyObject *bytes = settings_text(), *module = NULL, *settings;
-    char *text = bytes ? strdup(PyBytes_AS_STRING(bytes)) : NULL;
-    PyThreadState *tstate = NULL;
+    PyThreadState *main_tstate, *tstate = NULL;
+    PyObject *bytes, *module = NULL, *settings;
+    char *text;
 
+    rt_enter(&main_interp);
+    main_tstate = PyThreadState_Get();
+    bytes = settings_text();
+    text = bytes ? strdup(PyBytes_AS_STRING(bytes)) : NULL;
     Py_XDECREF(bytes);
     if (in && text)
         in->name = strndup(group, len);
@@ -274,7 +313,7 @@ static rt_interp *create(const char *group, size_t len)
         rt_logf(WIRE_CRIT, "WSGI0410: no interpreter could be created for application group %.*s", (int)len, group);
         free(in);
         free(text);
-        rt_leave(&held);
+        rt_leave();
         return NULL;
     }
     /* This first thread state only keeps the interpreter alive: CPython 3.11 aborts when an interpreter that has lost its
@@ -291,8 +330,8 @@ static rt_interp *create(const char *group, size_t len)
     Py_XDECREF(settings);
     Py_XDECREF(module);
     PyEval_SaveThread(); /* the new interpreter's lock may be another than the main one's */
-    PyEval_RestoreThread(held.tstate);
-    rt_leave(&held);
+    PyEval_RestoreThread(main_tstate);
+    rt_leave();
 
     pthread_mutex_lock(&table_lock);
     in->next = sub_interps;
@@ -315,33 +354,29 @@ rt_interp *rt_interp_get(const char *group, size_t len)
     return in && in->st ? in : NULL;
 }
 
-rt_held rt_enter(rt_interp *in)
+void rt_enter(rt_interp *in)
 {
-    rt_held held;
+    PyThreadState *tstate;
 
     for (attachment *a = attachments; a; a = a->next)
         if (a->in == in) {
             PyEval_RestoreThread(a->tstate);
-            held.tstate = a->tstate;
-            return held;
+            return;
         }
     if (in == &main_interp) {
         /* Never released: extensions that use PyGILState find the same thread state at every request of this thread. */
         PyGILState_Ensure();
-        held.tstate = PyThreadState_Get();
+        tstate = PyThreadState_Get();
     } else {
-        held.tstate = PyThreadState_New(in->pis);
-        PyEval_RestoreThread(held.tstate);
+        tstate = PyThreadState_New(in->pis);
+        PyEval_RestoreThread(tstate);
     }
-    attach_remember(in, held.tstate);
-    return held;
+    attach_remember(in, tstate);
 }
 
-void rt_leave(rt_held *held)
+void rt_leave(void)
 {
-    rt_assert_held(held);
     PyEval_SaveThread();
-    held->tstate = NULL;
 }
 
 void rt_thread_done(void)
@@ -361,30 +396,32 @@ void rt_thread_done(void)
 
 static void shut_down(rt_interp *in)
 {
-    rt_held held = rt_enter(in);
-    PyObject *module = PyImport_ImportModule("httpd_wsgi.interpreter"), *done = NULL;
+    PyObject *module, *done = NULL;
 
+    rt_enter(in);
+    module = PyImport_ImportModule("httpd_wsgi.interpreter");
     if (module)
         done = PyObject_CallMethod(module, "shutdown", NULL);
     if (!done)
         PyErr_Print();
     Py_XDECREF(module);
     Py_XDECREF(done);
-    rt_leave(&held);
+    rt_leave();
 }
 
 static void tell(rt_interp *in, const char *function, const char *word, int number)
 {
-    rt_held held = rt_enter(in);
-    PyObject *module = PyImport_ImportModule("httpd_wsgi.events"), *done = NULL;
+    PyObject *module, *done = NULL;
 
+    rt_enter(in);
+    module = PyImport_ImportModule("httpd_wsgi.events");
     if (module)
         done = PyObject_CallMethod(module, function, "si", word, number);
     if (!done)
         PyErr_Print();
     Py_XDECREF(module);
     Py_XDECREF(done);
-    rt_leave(&held);
+    rt_leave();
 }
 
 void rt_interp_tell_all(const char *function, const char *word, int number)

@@ -1,7 +1,7 @@
 /* later.c - a response that is complete and not large leaves when its request has left Python. So nobody waits for the interpreter
  * lock while it is written, and this thread does not have to get the lock once more only to drop its objects. They go first: what is
  * small is copied; a larger body stays until this thread's next request, or its end, and leaves together with the response's end. */
-#include "core.h"
+#include "request.h"
 
 #include <string.h>
 
@@ -93,11 +93,10 @@ void rt_later_drop(rt_interp *in)
 
 void rt_later_done(void)
 {
-    rt_held attached;
 
     if (!held.body)
         return;
-    attached = rt_enter(held.in);
+    rt_enter(held.in);
     rt_later_drop(held.in);
-    rt_leave(&attached);
+    rt_leave();
 }

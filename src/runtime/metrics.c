@@ -2,7 +2,7 @@
  *
  * One metrics for the process, shared by its interpreters; each reader has sums and an interval of its own. Everything in `metrics` is
  * under its lock, which is held for additions and copies only and never while attached to an interpreter. */
-#include "core.h"
+#include "observe.h"
 
 #include <errno.h>
 #include <sys/resource.h>

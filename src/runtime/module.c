@@ -1,5 +1,7 @@
 /* module.c - httpd_wsgi._runtime: module state and the functions that the Python package calls. */
-#include "core.h"
+#include "observe.h"
+#include "request.h"
+#include "worker.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* notes.c - byte strings from any interpreter to the one thread that sends telemetry.
  *
  * Who puts one may hold a GIL, so nobody locks anything: notes are pushed onto a list that the taker takes as a whole. */
-#include "core.h"
+#include "observe.h"
 
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /* request.c - one request from its block to the last byte of its response, in the order of PEP 3333. */
-#include "core.h"
+#include "observe.h"
+#include "request.h"
 
 #include "wire/activity.h"
 
@@ -170,9 +171,9 @@ static enum wire_outcome outcome_of(rt_request *rq, int rc)
     return WIRE_DONE;
 }
 
-static enum wire_outcome call_application(const rt_held *held, rt_request *rq, PyObject *app)
+static enum wire_outcome call_application(rt_request *rq, PyObject *app)
 {
-    PyObject *environ = rt_environ_build(held, rq), *called = NULL, *start = NULL, *result = NULL;
+    PyObject *environ = rt_environ_build(rq), *called = NULL, *start = NULL, *result = NULL;
     enum wire_outcome outcome;
     int rc = -1;
 
@@ -262,13 +263,13 @@ static enum wire_outcome refuse(rt_request *rq, const char *text)
     return WIRE_ERROR_500;
 }
 
-static enum wire_outcome run_application(const rt_held *held, rt_request *rq)
+static enum wire_outcome run_application(rt_request *rq)
 {
     enum wire_outcome outcome;
     PyObject *app = rt_find_application(rq, &outcome);
 
     if (app)
-        outcome = call_application(held, rq, app);
+        outcome = call_application(rq, app);
     Py_XDECREF(app);
     return outcome;
 }
@@ -280,7 +281,6 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
                      .later = &later};
     enum wire_outcome outcome = WIRE_ERROR_500;
     rt_interp *in;
-    rt_held held;
 
     later.is_taken = 0; /* what is not set here is when it is used */
     if (!rt_the_process.embedded)
@@ -299,7 +299,7 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
         rt_metrics_begin(&rq);
     if (rq.head.body_kind == WIRE_BODY_INLINE && ops->body_at_hand)
         rq.hand_len = ops->body_at_hand(ctx, &rq.hand);
-    held = rt_enter(in);
+    rt_enter(in);
     if (phase)
         atomic_store_explicit(phase, WIRE_PHASE_APP, memory_order_relaxed);
     rt_later_drop(in);
@@ -308,12 +308,12 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     rt_set_current(&rq);
     rt_activity_app(&rq, in);
     if (open_objects(&rq) == 0)
-        outcome = rq.head.flags & WIRE_RQ_CALL ? rt_hook_run(&held, &rq) : run_application(&held, &rq);
+        outcome = rq.head.flags & WIRE_RQ_CALL ? rt_hook_run(&rq) : run_application(&rq);
     rt_end_if_copy(rq.st); /* of a script, while it was loaded */
     rt_activity_shut();
     PyErr_Clear();
     close_objects(&rq);
-    rt_leave(&held);
+    rt_leave();
     if (later.is_taken && outcome == WIRE_DONE)
         outcome = rt_later_send(&rq);
     rt_activity_end(&rq, outcome);

@@ -1,6 +1,7 @@
 /* response.c - start_response(), write() and everything between them and the transport (PEP 3333, "The start_response()
  * Callable"). */
-#include "core.h"
+#include "observe.h"
+#include "request.h"
 
 #include <string.h>
 

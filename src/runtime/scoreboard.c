@@ -1,5 +1,5 @@
 /* scoreboard.c - Apache's scoreboard: asked for when embedded, read from shared memory in a worker (wire/scores.h). */
-#include "core.h"
+#include "observe.h"
 
 #include "wire/scores.h"
 

@@ -2,7 +2,7 @@
  *
  * What is loaded is remembered per interpreter in its rt_state. Whether it is still what lies on disk is decided by modification times: for
  * scripts Apache's own look at the file, for modules one taken here before Python is entered. */
-#include "core.h"
+#include "request.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -278,12 +278,11 @@ int rt_preload(const char *group, const char *script, const char *callable)
 {
     rt_interp *in = rt_interp_get(group, strlen(group));
     char what[512];
-    rt_held held;
     int loaded;
 
     if (!in)
         return 0;
-    held = rt_enter(in);
+    rt_enter(in);
     loaded = is_module((rt_slice){script, strlen(script)}) ? preload_module(in->st, script, *callable != '\0')
                                                            : preload_script(in->st, script, callable);
     if (rt_the_process.threads > 0) /* else it ends as the script of a service does */
@@ -294,6 +293,6 @@ int rt_preload(const char *group, const char *script, const char *callable)
         snprintf(what, sizeof(what), "%s could not be loaded when the process started", script);
         rt_log_exception(in->st, WIRE_ERR, "WSGI0415", what);
     }
-    rt_leave(&held);
+    rt_leave();
     return loaded > 0;
 }

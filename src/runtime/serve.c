@@ -9,6 +9,7 @@
  *
  * How many threads wait is told to Apache as credits (wire/offers.h). A thread whose own credit cannot be taken back has been spoken for: a
  * request will come over a kept connection, for it or whoever is free first. */
+#include "request.h"
 #include "worker.h"
 
 #include <errno.h>

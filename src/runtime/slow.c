@@ -2,7 +2,7 @@
  *
  * `lock` guards the lists; it is held for copies only and never while attached to an interpreter. A request on the list stays alive
  * until its own thread takes it off. */
-#include "core.h"
+#include "observe.h"
 
 #include <stddef.h>
 #include <string.h>

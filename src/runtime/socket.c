@@ -1,4 +1,6 @@
 /* socket.c - the transport of a worker's requests: an AF_UNIX stream that carries the frames of wire/frames.h. */
+#include "observe.h"
+#include "request.h"
 #include "worker.h"
 
 #include "wire/head.h"

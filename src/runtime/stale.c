@@ -2,7 +2,7 @@
  * fails, it tells which versions are no good.
  *
  * list_lock guards the list, which any thread of any interpreter may ask; it is never held while waiting for anything. */
-#include "core.h"
+#include "request.h"
 
 #include <stdio.h>
 #include <string.h>

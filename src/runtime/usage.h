@@ -1,14 +1,17 @@
-/* usage.h - what is measured and told about requests for those who asked: subscribers of events, request_data(), process metrics.
+/* usage.h - what one request takes: bytes in and out, the time for them, waiting for the GIL, processor time.
  *
- * Nobody asks usually, so all of it hangs on one test per request and one per operation. */
-#ifndef RT_WATCH_H
-#define RT_WATCH_H
+ * Measured only for those who asked: subscribers of events, process metrics, telemetry. Usually nobody does, so all of it depends on one
+ * test per request and one per operation.
+ *
+ * A rt_usage is part of its rt_request and lives as long. The counters of input and output change under the request's io mutex, those
+ * of the GIL with the GIL, the rest in the request's own thread. No function here touches an object: with or without the GIL. */
+#ifndef RT_USAGE_H
+#define RT_USAGE_H
 
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Part of a rt_request. Counters of input and output change under the request's io mutex, the others in its own thread. */
 typedef struct rt_usage {
     int measured;             /* decided when the request starts; without it nothing below is filled in */
     int recorded;             /* metrics.c knows this request */
@@ -19,39 +22,42 @@ typedef struct rt_usage {
     int64_t finish_us;        /* since the epoch, 0 before the end */
 } rt_usage;
 
-/* Part of a rt_request: its place among those that slow.c watches. Under the lock there. */
-typedef struct rt_running {
-    struct rt_request *next, *previous;
-    int is_listed, thread;
-} rt_running;
+/* Returns the time since the epoch. */
+int64_t rt_now_us(void);
 
-int64_t rt_now_us(void);      /* since the epoch */
-int64_t rt_clock_ns(void);    /* monotonic */
+/* Returns the time of the monotonic clock. */
+int64_t rt_clock_ns(void);
 
+/* Begins to measure. In the request's thread, as the next one. */
 void rt_usage_start(rt_usage *u);
+
+/* Sets finish_us and, of a request that is measured, the processor time that it used. start_us: when the application was called. */
 void rt_usage_finish(rt_usage *u, int64_t start_us);
 
-/* Around an operation: a clock reading, 0 when nothing is measured. The second ones count and return another reading. */
+/* Each returns the time at which the counted operation was over. Called through the inline functions below. */
+int64_t rt_usage_count_input(rt_usage *u, int64_t began_ns, int64_t len);
+int64_t rt_usage_count_output(rt_usage *u, int64_t began_ns, size_t len);
+void rt_usage_count_gil(rt_usage *u, int64_t began_ns);
+
+/* Returns the time before an operation; 0 when nothing is measured. */
 static inline int64_t rt_usage_clock(const rt_usage *u)
 {
     return u->measured ? rt_clock_ns() : 0;
 }
 
-int64_t rt_usage_count_input(rt_usage *u, int64_t began_ns, int64_t len);
-int64_t rt_usage_count_output(rt_usage *u, int64_t began_ns, size_t len);
-void rt_usage_count_gil(rt_usage *u, int64_t began_ns);
-
+/* Counts a read that began then. Returns the time now; 0 when nothing is measured. */
 static inline int64_t rt_usage_input(rt_usage *u, int64_t began_ns, int64_t len)
 {
     return u->measured ? rt_usage_count_input(u, began_ns, len) : 0;
 }
 
+/* Counts a write likewise. */
 static inline int64_t rt_usage_output(rt_usage *u, int64_t began_ns, size_t len)
 {
     return u->measured ? rt_usage_count_output(u, began_ns, len) : 0;
 }
 
-/* Attached again after waiting since began_ns. */
+/* Counts the wait for the GIL that began then and has just ended. */
 static inline void rt_usage_gil(rt_usage *u, int64_t began_ns)
 {
     if (u->measured)
