@@ -64,6 +64,7 @@ void rt_activity_thread(int index)
 {
     int has_slot = slot && (uint32_t)index < nthreads;
 
+    rt_assert_detached();
     mine = has_slot ? &slot->threads[index] : &unseen;
     my_serving = has_slot ? &threads[index] : &unseen_serving;
     my_number = (uint32_t)index + 1;
@@ -107,6 +108,7 @@ void rt_activity_begin(const rt_request *rq)
     int64_t waited;
     size_t len;
 
+    rt_assert_detached();
     if (!is_seen(rq))
         return;
     waited = rq->head.queue_start_us ? rq->daemon_start_us - rq->head.queue_start_us : 0;
@@ -126,6 +128,7 @@ void rt_activity_begin(const rt_request *rq)
 
 void rt_activity_app(const rt_request *rq, rt_interp *in)
 {
+    rt_assert_own(rq);
     if (!is_seen(rq))
         return;
     mine->app_us = now_us();
@@ -137,6 +140,7 @@ void rt_activity_app(const rt_request *rq, rt_interp *in)
 
 void rt_activity_head(void)
 {
+    rt_assert_detached();
     if (mine && mine->phase != WIRE_PHASE_WRITE) {
         mine->head_us = now_us();
         mine->phase = WIRE_PHASE_WRITE;
@@ -147,6 +151,7 @@ void rt_activity_shut(void)
 {
     int was = GATE_OPEN;
 
+    rt_assert_attached();
     if (!my_serving || atomic_load(&my_serving->gate) == GATE_SHUT)
         return;
     while (!atomic_compare_exchange_strong(&my_serving->gate, &was, GATE_SHUT)) {
@@ -162,6 +167,7 @@ void rt_activity_shut(void)
 
 void rt_activity_end(const rt_request *rq, enum wire_outcome outcome)
 {
+    rt_assert_detached();
     if (!is_seen(rq))
         return;
     ended_us = now_us();
@@ -176,6 +182,7 @@ void rt_activity_times(wire_times *out)
 {
     int64_t head = mine->head_us ? mine->head_us : ended_us, app = mine->app_us ? mine->app_us : head;
 
+    rt_assert_detached();
     *out = (wire_times){
         .pid = rt_the_process.pid,
         .thread = my_number,
@@ -221,6 +228,7 @@ int rt_activity_interrupt(uint32_t index, uint32_t serial)
     rt_interp *in = interp_of(index, serial, &ident);
     int was = GATE_OPEN, done = 0;
 
+    rt_assert_detached();
     if (!in)
         return 0;
     rt_enter(in);
@@ -265,6 +273,7 @@ char *rt_activity_stack(uint32_t index, uint32_t serial)
     PyObject *module, *text = NULL;
     char *copy = NULL;
 
+    rt_assert_detached();
     if (!in)
         return NULL;
     rt_enter(in);

@@ -67,6 +67,7 @@ int rt_credit_open(int fd)
 
 int rt_credit_is_open(void)
 {
+    rt_assert_detached();
     return mine != &alone && !atomic_load(&is_closed);
 }
 
@@ -80,6 +81,7 @@ static int32_t left_of(uint64_t word)
 
 int rt_credit_is_any_left(void)
 {
+    rt_assert_detached();
     return left_of(atomic_load(&mine->word)) > 0;
 }
 
@@ -88,6 +90,7 @@ void rt_credit_add(void)
     int32_t most = atomic_fetch_add(&waiting, 1) + 1;
     uint64_t word = atomic_load(&mine->word);
 
+    rt_assert_detached();
     while (left_of(word) < most &&
            !atomic_compare_exchange_weak(&mine->word, &word, wire_offer_word(my_pid, wire_offer_count(word) + 1)))
         continue;
@@ -97,6 +100,7 @@ int rt_credit_take_back(void)
 {
     uint64_t word = atomic_load(&mine->word);
 
+    rt_assert_detached();
     while (left_of(word) > 0)
         if (atomic_compare_exchange_weak(&mine->word, &word, wire_offer_word(my_pid, wire_offer_count(word) - 1)))
             return 1;
@@ -105,6 +109,8 @@ int rt_credit_take_back(void)
 
 void rt_credit_waited(void)
 {
+    rt_assert_detached();
+    WIRE_ASSERT(atomic_load(&waiting) > 0);
     atomic_fetch_sub(&waiting, 1);
 }
 
@@ -120,6 +126,7 @@ void rt_credit_close(void)
 
 void rt_credit_end(void)
 {
+    rt_assert_detached();
     atomic_store(&mine->word, 0);
     mine = &alone;
 }

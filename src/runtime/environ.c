@@ -75,6 +75,7 @@ int rt_environ_init(rt_state *st)
 {
     PyObject *t = new_template();
 
+    rt_assert_attached();
     st->environ_template = t;
     if (!t)
         return -1;
@@ -347,6 +348,7 @@ PyObject *rt_environ_build(rt_request *rq)
     copying c = {NULL};
     int rc;
 
+    rt_assert_own(rq);
     do { /* again when another thread came in between and changed the template: what is there was not known for sure */
         Py_CLEAR(c.environ);
         rc = copy_template(&c, rq);
@@ -361,6 +363,7 @@ PyObject *rt_environ_build_hook(rt_request *rq)
     PyObject *version = PyDict_GetItemString(rq->st->environ_template, "mod_wsgi.version"); /* borrowed */
     copying c = {.environ = PyDict_New(), .is_changed = 1};
 
+    rt_assert_own(rq);
     if (c.environ && (put_block(&c, rq) < 0 || PyDict_SetItem(c.environ, rq->st->str_errors, rq->errors) < 0 ||
                       put_new(c.environ, "mod_wsgi.version", Py_XNewRef(version)) < 0 ||
                       put_new(c.environ, "mod_ssl.is_https", PyObject_GetAttrString(rq->adapter, "ssl_is_https")) < 0 ||

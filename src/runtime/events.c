@@ -24,6 +24,7 @@ int rt_watch_begin(rt_request *rq, PyObject *environ)
     rt_state *st = rq->st;
     PyObject *id = PyDict_GetItemWithError(environ, st->meta_names[WIRE_M_REQUEST_ID]); /* borrowed */
 
+    rt_assert_own(rq);
     rq->data = PyDict_New();
     rq->id = id ? Py_NewRef(id) : PyUnicode_FromString("");
     if (!rq->data || !rq->id || PyDict_SetItem(st->active_requests, rq->id, rq->data) < 0)
@@ -36,6 +37,7 @@ int rt_watch_begin(rt_request *rq, PyObject *environ)
 /* The application may have changed active_requests; another request of the same id (an included part of the page) keeps its entry. */
 void rt_watch_end(rt_request *rq)
 {
+    rt_assert_own(rq);
     if (rq->data && rq->id && PyDict_GetItemWithError(rq->st->active_requests, rq->id) == rq->data)
         PyDict_DelItem(rq->st->active_requests, rq->id);
     PyErr_Clear();
@@ -47,6 +49,7 @@ PyObject *rt_request_data(rt_state *st)
 {
     rt_request *rq = rt_current();
 
+    rt_assert_attached();
     if (!rq || !rq->data || rq->st != st) {
         PyErr_SetString(PyExc_RuntimeError, "request_data(): this thread is not serving a request");
         return NULL;
@@ -75,6 +78,7 @@ PyObject *rt_event_started(rt_request *rq, PyObject *environ, PyObject *app)
     rt_slice callable = RT_META(rq, WIRE_M_CALLABLE);
     PyObject *event, *chosen;
 
+    rt_assert_own(rq);
     if (!is_watched(rq->st))
         return Py_NewRef(app);
     event = publish(rq->st, "request_started",
@@ -96,6 +100,7 @@ int rt_event_response(rt_request *rq, PyObject *status, PyObject *headers, PyObj
 {
     PyObject *event;
 
+    rt_assert_attached();
     if (!is_watched(rq->st))
         return 0;
     event = publish(rq->st, "response_started",
@@ -109,6 +114,7 @@ void rt_event_exception(rt_request *rq)
 {
     PyObject *type, *value, *traceback, *event;
 
+    rt_assert_own(rq);
     if (!is_watched(rq->st) || !rq->data || PyErr_ExceptionMatches(rq->st->request_timeout))
         return;
     PyErr_Fetch(&type, &value, &traceback);
@@ -150,6 +156,7 @@ void rt_event_finished(rt_request *rq, enum wire_outcome outcome)
     const rt_usage *u = &rq->usage;
     PyObject *event;
 
+    rt_assert_own(rq);
     if (!rq->data || (!u->measured && !is_watched(rq->st)))
         return;
     rt_usage_finish(&rq->usage, rq->application_start_us);

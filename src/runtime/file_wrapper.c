@@ -135,6 +135,7 @@ PyTypeObject *rt_file_wrapper_type_new(PyObject *module)
         .slots = slots,
     };
 
+    rt_assert_attached();
     return (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
 }
 
@@ -156,6 +157,7 @@ int rt_file_wrapper_send(rt_request *rq, PyObject *wrapper)
     struct stat st;
     int rc;
 
+    rt_assert_own(rq);
     if (!filelike)
         return -1;
     fd = number_from(filelike, rq->st->str_fileno);

@@ -13,6 +13,7 @@ static void become_copy(void)
 
 int rt_fork_watch(void)
 {
+    rt_assert_attached();
     return pthread_atfork(NULL, NULL, become_copy);
 }
 
@@ -36,6 +37,7 @@ void rt_end_copy(rt_state *st)
 {
     int status = 0;
 
+    rt_assert_attached();
     rt_set_current(NULL); /* what is to be said is not said to the request */
     if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_SystemExit)) {
         status = status_wanted();

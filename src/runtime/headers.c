@@ -7,6 +7,7 @@
 /* The ISO-8859-1 bytes of a str, borrowed from it; NULL with TypeError or UnicodeEncodeError set. */
 const char *rt_latin1(PyObject *str, const char *what, size_t *len)
 {
+    rt_assert_attached();
     if (!PyUnicode_Check(str)) {
         PyErr_Format(PyExc_TypeError, "%s must be str, not %.200s", what, Py_TYPE(str)->tp_name);
         return NULL;
@@ -32,6 +33,7 @@ int rt_check_status(PyObject *status)
     const char *s = rt_latin1(status, "status", &len);
     int code;
 
+    rt_assert_attached();
     if (!s)
         return -1;
     code = wire_parse_status(s, len);
@@ -87,6 +89,7 @@ static int check_header(PyObject *header, int64_t *content_length)
 /* 0, or -1 with an exception set. */
 int rt_check_headers(PyObject *headers, int64_t *content_length)
 {
+    rt_assert_attached();
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(headers); i++)
         if (check_header(PyTuple_GET_ITEM(headers, i), content_length) < 0)
             return -1;

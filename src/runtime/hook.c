@@ -45,6 +45,7 @@ enum wire_outcome rt_hook_run(rt_request *rq)
     PyObject *result = call_hook(rq);
     enum wire_outcome outcome = WIRE_ERROR_500;
 
+    rt_assert_own(rq);
     if (result)
         outcome = send_verdict(rq, result);
     Py_XDECREF(result);

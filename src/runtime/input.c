@@ -24,6 +24,7 @@ PyObject *rt_input_new(rt_state *st, rt_request *rq)
 {
     input *self = PyObject_New(input, st->input_type);
 
+    rt_assert_attached();
     if (!self)
         return NULL;
     self->rq = rq;
@@ -37,6 +38,7 @@ PyObject *rt_input_new(rt_state *st, rt_request *rq)
 
 void rt_input_cut(PyObject *obj)
 {
+    rt_assert_attached();
     rt_cut(obj, &((input *)obj)->rq);
 }
 
@@ -378,5 +380,6 @@ PyTypeObject *rt_input_type_new(PyObject *module)
         .slots = slots,
     };
 
+    rt_assert_attached();
     return (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
 }

@@ -126,6 +126,7 @@ int rt_interp_init_main(PyObject *module, PyObject *settings)
     PyObject *free_threading = PyDict_GetItemString(settings, "free_threading"); /* borrowed */
     int rc = rt_fork_watch();
 
+    rt_assert_attached();
     if (rc) {
         errno = rc;
         PyErr_SetFromErrno(PyExc_OSError);
@@ -218,6 +219,7 @@ static int import_package(void)
 
 rt_state *rt_import_runtime(PyObject **module)
 {
+    rt_assert_attached();
     if (import_package() < 0)
         return NULL;
     *module = PyImport_ImportModule("httpd_wsgi._runtime");
@@ -344,6 +346,7 @@ rt_interp *rt_interp_get(const char *group, size_t len)
 {
     rt_interp *in = find(group, len);
 
+    rt_assert_detached();
     if (!in) {
         pthread_mutex_lock(&create_lock);
         in = find(group, len);
@@ -358,6 +361,7 @@ void rt_enter(rt_interp *in)
 {
     PyThreadState *tstate;
 
+    rt_assert_detached();
     for (attachment *a = attachments; a; a = a->next)
         if (a->in == in) {
             PyEval_RestoreThread(a->tstate);
@@ -376,11 +380,13 @@ void rt_enter(rt_interp *in)
 
 void rt_leave(void)
 {
+    rt_assert_attached();
     PyEval_SaveThread();
 }
 
 void rt_thread_done(void)
 {
+    rt_assert_detached();
     while (attachments) {
         attachment *a = attachments;
 
@@ -428,6 +434,7 @@ void rt_interp_tell_all(const char *function, const char *word, int number)
 {
     rt_interp *first;
 
+    rt_assert_detached();
     pthread_mutex_lock(&table_lock);
     first = sub_interps; /* entries are only ever added, before this one */
     pthread_mutex_unlock(&table_lock);
@@ -441,6 +448,7 @@ int rt_interp_shutdown_all(int main_too)
 {
     int count = 0;
 
+    rt_assert_detached();
     for (rt_interp *in = sub_interps; in; in = in->next, count++)
         if (in->st)
             shut_down(in);

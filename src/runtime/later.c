@@ -64,6 +64,8 @@ int rt_later_take(rt_request *rq, PyObject *body)
     rt_later *later = rq->later;
     wire_response head;
 
+    rt_assert_own(rq);
+    WIRE_ASSERT(rq->status && rq->headers && !rq->committed);
     if (later->is_taken || rq->client_gone || rq->usage.measured || PyTuple_GET_SIZE(rq->headers) > RT_LATER_HEADERS)
         return 0;
     rt_head_fill(&head, later->headers, rq);
@@ -80,6 +82,7 @@ enum wire_outcome rt_later_send(rt_request *rq)
     rt_later *later = rq->later;
     int rc = rq->ops->send_head(rq->ctx, &later->head), flags = WIRE_SEND_LAST | (later->is_held ? WIRE_SEND_STAYS : 0);
 
+    rt_assert_detached();
     if (rc == WIRE_IO_OK)
         rc = rq->ops->send_data(rq->ctx, later->data, later->len, flags);
     return rc == WIRE_IO_OK ? WIRE_DONE : WIRE_CLIENT_GONE;
@@ -87,12 +90,14 @@ enum wire_outcome rt_later_send(rt_request *rq)
 
 void rt_later_drop(rt_interp *in)
 {
+    rt_assert_attached();
     if (held.body && held.in == in)
         Py_CLEAR(held.body);
 }
 
 void rt_later_done(void)
 {
+    rt_assert_detached();
 
     if (!held.body)
         return;

@@ -128,6 +128,7 @@ void rt_metrics_begin(rt_request *rq)
 {
     slot *s;
 
+    rt_assert_detached();
     if (!atomic_load_explicit(&recording, memory_order_acquire) || rq->outer) /* a part of a page counts with the page */
         return;
     rq->usage.recorded = 1;
@@ -164,6 +165,7 @@ void rt_metrics_end(rt_request *rq, enum wire_outcome outcome)
     int64_t now;
     slot *s;
 
+    rt_assert_detached();
     if (!rq->usage.recorded)
         return;
     now = rt_now_us();
@@ -219,6 +221,7 @@ int rt_metrics_start(enum rt_reader reader)
     struct rusage used;
     int rc;
 
+    rt_assert_detached();
     getrusage(RUSAGE_SELF, &used);
     pthread_mutex_lock(&metrics.lock);
     rc = allocate_slots_locked();
@@ -353,6 +356,7 @@ PyObject *rt_metrics_read(enum rt_reader reader, int interval_too)
     PyObject *result = NULL;
     int rc;
 
+    rt_assert_attached();
     if (!atomic_load_explicit(&recording, memory_order_acquire))
         Py_RETURN_NONE;
     Py_BEGIN_ALLOW_THREADS

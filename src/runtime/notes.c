@@ -21,6 +21,7 @@ int rt_note_put(int kind, const char *bytes, size_t len)
 {
     note *n = atomic_fetch_add(&count, 1) < NOTES_MAX ? malloc(sizeof(*n) + len) : NULL;
 
+    rt_assert_attached();
     if (!n) {
         atomic_fetch_sub(&count, 1);
         return -1;
@@ -55,6 +56,7 @@ PyObject *rt_note_take(void)
     PyObject *list = PyList_New(0);
     note *n = take_all();
 
+    rt_assert_attached();
     while (n) {
         note *next = n->next;
         PyObject *item = list ? Py_BuildValue("(iy#)", n->kind, n->bytes, (Py_ssize_t)n->len) : NULL;

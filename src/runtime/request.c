@@ -229,6 +229,7 @@ static void close_objects(rt_request *rq)
         sched_yield();
         Py_END_ALLOW_THREADS
     }
+    WIRE_ASSERT(rt_is_consistent(rq));
     rt_stream_flush_request(rq);
     Py_CLEAR(rq->adapter);
     Py_CLEAR(rq->input);
@@ -282,6 +283,7 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     enum wire_outcome outcome = WIRE_ERROR_500;
     rt_interp *in;
 
+    rt_assert_detached();
     later.is_taken = 0; /* what is not set here is when it is used */
     if (!rt_the_process.embedded)
         rq.daemon_start_us = rt_now_us();
@@ -314,6 +316,8 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     PyErr_Clear();
     close_objects(&rq);
     rt_leave();
+    WIRE_ASSERT(rq.inside == 0);
+    WIRE_ASSERT(!rq.adapter && !rq.input && !rq.errors && !rq.data && !rq.partial_line.text);
     if (later.is_taken && outcome == WIRE_DONE)
         outcome = rt_later_send(&rq);
     rt_activity_end(&rq, outcome);

@@ -28,6 +28,13 @@
         return rt_alone(self, &((type *)self)->rq, method, NULL, 0);                                                    \
     }
 
+/* For assertions. Returns 1 when the parts of the request agree with each other, which they do while none of its operations runs. */
+static inline int rt_is_consistent(const rt_request *rq)
+{
+    return (!rq->head_sent || rq->committed) && (!rq->committed || (rq->status && rq->headers)) && rq->content_length >= -1 &&
+           rq->sent >= 0;
+}
+
 /* ---- request.c; without the GIL ---- */
 
 /* Runs one request, as wire_runtime.run() does. Returns what became of it. */

@@ -14,6 +14,7 @@ PyObject *rt_adapter_new(rt_state *st, rt_request *rq)
 {
     adapter *self = PyObject_New(adapter, st->adapter_type);
 
+    rt_assert_attached();
     if (self)
         self->rq = rq;
     return (PyObject *)self;
@@ -21,6 +22,7 @@ PyObject *rt_adapter_new(rt_state *st, rt_request *rq)
 
 void rt_adapter_cut(PyObject *obj)
 {
+    rt_assert_attached();
     rt_cut(obj, &((adapter *)obj)->rq);
 }
 
@@ -100,6 +102,7 @@ static PyMethodDef start_response_def = {
 
 PyObject *rt_adapter_start_response(PyObject *obj)
 {
+    rt_assert_attached();
     return PyCFunction_New(&start_response_def, obj);
 }
 
@@ -156,6 +159,7 @@ static PyMethodDef early_hints_def = {"early_hints", early_hints, METH_O, NULL};
 
 PyObject *rt_adapter_early_hints(PyObject *obj)
 {
+    rt_assert_attached();
     return PyCFunction_New(&early_hints_def, obj);
 }
 
@@ -169,6 +173,7 @@ static int has_body(const rt_request *rq)
 
 int rt_commit(rt_request *rq)
 {
+    rt_assert_attached();
     rt_end_if_copy(rq->st);
     if (rq->committed)
         return 0;
@@ -243,6 +248,7 @@ static int send_alone(rt_request *rq, const char *data, size_t len, int flags)
 
     if (rt_commit(rq) < 0)
         return -1;
+    WIRE_ASSERT(rq->status && rq->headers);
     if (rq->client_gone)
         return 1;
     if (rq->content_length >= 0 && (int64_t)len > rq->content_length - rq->sent)
@@ -262,6 +268,7 @@ int rt_send(rt_request *rq, const char *data, size_t len, int flags)
 {
     int rc;
 
+    rt_assert_own(rq);
     RT_BEGIN_ALONE(rq->adapter);
     rc = send_alone(rq, data, len, flags);
     RT_END_ALONE();
@@ -287,6 +294,7 @@ int rt_send_all(rt_request *rq, PyObject *result, PyObject *body)
 {
     int rc;
 
+    rt_assert_own(rq);
     RT_BEGIN_ALONE(rq->adapter);
     rc = send_all_alone(rq, result, body);
     RT_END_ALONE();
@@ -305,6 +313,7 @@ int rt_send_file(rt_request *rq, int fd, int64_t offset, int64_t len)
 {
     int rc;
 
+    rt_assert_own(rq);
     RT_BEGIN_ALONE(rq->adapter);
     rc = send_file_alone(rq, fd, offset, len);
     RT_END_ALONE();
@@ -404,5 +413,6 @@ PyTypeObject *rt_adapter_type_new(PyObject *module)
         .slots = slots,
     };
 
+    rt_assert_attached();
     return (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
 }

@@ -15,6 +15,7 @@ int rt_scoreboard_open(int fd)
     struct stat st;
     void *memory;
 
+    rt_assert_attached();
     if (fstat(fd, &st) < 0)
         return errno;
     if ((size_t)st.st_size <= sizeof(wire_scores))
@@ -34,6 +35,7 @@ PyObject *rt_scoreboard_read(void)
     PyObject *bytes = NULL;
     char *buf;
 
+    rt_assert_attached();
     if (room == 0)
         Py_RETURN_NONE;
     buf = PyMem_RawMalloc(room);

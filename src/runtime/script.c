@@ -47,6 +47,7 @@ void rt_stat_module(rt_request *rq)
     const char *path = is_module(RT_META(rq, WIRE_M_SCRIPT)) ? file_of(RT_META(rq, WIRE_M_SCRIPT)) : NULL;
     struct stat st;
 
+    rt_assert_detached();
     if (path)
         rq->head.script_mtime_us = stat(path, &st) == 0 ? (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000 : -1;
 }
@@ -215,6 +216,7 @@ PyObject *rt_find_application(rt_request *rq, enum wire_outcome *outcome)
     PyObject *key = PyBytes_FromStringAndSize(script.at, (Py_ssize_t)script.len), *app = NULL;
     char what[512];
 
+    rt_assert_own(rq);
     *outcome = WIRE_ERROR_500;
     if (key)
         app = is_module(script) ? module_application(rq, key) : script_application(rq, key, outcome);
@@ -280,6 +282,7 @@ int rt_preload(const char *group, const char *script, const char *callable)
     char what[512];
     int loaded;
 
+    rt_assert_detached();
     if (!in)
         return 0;
     rt_enter(in);

@@ -251,6 +251,7 @@ static int serve(rt_connection *c, int fd)
     int is_last = rt_the_process.maximum_requests == 1 && rt_the_process.threads == 1, is_keep_alive;
 
     atomic_fetch_add(&active, 1);
+    WIRE_ASSERT(fd >= STATES || states[fd] != STATE_IDLE);
     is_keep_alive = rt_connection_serve(c, fd < STATES && !is_last);
     rt_connection_end(c);
     atomic_fetch_sub(&active, 1);
@@ -304,6 +305,7 @@ int rt_expire(uint32_t index, uint32_t serial, int status, const char *text, siz
     rt_connection *c;
     int done;
 
+    rt_assert_detached();
     pthread_mutex_lock(&threads_lock);
     c = index < (uint32_t)nconnections ? connections[index] : NULL;
     done = c && rt_connection_expire(c, index, serial, status, text, len);
@@ -316,6 +318,7 @@ int rt_serve(int listen_fd, int stop_fd, int index)
     rt_connection *c = rt_connection_new();
     int rc = c ? enlist(index, c, listen_fd, stop_fd) : ENOMEM, fd, missed = -1, is_over = 0;
 
+    rt_assert_detached();
     wait_for_others(); /* also when this one cannot serve */
     while (rc == 0 && !is_over) {
         fd = wait_for_request(c, listen_fd, stop_fd, missed);

@@ -53,6 +53,7 @@ void rt_slow_watch(int64_t threshold_us)
 
 void rt_slow_begin(rt_request *rq)
 {
+    rt_assert_detached();
     if (!atomic_load_explicit(&threshold, memory_order_relaxed))
         return;
     rq->running.thread = rt_thread_number();
@@ -152,6 +153,7 @@ void rt_slow_end(rt_request *rq, enum wire_outcome outcome, int64_t now_us)
 {
     report *r = NULL;
 
+    rt_assert_detached();
     if (!rq->running.is_listed)
         return;
     if (outcome != WIRE_STALE && between(rq->recorded_us, now_us) >= atomic_load_explicit(&threshold, memory_order_relaxed))
@@ -251,6 +253,7 @@ PyObject *rt_slow_read(void)
     PyObject *list = PyList_New(0);
     report *all = NULL;
 
+    rt_assert_attached();
     Py_BEGIN_ALLOW_THREADS
     all = take_reports();
     Py_END_ALLOW_THREADS

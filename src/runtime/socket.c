@@ -21,6 +21,18 @@
 
 typedef rt_connection connection;
 
+/* This thread serves the connection. */
+#define assert_owner(c) WIRE_ASSERT(pthread_equal((c)->owner, pthread_self()))
+
+#define assert_consistent(c) WIRE_ASSERT(is_consistent(c))
+
+/* For assertions. Returns 1 when what the buffers contain lies within them, else 0. */
+static inline int is_consistent(const connection *c)
+{
+    return c->at <= c->have && c->have <= c->room && c->tail_at <= c->used && c->used <= RT_OUT_ROOM &&
+           (c->tail || c->tail_len == 0);
+}
+
 static void close_fd(int *fd)
 {
     if (*fd >= 0)
@@ -46,6 +58,9 @@ int rt_connection_receive(connection *c, int is_patient)
                          .msg_controllen = CMSG_LEN(sizeof(int))}; /* with its padding there would be room for another descriptor */
     ssize_t n;
 
+    rt_assert_detached();
+    assert_consistent(c);
+    WIRE_ASSERT(c->have < c->room);
     do
         n = recvmsg(c->fd, &msg, MSG_CMSG_CLOEXEC | (is_patient ? 0 : MSG_DONTWAIT));
     while (n < 0 && errno == EINTR);
@@ -123,8 +138,10 @@ static int flush_with(connection *c, const char *payload, size_t len)
 {
     struct iovec iov[4] = {{c->out, c->tail_at}, {(void *)c->tail, c->tail_len}, {c->out + c->tail_at, c->used - c->tail_at},
                            {(void *)payload, len}};
-    int first = c->tail ? 0 : 2, last = len ? 4 : 3, rc = write_all(c, iov + first, last - first);
+    int first = c->tail ? 0 : 2, last = len ? 4 : 3, rc;
 
+    assert_consistent(c);
+    rc = write_all(c, iov + first, last - first);
     c->used = c->tail_at = c->tail_len = 0;
     c->tail = NULL;
     return rc;
@@ -482,6 +499,9 @@ int rt_connection_serve(connection *c, int can_keep_alive)
     char *block;
     int is_keep_alive;
 
+    rt_assert_detached();
+    assert_owner(c);
+    WIRE_ASSERT(c->fd >= 0 && c->is_handed_back);
     if (next_frame(c, &frame) < 0 || frame.type != WIRE_REQUEST || need(c, frame.len) < 0)
         return 0;
     c->may_keep_alive = frame.flags == WIRE_KEEP;
@@ -505,6 +525,7 @@ connection *rt_connection_new(void)
 {
     connection *c = calloc(1, sizeof(*c));
 
+    rt_assert_detached();
     if (!c)
         return NULL;
     c->fd = c->body_fd = c->file_fd = -1;
@@ -515,11 +536,14 @@ connection *rt_connection_new(void)
         return NULL;
     }
     pthread_mutex_init(&c->lock, NULL);
+    c->owner = pthread_self();
     return c;
 }
 
 void rt_connection_free(connection *c)
 {
+    rt_assert_detached();
+    assert_owner(c);
     pthread_mutex_destroy(&c->lock);
     free(c->in);
     free(c);
@@ -527,6 +551,9 @@ void rt_connection_free(connection *c)
 
 void rt_connection_begin(connection *c, int fd)
 {
+    rt_assert_detached();
+    assert_owner(c);
+    WIRE_ASSERT(c->fd < 0 && c->body_fd < 0 && c->file_fd < 0 && !c->hand);
     pthread_mutex_lock(&c->lock);
     c->fd = fd;
     c->broken = 0;
@@ -539,6 +566,8 @@ void rt_connection_begin(connection *c, int fd)
 
 void rt_connection_end(connection *c)
 {
+    rt_assert_detached();
+    assert_owner(c);
     pthread_mutex_lock(&c->lock);
     c->fd = -1;
     pthread_mutex_unlock(&c->lock);
@@ -574,6 +603,7 @@ int rt_connection_expire(connection *c, uint32_t index, uint32_t serial, int sta
 {
     int done;
 
+    rt_assert_detached();
     if (pthread_mutex_trylock(&c->lock) != 0)
         return 0;
     done = c->fd >= 0 && !c->broken && rt_activity_is_serving(index, serial);

@@ -146,6 +146,7 @@ static void log_split(rt_request *rq, int level, const source *at, const char *t
 
 void rt_log(int level, const char *text, size_t len)
 {
+    rt_assert_attached();
     log_split(current, level, &nowhere, text, len);
 }
 
@@ -153,6 +154,7 @@ void rt_log_at(int level, const char *file, int line, const char *text, size_t l
 {
     source at = {file, line};
 
+    rt_assert_attached();
     log_split(current, level, &at, text, len);
 }
 
@@ -167,6 +169,7 @@ void rt_logf(int level, const char *format, ...)
     va_list args;
     int len;
 
+    rt_assert_attached();
     if (level > rt_log_level())
         return;
     va_start(args, format);
@@ -180,6 +183,7 @@ void rt_log_exception(rt_state *st, int level, const char *code, const char *wha
 {
     PyObject *type, *value, *traceback, *lines;
 
+    rt_assert_attached();
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
     if (value && traceback)
@@ -227,11 +231,13 @@ static PyObject *stream_make(PyTypeObject *type, rt_request *rq, int bound, PyOb
 
 PyObject *rt_errors_new(rt_state *st, rt_request *rq)
 {
+    rt_assert_attached();
     return stream_make(st->stream_type, rq, 1, st->str_errors_name);
 }
 
 void rt_errors_cut(PyObject *errors)
 {
+    rt_assert_attached();
     rt_cut(errors, &((stream *)errors)->rq);
 }
 
@@ -327,6 +333,7 @@ static int write_text(stream *self, const char *text, size_t len)
 
 void rt_stream_flush_request(rt_request *rq)
 {
+    rt_assert_attached();
     if (rq->partial_line.len)
         emit(rq, &rq->partial_line);
     PyMem_Free(rq->partial_line.text);
@@ -526,5 +533,6 @@ PyTypeObject *rt_stream_type_new(PyObject *module)
         .slots = slots,
     };
 
+    rt_assert_attached();
     return (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
 }
