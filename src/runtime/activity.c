@@ -1,8 +1,10 @@
-/* activity.c - this worker's slot of the shared memory of wire/activity.h, and interrupting a request from outside. An Apache process has
- * one for itself (httpd_wsgi/slowlog.py) when slow requests are to be logged, else none.
+/* activity.c - this worker's slot of the shared memory of wire/activity.h, and interrupting a
+ * request from another thread. In embedded mode an Apache child has such memory for itself
+ * (httpd_wsgi/slowlog.py), and only when slow requests are logged.
  *
- * A thread writes its own entry without any lock. `gate` of a thread decides between the end of its request and an interruption, so that the
- * exception never reaches the next request: whoever moves it from OPEN goes on alone. */
+ * A thread writes its own entry without any lock. Its `gate` decides between the end of its request
+ * and an interruption, so that the exception never reaches the next request: the thread that moves
+ * the gate from OPEN goes on, and the other one gives way. */
 #include "observe.h"
 
 #include "wire/activity.h"
@@ -18,7 +20,7 @@ enum gate { GATE_SHUT, GATE_OPEN, GATE_BUSY, GATE_INTERRUPTED };
 typedef struct serving {
     atomic_int gate;
     _Atomic(rt_interp *) in;
-    _Atomic(PyThreadState *) tstate; /* its state in there; as long as the thread */
+    _Atomic(PyThreadState *) tstate; /* the thread's state in that interpreter, which lives as long as the thread */
     unsigned long ident; /* for Python; written by the thread when it gets this entry */
     atomic_int is_taken; /* embedded mode, see take_entry() */
 } serving;
@@ -27,7 +29,7 @@ static wire_activity_worker *slot; /* set before the threads start */
 static serving *threads;
 static uint32_t nthreads;
 static pthread_key_t taken_entry;
-static __thread wire_activity_thread *mine, unseen; /* the latter for a worker without a slot */
+static __thread wire_activity_thread *mine, unseen; /* unseen: written in place of an entry by a thread without one */
 static __thread serving *my_serving, unseen_serving;
 static __thread uint32_t my_number; /* from 1 */
 static __thread int64_t ended_us;
@@ -71,7 +73,8 @@ void rt_activity_thread(int index)
     my_serving->ident = (unsigned long)pthread_self();
 }
 
-/* Apache's threads come and go (those of HTTP/2 do), so each takes an entry with its first request and leaves it to others when it ends. */
+/* Takes a free entry. Apache's threads may come and go (those of HTTP/2 do), so each takes one with
+ * its first request and gives it back when it ends. */
 static void take_entry(void)
 {
     mine = &unseen;
@@ -87,7 +90,8 @@ static void take_entry(void)
     }
 }
 
-/* Is this request to be seen? One within another's response (mod_include) belongs to that. */
+/* Returns 1 when this request is to be seen, else 0. One within another's response (mod_include)
+ * belongs to that one. */
 static int is_seen(const rt_request *rq)
 {
     if (!mine && slot)
@@ -155,7 +159,7 @@ void rt_activity_shut(void)
     if (!my_serving || atomic_load(&my_serving->gate) == GATE_SHUT)
         return;
     while (!atomic_compare_exchange_strong(&my_serving->gate, &was, GATE_SHUT)) {
-        if (was == GATE_INTERRUPTED) { /* what was set and has not been raised yet must not hit the next request */
+        if (was == GATE_INTERRUPTED) { /* not raised yet, and it must not hit the next request */
             PyThreadState_SetAsyncExc(my_serving->ident, NULL);
             atomic_store(&my_serving->gate, GATE_SHUT);
             return;
@@ -213,7 +217,8 @@ int rt_activity_is_serving(uint32_t index, uint32_t serial)
     return slot && index < nthreads && __atomic_load_n(&slot->threads[index].serial, __ATOMIC_ACQUIRE) == serial;
 }
 
-/* Returns where the request is being served, or NULL when it is over or has not reached the application. */
+/* Returns where the request is being served, or NULL when it is over or has not reached the
+ * application. */
 static rt_interp *interp_of(uint32_t index, uint32_t serial, unsigned long *ident)
 {
     if (!rt_activity_is_serving(index, serial))
@@ -240,7 +245,9 @@ int rt_activity_interrupt(uint32_t index, uint32_t serial)
     return done;
 }
 
-/* Does whoever is attached to an interpreter keep others from running there? Not for certain, where an import may switch the lock on and off. */
+/* Returns 1 when a thread that is attached to an interpreter keeps all others from running there,
+ * else 0. A free-threaded build may switch its GIL on and off with each import, so there it is not
+ * certain. */
 static int has_lock(void)
 {
 #ifdef Py_GIL_DISABLED
@@ -250,10 +257,11 @@ static int has_lock(void)
 #endif
 }
 
-/* New reference; None: it is to be looked for by *ident, unless that is 0.
- * sys._current_frames() has one frame a thread, whichever interpreter it belongs to, and a request thread in a sub-interpreter has another
- * one in the main interpreter. With the interpreter's lock the thread stays where it is; where there is none, only that function can
- * stop it. */
+/* Returns a new reference to the frame in which the request runs, with *ident 0; or None when
+ * stack_of() must look for the thread by *ident (0: there is no frame). sys._current_frames() has
+ * one frame per thread, of whichever interpreter, while a request thread in a sub-interpreter has
+ * another one in the main interpreter. So the frame is taken from the thread's state, which the GIL
+ * keeps in place. Without a GIL only sys._current_frames() can stop the thread. */
 static PyObject *frame_of(uint32_t index, uint32_t serial, unsigned long *ident)
 {
     PyFrameObject *frame = NULL;

@@ -1,20 +1,23 @@
-/* core.h - what every file of the runtime needs: interpreters and the way into them, the request, the log, forks, the process.
+/* core.h - what every file of the runtime needs: interpreters and the way into them, the request,
+ * the log, forks, the process.
  *
  * The runtime has five layers, and each file uses only its own layer and those below it:
  *
- *     module embed                   called by Python and by Apache
- *     worker.h   serve socket credit             a worker's threads and connections
- *     request.h  request environ response ...    one request, as PEP 3333 has it
- *     observe.h  events metrics slow ...         what is told and counted about requests
- *     core.h     interp stream fork usage ...
+ *                module embed                      what Python and Apache call
+ *     worker.h   serve socket credit               a worker's threads and connections
+ *     request.h  request environ response ...      one request, as PEP 3333 has it
+ *     observe.h  events metrics slow activity ...  what is told and counted about requests
+ *     core.h     interp stream fork usage ...      interpreters, log, forks
  *
- * Lifetime: one process has one runtime and any number of interpreters; each interpreter imports this extension again and has its own
- * rt_state, as long as it lives. A rt_request lives on the stack of the thread that runs it; the Python objects that an application may
- * keep point to it and are cut off when it ends.
+ * Lifetime: one process has one runtime and any number of interpreters; each interpreter imports
+ * this extension again and has its own rt_state, as long as it lives. A rt_request lives on the
+ * stack of the thread that runs it; the Python objects that an application may keep point to it and
+ * are cut off when it ends.
  *
- * Threads: headers say of each function whether it runs with the GIL or without. With the GIL means attached to an interpreter: only
- * then may objects be touched. Without the GIL means detached: such functions may wait, and wire_ops are only ever called so. Functions
- * check it themselves in builds that evaluate assertions, see rt_assert_attached(). */
+ * Threads: headers say of each function whether it runs with the GIL or without. With the GIL means
+ * attached to an interpreter: only then may objects be touched. Without the GIL means detached:
+ * such functions may wait, and wire_ops are only ever called so. Functions check it themselves in
+ * builds that evaluate assertions, see rt_assert_attached(). */
 #ifndef RT_CORE_H
 #define RT_CORE_H
 
@@ -54,8 +57,8 @@ typedef struct rt_state {
     PyObject *meta_names[WIRE_M_END];         /* interned, NULL where a meta pair is not an environ key */
     PyObject *apache_version;                 /* tuple; NULL before the first request */
     PyObject *last_values[WIRE_M_END];        /* of environ.c: values of earlier requests, by code */
-    PyObject *environ_template;               /* what every environ has, and what the last one had and the next may have */
-    PyObject *scripts;                        /* {script bytes: module, or a tuple for "module:callable"}, see script.c */
+    PyObject *environ_template;               /* the keys of every environ, and those of the site */
+    PyObject *scripts;                        /* {script: module or tuple}, see script.c */
     PyObject *load, *load_target;             /* functions of httpd_wsgi.interpreter */
     PyObject *format_exception;
     PyObject *describe_callables;
@@ -106,7 +109,7 @@ typedef struct rt_request {
     rt_state *st;
     const wire_ops *ops;
     void *ctx;
-    struct rt_request *outer; /* embedded: the request whose response this one is a part of, as mod_include does; else NULL */
+    struct rt_request *outer; /* the request whose response contains this one (mod_include); NULL: none */
 
     /* Objects handed to the application; each points back here until the request ends. Owned. */
     PyObject *adapter, *input, *errors;
@@ -136,8 +139,9 @@ typedef struct rt_request {
 
     rt_partial_line partial_line; /* of wsgi.errors, sys.stdout and sys.stderr */
 
-    /* An application's helper threads may write while the request's own thread finishes: the request ends only when none of
-     * them is inside a method of its objects or an operation. io serialises the operations themselves. */
+    /* An application's helper threads may write while the request's own thread finishes: the
+     * request ends only when none of them is inside a method of its objects or an operation. io
+     * serialises the operations themselves. */
     atomic_int inside;
     pthread_mutex_t io;
 } rt_request;
@@ -146,20 +150,23 @@ typedef struct rt_request {
 
 /* ---- assertions ---- */
 
-/* Of interp.c, and defined in builds that evaluate assertions only. Each returns 0 only when that is certain: before CPython 3.12 the
- * current thread state is one variable for all threads, so another thread's can hide that this one is detached. */
+/* Of interp.c, and defined in builds that evaluate assertions only. Each returns 0 only when that
+ * is certain: before CPython 3.12 the current thread state is one variable for all threads, so
+ * another thread's can hide that this one is detached. */
 int rt_is_attached(void);
 int rt_is_detached(void);
 
 #define rt_assert_attached() WIRE_ASSERT(rt_is_attached())
 #define rt_assert_detached() WIRE_ASSERT(rt_is_detached())
 
-/* This thread runs the request, and is between its entry of the interpreter and the end of its objects. */
+/* This thread runs the request, and is between its entry of the interpreter and the end of its
+ * objects. */
 #define rt_assert_own(rq) WIRE_ASSERT(rt_is_attached() && rt_current() == (rq))
 
 /* ---- methods of the objects that point to a request; with the GIL ---- */
 
-/* Between these no other thread is in a method of the object, as the GIL has it between two operations. Nothing may return in there. */
+/* Between these no other thread is in a method of the object, as the GIL has it between two
+ * operations. Nothing may return in there. */
 #ifdef Py_GIL_DISABLED
 #define RT_BEGIN_ALONE(object) Py_BEGIN_CRITICAL_SECTION(object)
 #define RT_END_ALONE()         Py_END_CRITICAL_SECTION()
@@ -170,8 +177,9 @@ int rt_is_detached(void);
 
 typedef PyObject *(*rt_method)(PyObject *self, PyObject *const *args, Py_ssize_t nargs);
 
-/* Returns what the method does, which runs alone; while it runs, the request that *slot points to cannot end. slot belongs to self and
- * is changed by rt_cut() only. With a GIL nothing can end between two operations, and operations count themselves. */
+/* Returns what the method does, which runs alone; while it runs, the request that *slot points to
+ * cannot end. slot belongs to self and is changed by rt_cut() only. With a GIL nothing can end
+ * between two operations, and operations count themselves. */
 static inline PyObject *rt_alone(PyObject *self, rt_request **slot, rt_method method, PyObject *const *args, Py_ssize_t nargs)
 {
     PyObject *result;
@@ -200,8 +208,8 @@ static inline void rt_cut(PyObject *self, rt_request **slot)
     RT_END_ALONE();
 }
 
-/* Around operations of rq->ops, which run without the GIL and one at a time. The request cannot end in between. Nothing may return in
- * there. */
+/* Around operations of rq->ops, which run without the GIL and one at a time. The request cannot end
+ * in between. Nothing may return in there. */
 #define RT_BEGIN_IO(rq)                                                                                                \
     {                                                                                                                  \
         PyThreadState *rt_io_tstate = rt_begin_io(rq);
@@ -244,8 +252,8 @@ typedef struct rt_process {
     int maximum_requests;     /* 0: any number */
     double queue_timeout;     /* seconds; 0: any time */
     char where[256];          /* "shop.conf:14" */
-    _Atomic int rolling;      /* requests that find their script changed are answered by the loaded code: with reload=rolling, and when
-                                 the supervisor has gone, which would have the new code loaded for them */
+    _Atomic int rolling;      /* the loaded code answers requests that find their script changed: with
+                                 reload=rolling, and when no supervisor is left to have it loaded */
     int control_fd;           /* socket to the supervisor; -1: there is none */
     PyObject *settings;       /* dict of the main interpreter, as given to configure(); owned */
     void (*embed_log)(int level, const char *text, size_t len);
@@ -259,11 +267,12 @@ extern rt_process rt_the_process;
 
 /* With the GIL. */
 
-/* Registers the interpreter that is running now as the main one. Returns 0, or -1 with an exception set. */
+/* Registers the interpreter that is running now as the main one. Returns 0, or -1 with an exception
+ * set. */
 int rt_interp_init_main(PyObject *module, PyObject *settings);
 
-/* Imports the package and this extension in the running interpreter. Returns its state, or NULL with an exception set; *module is a new
- * reference. */
+/* Imports the package and this extension in the running interpreter. Returns its state, or NULL
+ * with an exception set; *module is a new reference. */
 rt_state *rt_import_runtime(PyObject **module);
 
 /* Returns the state of a _runtime module, borrowed. */
@@ -274,8 +283,8 @@ void rt_leave(void);
 
 /* Without the GIL. */
 
-/* Returns the interpreter of an application group, which is created when it does not exist yet; NULL when that failed, which is
- * logged. */
+/* Returns the interpreter of an application group, which is created when it does not exist yet;
+ * NULL when that failed, which is logged. */
 rt_interp *rt_interp_get(const char *group, size_t len);
 
 /* Attaches this thread to an interpreter; may wait. */
@@ -284,7 +293,8 @@ void rt_enter(rt_interp *in);
 /* Forgets this thread's thread states in sub-interpreters; when a request thread ends. */
 void rt_thread_done(void);
 
-/* Runs interpreter.shutdown() in every sub-interpreter, and in the main one when asked. Returns how many sub-interpreters exist. */
+/* Runs interpreter.shutdown() in every sub-interpreter, and in the main one when asked. Returns how
+ * many sub-interpreters exist. */
 int rt_interp_shutdown_all(int main_too);
 
 /* Calls httpd_wsgi.events.FUNCTION(word, number) in every interpreter, one after the other. */
@@ -335,7 +345,8 @@ void rt_log_at(int level, const char *file, int line, const char *text, size_t l
 /* Logs likewise, unless level is less important than what is logged. */
 void rt_logf(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Logs the pending exception with its traceback, one record per line, headed by code and what, and clears it. */
+/* Logs the pending exception with its traceback, one record per line, headed by code and what, and
+ * clears it. */
 void rt_log_exception(rt_state *st, int level, const char *code, const char *what);
 
 /* With or without the GIL. */

@@ -1,8 +1,9 @@
-/* credit.c - this worker's entry in the group's wire_offers.
+/* credit.c - this worker's entry in the group's wire_offers: how many of its threads wait.
  *
- * The word is changed by this worker's threads and by Apache's children, always by compare-and-swap. `waiting` counts our threads between
- * rt_credit_add() and the end of their wait, so that a claim that was taken for lost and then came all the same cannot leave the
- * number too high for ever. */
+ * This worker's threads and Apache's children change the word, always by compare-and-swap.
+ * `waiting` counts the threads between rt_credit_add() and rt_credit_waited() and is an upper limit
+ * for the credits. So they cannot stay too high when a claim was taken for lost and its request
+ * came all the same. */
 #include "worker.h"
 
 #include "wire/offers.h"
@@ -13,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static wire_offer alone, *mine = &alone; /* alone: nobody else sees it, which is right for a worker without an entry */
+static wire_offer alone, *mine = &alone; /* alone: not shared, for a worker without an entry */
 static uint32_t my_pid;
 static atomic_int waiting, is_closed;
 
@@ -71,7 +72,7 @@ int rt_credit_is_open(void)
     return mine != &alone && !atomic_load(&is_closed);
 }
 
-/* How many of our threads wait that nobody has spoken for. */
+/* Returns the number of credits that Apache has not claimed. */
 static int32_t left_of(uint64_t word)
 {
     int32_t count = wire_offer_count(word);

@@ -1,10 +1,12 @@
-/* embed.c - the runtime as an Apache child loads it (wire/contract.h): it brings the interpreter up by itself. */
+/* embed.c - the runtime as an Apache child loads it (wire/contract.h): starts the interpreter, and
+ * is called for each request. */
 #include "request.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* The dictionary for interpreter.setup(), made of the records that a daemon would get, too. */
+/* Returns the dictionary for interpreter.setup(), made of the same records that a daemon gets; NULL
+ * with an exception set. */
 static PyObject *settings_of(const wire_embed_config *config)
 {
     PyObject *module = PyImport_ImportModule("httpd_wsgi.settings"), *settings = NULL;
@@ -16,7 +18,7 @@ static PyObject *settings_of(const wire_embed_config *config)
     return settings;
 }
 
-/* The options of python: -O, -B, -W and PYTHONHASHSEED. */
+/* Sets what python's options -O, -B and -W, PYTHONHASHSEED and PYTHON_GIL would set. */
 static PyStatus set_options(PyConfig *py, const wire_embed_config *config)
 {
     PyStatus status = PyStatus_Ok();
@@ -41,7 +43,8 @@ static PyStatus set_options(PyConfig *py, const wire_embed_config *config)
     return status;
 }
 
-/* As `<home>/bin/python` would start, but without its signal handlers: signals are Apache's. */
+/* Starts Python as `<home>/bin/python` would, but without its signal handlers: signals are
+ * Apache's. Returns 0, or -1 with the reason in err. */
 static int initialise(const wire_embed_config *config, char *err, size_t err_len)
 {
     PyConfig py;

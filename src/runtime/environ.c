@@ -4,7 +4,7 @@
 #include <string.h>
 
 #ifdef Py_GIL_DISABLED
-#define IS_TEMPLATE_FIXED 1 /* and so are values of earlier requests: threads would fight for them */
+#define IS_TEMPLATE_FIXED 1 /* neither template nor last_values change: threads would contend for them */
 #else
 #define IS_TEMPLATE_FIXED 0
 #endif
@@ -41,7 +41,7 @@ static int put_flag(PyObject *environ, PyObject *key, int flag)
     return PyDict_SetItem(environ, key, flag ? Py_True : Py_False);
 }
 
-/* What is the same in most requests. */
+/* Puts the keys that flags of the block decide. Returns 0, or -1 with an exception set. */
 static int put_flags(PyObject *environ, const rt_state *st, uint32_t flags)
 {
     return PyDict_SetItem(environ, st->str_url_scheme, flags & WIRE_RQ_HTTPS ? st->str_https : st->str_http) < 0 ||
@@ -61,7 +61,8 @@ static int put_seconds(PyObject *environ, PyObject *key, int64_t us)
     return rc;
 }
 
-/* With room for a usual request, which its copies have, too: so they need not grow several times. */
+/* Returns an empty dictionary with room for a usual request. Its copies have the same room, so they
+ * need not grow. */
 static PyObject *new_template(void)
 {
 #if PY_VERSION_HEX < 0x030e0000
@@ -95,7 +96,8 @@ int rt_environ_init(rt_state *st)
     return put_flags(t, st, st->template_flags);
 }
 
-/* (2, 4, 57) from "2.4.57"; made once per interpreter, as it never changes. Borrowed. */
+/* Returns (2, 4, 57) for "2.4.57", borrowed, or NULL with an exception set. Made once per
+ * interpreter, as it never changes. */
 static PyObject *apache_version(rt_state *st, const wire_pair *pair)
 {
     int major = 0, minor = 0, patch = 0;
@@ -112,7 +114,8 @@ static PyObject *apache_version(rt_state *st, const wire_pair *pair)
     return st->apache_version;
 }
 
-/* Native strings are bytes seen as ISO-8859-1, except paths, which follow the file system's encoding. */
+/* Returns a new reference to the value as a native string: bytes decoded as ISO-8859-1, or a path
+ * in the file system's encoding. */
 static PyObject *new_value(const wire_pair *pair)
 {
     if (pair->code == WIRE_DOCUMENT_ROOT || pair->code == WIRE_SCRIPT_FILENAME)
@@ -120,7 +123,8 @@ static PyObject *new_value(const wire_pair *pair)
     return PyUnicode_DecodeLatin1(pair->value, (Py_ssize_t)pair->value_len, NULL);
 }
 
-/* What belongs to the site rather than to the client or its request: kept in the template. */
+/* Returns 1 when the value belongs to the site rather than to the client or its request, so that
+ * the template may have it; else 0. */
 static int is_of_site(int code)
 {
     switch (code) {
@@ -150,7 +154,7 @@ static int is_of_site(int code)
     }
 }
 
-/* What is usually the same in one request as in the one before. */
+/* Returns 1 when the value is usually the same in one request as in the one before, else 0. */
 static int is_steady(int code)
 {
     switch (code) {
@@ -173,7 +177,8 @@ static int is_same(PyObject *text, const wire_pair *pair)
            memcmp(PyUnicode_1BYTE_DATA(text), pair->value, pair->value_len) == 0;
 }
 
-/* New reference; of a steady value to the string made for an earlier request. */
+/* Returns a new reference to the value, or NULL with an exception set. Steady values share the
+ * string of an earlier request. */
 static PyObject *value_of(rt_state *st, const wire_pair *pair)
 {
     PyObject **last = &st->last_values[pair->code], *value;
@@ -188,19 +193,20 @@ static PyObject *value_of(rt_state *st, const wire_pair *pair)
     return value;
 }
 
-/* The environ key of a well-known name, borrowed; NULL: it is only for the runtime. */
+/* Returns the environ key of a well-known name, borrowed; NULL when the pair is only for the
+ * runtime. */
 static PyObject *key_of(const rt_state *st, int code)
 {
     return code < WIRE_NAME_COUNT ? st->names[code] : st->meta_names[code];
 }
 
-/* An environ that begins as a copy of the template. What the template says already need not be put there again, unless something
- * else has been put over it. */
+/* An environ that begins as a copy of the template. A pair that the template has already need not
+ * be put again, unless another value has replaced it in the copy. */
 typedef struct copying {
     PyObject *environ;
-    uint64_t version; /* of the template that was copied, with this request's own changes of it */
+    uint64_t version; /* of the template that was copied, and counted on with this request's own changes of it */
     rt_codes seen;
-    int is_changed; /* a spelled-out name may have replaced something of the template */
+    int is_changed; /* a spelled-out name may have replaced a value of the template */
 } copying;
 
 static int is_in(const rt_codes *codes, int code)
@@ -213,7 +219,8 @@ static void add_code(rt_codes *codes, int code)
     codes->bits[code / 64] |= (uint64_t)1 << (code % 64);
 }
 
-/* Did the copy bring the pair along? last_values has what the template has. */
+/* Returns 1 when the copy has this pair from the template already, else 0. The template's values
+ * are in last_values. */
 static int is_there(copying *c, const rt_state *st, const wire_pair *pair)
 {
     int is_first = !is_in(&c->seen, pair->code);
@@ -228,7 +235,8 @@ static void count_change(copying *c, rt_state *st)
     st->template_version++;
 }
 
-/* The next requests are expected to have the same. */
+/* Puts a value of the site into the template, since the next requests are expected to have the
+ * same. Returns 0, or -1 with an exception set. */
 static int put_into_template(copying *c, rt_state *st, int code, PyObject *key, PyObject *value)
 {
     if (IS_TEMPLATE_FIXED || !is_of_site(code) || st->last_values[code] != value)
@@ -274,7 +282,8 @@ static int put_spelled_out(copying *c, const wire_pair *pair)
     return rc;
 }
 
-/* Of the template what this request has not. A value of another name that has the same key stays. */
+/* Deletes keys that came from the template and are not in this request's block. A key whose value
+ * was replaced meanwhile stays. Returns 0, or -1 with an exception set. */
 static int drop_unseen(copying *c, const rt_state *st)
 {
     for (size_t i = 0; i < sizeof(c->seen.bits) / sizeof(c->seen.bits[0]); i++)
@@ -302,7 +311,7 @@ static int put_wsgi_keys(const copying *c, rt_request *rq)
         put_seconds(environ, st->str_request_start, rq->head.request_start_us) == 0 &&
         put_seconds(environ, st->str_application_start, rq->application_start_us) == 0)
         rc = 0;
-    if (rc == 0 && (rq->daemon_start_us || c->is_changed)) /* the template says 0, as in embedded mode */
+    if (rc == 0 && (rq->daemon_start_us || c->is_changed)) /* the template has 0, which is right in embedded mode */
         rc = put_seconds(environ, st->str_queue_start, rq->head.queue_start_us) < 0 ||
                      put_seconds(environ, st->str_daemon_start, rq->daemon_start_us) < 0 ? -1 : 0;
     Py_XDECREF(number);
@@ -349,7 +358,7 @@ PyObject *rt_environ_build(rt_request *rq)
     int rc;
 
     rt_assert_own(rq);
-    do { /* again when another thread came in between and changed the template: what is there was not known for sure */
+    do { /* once more when another thread has changed the template meanwhile */
         Py_CLEAR(c.environ);
         rc = copy_template(&c, rq);
     } while (rc == 0 && c.version != rq->st->template_version);

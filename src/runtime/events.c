@@ -1,17 +1,19 @@
-/* events.c - what subscribers of mod_wsgi.subscribe_events() are told about requests, and request_data().
+/* events.c - what subscribers of mod_wsgi.subscribe_events() are told about requests, and
+ * request_data().
  *
- * An event is a dictionary made here and handed to httpd_wsgi.events.publish(), which calls the subscribers. None is made while the
- * interpreter's list is empty. */
+ * An event is a dictionary that is made here and passed to httpd_wsgi.events.publish(), which calls
+ * the subscribers. While the interpreter's list of them is empty, no event is made. */
 #include "observe.h"
 
-/* Does anybody listen in this interpreter? */
+/* Returns 1 when this interpreter has subscribers, else 0. */
 static int is_watched(const rt_state *st)
 {
     return PyList_GET_SIZE(st->event_callbacks) > 0;
 }
 
-/* Takes event over. The event as the subscribers left it, new reference; NULL with an exception set, which is RequestTimeout or
- * because there is no memory: what subscribers raise is logged and goes no further. */
+/* Steals the reference to event. Returns a new reference to the event as the subscribers left it,
+ * or NULL with an exception set: that of a NULL event, RequestTimeout or MemoryError. Other
+ * exceptions of subscribers are logged and go no further. */
 static PyObject *publish(rt_state *st, const char *name, PyObject *event)
 {
     return event ? PyObject_CallFunction(st->publish, "sN", name, event) : NULL;
@@ -34,7 +36,8 @@ int rt_watch_begin(rt_request *rq, PyObject *environ)
     return 0;
 }
 
-/* The application may have changed active_requests; another request of the same id (an included part of the page) keeps its entry. */
+/* The application may have changed active_requests. The entry of another request of the same id (an
+ * included part of the page) stays. */
 void rt_watch_end(rt_request *rq)
 {
     rt_assert_own(rq);
@@ -136,7 +139,8 @@ int rt_status_of(const rt_request *rq, enum wire_outcome outcome)
     return rq->status_code ? rq->status_code : outcome == WIRE_ERROR_404 ? 404 : 500;
 }
 
-/* Of a request that was not measured the processor time is not known. */
+/* Puts the processor time, unless the request was not measured. Returns 0, or -1 with an exception
+ * set. */
 static int put_cpu_times(PyObject *event, const rt_usage *u)
 {
     PyObject *times;
@@ -178,5 +182,5 @@ void rt_event_finished(rt_request *rq, enum wire_outcome outcome)
         Py_CLEAR(event);
     event = publish(rq->st, "request_finished", event);
     Py_XDECREF(event);
-    PyErr_Clear(); /* the response is sent: nothing can be raised to any more */
+    PyErr_Clear(); /* the response is sent, and no caller is left to raise to */
 }

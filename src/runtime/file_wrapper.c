@@ -64,7 +64,8 @@ static PyObject *get_filelike(file_wrapper *self, void *unused)
     return Py_NewRef(self->filelike);
 }
 
-/* filelike and blksize are looked up as attributes, so that a subclass may override them. */
+/* Returns the next block. filelike and blksize are looked up as attributes, so that a subclass may
+ * override them. */
 static PyObject *wrapper_next(PyObject *self)
 {
     PyObject *filelike = PyObject_GetAttrString(self, "filelike");
@@ -139,7 +140,7 @@ PyTypeObject *rt_file_wrapper_type_new(PyObject *module)
     return (PyTypeObject *)PyType_FromModuleAndSpec(module, &spec, NULL);
 }
 
-/* The number that a method returns; -1 when it has none, which means: iterate instead. */
+/* Returns the number that a method of the file returns; -1 when it does not return one. */
 static int64_t number_from(PyObject *filelike, PyObject *method)
 {
     PyObject *result = PyObject_CallMethodNoArgs(filelike, method);

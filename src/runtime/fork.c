@@ -1,5 +1,6 @@
-/* fork.c - processes that the application forks. Connection and answer belong to the original, so a copy that leaves the application ends
- * there, as a program does that has come to its end. Copies of Apache's children would otherwise go on as such, unknown to Apache. */
+/* fork.c - processes that the application forks. Connection and response belong to the original
+ * process, so a copy that comes back from the application ends there, as a program does at its end.
+ * A copy of an Apache child would otherwise go on serving, unknown to Apache. */
 #include "core.h"
 
 #include <unistd.h>
@@ -17,7 +18,7 @@ int rt_fork_watch(void)
     return pthread_atfork(NULL, NULL, become_copy);
 }
 
-/* Of the pending SystemExit. */
+/* Returns the exit status that the pending SystemExit asks for. */
 static int status_wanted(void)
 {
     PyObject *type, *value, *traceback, *code;
@@ -38,7 +39,7 @@ void rt_end_copy(rt_state *st)
     int status = 0;
 
     rt_assert_attached();
-    rt_set_current(NULL); /* what is to be said is not said to the request */
+    rt_set_current(NULL); /* log to the process, since the request's connection is the original's */
     if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_SystemExit)) {
         status = status_wanted();
     } else if (PyErr_Occurred()) {

@@ -1,10 +1,9 @@
-/* headers.c - status and headers of a response: checked as the application gives them, and as the transport takes them
- * (RFC 9110 sections 5.1 and 5.5 for what a field may contain). */
+/* headers.c - status and headers of a response: checked as the application gives them, and as the
+ * transport takes them (RFC 9110 sections 5.1 and 5.5 for what a field may contain). */
 #include "request.h"
 
 #include "wire/head.h"
 
-/* The ISO-8859-1 bytes of a str, borrowed from it; NULL with TypeError or UnicodeEncodeError set. */
 const char *rt_latin1(PyObject *str, const char *what, size_t *len)
 {
     rt_assert_attached();
@@ -26,7 +25,6 @@ const char *rt_latin1(PyObject *str, const char *what, size_t *len)
     return (const char *)PyUnicode_1BYTE_DATA(str);
 }
 
-/* The status code, or -1 with an exception set. */
 int rt_check_status(PyObject *status)
 {
     size_t len;
@@ -86,7 +84,6 @@ static int check_header(PyObject *header, int64_t *content_length)
     return 0;
 }
 
-/* 0, or -1 with an exception set. */
 int rt_check_headers(PyObject *headers, int64_t *content_length)
 {
     rt_assert_attached();
@@ -96,7 +93,6 @@ int rt_check_headers(PyObject *headers, int64_t *content_length)
     return 0;
 }
 
-/* The tuple's headers as the transport takes them, without Content-Length. Their strings are borrowed. Bytes: the number. */
 size_t rt_fill_headers(wire_header *out, PyObject *headers)
 {
     size_t n = 0;

@@ -1,5 +1,6 @@
-/* hook.c - access, user, group and dispatch scripts, which are asked about a request that this runtime need not serve. environ is built,
- * hooks.call() in Python calls the script's function and makes a verdict of its result, and the verdict goes to Apache. */
+/* hook.c - access, user, group and dispatch scripts, which are asked about a request that this
+ * runtime need not serve. environ is built, hooks.call() in Python calls the script's function and
+ * makes a verdict of its result, and the verdict goes to Apache. */
 #include "request.h"
 
 static PyObject *bytes_of(rt_slice slice)
@@ -7,7 +8,7 @@ static PyObject *bytes_of(rt_slice slice)
     return PyBytes_FromStringAndSize(slice.at, (Py_ssize_t)slice.len);
 }
 
-/* (verdict, text); new reference, NULL with an exception set. */
+/* Returns a new reference to (verdict, text), or NULL with an exception set. */
 static PyObject *call_hook(rt_request *rq)
 {
     rt_slice kind = RT_META(rq, WIRE_M_CALL), script = RT_META(rq, WIRE_M_SCRIPT);

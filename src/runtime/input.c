@@ -1,14 +1,16 @@
 /* input.c - wsgi.input (PEP 3333, "Input and Error Streams").
  *
- * What has come with the request is read where it lies, without giving up the GIL. The rest is read from the transport in pieces of at
- * most PIECE bytes: straight into the result of a large read, else into a buffer, from which lines and small reads are served. Nothing
- * the client merely declares is ever allocated. Concurrent readers get unspecified but whole pieces (rt_alone()). */
+ * Body data that has come with the request is read in place, without releasing the GIL. The rest is
+ * read from the transport in pieces of at most PIECE bytes: straight into the result of a large
+ * read, else into a buffer that serves lines and small reads. Memory is allocated for data that has
+ * arrived, never for a length that the client merely declares. When several threads read, it is not
+ * specified which of them gets a piece, but each piece is whole (rt_alone()). */
 #include "request.h"
 
 #include <string.h>
 
 #define PIECE  65536
-#define DIRECT 8192 /* what wants less is read into the buffer */
+#define DIRECT 8192 /* smaller reads go through the buffer */
 
 typedef struct input {
     PyObject_HEAD
@@ -89,7 +91,8 @@ static void raise_read_error(int64_t io)
     }
 }
 
-/* Reads straight into dst. Bytes, 0 at the end, -1 with an exception set. */
+/* Reads straight into dst. Returns the number of bytes, 0 at the end, or -1 with an exception
+ * set. */
 static Py_ssize_t pull(input *self, char *dst, size_t len)
 {
     rt_request *rq = self->rq;
@@ -97,7 +100,7 @@ static Py_ssize_t pull(input *self, char *dst, size_t len)
 
     if (self->ended)
         return 0;
-    if (is_over(self)) /* since the piece before, which a helper thread of the application has waited for */
+    if (is_over(self)) /* the request may have ended while a helper thread waited for the last piece */
         return -1;
     RT_BEGIN_IO(rq)
     clock = rt_usage_clock(&rq->usage);
@@ -128,7 +131,8 @@ static void take_hand(input *self)
     rt_usage_input(&rq->usage, rt_usage_clock(&rq->usage), (int64_t)self->have);
 }
 
-/* Makes sure that buffered data is there unless the body has ended. 0, or -1 with an exception set. */
+/* Makes sure that buffered data is there unless the body has ended. Returns 0, or -1 with an
+ * exception set. */
 static int fill(input *self)
 {
     Py_ssize_t got;
@@ -201,7 +205,8 @@ static int out_take(out *o, input *self, size_t len)
     return 0;
 }
 
-/* The buffer is empty and len more bytes are wanted: large reads go on without it. 0, or -1 with an exception set. */
+/* Reads when the buffer is empty and len more bytes are wanted; large reads bypass the buffer.
+ * Returns 0, or -1 with an exception set. */
 static int out_pull(out *o, input *self, size_t len)
 {
     Py_ssize_t got;
@@ -256,7 +261,8 @@ static PyObject *read_bytes(PyObject *obj, PyObject *const *args, Py_ssize_t nar
     return out_finish(&o);
 }
 
-/* One line, at most limit bytes (SIZE_MAX: no limit). */
+/* Returns one line of at most limit bytes (SIZE_MAX: no limit), a new reference, or NULL with an
+ * exception set. */
 static PyObject *read_line(input *self, size_t limit)
 {
     out o = {NULL, 0};

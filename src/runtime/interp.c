@@ -1,7 +1,8 @@
 /* interp.c - the table of interpreters, and this thread's way into them.
  *
- * The table is only ever added to. table_lock guards it and is never held while waiting for the GIL; creating holds
- * create_lock, taken before the GIL, so that two first requests of a group do not both create its interpreter. */
+ * The table only grows. table_lock guards it, and no thread waits for the GIL while it holds it.
+ * Creating an interpreter holds create_lock, which is taken before the GIL, so that two first
+ * requests of a group do not both create its interpreter. */
 #include "core.h"
 
 #include <dlfcn.h>
@@ -13,7 +14,8 @@ typedef struct group_name {
     struct group_name *next;
 } group_name;
 
-/* This thread's thread state in one interpreter; kept for the thread's life, as threading.local data lives in it. */
+/* This thread's thread state in one interpreter. It lives as long as the thread, since
+ * threading.local data lives in it. */
 typedef struct attachment {
     rt_interp *in;
     PyThreadState *tstate;
@@ -99,7 +101,8 @@ static int is_main_group(const char *name, size_t len)
     return 0;
 }
 
-/* Imports httpd_wsgi.interpreter in the running interpreter, sets it up and fills st with its functions. */
+/* Imports httpd_wsgi.interpreter in the running interpreter, sets it up and fills st with its
+ * functions. Returns 0, or -1 with an exception set. */
 static int set_up(rt_state *st, const char *group, PyObject *settings)
 {
     PyObject *module = PyImport_ImportModule("httpd_wsgi.interpreter"), *done;
@@ -122,8 +125,9 @@ static int set_up(rt_state *st, const char *group, PyObject *settings)
 
 int rt_interp_init_main(PyObject *module, PyObject *settings)
 {
-    PyObject *groups = PyDict_GetItemString(settings, "main_groups"), *level = PyDict_GetItemString(settings, "log_level"); /* borrowed */
-    PyObject *free_threading = PyDict_GetItemString(settings, "free_threading"); /* borrowed */
+    PyObject *groups = PyDict_GetItemString(settings, "main_groups"); /* borrowed, as the next two */
+    PyObject *level = PyDict_GetItemString(settings, "log_level");
+    PyObject *free_threading = PyDict_GetItemString(settings, "free_threading");
     int rc = rt_fork_watch();
 
     rt_assert_attached();
@@ -183,7 +187,8 @@ static void attach_remember(rt_interp *in, PyThreadState *tstate)
     attachments = a;
 }
 
-/* The package lies beside this library; nothing is added to sys.path for it, so it cannot shadow the application's modules. */
+/* Imports the package, which lies beside this library. Nothing is added to sys.path for it, so it
+ * cannot shadow the application's modules. Returns 0, or -1 with an exception set. */
 static int import_package(void)
 {
     static const char code[] =
@@ -226,7 +231,8 @@ rt_state *rt_import_runtime(PyObject **module)
     return *module ? rt_module_state(*module) : NULL;
 }
 
-/* Settings cross interpreters as plain strings and numbers, rebuilt in the new one. */
+/* Returns the settings as text, from which settings_from() makes them anew in another interpreter;
+ * NULL with an exception set. */
 static PyObject *settings_text(void)
 {
     PyObject *text = PyObject_Repr(rt_the_process.settings), *bytes = NULL;
@@ -249,7 +255,8 @@ static PyObject *settings_from(const char *text, size_t len)
     return dict;
 }
 
-/* Does the configuration give this group a GIL of its own? In the main interpreter. */
+/* Returns 1 when the configuration gives this group a GIL of its own, else 0. In the main
+ * interpreter. */
 static int wants_own_gil(const char *group, size_t len)
 {
     PyObject *module = PyImport_ImportModule("httpd_wsgi.interpreter"), *answer = NULL;
@@ -266,12 +273,13 @@ static int wants_own_gil(const char *group, size_t len)
 }
 
 #ifdef Py_GIL_DISABLED
-#define NO_GIL_BUILD 1 /* which has no sub-interpreters for extension modules that do not know of them */
+#define NO_GIL_BUILD 1 /* it refuses sub-interpreters that load extension modules which do not support them */
 #else
 #define NO_GIL_BUILD 0
 #endif
 
-/* A new interpreter, which this thread is then attached to; NULL: still to the old one. */
+/* Returns the first thread state of a new interpreter, which this thread is then attached to; NULL
+ * when it failed, and then the thread is still attached to the old one. */
 static PyThreadState *new_interpreter(int own_gil)
 {
 #if PY_VERSION_HEX >= 0x030c0000
@@ -294,7 +302,8 @@ static PyThreadState *new_interpreter(int own_gil)
 #endif
 }
 
-/* With create_lock, without the GIL. */
+/* Returns the new interpreter of a group, or NULL when it failed, which is logged. With
+ * create_lock, without the GIL. */
 static rt_interp *create(const char *group, size_t len)
 {
     rt_interp *in = calloc(1, sizeof(*in));
@@ -318,8 +327,9 @@ static rt_interp *create(const char *group, size_t len)
         rt_leave();
         return NULL;
     }
-    /* This first thread state only keeps the interpreter alive: CPython 3.11 aborts when an interpreter that has lost its
-     * last thread state gets another one. Threads that come and go make their own. */
+    /* This first thread state only keeps the interpreter alive: CPython 3.11 aborts when an
+     * interpreter that has lost its last thread state gets another one. Threads that come and go
+     * make their own. */
     in->pis = PyInterpreterState_Get();
     in->st = rt_import_runtime(&module);
     settings = settings_from(text, strlen(text));
@@ -368,7 +378,8 @@ void rt_enter(rt_interp *in)
             return;
         }
     if (in == &main_interp) {
-        /* Never released: extensions that use PyGILState find the same thread state at every request of this thread. */
+        /* Never released: extensions that use PyGILState find the same thread state at every
+         * request of this thread. */
         PyGILState_Ensure();
         tstate = PyThreadState_Get();
     } else {

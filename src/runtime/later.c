@@ -1,16 +1,18 @@
-/* later.c - a response that is complete and not large leaves when its request has left Python. So nobody waits for the interpreter
- * lock while it is written, and this thread does not have to get the lock once more only to drop its objects. They go first: what is
- * small is copied; a larger body stays until this thread's next request, or its end, and leaves together with the response's end. */
+/* later.c - a complete response that is not large is sent after its request has left Python.
+ *
+ * So the GIL is taken once per request, and no thread waits for it while the response is written.
+ * The objects are dropped before that: head and small bodies are copied. A larger body is held
+ * until this thread's next request or its end, since dropping it would need the GIL once more. */
 #include "request.h"
 
 #include <string.h>
 
 static __thread struct {
     PyObject *body; /* owned, exactly bytes; NULL: there is none */
-    rt_interp *in;  /* whose object it is */
+    rt_interp *in;  /* the interpreter that it belongs to */
 } held;
 
-/* The text's place in the copy. The caller has checked that there is room. */
+/* Copies the text and returns its new place. The caller has checked that there is room. */
 static const char *copy(rt_later *later, const char *text, size_t len)
 {
     char *to = later->bytes + later->used;
@@ -41,7 +43,7 @@ static void copy_head(rt_later *later, const wire_response *head)
     }
 }
 
-/* A copy, or a reference. 0: neither. */
+/* Copies the body, or holds a reference to it. Returns 1, or 0 when neither is possible. */
 static int take_body(rt_later *later, PyObject *body)
 {
     later->len = body ? (size_t)PyBytes_GET_SIZE(body) : 0;
@@ -50,7 +52,8 @@ static int take_body(rt_later *later, PyObject *body)
         later->data = later->len ? copy(later, PyBytes_AS_STRING(body), later->len) : "";
         return 1;
     }
-    /* A subclass may have a destructor. An Apache thread has no end that we would be told of. */
+    /* A subclass of bytes may have a destructor, which must not run late. The end of one of
+     * Apache's threads is not known here. */
     if (later->len > RT_LATER_LARGE || held.body || !PyBytes_CheckExact(body) || rt_the_process.embedded)
         return 0;
     later->data = PyBytes_AS_STRING(body);

@@ -1,7 +1,9 @@
-/* metrics.c - accounting for mod_wsgi.request_metrics() and process_metrics(), and for telemetry, each from its start on.
+/* metrics.c - the numbers behind mod_wsgi.request_metrics() and process_metrics(), and behind
+ * telemetry.
  *
- * One metrics for the process, shared by its interpreters; each reader has sums and an interval of its own. Everything in `metrics` is
- * under its lock, which is held for additions and copies only and never while attached to an interpreter. */
+ * The interpreters of a process share its metrics. Each reader has sums and an interval of its own,
+ * which begin when it starts. Everything in `metrics` is under its lock, which is held for
+ * additions and copies only and never while attached to an interpreter. */
 #include "observe.h"
 
 #include <errno.h>
@@ -16,7 +18,8 @@ typedef struct timing {
     int64_t buckets[BUCKETS];
 } timing;
 
-/* A request thread, by its number. Threads beyond the configured number (HTTP/2 has threads of its own) count in the sums only. */
+/* A request thread, by its number. Threads beyond the configured number (HTTP/2 has threads of its
+ * own) count in the sums only. */
 typedef struct slot {
     int64_t started_us; /* of the request it is running; 0: none */
     struct {
@@ -51,7 +54,8 @@ static atomic_int recording; /* has any reader started? */
 
 /* ---- adding up ---- */
 
-/* Four buckets for each power of two of milliseconds; the first has all that is shorter, the last all that is longer. */
+/* Returns the bucket of a time. There are four for each power of two of milliseconds; the first one
+ * has all shorter times, the last one all longer ones. */
 static int bucket_of(int64_t us)
 {
     int64_t base = 1000;
@@ -111,7 +115,7 @@ static int64_t since(int64_t start_us, int64_t now_us)
     return now_us > start_us ? now_us - start_us : 0;
 }
 
-/* The part of a request that falls into the interval. */
+/* Returns the time of a request that falls into the interval. */
 static int64_t busy_within(const interval *in, int64_t started_us, int64_t now_us)
 {
     return since(started_us > in->start_us ? started_us : in->start_us, now_us);
@@ -129,7 +133,8 @@ void rt_metrics_begin(rt_request *rq)
     slot *s;
 
     rt_assert_detached();
-    if (!atomic_load_explicit(&recording, memory_order_acquire) || rq->outer) /* a part of a page counts with the page */
+    /* A request within another's response (mod_include) counts with that one. */
+    if (!atomic_load_explicit(&recording, memory_order_acquire) || rq->outer)
         return;
     rq->usage.recorded = 1;
     rq->recorded_us = rt_now_us();
@@ -195,7 +200,7 @@ static void begin_interval_locked(enum rt_reader reader, int64_t now_us, const s
     for (int i = 0; i < metrics.nslots; i++) {
         slot *s = &metrics.slots[i];
 
-        if (s->started_us) /* its running request has a part in the interval that ends */
+        if (s->started_us) /* a part of its running request falls into the interval that ends */
             sum->busy_us += busy_within(in, s->started_us, now_us);
         s->by_reader[reader].completed = s->by_reader[reader].busy_us = s->by_reader[reader].cpu_us = s->by_reader[reader].longest_us = 0;
     }
@@ -226,7 +231,7 @@ int rt_metrics_start(enum rt_reader reader)
     pthread_mutex_lock(&metrics.lock);
     rc = allocate_slots_locked();
     if (rc == 0 && !metrics.sums[reader].is_read) {
-        metrics.sums[reader].now.start_us = rt_now_us(); /* what runs already counts from here on */
+        metrics.sums[reader].now.start_us = rt_now_us(); /* requests that run already count from here on */
         begin_interval_locked(reader, metrics.sums[reader].now.start_us, &used);
         metrics.sums[reader].is_read = 1;
         atomic_store_explicit(&recording, 1, memory_order_release);
@@ -245,7 +250,8 @@ typedef struct reading {
     struct rusage used;
 } reading;
 
-/* A copy that contains the running requests' time so far; then, when asked, a new interval begins. -1: no memory. */
+/* Takes a copy that contains the running requests' time so far; with then_begin a new interval
+ * begins. Returns 0, or -1 without memory. */
 static int take_reading(reading *r, int then_begin)
 {
     getrusage(RUSAGE_SELF, &r->used);
@@ -271,7 +277,8 @@ static int take_reading(reading *r, int then_begin)
     return 0;
 }
 
-/* [(ever, completed, busy_us, cpu_us, elapsed_us, longest_us), …] */
+/* Returns [(ever, completed, busy_us, cpu_us, elapsed_us, longest_us), …], or NULL with an
+ * exception set. */
 static PyObject *slots_list(const reading *r)
 {
     PyObject *list = PyList_New(r->nslots);
@@ -307,7 +314,8 @@ static PyObject *numbers_list(const int64_t *numbers, int count)
     return list;
 }
 
-/* [(sum_us, min_us, max_us, buckets), …] in the order of enum phase. */
+/* Returns [(sum_us, min_us, max_us, buckets), …] in the order of enum phase, or NULL with an
+ * exception set. */
 static PyObject *timings_list(const interval *in)
 {
     PyObject *list = PyList_New(PHASES);

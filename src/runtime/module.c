@@ -277,7 +277,7 @@ static PyObject *tell_all(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-/* enum rt_reader, or -1 with an exception set. */
+/* Returns the number as an enum rt_reader, or -1 with an exception set. */
 static int reader_of(PyObject *number)
 {
     long reader = PyLong_AsLong(number);
@@ -474,7 +474,8 @@ static int exec_module(PyObject *module)
     return 0;
 }
 
-/* The state lives as long as its interpreter; request threads use it without a reference to the module. */
+/* The state lives as long as its interpreter; request threads use it without a reference to the
+ * module. */
 static PyModuleDef_Slot module_slots[] = {
     {Py_mod_exec, exec_module},
 #if PY_VERSION_HEX >= 0x030c0000

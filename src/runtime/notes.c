@@ -1,6 +1,7 @@
 /* notes.c - byte strings from any interpreter to the one thread that sends telemetry.
  *
- * Who puts one may hold a GIL, so nobody locks anything: notes are pushed onto a list that the taker takes as a whole. */
+ * A thread that puts a note may hold a GIL, so there is no lock: notes are pushed onto a list, and
+ * the reader takes the whole list. */
 #include "observe.h"
 
 #include <string.h>
@@ -35,7 +36,7 @@ int rt_note_put(int kind, const char *bytes, size_t len)
     return 0;
 }
 
-/* The oldest first. */
+/* Returns all notes, the oldest first. */
 static note *take_all(void)
 {
     note *taken = atomic_exchange(&newest, NULL), *oldest = NULL;

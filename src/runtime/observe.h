@@ -1,10 +1,12 @@
-/* observe.h - what is told and counted about requests: to subscribers of events, to metrics and telemetry, to the supervisor.
+/* observe.h - what is told and counted about requests: to subscribers of events, to metrics and
+ * telemetry, to the supervisor.
  *
- * Lifetime: everything here lives as long as the process. Each request is announced by a begin function and ends with the end function of
- * the same name; both run in the request's thread, and between them other threads may look at it.
+ * Lifetime: everything here lives as long as the process. Each request is announced by a begin
+ * function and ends with the end function of the same name; both run in the request's thread, and
+ * between them other threads may look at it.
  *
- * Threads: state is shared by all threads of the process and guarded where it lies. No lock is held while attached to an interpreter,
- * or it is held for copies only. */
+ * Threads: state is shared by all threads of the process and guarded where it lies. No lock is held
+ * while attached to an interpreter, or it is held for copies only. */
 #ifndef RT_OBSERVE_H
 #define RT_OBSERVE_H
 
@@ -16,18 +18,21 @@
 
 /* With the GIL, in the thread that runs the request, except where it says otherwise. */
 
-/* Makes request_data() of a request whose application is about to be called. Returns 0, or -1 with an exception set. */
+/* Makes request_data() of a request whose application is about to be called. Returns 0, or -1 with
+ * an exception set. */
 int rt_watch_begin(rt_request *rq, PyObject *environ);
 void rt_watch_end(rt_request *rq);
 
-/* Returns a new reference to the dictionary of the request that this thread serves, or NULL with RuntimeError set. */
+/* Returns a new reference to the dictionary of the request that this thread serves, or NULL with
+ * RuntimeError set. */
 PyObject *rt_request_data(rt_state *st);
 
-/* Tells the subscribers, if there are any, as the next three do. Returns a new reference to the application to call, or NULL with an
- * exception set. */
+/* Tells the subscribers, if there are any, as the next three do. Returns a new reference to the
+ * application to call, or NULL with an exception set. */
 PyObject *rt_event_started(rt_request *rq, PyObject *environ, PyObject *app);
 
-/* Any thread that the application calls start_response() in. Returns 0, or -1 with an exception set. */
+/* Any thread that the application calls start_response() in. Returns 0, or -1 with an exception
+ * set. */
 int rt_event_response(rt_request *rq, PyObject *status, PyObject *headers, PyObject *exc_info);
 
 /* Tells of the pending exception, which stays pending. */
@@ -41,13 +46,15 @@ int rt_status_of(const rt_request *rq, enum wire_outcome outcome);
 
 /* ---- metrics.c: the process's metrics ---- */
 
-/* Readers of metrics, which do not disturb each other; the numbers are in httpd_wsgi/metrics.py, too. */
+/* Readers of metrics, which do not disturb each other; the numbers are in httpd_wsgi/metrics.py,
+ * too. */
 enum rt_reader { RT_APPLICATION, RT_TELEMETRY, RT_READERS };
 
 /* With the GIL. */
 
-/* Returns what httpd_wsgi.metrics makes its dictionaries of, None when the reader has not started, or NULL with an exception set. With
- * interval_too the reader's interval is read and begins anew. */
+/* Returns what httpd_wsgi.metrics makes its dictionaries of, None when the reader has not started,
+ * or NULL with an exception set. With interval_too the reader's interval is read and begins
+ * anew. */
 PyObject *rt_metrics_read(enum rt_reader reader, int interval_too);
 
 /* Without the GIL. */
@@ -63,8 +70,8 @@ int rt_metrics_start(enum rt_reader reader);
 
 /* With the GIL. */
 
-/* Returns a list of dictionaries, one for each request that runs beyond the threshold and for each such request that has ended since the
- * last call; NULL with an exception set. */
+/* Returns a list of dictionaries, one for each request that runs beyond the threshold and for each
+ * such request that has ended since the last call; NULL with an exception set. */
 PyObject *rt_slow_read(void);
 
 /* Without the GIL. */
@@ -91,12 +98,14 @@ PyObject *rt_note_take(void);
 /* In a worker, before the first request. fd stays the caller's. Returns 0, or an errno. */
 int rt_scoreboard_open(int fd);
 
-/* Returns bytes, None when there is no scoreboard or applications may not see it, or NULL with an exception set. */
+/* Returns bytes, None when there is no scoreboard or applications may not see it, or NULL with an
+ * exception set. */
 PyObject *rt_scoreboard_read(void);
 
 /* ---- activity.c: what this process's threads are doing, for the supervisor and Apache to see (wire/activity.h) ----
  *
- * In embedded mode only when slow requests are logged. A request is named by the index of its thread and its serial number. */
+ * In embedded mode only when slow requests are logged. A request is named by the index of its
+ * thread and its serial number. */
 
 /* With the GIL, in the thread that runs the request. */
 
@@ -119,7 +128,8 @@ void rt_activity_times(wire_times *out);
 
 /* Without the GIL, in any thread. */
 
-/* Returns the request's Python stack, one line per line, to be freed; NULL when it is over or there is none. */
+/* Returns the request's Python stack, one line per line, to be freed; NULL when it is over or there
+ * is none. */
 char *rt_activity_stack(uint32_t index, uint32_t serial);
 
 /* Raises RequestTimeout in the request. Returns 1 when that was done. */
@@ -130,7 +140,8 @@ int rt_activity_interrupt(uint32_t index, uint32_t serial);
 /* Maps the memory; before the threads start. Returns 0, or -1 with errno. */
 int rt_activity_open(int fd, int64_t offset, int count);
 
-/* Shows where the request is in the application, for the status page. In the control thread alone. */
+/* Shows where the request is in the application, for the status page. In the control thread
+ * alone. */
 void rt_activity_show_source_line(uint32_t index, uint32_t serial, const char *line, size_t len);
 
 /* Returns 1 when the request has not ended, else 0. */

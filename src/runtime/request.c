@@ -1,4 +1,5 @@
-/* request.c - one request from its block to the last byte of its response, in the order of PEP 3333. */
+/* request.c - one request from its block to the last byte of its response, in the order of PEP
+ * 3333. */
 #include "observe.h"
 #include "request.h"
 
@@ -8,7 +9,7 @@
 
 /* ---- the result ---- */
 
-/* 0, -1 with an exception set, 1: the client has gone. */
+/* Returns 0, -1 with an exception set, or 1 when the client has gone; the next ones likewise. */
 static int send_item(rt_request *rq, PyObject *item, int flags)
 {
     if (!PyBytes_Check(item)) {
@@ -22,7 +23,8 @@ static int send_item(rt_request *rq, PyObject *item, int flags)
 
 static int send_iterable(rt_request *rq, PyObject *result)
 {
-    /* The items of a list or tuple all exist already: no need to flush in between. */
+    /* The items of a list or tuple all exist already, so nothing is gained by flushing between
+     * them. */
     int flags = PyList_CheckExact(result) || PyTuple_CheckExact(result) ? 0 : WIRE_SEND_FLUSH;
     PyObject *it = PyObject_GetIter(result), *item;
     int rc = 0;
@@ -37,7 +39,8 @@ static int send_iterable(rt_request *rq, PyObject *result)
     return PyErr_Occurred() ? -1 : rc;
 }
 
-/* A list of one item is the whole body, so its length is known (PEP 3333, "Handling the Content-Length Header"). New reference. */
+/* Returns a new reference to the item of a list or tuple that has one; else NULL. It is the whole
+ * body, so its length is known (PEP 3333, "Handling the Content-Length Header"). */
 static PyObject *only_item(PyObject *result)
 {
     PyObject *item = NULL;
@@ -85,7 +88,7 @@ static int is_short(const rt_request *rq)
     return rq->content_length > rq->sent && !is_bodyless(rq) && !(rq->head.flags & WIRE_RQ_HEAD);
 }
 
-/* The end of a response that raised nothing. */
+/* Ends a response that raised nothing. Returns as send_item(). */
 static int finish(rt_request *rq, PyObject *result)
 {
     if (!rq->committed) {
@@ -100,13 +103,13 @@ static int finish(rt_request *rq, PyObject *result)
     return 0;
 }
 
-/* PEP 3333: close() is called whatever happened, with the pending exception kept. */
+/* PEP 3333: close() is called whatever happened. The pending exception is saved meanwhile. */
 static void close_result(rt_request *rq, PyObject *result)
 {
     PyObject *type, *value, *traceback, *method, *done;
 
     if (PyList_CheckExact(result) || PyTuple_CheckExact(result))
-        return; /* which have none; looking for it would cost as much as all the rest */
+        return; /* they have no close(), and looking for it would cost as much as the rest of this function */
     PyErr_Fetch(&type, &value, &traceback);
     method = PyObject_GetAttr(result, rq->st->str_close);
     if (method) {
@@ -214,7 +217,8 @@ static int open_objects(rt_request *rq)
     return rq->adapter && rq->input && rq->errors ? 0 : -1;
 }
 
-/* Cuts the objects off, then waits for helper threads that are still inside an operation. */
+/* Cuts the objects off, and waits for helper threads of the application that are still inside an
+ * operation. */
 static void close_objects(rt_request *rq)
 {
     rt_set_current(rq->outer);
@@ -238,7 +242,7 @@ static void close_objects(rt_request *rq)
     Py_CLEAR(rq->headers);
 }
 
-/* Reads the head and the meta pairs. 0, or -1 when the block is malformed. */
+/* Reads the head and the meta pairs. Returns 0, or -1 when the block is malformed. */
 static int read_block(rt_request *rq)
 {
     wire_reader rd;
@@ -257,7 +261,7 @@ static int read_block(rt_request *rq)
     return more;
 }
 
-/* For failures before there is an interpreter: the transport's log is all there is. */
+/* Logs a failure before there is an interpreter, directly to the transport. Returns the outcome. */
 static enum wire_outcome refuse(rt_request *rq, const char *text)
 {
     rq->ops->log(rq->ctx, WIRE_CRIT, text, strlen(text));
@@ -284,7 +288,7 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     rt_interp *in;
 
     rt_assert_detached();
-    later.is_taken = 0; /* what is not set here is when it is used */
+    later.is_taken = 0; /* the rest of this large structure is set before it is used */
     if (!rt_the_process.embedded)
         rq.daemon_start_us = rt_now_us();
     if (read_block(&rq) < 0)
@@ -311,7 +315,7 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     rt_activity_app(&rq, in);
     if (open_objects(&rq) == 0)
         outcome = rq.head.flags & WIRE_RQ_CALL ? rt_hook_run(&rq) : run_application(&rq);
-    rt_end_if_copy(rq.st); /* of a script, while it was loaded */
+    rt_end_if_copy(rq.st); /* a script may have forked while it was loaded */
     rt_activity_shut();
     PyErr_Clear();
     close_objects(&rq);

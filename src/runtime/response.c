@@ -1,5 +1,5 @@
-/* response.c - start_response(), write() and everything between them and the transport (PEP 3333, "The start_response()
- * Callable"). */
+/* response.c - start_response(), write() and everything between them and the transport (PEP 3333,
+ * "The start_response() Callable"). */
 #include "observe.h"
 #include "request.h"
 
@@ -38,7 +38,7 @@ static void adapter_dealloc(adapter *self)
 
 static PyMethodDef write_def;
 
-/* Re-raises the application's exception; always NULL. */
+/* Re-raises the application's exception. Returns NULL. */
 static PyObject *reraise(PyObject *exc_info)
 {
     PyObject *type, *value, *traceback;
@@ -81,7 +81,7 @@ static PyObject *begin_response(PyObject *obj, PyObject *const *args, Py_ssize_t
     if (rt_event_response(rq, args[0], args[1], exc_info) < 0)
         return NULL;
     code = rt_check_status(args[0]);
-    headers = code < 0 ? NULL : PyList_AsTuple(args[1]); /* the list stays the application's */
+    headers = code < 0 ? NULL : PyList_AsTuple(args[1]); /* a copy, since the application may change its list */
     if (!headers)
         return NULL;
     if (rt_check_headers(headers, &content_length) < 0) {
@@ -108,7 +108,8 @@ PyObject *rt_adapter_start_response(PyObject *obj)
 
 /* ---- early hints ---- */
 
-/* wsgi.early_hints(headers): an interim response 103 (RFC 8297), once or more before the response begins. */
+/* wsgi.early_hints(headers): an interim response 103 (RFC 8297), once or more before the response
+ * begins. */
 static PyObject *send_hints(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
 {
     rt_request *rq = ((adapter *)obj)->rq;
@@ -147,7 +148,7 @@ static PyObject *send_hints(PyObject *obj, PyObject *const *args, Py_ssize_t nar
             rc = rq->ops->send_hints(rq->ctx, &hints);
         RT_END_IO(rq)
     }
-    rq->client_gone |= rc == WIRE_IO_GONE; /* the response itself will find out; a hint is no reason to fail */
+    rq->client_gone |= rc == WIRE_IO_GONE; /* sending the response will raise; a hint is no reason to fail */
     PyMem_Free(all);
     Py_DECREF(headers);
     Py_RETURN_NONE;
@@ -165,7 +166,8 @@ PyObject *rt_adapter_early_hints(PyObject *obj)
 
 /* ---- sending ---- */
 
-/* 204 and 304 have no content, nor has the answer to HEAD (RFC 9110 section 6.4.1). */
+/* Returns 0 when the response has no content: 204, 304 and every response to HEAD (RFC 9110 section
+ * 6.4.1); else 1. */
 static int has_body(const rt_request *rq)
 {
     return !(rq->head.flags & WIRE_RQ_HEAD) && rq->status_code != 204 && rq->status_code != 304;
@@ -185,7 +187,8 @@ int rt_commit(rt_request *rq)
     return 0;
 }
 
-/* Without the GIL, with rq->io. The strings are owned by rq->status and rq->headers, which no longer change. */
+/* Without the GIL, with rq->io: reads rq->status and rq->headers, which no longer change. Returns
+ * an enum wire_io. */
 static int send_head_locked(rt_request *rq)
 {
     Py_ssize_t n = PyTuple_GET_SIZE(rq->headers);
@@ -219,8 +222,8 @@ static int send_piece_locked(rt_request *rq, const piece *p)
     return p->len > 0 || p->flags ? rq->ops->send_data(rq->ctx, p->data, has_body(rq) ? p->len : 0, p->flags) : WIRE_IO_OK;
 }
 
-/* Sends the piece, and before it the head if that has not left yet. counted: the length for those who measure. Returns 0, or 1 when the
- * client has gone. */
+/* Sends the piece, and before it the head if that has not left yet. counted: the length for those
+ * who measure. Returns 0, or 1 when the client has gone. */
 static int transmit(rt_request *rq, const piece *p, size_t counted)
 {
     int64_t clock;
@@ -241,7 +244,7 @@ static int transmit(rt_request *rq, const piece *p, size_t counted)
     return 1;
 }
 
-/* No other thread may be in a method of the adapter meanwhile. */
+/* As rt_send(), while no other thread is in a method of the adapter. */
 static int send_alone(rt_request *rq, const char *data, size_t len, int flags)
 {
     size_t take = len;
@@ -259,7 +262,7 @@ static int send_alone(rt_request *rq, const char *data, size_t len, int flags)
                 (long long)rq->content_length);
     }
     rq->sent += (int64_t)len;
-    if (rq->later->is_taken) /* a helper thread is late: nothing can follow a whole response */
+    if (rq->later->is_taken) /* a helper thread is too late: nothing can follow a whole response */
         return 0;
     return transmit(rq, &(piece){.data = data, .len = take, .flags = flags, .fd = -1}, len);
 }
@@ -275,8 +278,10 @@ int rt_send(rt_request *rq, const char *data, size_t len, int flags)
     return rc;
 }
 
-/* Nothing of the application's runs once all is sent when it returned a list or tuple, which have no close(). Others may work on there while
- * the client has its answer. */
+/* As rt_send_all(), while no other thread is in a method of the adapter. Lists and tuples have no
+ * close(), so no application code runs after the last byte, and the response may be sent after
+ * leaving Python. Other iterables may go on working in close() while the client already has its
+ * answer. */
 static int send_all_alone(rt_request *rq, PyObject *result, PyObject *body)
 {
     size_t len = body ? (size_t)PyBytes_GET_SIZE(body) : 0;
@@ -347,7 +352,7 @@ RT_ONE(adapter_write, adapter, write_data)
 
 static PyMethodDef write_def = {"write", adapter_write, METH_O, NULL};
 
-/* ---- what start_response is bound to ---- */
+/* ---- mod_ssl, and the type ---- */
 
 static PyObject *is_https(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
 {

@@ -1,4 +1,5 @@
-/* scoreboard.c - Apache's scoreboard: asked for when embedded, read from shared memory in a worker (wire/scores.h). */
+/* scoreboard.c - Apache's scoreboard: Apache is asked for it in embedded mode, a worker reads it
+ * from shared memory (wire/scores.h). */
 #include "observe.h"
 
 #include "wire/scores.h"

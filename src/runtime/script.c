@@ -1,13 +1,16 @@
-/* script.c - from a script's path, or "module:callable", to the application object (wire/block.h, WIRE_M_SCRIPT).
+/* script.c - from a script's path, or "module:callable", to the application object (wire/block.h,
+ * WIRE_M_SCRIPT).
  *
- * What is loaded is remembered per interpreter in its rt_state. Whether it is still what lies on disk is decided by modification times: for
- * scripts Apache's own look at the file, for modules one taken here before Python is entered. */
+ * Loaded code is remembered per interpreter, in its rt_state. Modification times decide whether it
+ * is still the code on disk. Apache sends that of a script; that of a module is read here, before
+ * Python is entered. */
 #include "request.h"
 
 #include <string.h>
 #include <sys/stat.h>
 
-/* The file of a module that some interpreter has loaded. Any thread; the list only grows, at its head, and entries never change. */
+/* The file of a module that some interpreter has loaded. Any thread; the list only grows, at its
+ * head, and entries never change. */
 typedef struct module_file {
     char *target, *path;
     struct module_file *next;
@@ -54,7 +57,8 @@ void rt_stat_module(rt_request *rq)
 
 /* ---- scripts ---- */
 
-/* New reference; NULL without an exception when there is none. */
+/* Returns a new reference to an item of a dictionary; NULL without an exception when there is
+ * none. */
 static PyObject *get(PyObject *dict, PyObject *key)
 {
 #if PY_VERSION_HEX >= 0x030d0000
@@ -66,7 +70,8 @@ static PyObject *get(PyObject *dict, PyObject *key)
 #endif
 }
 
-/* Is the module the one on disk, and has it no opinion of its own about that? */
+/* Returns 1 when the module is the one on disk and has no function reload_required() to ask, else
+ * 0. */
 static int is_current(const rt_request *rq, PyObject *module)
 {
     PyObject *dict = PyModule_GetDict(module), *mtime = get(dict, rq->st->str_mtime);
@@ -74,11 +79,12 @@ static int is_current(const rt_request *rq, PyObject *module)
                   PyDict_Contains(dict, rq->st->str_reload_required) == 0;
 
     Py_XDECREF(mtime);
-    PyErr_Clear(); /* an __mtime__ that is not a time */
+    PyErr_Clear(); /* of an __mtime__ that is not a number */
     return current;
 }
 
-/* SCRIPT_FILENAME, for reload_required(): the resource, which differs from the script under WSGIHandlerScript. */
+/* Returns SCRIPT_FILENAME for reload_required(), a new reference: the resource, which is not the
+ * script under WSGIHandlerScript. */
 static PyObject *resource_of(const rt_request *rq)
 {
     wire_block_head head;
@@ -93,7 +99,8 @@ static PyObject *resource_of(const rt_request *rq)
     return PyUnicode_DecodeFSDefaultAndSize(found.at, (Py_ssize_t)found.len);
 }
 
-/* After Stale: what it carries, the loaded version, when that may answer. New reference; NULL with the exception still set. */
+/* Called when loading has raised Stale, which carries the loaded version. Returns a new reference
+ * to that when it may answer; NULL with the exception still set. */
 static PyObject *stale_served(const rt_request *rq)
 {
     PyObject *type, *value, *traceback, *args, *loaded = NULL;
@@ -112,7 +119,8 @@ static PyObject *stale_served(const rt_request *rq)
     return loaded;
 }
 
-/* Loads the script when it is not loaded, or changed on disk. New reference; NULL with an exception set. */
+/* Returns a new reference to the script's module, which is loaded when it is not yet or has changed
+ * on disk; NULL with an exception set. */
 static PyObject *script_module(rt_request *rq, PyObject *script)
 {
     rt_state *st = rq->st;
@@ -149,7 +157,8 @@ static void log_no_callable(rt_state *st, rt_slice script, rt_slice callable, Py
 
 /* ---- modules ---- */
 
-/* (callable, module, mtime_us, path) of a "module:callable"; new reference, NULL with an exception set. */
+/* Returns (callable, module, mtime_us, path) of a "module:callable", a new reference, or NULL with
+ * an exception set. */
 static PyObject *load_target(rt_state *st, PyObject *target, int64_t mtime_us, int reloading)
 {
     PyObject *spec = PyUnicode_DecodeFSDefaultAndSize(PyBytes_AS_STRING(target), PyBytes_GET_SIZE(target)), *entry = NULL;
@@ -171,7 +180,7 @@ static int is_target_current(const rt_request *rq, PyObject *entry)
            PyDict_Contains(PyModule_GetDict(PyTuple_GET_ITEM(entry, 1)), rq->st->str_reload_required) == 0;
 }
 
-/* The callable itself; new reference, NULL with an exception set. */
+/* Returns a new reference to the callable itself, or NULL with an exception set. */
 static PyObject *module_application(rt_request *rq, PyObject *target)
 {
     int reloading = (rq->head.flags & WIRE_RQ_RELOADING) != 0;
@@ -235,7 +244,8 @@ PyObject *rt_find_application(rt_request *rq, enum wire_outcome *outcome)
 
 /* ---- before any request ---- */
 
-/* A module that is no application is there for what its callable does. */
+/* Loads a module. When it is no application, its callable is called once. Returns 1, or 0 with an
+ * exception set. */
 static int preload_module(rt_state *st, const char *target, int is_application)
 {
     PyObject *key = PyBytes_FromString(target), *entry = key ? load_target(st, key, 0, 0) : NULL, *done = NULL;
@@ -251,7 +261,8 @@ static int preload_module(rt_state *st, const char *target, int is_application)
     return ok;
 }
 
-/* Has the module what requests will be passed to? If not, that is logged. */
+/* Returns 1 when the module has a callable of this name, else logs what it has instead and returns
+ * 0. */
 static int check_callable(rt_state *st, PyObject *module, const char *script, const char *callable)
 {
     PyObject *app = PyDict_GetItemString(PyModule_GetDict(module), callable); /* borrowed */
@@ -262,7 +273,8 @@ static int check_callable(rt_state *st, PyObject *module, const char *script, co
     return 0;
 }
 
-/* 1; -1 when it has no such callable, which is logged; 0 with an exception set. */
+/* Loads a script. Returns 1, -1 when it has no such callable, which is logged, or 0 with an
+ * exception set. */
 static int preload_script(rt_state *st, const char *script, const char *callable)
 {
     PyObject *path = PyUnicode_DecodeFSDefault(script), *module = NULL;
@@ -288,10 +300,10 @@ int rt_preload(const char *group, const char *script, const char *callable)
     rt_enter(in);
     loaded = is_module((rt_slice){script, strlen(script)}) ? preload_module(in->st, script, *callable != '\0')
                                                            : preload_script(in->st, script, callable);
-    if (rt_the_process.threads > 0) /* else it ends as the script of a service does */
+    if (rt_the_process.threads > 0) /* with threads=0 this is a service, and its script may end a copy as it likes */
         rt_end_if_copy(in->st);
     if (!loaded && rt_the_process.threads == 0 && PyErr_ExceptionMatches(PyExc_SystemExit)) {
-        PyErr_Clear(); /* how a service ends when it is told to */
+        PyErr_Clear(); /* a service has ended as it was told to */
     } else if (!loaded) {
         snprintf(what, sizeof(what), "%s could not be loaded when the process started", script);
         rt_log_exception(in->st, WIRE_ERR, "WSGI0415", what);

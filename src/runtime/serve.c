@@ -1,14 +1,17 @@
-/* serve.c - a worker's request threads, and the connections that Apache's children keep to it.
+/* serve.c - a worker's request threads, and their keep-alive connections to Apache's children.
  *
- * All threads wait on one epoll instance: for new connections (EPOLLEXCLUSIVE: one wakes one thread of one worker), for kept ones, and to be
- * stopped. Kept connections are edge-triggered, so a request over one costs no call to arm it again; `states` says which thread owns one:
+ * All threads wait on one epoll instance: for new connections (with EPOLLEXCLUSIVE each wakes one
+ * thread of one worker), for requests over keep-alive connections, and for the order to stop.
+ * Keep-alive connections are edge-triggered, so no system call is needed to arm one again after a
+ * request. `states` says who owns one:
  *
- *     IDLE     the epoll instance has it; who gets its event makes it BUSY and owns it
- *     BUSY     a thread serves a request of it. Another thread that gets an event for it makes it
- *     MISSED   which its owner finds at the end, and looks there itself
+ *     IDLE     owned by the epoll instance; the thread that gets its event sets BUSY
+ *     BUSY     owned by a thread that serves a request; a thread that gets another event sets MISSED
+ *     MISSED   as BUSY, and the owner must read again when its request is done
  *
- * How many threads wait is told to Apache as credits (wire/offers.h). A thread whose own credit cannot be taken back has been spoken for: a
- * request will come over a kept connection, for it or whoever is free first. */
+ * Apache sees the number of threads that wait as credits (wire/offers.h). When a thread cannot take
+ * its credit back, Apache has claimed it: a request will come over a keep-alive connection, for
+ * this thread or for another one that is free first. */
 #include "request.h"
 #include "worker.h"
 
@@ -19,12 +22,12 @@
 #include <unistd.h>
 
 #define STATES 16384       /* connections with descriptors from here on are not kept alive */
-#define CLAIM_PATIENCE 100 /* milliseconds until a request that was announced is taken for lost, with the Apache child that did it */
+#define CLAIM_PATIENCE 100 /* milliseconds after which a claim is taken for lost, as its Apache child must have died */
 
 enum state { STATE_NONE, STATE_IDLE, STATE_BUSY, STATE_MISSED };
 enum { STOPPED = -2, FAILED = -3 };
 
-static _Atomic unsigned char states[STATES]; /* enum state, by descriptor; a new connection has none until it becomes keep-alive */
+static _Atomic unsigned char states[STATES]; /* enum state, by descriptor; NONE: not a keep-alive connection (yet) */
 
 static pthread_mutex_t threads_lock = PTHREAD_MUTEX_INITIALIZER;
 static rt_connection **connections; /* of the request threads, by index; under threads_lock, as the next two */
@@ -47,7 +50,7 @@ static int watch(int fd, uint32_t events)
     return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev);
 }
 
-/* ---- kept connections ---- */
+/* ---- keep-alive connections ---- */
 
 static void drop(int fd)
 {
@@ -56,7 +59,8 @@ static void drop(int fd)
     close(fd);
 }
 
-/* Makes it this thread's; 0: it is another thread's, which will look at it later, or nobody's any more. */
+/* Makes this thread the owner. Returns 1, or 0 when another thread is, which will read again, or
+ * when the connection was closed. */
 static int own(int fd)
 {
     for (;;) {
@@ -70,7 +74,8 @@ static int own(int fd)
     }
 }
 
-/* An event has come for a kept connection. 1: the beginning of a request is in c. 0: it was something else. */
+/* Reads from a keep-alive connection for which an event has come. Returns 1 when the beginning of a
+ * request is in c, else 0. */
 static int pick_up(rt_connection *c, int fd)
 {
     char byte;
@@ -88,13 +93,15 @@ static int pick_up(rt_connection *c, int fd)
             rt_connection_end(c);
             atomic_store(&states[fd], STATE_IDLE);
         }
-        if (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0) /* while it was ours, others left its events to us */
+        /* Another thread's event may have become MISSED meanwhile. */
+        if (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0)
             return 0;
     }
     return 0;
 }
 
-/* Apache was told that it is kept. 1: there was an event meanwhile. */
+/* Leaves a connection to the epoll instance after Apache was told that it is keep-alive. Returns 1
+ * when there was an event for it meanwhile, else 0. */
 static int put_back(int fd)
 {
     unsigned char was = STATE_BUSY;
@@ -102,7 +109,7 @@ static int put_back(int fd)
     if (atomic_load(&states[fd]) == STATE_NONE) {
         atomic_store(&states[fd], STATE_IDLE); /* what has come already is reported at once */
         if (watch(fd, EPOLLIN | EPOLLET) < 0)
-            drop(fd); /* a request that is sent over it finds it closed and is asked again */
+            drop(fd); /* Apache finds it closed and asks another worker */
         return 0;
     }
     if (atomic_compare_exchange_strong(&states[fd], &was, STATE_IDLE))
@@ -111,7 +118,8 @@ static int put_back(int fd)
     return 1;
 }
 
-/* A process that the application forks must not hold connections open whose end tells Apache that this worker has gone. */
+/* In a process that the application forks: closes its copies of the connections. While they are
+ * open Apache cannot see that this worker has ended. */
 static void leave_all(void)
 {
     for (int i = 0; i < nconnections; i++)
@@ -140,7 +148,8 @@ static int accept_one(int listen_fd)
     return fd;
 }
 
-/* The kernel wakes the worker that began to wait first, as long as it can. Each shall have its turn. */
+/* Makes this worker the last of those that wait for new connections. The kernel wakes the first one
+ * that it can, and all should have their turn. */
 static void go_to_the_end(int listen_fd)
 {
     if (rt_the_process.processes > 1 && epoll_ctl(epoll, EPOLL_CTL_DEL, listen_fd, NULL) == 0)
@@ -149,7 +158,8 @@ static void go_to_the_end(int listen_fd)
 
 /* ---- waiting ---- */
 
-/* The request that this thread was spoken for. -1: it does not come. */
+/* Waits for the request that Apache has claimed this thread for. Returns its descriptor, or -1 when
+ * it does not come. */
 static int wait_for_claimed(rt_connection *c, int listen_fd, int stop_fd)
 {
     static const struct timespec pause = {0, 1000000};
@@ -157,7 +167,8 @@ static int wait_for_claimed(rt_connection *c, int listen_fd, int stop_fd)
     for (int ms = 0; ms < CLAIM_PATIENCE; ms++) {
         struct epoll_event ev;
 
-        for (int i = 0; i < 3 && epoll_wait(epoll, &ev, 1, 0) > 0; i++) /* the other two are reported again and again */
+        /* Two more descriptors than this one may be reported each time, as they are level-triggered. */
+        for (int i = 0; i < 3 && epoll_wait(epoll, &ev, 1, 0) > 0; i++)
             if (ev.data.fd != listen_fd && ev.data.fd != stop_fd && pick_up(c, ev.data.fd))
                 return ev.data.fd;
         nanosleep(&pause, NULL);
@@ -165,8 +176,9 @@ static int wait_for_claimed(rt_connection *c, int listen_fd, int stop_fd)
     return -1;
 }
 
-/* There is a new connection, for this thread or another. -1: not for this one. When the application has used up all descriptors it stays
- * in the queue, and is reported again at once. */
+/* Accepts a new connection after an event for it. Returns its descriptor, or that of a claimed
+ * request, or -1 when another thread has taken it. When the application has used up all
+ * descriptors, the connection stays in the queue and is reported again at once. */
 static int take_new(rt_connection *c, int listen_fd, int stop_fd)
 {
     static const struct timespec without_descriptors = {0, 10000000};
@@ -185,19 +197,21 @@ static int take_new(rt_connection *c, int listen_fd, int stop_fd)
     }
     go_to_the_end(listen_fd);
     if (!is_mine && (claimed = wait_for_claimed(c, listen_fd, stop_fd)) >= 0) {
-        close(fd); /* unread, so Apache asks again */
+        close(fd); /* unread, so Apache asks another worker */
         return claimed;
     }
     rt_connection_begin(c, fd);
     return fd;
 }
 
-/* Waits until c has something to read. The descriptor, STOPPED, or FAILED with errno set. missed: a kept connection to look at first, or -1. */
+/* Waits until c has something to read. missed: a keep-alive connection to read first, or -1.
+ * Returns the descriptor, STOPPED, or FAILED with errno set. */
 static int wait_for_request(rt_connection *c, int listen_fd, int stop_fd, int missed)
 {
     int stops = 0, fd;
 
-    /* When no other thread waits, there may be a queue. Who has waited there comes before anybody who would take this thread's credit. */
+    /* When no other thread waits, there may be a queue of new connections. They have waited longer
+     * than any request that would come through this thread's credit. */
     if (missed < 0 && atomic_load_explicit(&may_queue, memory_order_relaxed) && !rt_credit_is_any_left() && rt_credit_is_open() &&
         (fd = accept_one(listen_fd)) >= 0) {
         rt_connection_begin(c, fd);
@@ -216,7 +230,9 @@ static int wait_for_request(rt_connection *c, int listen_fd, int stop_fd, int mi
             continue;
         }
         if (ev.data.fd == stop_fd) {
-            /* Events take turns. What came before this one is taken first, since EPOLLEXCLUSIVE has woken nobody else for it. */
+            /* epoll reports ready descriptors in turns. A new connection that was there before must
+             * be taken first, since EPOLLEXCLUSIVE has woken no other thread for it; so this thread
+             * ends on the second report in a row. */
             if (++stops > 1 && (rt_credit_take_back() || (fd = wait_for_claimed(c, listen_fd, stop_fd)) < 0))
                 fd = STOPPED;
             continue;
@@ -233,7 +249,8 @@ static int wait_for_request(rt_connection *c, int listen_fd, int stop_fd, int mi
 
 /* ---- a request thread ---- */
 
-/* Tells the supervisor when it is time for another worker. 1: this thread is to end, since each request shall have a process of its own. */
+/* Counts a request, and tells the supervisor when it is time for another worker. Returns 1 when
+ * this thread must end because each request has a process of its own, else 0. */
 static int is_enough(void)
 {
     static const char line[] = "retire maximum_requests\n";
@@ -245,7 +262,7 @@ static int is_enough(void)
     return limit == 1 && rt_the_process.threads == 1;
 }
 
-/* Serves what is in c. A kept connection to look at, or -1. */
+/* Serves the request in c. Returns a keep-alive connection to read again, or -1. */
 static int serve(rt_connection *c, int fd)
 {
     int is_last = rt_the_process.maximum_requests == 1 && rt_the_process.threads == 1, is_keep_alive;
@@ -261,7 +278,7 @@ static int serve(rt_connection *c, int fd)
     return -1;
 }
 
-/* The thread's connection can be found by its index; NULL: no longer. 0, or an errno. */
+/* Enters the connection of a thread in the list; NULL takes it off. Returns 0, or an errno. */
 static int enlist(int index, rt_connection *c, int listen_fd, int stop_fd)
 {
     int rc = 0;
@@ -288,8 +305,8 @@ static int enlist(int index, rt_connection *c, int listen_fd, int stop_fd)
     return rc;
 }
 
-/* No request is taken before all threads are there. One that runs code which keeps the interpreter's lock would keep out those that are
- * still to be started, while Apache and the supervisor take this worker for one with all its threads. */
+/* Waits until all threads have started. A request whose code does not release the GIL would keep
+ * the other threads from starting, while Apache and the supervisor count on all of them. */
 static void wait_for_others(void)
 {
     pthread_mutex_lock(&threads_lock);
@@ -319,7 +336,7 @@ int rt_serve(int listen_fd, int stop_fd, int index)
     int rc = c ? enlist(index, c, listen_fd, stop_fd) : ENOMEM, fd, missed = -1, is_over = 0;
 
     rt_assert_detached();
-    wait_for_others(); /* also when this one cannot serve */
+    wait_for_others(); /* even when this thread cannot serve, since the others wait for it */
     while (rc == 0 && !is_over) {
         fd = wait_for_request(c, listen_fd, stop_fd, missed);
         if (fd == FAILED)

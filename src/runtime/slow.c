@@ -1,13 +1,14 @@
-/* slow.c - requests that have been running for long, for telemetry: those that still run, and once more each that has ended.
+/* slow.c - requests that have been running for long, for telemetry: those that still run, and once
+ * more each of them when it has ended.
  *
- * `lock` guards the lists; it is held for copies only and never while attached to an interpreter. A request on the list stays alive
- * until its own thread takes it off. */
+ * `lock` guards the lists; it is held for copies only and never while attached to an interpreter. A
+ * request on the list stays alive until its own thread takes it off. */
 #include "observe.h"
 
 #include <stddef.h>
 #include <string.h>
 
-#define ENDED_MAX 128 /* reports that wait to be read; more are lost */
+#define ENDED_MAX 128 /* unread reports of requests that have ended; more are lost */
 #define UNKNOWN   (-1)
 
 enum number {
@@ -29,7 +30,7 @@ static const struct {
     {WIRE_M_REQUEST_ID, "request_id"}, {WIRE_M_SERVER_PID, "server_pid"},
 };
 
-/* What is told about one request; numbers that nobody knows (yet) are UNKNOWN. */
+/* A report about one request; numbers that are not known (yet) are UNKNOWN. */
 typedef struct report {
     struct report *next;
     int is_over;
@@ -84,7 +85,8 @@ static int64_t between(int64_t from_us, int64_t to_us)
     return to_us > from_us ? to_us - from_us : 0;
 }
 
-/* What does not change while the request runs, and the clock. NULL: no memory. */
+/* Returns a report with everything that does not change while the request runs, and with the times
+ * until now; NULL without memory. */
 static report *report_new(const rt_request *rq, int64_t now_us)
 {
     report *r = malloc(sizeof(*r) + rq->block_len);
@@ -113,7 +115,7 @@ static report *report_new(const rt_request *rq, int64_t now_us)
     return r;
 }
 
-/* With the request's io mutex, or in its own thread when it is over. */
+/* With the request's io mutex, or in its own thread when the request is over. */
 static void report_io(report *r, const rt_usage *u)
 {
     r->numbers[INPUT_LEN] = u->input_len;
@@ -172,7 +174,8 @@ void rt_slow_end(rt_request *rq, enum wire_outcome outcome, int64_t now_us)
 
 /* ---- the reader's side ---- */
 
-/* An operation may take as long as the client likes and holds io; then its counters are left out. */
+/* Returns a report, or NULL without memory. An operation may take as long as the client likes and
+ * holds io meanwhile; then the counters of input and output are left out. */
 static report *report_running_locked(rt_request *rq, int64_t now_us)
 {
     report *r = report_new(rq, now_us);

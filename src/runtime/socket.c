@@ -1,4 +1,5 @@
-/* socket.c - the transport of a worker's requests: an AF_UNIX stream that carries the frames of wire/frames.h. */
+/* socket.c - the transport of a worker's requests: an AF_UNIX stream that carries the frames of
+ * wire/frames.h. */
 #include "observe.h"
 #include "request.h"
 #include "worker.h"
@@ -17,7 +18,7 @@
 
 #define IN_ROOM  (64u << 10)
 
-#define LONG_WAIT_US 50000 /* after that in the queue it is asked whether anybody still wants the answer */
+#define LONG_WAIT_US 50000 /* a request that was longer in the queue is run only if its client is still there */
 
 typedef rt_connection connection;
 
@@ -54,8 +55,9 @@ int rt_connection_receive(connection *c, int is_patient)
 {
     wire_fd_space space;
     struct iovec iov = {c->in + c->have, c->room - c->have};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space,
-                         .msg_controllen = CMSG_LEN(sizeof(int))}; /* with its padding there would be room for another descriptor */
+    /* Not CMSG_SPACE(): its padding has room for a second descriptor. */
+    struct msghdr msg = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = CMSG_LEN(sizeof(int))};
     ssize_t n;
 
     rt_assert_detached();
@@ -76,7 +78,8 @@ int rt_connection_receive(connection *c, int is_patient)
     return 0;
 }
 
-/* Makes sure that need bytes are there from c->at on, moving and growing the buffer as needed. */
+/* Makes sure that need_len bytes are there from c->at on; moves and grows the buffer as needed.
+ * Returns 0, or -1. */
 static int need(connection *c, size_t need_len)
 {
     if (c->at > 0 && c->at + need_len > c->room) {
@@ -109,7 +112,8 @@ static int next_frame(connection *c, wire_frame *frame)
 
 /* ---- sending ---- */
 
-/* A file's descriptor travels with the first byte. */
+/* Sends all, with the first byte a file's descriptor if there is one. Returns WIRE_IO_OK or
+ * WIRE_IO_GONE. */
 static int write_all(connection *c, struct iovec *iov, int n)
 {
     wire_fd_space space = {{0}};
@@ -133,7 +137,7 @@ static int write_all(connection *c, struct iovec *iov, int n)
     return rc;
 }
 
-/* What was collected, then this. */
+/* Sends the collected frames and then this. Returns as write_all(). */
 static int flush_with(connection *c, const char *payload, size_t len)
 {
     struct iovec iov[4] = {{c->out, c->tail_at}, {(void *)c->tail, c->tail_len}, {c->out + c->tail_at, c->used - c->tail_at},
@@ -161,7 +165,8 @@ static int put_frame_head(connection *c, wire_frame frame)
     return WIRE_IO_OK;
 }
 
-/* Appends a frame; a payload that does not fit goes straight to the socket, together with what was collected. */
+/* Appends a frame. A payload that does not fit is sent at once, together with the collected frames.
+ * Returns as write_all(). */
 static int put(connection *c, wire_frame frame, const char *payload)
 {
     size_t len = frame.len;
@@ -183,7 +188,8 @@ static int put_frame(connection *c, int type, uint16_t arg, const char *payload,
 
 /* ---- wire_ops ---- */
 
-/* Asks Apache for body bytes; sets body_left, or says why there are none. */
+/* Asks Apache for body bytes and sets body_left. Returns WIRE_IO_OK, or the reason why there are
+ * none. */
 static int want(connection *c, size_t len)
 {
     uint32_t most = len < WIRE_WANT_MAX ? (uint32_t)len : WIRE_WANT_MAX;
@@ -260,7 +266,7 @@ static int64_t sock_read_body(void *ctx, char *buf, size_t len)
     return (int64_t)have;
 }
 
-/* Its own memory, since in[] may be moved. */
+/* Gives the data memory of its own, since in[] may be moved. */
 static size_t sock_body_at_hand(void *ctx, const char **data)
 {
     connection *c = ctx;
@@ -304,7 +310,7 @@ static int sock_send_hints(void *ctx, const wire_response *hints)
 static int64_t sock_lookup_tls(void *ctx, const char *name, size_t name_len, char *buf, size_t len)
 {
     connection *c = ctx;
-    size_t unread = c->body_fd >= 0 ? 0 : c->body_left; /* body bytes that come before the answer; they stay */
+    size_t unread = c->body_fd >= 0 ? 0 : c->body_left; /* body bytes that come before the reply; they stay in in[] */
     wire_frame frame;
 
     if (c->broken || name_len > WIRE_LOOKUP_MAX || put_frame(c, WIRE_LOOKUP, 0, name, name_len) < 0 || flush_out(c) < 0 ||
@@ -318,7 +324,8 @@ static int64_t sock_lookup_tls(void *ctx, const char *name, size_t name_len, cha
     return frame.arg ? (int64_t)frame.len : -1;
 }
 
-/* Leaves with the frames before and the END behind it in one call, so that Apache wakes up once for all. */
+/* Appends a DATA frame without copying its data. The frames before it, the data and the END leave
+ * in one call, so that Apache wakes up once for all of them. */
 static int put_tail(connection *c, const char *data, size_t len)
 {
     if (put_frame_head(c, (wire_frame){.len = (uint32_t)len, .type = WIRE_DATA, .flags = WIRE_ENDS}) < 0)
@@ -346,7 +353,8 @@ static int sock_send_data(void *ctx, const char *data, size_t len, int flags)
     return flags & WIRE_SEND_FLUSH ? flush_out(c) : WIRE_IO_OK;
 }
 
-/* Leaves with what follows, usually the end. There is one file in a response. */
+/* Appends a FILE frame, which leaves with the next frames, usually the END. A response has one file
+ * at most. */
 static int sock_send_file(void *ctx, int fd, int64_t offset, int64_t length)
 {
     connection *c = ctx;
@@ -409,13 +417,15 @@ static const wire_ops sock_ops = {
 
 /* ---- a connection ---- */
 
-/* Nothing of the request may be left in the socket when the next one comes. */
+/* Returns 1 when nothing of the request is left in the socket, so that another may come over it;
+ * else 0. */
 static int is_all_read(const connection *c)
 {
     return c->body_fd >= 0 || c->have - c->at >= c->body_left;
 }
 
-/* The last frame. 1: Apache was told that the connection is kept. */
+/* Sends the last frame. Returns 1 when Apache was told that the connection is keep-alive, else
+ * 0. */
 static int send_outcome(connection *c, enum wire_outcome outcome, int can_keep_alive)
 {
     wire_times times;
@@ -444,7 +454,8 @@ static int send_outcome(connection *c, enum wire_outcome outcome, int can_keep_a
     return flush_out(c) == WIRE_IO_OK && frame.flags == WIRE_KEEP;
 }
 
-/* What of the body came with the request. 0, or -1: not as head says. */
+/* Reads the part of the body that comes with the request. Returns 0, or -1 when it is not as the
+ * head says. */
 static int open_body(connection *c, const wire_block_head *head)
 {
     wire_frame frame;
@@ -456,7 +467,8 @@ static int open_body(connection *c, const wire_block_head *head)
     if (next_frame(c, &frame) < 0)
         return -1;
     c->body_left = frame.len;
-    /* All of it is taken off the socket: what a worker that dies leaves unread tells Apache that no application code was reached. */
+    /* All of it is read now. When a worker dies, Apache takes unread data in the socket as a sign
+     * that no application code has run. */
     if (head->body_kind == WIRE_BODY_INLINE)
         return frame.type == WIRE_BODY && need(c, frame.len) == 0 ? 0 : -1;
     if (frame.type != WIRE_BODY_AT || need(c, sizeof(file)) < 0 || c->body_fd < 0)
@@ -468,7 +480,8 @@ static int open_body(connection *c, const wire_block_head *head)
     return 0;
 }
 
-/* A request that has waited long may have nobody left who waits for it, or be too late. */
+/* Returns 0 when a request has waited so long that its client has gone or queue-timeout is over,
+ * which is answered here; else 1. */
 static int is_wanted(connection *c, const wire_block_head *head)
 {
     struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
@@ -559,7 +572,7 @@ void rt_connection_begin(connection *c, int fd)
     c->broken = 0;
     pthread_mutex_unlock(&c->lock);
     c->may_keep_alive = c->body_more = 0;
-    c->is_handed_back = 1; /* until it has been run */
+    c->is_handed_back = 1; /* until the request has been run */
     c->body_left = c->at = c->have = c->used = c->tail_at = c->tail_len = 0;
     c->tail = NULL;
 }
@@ -592,13 +605,15 @@ static void send_failure_locked(connection *c, int status, const char *text, siz
     struct iovec iov[3] = {{&log, sizeof(log)}, {(void *)text, len}, {&failure, sizeof(failure)}};
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 3};
 
-    /* Whoever calls watches over all threads and must not wait; what does not fit means that Apache does not read. */
+    /* The control thread watches over all threads and must not wait. When this does not fit, Apache
+     * does not read. */
     sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
     c->broken = 1;
-    shutdown(c->fd, SHUT_RDWR); /* whatever the thread waits for there will not come */
+    shutdown(c->fd, SHUT_RDWR); /* wakes the thread if it waits for this socket */
 }
 
-/* A thread that is writing holds its lock, and is not stuck in the application. */
+/* Does not wait for the lock: a thread that holds it is sending, and not stuck in the
+ * application. */
 int rt_connection_expire(connection *c, uint32_t index, uint32_t serial, int status, const char *text, size_t len)
 {
     int done;

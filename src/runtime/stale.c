@@ -1,7 +1,9 @@
-/* stale.c - scripts that are newer on disk than what a worker has loaded. The supervisor is told and has them loaded elsewhere; when that
- * fails, it tells which versions are no good.
+/* stale.c - scripts that are newer on disk than the code that a worker has loaded. The supervisor
+ * is told and has another worker load them. When that fails, it reports the version back to all
+ * workers as rejected.
  *
- * list_lock guards the list, which any thread of any interpreter may ask; it is never held while waiting for anything. */
+ * list_lock guards the list, which any thread of any interpreter may read. No thread waits for
+ * anything else while it holds it. */
 #include "request.h"
 
 #include <stdio.h>
@@ -71,7 +73,8 @@ static int is_one_field(rt_slice text)
     return !memchr(text.at, '\n', text.len) && !memchr(text.at, '\t', text.len);
 }
 
-/* Requests that come meanwhile find the same; one message is enough. */
+/* Reports the request's script, once per version: other requests find it changed, too, before there
+ * is an answer. */
 static void tell_supervisor(const rt_request *rq)
 {
     rt_slice script = RT_META(rq, WIRE_M_SCRIPT), group = RT_META(rq, WIRE_M_APPLICATION_GROUP), name = RT_META(rq, WIRE_M_CALLABLE);
@@ -81,7 +84,8 @@ static void tell_supervisor(const rt_request *rq)
 
     if (rt_the_process.control_fd < 0 || atomic_exchange(&last_told, h) == h || !is_one_field(script) || !is_one_field(name))
         return;
-    /* Clients may have a say in its name, by WSGIScriptAliasMatch for instance, but not in what the supervisor reads. */
+    /* A client may choose the group's name, through WSGIScriptAliasMatch for instance. It must not
+     * be able to add fields or lines. */
     if (!is_one_field(group))
         group.len = 0;
     len = snprintf(line, sizeof(line), "stale %lld\t%.*s\t%.*s\t%.*s\n", (long long)rq->head.script_mtime_us, (int)group.len, group.at,

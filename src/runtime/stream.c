@@ -1,7 +1,8 @@
 /* stream.c - text streams whose lines become log records: wsgi.errors, sys.stdout and sys.stderr.
  *
- * A stream bound to a request (wsgi.errors) is cut off when the request ends. An unbound one (sys.stderr) belongs to whatever
- * request its thread is serving, else to the process's own log. Within a request all streams share one line buffer. */
+ * A stream that is bound to a request (wsgi.errors) is cut off when the request ends. Any other
+ * (sys.stderr) writes to the request that its thread serves, else to the process's own log. All
+ * streams that write to one request share its partial line. */
 #include "core.h"
 
 #include <stdarg.h>
@@ -35,7 +36,7 @@ rt_request *rt_current(void)
     return current;
 }
 
-/* One line in the error log's format. Bytes. */
+/* Writes one line in the error log's format. Returns the number of bytes. */
 static size_t format_line(char *to, size_t room, const char *prefix, size_t prefix_len, const char *line, size_t len)
 {
     size_t used = prefix_len;
@@ -55,8 +56,8 @@ static size_t format_line(char *to, size_t room, const char *prefix, size_t pref
     return used;
 }
 
-/* A daemon's process log is its stderr: the virtual host's error log, in that log's own format. One write, so that the lines stay
- * together. */
+/* Logs to stderr, which is the error log of the group's virtual host, in that log's own format. A
+ * single write() keeps the lines together. */
 static void log_stderr(int level, const char *text, size_t len)
 {
     static const char *const names[] = {"emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"};
@@ -129,7 +130,7 @@ static void log_record(rt_request *rq, int level, const source *at, const char *
         log_to_process(level, at, text, len);
 }
 
-/* In pieces that end at a line's end where there is one. */
+/* Logs in parts of at most TEXT_MAX bytes, which end at a line's end where there is one. */
 static void log_split(rt_request *rq, int level, const source *at, const char *text, size_t len)
 {
     while (len > TEXT_MAX) {
@@ -263,7 +264,8 @@ static void stream_dealloc(stream *self)
     Py_DECREF(type);
 }
 
-/* The line that this stream writes to now; NULL with RuntimeError set when its request is over. */
+/* Returns the partial line that this stream writes to now, and the request or NULL; NULL with
+ * RuntimeError set when its request is over. */
 static rt_partial_line *target(stream *self, rt_request **rq)
 {
     *rq = self->bound ? self->rq : current;
@@ -293,7 +295,8 @@ static int append(rt_partial_line *line, const char *text, size_t more)
     return 0;
 }
 
-/* Logs the unfinished line. It is taken out of the buffer first, since logging releases the GIL and others may write on. */
+/* Logs the unfinished line. It is taken out of the buffer first, since logging releases the GIL and
+ * others may write on. */
 static void emit(rt_request *rq, rt_partial_line *line)
 {
     rt_partial_line taken = *line;
@@ -303,7 +306,8 @@ static void emit(rt_request *rq, rt_partial_line *line)
     PyMem_Free(taken.text);
 }
 
-/* Complete lines are logged together; what follows the last newline waits for its own. */
+/* Logs complete lines together; text after the last newline waits until its line is complete.
+ * Returns 0, or -1 with an exception set. */
 static int write_text(stream *self, const char *text, size_t len)
 {
     const char *newline = memrchr(text, '\n', len);
@@ -398,7 +402,8 @@ static PyObject *flush_line(PyObject *self, PyObject *const *args, Py_ssize_t na
     Py_RETURN_NONE;
 }
 
-/* All streams of a request share its line, so the request's own stream guards it. */
+/* Calls a method while no other thread writes to the same partial line. All streams of a request
+ * share one, so the lock is that of the request's own stream. */
 static PyObject *guarded(PyObject *self, rt_method method, PyObject *const *args, Py_ssize_t nargs)
 {
     stream *s = (stream *)self;
@@ -476,14 +481,14 @@ static PyObject *get_true(PyObject *self, void *unused)
     Py_RETURN_TRUE;
 }
 
-/* Bytes written to .buffer take the same way: write() accepts both. */
+/* Returns the stream itself: write() accepts bytes, too. */
 static PyObject *get_buffer(PyObject *self, void *unused)
 {
     (void)unused;
     return Py_NewRef(self);
 }
 
-/* Of TextIOWrapper: these streams always are what it could be made to be. */
+/* As TextIOWrapper has it. There is nothing to configure, as lines always leave at once. */
 static PyObject *stream_reconfigure(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     (void)self;

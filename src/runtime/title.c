@@ -1,14 +1,14 @@
 /* title.c - the process title that ps shows.
  *
- * The kernel shows the memory between arg_start and arg_end. A worker is started with a long padding argument, so that
- * memory is large enough; writing there needs no privilege. */
+ * The kernel shows the memory between arg_start and arg_end. A worker is started with a long
+ * padding argument, so that this memory is large enough; writing there needs no privilege. */
 #include "core.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 
-/* Fields 48 and 49 of /proc/self/stat (proc(5)). */
+/* Reads fields 48 and 49 of /proc/self/stat (proc(5)). Returns 0, or -1. */
 static int argument_area(char **start, char **end)
 {
     unsigned long from = 0, to = 0;
@@ -19,7 +19,7 @@ static int argument_area(char **start, char **end)
     if (f)
         fclose(f);
     text[len] = '\0';
-    at = strrchr(text, ')'); /* the name before it may contain anything */
+    at = strrchr(text, ')'); /* the program's name before it may contain anything */
     for (int field = 2; at && field < 48; field++)
         at = strchr(at + 1, ' ');
     if (!at || sscanf(at, " %lu %lu", &from, &to) != 2 || from == 0 || to <= from)

@@ -35,7 +35,8 @@ void rt_usage_start(rt_usage *u)
     u->cpu_system_us = us_of(&used.ru_stime);
 }
 
-/* The kernel counts processor time and wall time differently; nobody shall see more of the one than of the other. */
+/* The kernel counts processor time and wall time differently. Where it finds more of the first, it
+ * is cut to the second. */
 void rt_usage_finish(rt_usage *u, int64_t start_us)
 {
     struct rusage used;

@@ -1,10 +1,12 @@
-/* usage.h - what one request takes: bytes in and out, the time for them, waiting for the GIL, processor time.
+/* usage.h - what one request takes: bytes in and out, the time for them, waiting for the GIL,
+ * processor time.
  *
- * Measured only for those who asked: subscribers of events, process metrics, telemetry. Usually nobody does, so all of it depends on one
- * test per request and one per operation.
+ * Measured only for those who asked: subscribers of events, process metrics, telemetry. Usually
+ * nobody does, so all of it depends on one test per request and one per operation.
  *
- * A rt_usage is part of its rt_request and lives as long. The counters of input and output change under the request's io mutex, those
- * of the GIL with the GIL, the rest in the request's own thread. No function here touches an object: with or without the GIL. */
+ * A rt_usage is part of its rt_request and lives as long. The counters of input and output change
+ * under the request's io mutex, those of the GIL with the GIL, the rest in the request's own
+ * thread. No function here touches an object: with or without the GIL. */
 #ifndef RT_USAGE_H
 #define RT_USAGE_H
 
@@ -31,10 +33,12 @@ int64_t rt_clock_ns(void);
 /* Begins to measure. In the request's thread, as the next one. */
 void rt_usage_start(rt_usage *u);
 
-/* Sets finish_us and, of a request that is measured, the processor time that it used. start_us: when the application was called. */
+/* Sets finish_us and, of a request that is measured, the processor time that it used. start_us:
+ * when the application was called. */
 void rt_usage_finish(rt_usage *u, int64_t start_us);
 
-/* Each returns the time at which the counted operation was over. Called through the inline functions below. */
+/* Each returns the time at which the counted operation was over. Called through the inline
+ * functions below. */
 int64_t rt_usage_count_input(rt_usage *u, int64_t began_ns, int64_t len);
 int64_t rt_usage_count_output(rt_usage *u, int64_t began_ns, size_t len);
 void rt_usage_count_gil(rt_usage *u, int64_t began_ns);

@@ -1,10 +1,13 @@
-/* worker.h - a worker's request threads, its connections, and the credits that tell Apache how many threads are free.
+/* worker.h - a worker's request threads, its connections, and the credits that tell Apache how many
+ * threads are free.
  *
- * Lifetime: a request thread has one rt_connection for life and puts into it the descriptor of the connection that it serves.
+ * Lifetime: a request thread has one rt_connection for life and puts into it the descriptor of the
+ * connection that it serves.
  *
- * Threads: nothing here touches an object, and all of it runs without the GIL, except where it says otherwise. A rt_connection belongs to
- * the thread that has made it; only rt_connection_expire() is for other threads. Operations of a request that helper threads of the
- * application call are serialised by the request's io mutex. */
+ * Threads: nothing here touches an object, and all of it runs without the GIL, except where it says
+ * otherwise. A rt_connection belongs to the thread that has made it; only rt_connection_expire() is
+ * for other threads. Operations of a request that helper threads of the application call are
+ * serialised by the request's io mutex. */
 #ifndef RT_WORKER_H
 #define RT_WORKER_H
 
@@ -12,11 +15,12 @@
 
 /* ---- serve.c: a worker's request threads ---- */
 
-/* Serves requests from listen_fd until stop_fd becomes readable. index: of this thread. Returns 0, or an errno. */
+/* Serves requests from listen_fd until stop_fd becomes readable. index: of this thread. Returns 0,
+ * or an errno. */
 int rt_serve(int listen_fd, int stop_fd, int index);
 
-/* Gives up on a request in the place of its thread: its client is answered with status and text, if that is still possible. Returns 1
- * when it was, else 0. */
+/* Gives up on a request in the place of its thread: its client is answered with status and text, if
+ * that is still possible. Returns 1 when it was, else 0. */
 int rt_expire(uint32_t index, uint32_t serial, int status, const char *text, size_t len);
 
 /* Returns how many requests are being served. With or without the GIL. */
@@ -26,8 +30,9 @@ int rt_active(void);
 
 #define RT_OUT_ROOM (32u << 10)
 
-/* Small things are collected in out and leave with the next large thing, flush or end, in whole frames: lock is held while they are
- * written, so that another thread can put an end to the response in between, see rt_expire(). */
+/* Small things are collected in out and leave with the next large thing, flush or end, in whole
+ * frames: lock is held while they are written, so that another thread can put an end to the
+ * response in between, see rt_expire(). */
 typedef struct rt_connection {
     int fd;                   /* changed under lock; -1: none */
     atomic_int broken;        /* sticky: Apache closed the connection, or the request was given up */
@@ -56,25 +61,27 @@ void rt_connection_free(rt_connection *c);
 /* The next request comes over fd. */
 void rt_connection_begin(rt_connection *c, int fd);
 
-/* Receives something. Returns 0, -1 when nothing more will come, or 1 when nothing is there and is_patient is 0. */
+/* Receives something. Returns 0, -1 when nothing more will come, or 1 when nothing is there and
+ * is_patient is 0. */
 int rt_connection_receive(rt_connection *c, int is_patient);
 
-/* Reads a request, runs it and answers. Returns 1 when Apache was told that the connection is keep-alive, which it never is unless it can
- * be, else 0. */
+/* Reads a request, runs it and answers. Returns 1 when Apache was told that the connection is
+ * keep-alive, which it never is unless it can be, else 0. */
 int rt_connection_serve(rt_connection *c, int can_keep_alive);
 
 /* fd is no longer this object's. */
 void rt_connection_end(rt_connection *c);
 
-/* Answers in the place of a thread that is stuck, without waiting; any thread. Returns 1 when that was done, else 0. The stuck thread
- * finds its connection broken. */
+/* Answers in the place of a thread that is stuck, without waiting; any thread. Returns 1 when that
+ * was done, else 0. The stuck thread finds its connection broken. */
 int rt_connection_expire(rt_connection *c, uint32_t index, uint32_t serial, int status, const char *text, size_t len);
 
 /* ---- credit.c: how many of this worker's threads wait (wire/offers.h) ---- */
 
 /* With or without the GIL. */
 
-/* Takes an entry on the board; before the threads start. Returns 0, or -1 with errno, and then Apache sees no credits. */
+/* Takes an entry on the board; before the threads start. Returns 0, or -1 with errno, and then
+ * Apache sees no credits. */
 int rt_credit_open(int fd);
 
 /* Apache can take no more. */
@@ -91,7 +98,8 @@ int rt_credit_is_any_left(void);
 /* This thread begins to wait. */
 void rt_credit_add(void);
 
-/* Takes a credit back. Returns 1 when this thread is free to do something else, 0 when a request will come for it. */
+/* Takes a credit back. Returns 1 when this thread is free to do something else, 0 when a request
+ * will come for it. */
 int rt_credit_take_back(void);
 
 /* This thread's wait is over. */

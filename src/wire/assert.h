@@ -1,8 +1,11 @@
-/* assert.h - assertions: conditions that hold unless this code itself is wrong, which thread runs a function for instance.
+/* assert.h - assertions: conditions that hold unless this code itself is wrong, which thread runs a
+ * function for instance.
  *
- * Builds with a sanitizer (`make asan`, `make tsan`) and with -DWIRE_ASSERTS=1 evaluate them: one that does not hold prints its place
- * and aborts the process. Other builds compile them and never evaluate them, so they cost nothing and may be expensive; they must not
- * have side effects. What comes from outside, from a client, an application or another process, is checked in every build instead.
+ * Builds with a sanitizer (`make asan`, `make tsan`) and with -DWIRE_ASSERTS=1 evaluate them: one
+ * that does not hold prints its place and aborts the process. Other builds compile them and never
+ * evaluate them, so they cost nothing and may be expensive; they must not have side effects. What
+ * comes from outside, from a client, an application or another process, is checked in every build
+ * instead.
  *
  * Plain C; any thread of any process. */
 #ifndef WIRE_ASSERT_H
