@@ -13,6 +13,8 @@
 
 #include "core.h"
 
+#include "wire/frames.h"
+
 /* ---- serve.c: a worker's request threads ---- */
 
 /* Serves requests from listen_fd until stop_fd becomes readable. index: of this thread. Returns 0,
@@ -26,8 +28,9 @@ int rt_expire(uint32_t index, uint32_t serial, int status, const char *text, siz
 /* Returns how many requests are being served. With or without the GIL. */
 int rt_active(void);
 
-/* ---- socket.c: one request at a time over an AF_UNIX stream (wire/frames.h) ---- */
+/* ---- connection.c: bytes and frames of one request at a time over an AF_UNIX stream ---- */
 
+#define RT_IN_ROOM  (64u << 10)
 #define RT_OUT_ROOM (32u << 10)
 
 /* Small things are collected in out and leave with the next large thing, flush or end, in whole
@@ -37,22 +40,25 @@ typedef struct rt_connection {
     int fd;                   /* changed under lock; -1: none */
     atomic_int broken;        /* sticky: Apache closed the connection, or the request was given up */
     int may_keep_alive;       /* Apache can send another request over it */
-    int is_handed_back;       /* the request is another worker's, or nobody's any more; no application code has run */
+    int is_handed_back;       /* no application code has run: another worker serves the request, or none */
     int body_fd;              /* spooled body, -1: none; read at body_at */
     int64_t body_at;
     int body_more;            /* more can be asked for */
-    size_t body_left;         /* bytes of the current BODY frame still in the socket or in in[], or of the file */
+    size_t body_left;         /* bytes of the current BODY frame that were not read yet, or of the file */
     char *hand;               /* what sock_body_at_hand() gave away; NULL: nothing */
     char *in;                 /* received, not yet used: in[at..have) */
     size_t at, have, room;
     char out[RT_OUT_ROOM];
     size_t used;
     int file_fd;              /* travels with what leaves next; -1: none */
-    const char *tail;         /* payload that leaves between out[..tail_at) and the rest of out; NULL: none */
+    const char *tail;         /* sent between out[..tail_at) and the rest of out; NULL: none */
     size_t tail_at, tail_len;
     pthread_mutex_t lock;
     pthread_t owner;          /* the request thread; for assertions */
 } rt_connection;
+
+/* This thread serves the connection. */
+#define rt_assert_owner(c) WIRE_ASSERT(pthread_equal((c)->owner, pthread_self()))
 
 /* Returns a connection of this thread, or NULL without memory. */
 rt_connection *rt_connection_new(void);
@@ -61,20 +67,40 @@ void rt_connection_free(rt_connection *c);
 /* The next request comes over fd. */
 void rt_connection_begin(rt_connection *c, int fd);
 
+/* fd is no longer this object's. */
+void rt_connection_end(rt_connection *c);
+
 /* Receives something. Returns 0, -1 when nothing more will come, or 1 when nothing is there and
  * is_patient is 0. */
 int rt_connection_receive(rt_connection *c, int is_patient);
 
-/* Reads a request, runs it and answers. Returns 1 when Apache was told that the connection is
- * keep-alive, which it never is unless it can be, else 0. */
-int rt_connection_serve(rt_connection *c, int can_keep_alive);
+/* Receives until need_len bytes are there from c->at on; moves and grows the buffer as needed.
+ * Returns 0, or -1 when they do not come. */
+int rt_connection_need(rt_connection *c, size_t need_len);
 
-/* fd is no longer this object's. */
-void rt_connection_end(rt_connection *c);
+/* Receives the head of a frame. Returns 0, or -1 when none comes or it is not a frame. */
+int rt_connection_next_frame(rt_connection *c, wire_frame *frame);
+
+/* Appends a frame with frame.len bytes of payload. A payload that does not fit is sent at once,
+ * together with the collected frames. Returns WIRE_IO_OK or WIRE_IO_GONE, as the next two do. */
+int rt_connection_put(rt_connection *c, wire_frame frame, const char *payload);
+
+/* Appends a DATA frame without copying its data, which must stay valid until it is sent. The frames
+ * before it, the data and the END leave in one call, so that Apache wakes up once for all of them. */
+int rt_connection_put_tail(rt_connection *c, const char *data, size_t len);
+
+/* Sends everything that was collected. */
+int rt_connection_flush(rt_connection *c);
 
 /* Answers in the place of a thread that is stuck, without waiting; any thread. Returns 1 when that
  * was done, else 0. The stuck thread finds its connection broken. */
 int rt_connection_expire(rt_connection *c, uint32_t index, uint32_t serial, int status, const char *text, size_t len);
+
+/* ---- socket.c: the frames of a request (wire/frames.h) ---- */
+
+/* Reads a request, runs it and answers. Returns 1 when Apache was told that the connection is
+ * keep-alive, which it never is unless it can be, else 0. */
+int rt_connection_serve(rt_connection *c, int can_keep_alive);
 
 /* ---- credit.c: how many of this worker's threads wait (wire/offers.h) ---- */
 
