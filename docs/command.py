@@ -15,7 +15,8 @@ sys.path.append(str(TARGET.parent))
 
 import generated  # noqa: E402
 
-from httpd_wsgi.command import errors, express_options, option_table  # noqa: E402
+from httpd_wsgi.command import errors, option_table  # noqa: E402
+from httpd_wsgi.command.express import option_table as express_options  # noqa: E402
 
 
 def option_tables() -> str:

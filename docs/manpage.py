@@ -14,8 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 import httpd_wsgi
-from httpd_wsgi import cli
-from httpd_wsgi.command import completion, errors
+from httpd_wsgi.command import cli, completion, errors
 
 DESCRIPTION = (
     "Serves Python WSGI applications from Apache httpd: one application in the foreground with an httpd of its own (serve), or "

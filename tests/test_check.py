@@ -14,7 +14,7 @@ import pytest
 from harness import AS_ROOT, Httpd
 from served import run
 
-from httpd_wsgi.command import findings
+from httpd_wsgi.command.check import findings
 
 CONF = """
 WSGIDaemonProcess shop processes=2 threads=3

@@ -180,7 +180,7 @@ def test_errors_are_one_line_with_their_own_code(arguments: list[str], code: int
 
 
 def test_a_bug_shows_a_file_and_no_traceback(site: Path) -> None:
-    script = "from httpd_wsgi import cli; from httpd_wsgi.command import serve; serve.run = None; raise SystemExit(cli.main())"
+    script = "from httpd_wsgi.command import cli, serve; serve.run = None; raise SystemExit(cli.main())"
     done = subprocess.run(
         [sys.executable, "-c", script, "serve", "--port", "0", "hello.py"], cwd=site, capture_output=True, text=True, check=False
     )

@@ -14,7 +14,7 @@ import requests
 from harness import free_port
 from served import COMMAND, directory_with_hello, run, started
 
-from httpd_wsgi.command.express_options import ROWS
+from httpd_wsgi.command.express.option_table import ROWS
 from httpd_wsgi.command.option_table import OPTIONS
 
 SPEC_OF_DJANGO = importlib.util.find_spec("django")

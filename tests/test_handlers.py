@@ -11,7 +11,7 @@ import pytest
 from harness import Httpd
 from served import run
 
-from httpd_wsgi.command import handlers
+from httpd_wsgi.command.check import handlers
 
 CONF = """
 DocumentRoot {root}/www

@@ -12,8 +12,8 @@ import pytest
 import requests
 from harness import AS_ROOT, Httpd, wait_until
 
-from httpd_wsgi import activity
-from httpd_wsgi.process import FD_ACTIVITY, FD_LIFELINE
+from httpd_wsgi.shared import activity
+from httpd_wsgi.supervisor.process import FD_ACTIVITY, FD_LIFELINE
 
 VERSION = """
 import os, threading

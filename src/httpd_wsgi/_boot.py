@@ -69,11 +69,11 @@ def main() -> int:
         )
         return EXIT_NO_RUNTIME
     if role == "supervisor":
-        from httpd_wsgi import supervisor
+        from httpd_wsgi.supervisor import supervisor
 
         return supervisor.main()
     if role == "worker":
-        from httpd_wsgi import worker
+        from httpd_wsgi.worker import worker
 
         return worker.main()
     if role == "probe":

@@ -13,7 +13,9 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 import httpd_wsgi
-from httpd_wsgi import _runtime, events, logs, metrics
+from httpd_wsgi import _runtime
+from httpd_wsgi.interpreter import events, metrics
+from httpd_wsgi.shared import logs
 
 COMPATIBLE_VERSION = (6, 1, 1)
 
@@ -43,7 +45,7 @@ def mod_wsgi_module(application_group: str, settings: dict[str, Any]) -> ModuleT
         """LogHandler needs the logging package, which many applications never import."""
         if name != "LogHandler":
             raise AttributeError(f"module 'mod_wsgi' has no attribute {name!r}")
-        from httpd_wsgi.handler import LogHandler
+        from httpd_wsgi.interpreter.handler import LogHandler
 
         module.__dict__[name] = LogHandler
         return LogHandler

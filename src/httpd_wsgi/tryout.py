@@ -6,7 +6,8 @@ import contextlib
 import os
 import sys
 
-from httpd_wsgi import api, interpreter
+from httpd_wsgi import api
+from httpd_wsgi.interpreter import setup as interpreter
 
 
 def main() -> int:

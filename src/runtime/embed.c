@@ -9,7 +9,7 @@
  * with an exception set. */
 static PyObject *settings_of(const wire_embed_config *config)
 {
-    PyObject *module = PyImport_ImportModule("httpd_wsgi.settings"), *settings = NULL;
+    PyObject *module = PyImport_ImportModule("httpd_wsgi.shared.settings"), *settings = NULL;
 
     if (module)
         settings = PyObject_CallMethod(module, "embedded", "y#ii", config->settings, (Py_ssize_t)config->settings_len,

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from httpd_wsgi import _runtime, api, events, handler, metrics, scoreboard
+from httpd_wsgi import _runtime, api
+from httpd_wsgi.interpreter import events, handler, metrics, scoreboard
 
 
 @pytest.fixture(autouse=True)

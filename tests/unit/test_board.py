@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from httpd_wsgi import board
+from httpd_wsgi.shared import board
 
 
 def test_a_claim_ends_with_its_process_even_when_a_forked_one_lives_on() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from httpd_wsgi import datagram, metrics
+from httpd_wsgi.interpreter import datagram, metrics
 
 FACTS = {
     "version": "httpd-wsgi 1",

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from httpd_wsgi import hooks, interpreter
+from httpd_wsgi.interpreter import hooks
+from httpd_wsgi.interpreter import setup as interpreter
 
 
 class Doubtful:

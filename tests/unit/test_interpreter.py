@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from httpd_wsgi import api, interpreter
+from httpd_wsgi import api
+from httpd_wsgi.interpreter import setup as interpreter
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +94,7 @@ def test_a_traceback_shows_the_script_and_not_this_package(script: Path) -> None
     lines = interpreter.format_exception(caught.value)
     assert lines[0] == "Traceback (most recent call last):" and lines[-1] == "ZeroDivisionError: division by zero"
     assert f'  File "{script}", line 1, in <module>' in lines and "    1 / 0" in lines
-    assert not any("httpd_wsgi/interpreter.py" in line for line in lines)
+    assert not any("httpd_wsgi/interpreter/" in line for line in lines)
 
 
 def test_a_cause_is_stripped_and_shown_too(script: Path) -> None:
@@ -105,7 +106,7 @@ def test_a_cause_is_stripped_and_shown_too(script: Path) -> None:
     except RuntimeError as exc:
         lines = interpreter.format_exception(exc)
     assert any(line.startswith("FileNotFoundError") for line in lines) and lines[-1] == "RuntimeError: no shop"
-    assert not any("httpd_wsgi/interpreter.py" in line for line in lines)
+    assert not any("httpd_wsgi/interpreter/" in line for line in lines)
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups came with Python 3.11")
@@ -116,7 +117,7 @@ def test_the_members_of_an_exception_group_are_stripped_too(script: Path) -> Non
         group = BaseExceptionGroup("several", [exc])  # noqa: F821
     lines = interpreter.format_exception(group)
     assert any("FileNotFoundError" in line for line in lines)
-    assert not any("httpd_wsgi/interpreter.py" in line for line in lines)
+    assert not any("httpd_wsgi/interpreter/" in line for line in lines)
 
 
 def test_the_callables_a_script_defines_itself_are_named(script: Path) -> None:

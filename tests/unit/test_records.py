@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import httpd_wsgi
-from httpd_wsgi.records import dataclass, field, replace
+from httpd_wsgi.shared.records import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def test_records_are_shown_and_matched_by_their_fields() -> None:
 
 def test_a_supervisor_is_small_because_it_does_without_large_modules() -> None:
     """Without what was loaded when it comes to this code: site-packages may load anything at start."""
-    code = "import sys; before = set(sys.modules); import httpd_wsgi.supervisor; print(*sorted(set(sys.modules) - before))"
+    code = "before = set(sys.modules); import httpd_wsgi.supervisor.supervisor; print(*sorted(set(sys.modules) - before))"
     path = httpd_wsgi.__path__[0].rpartition("/")[0]
     command = [sys.executable, "-c", f"import sys; sys.path.append({path!r}); {code}"]
     run = subprocess.run(command, capture_output=True, text=True, check=True)

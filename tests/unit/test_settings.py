@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from httpd_wsgi import settings
+from httpd_wsgi.shared import settings
 
 
 def test_records_are_parsed_and_unknown_ones_ignored() -> None:

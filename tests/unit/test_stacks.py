@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from httpd_wsgi.frames import of_crash, readable
+from httpd_wsgi.shared.frames import of_crash, readable
 
 DUMP = f"""Interpreter shop
 Thread 0x00000000000000aa (most recent call first):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from httpd_wsgi import board
-from httpd_wsgi.process import end_reason
+from httpd_wsgi.shared import board
+from httpd_wsgi.supervisor.process import end_reason
 
 REPOSITORY = Path(__file__).parents[2]
 

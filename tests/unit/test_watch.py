@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import math
 
-from httpd_wsgi.watch import Busy, Deadlocked, Expire, Hurry, Interrupt, Limits, Ping, Retire, Running, Seen, Slow, Watch, scaled
+from httpd_wsgi.shared.watch import (
+    Busy,
+    Deadlocked,
+    Expire,
+    Hurry,
+    Interrupt,
+    Limits,
+    Ping,
+    Retire,
+    Running,
+    Seen,
+    Slow,
+    Watch,
+    scaled,
+)
 
 
 def request(start: float = 100.0, worker: int = 1, thread: int = 0, serial: int = 1) -> Running:

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from httpd_wsgi import limits
-from httpd_wsgi.settings import GroupSettings
+from httpd_wsgi.shared.settings import GroupSettings
+from httpd_wsgi.worker import limits
 
 
 def test_a_limit_that_is_refused_is_a_warning(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:

@@ -12,9 +12,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from httpd_wsgi import peers, remote
 from httpd_wsgi.command import words
 from httpd_wsgi.command.errors import EXIT_CONTROL, CommandError
+from httpd_wsgi.shared import peers
+from httpd_wsgi.supervisor import remote
 
 PATIENCE = 5.0  # seconds for an answer
 REASONS = {"script_reload": "reload"}  # the name that applications know; others ask for it, too

@@ -263,8 +263,8 @@ def variables(settings: ServerSettings, layout: Layout) -> Iterator[tuple[str, s
 def stand_in(settings: ServerSettings) -> str:
     """What is served in the application's place and passes requests on to it, or ""."""
     if settings.debug:
-        return "httpd_wsgi.debugger:application"
-    return "httpd_wsgi.instruments:application" if settings.instruments else ""
+        return "httpd_wsgi.develop.debugger:application"
+    return "httpd_wsgi.develop.instruments:application" if settings.instruments else ""
 
 
 def own_group(settings: ServerSettings, layout: Layout) -> Iterator[str]:
@@ -298,7 +298,7 @@ def application(settings: ServerSettings, layout: Layout) -> Iterator[str]:
     named = words.conf(f"callable-object={target.callable}") if target.callable and not instead else ""
     yield " ".join(filter(None, ("WSGIScriptAlias", words.conf(settings.mount_point), words.conf(alias), where, group, named)))
     if settings.reload:
-        yield f"WSGIImportScript httpd_wsgi.reloader:watch {where} {group}"
+        yield f"WSGIImportScript httpd_wsgi.develop.reloader:watch {where} {group}"
     if target.alias.startswith("/"):
         yield from granted(os.path.dirname(target.alias))
     if not settings.script_reloading:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from httpd_wsgi.command import express
+from httpd_wsgi.command.express import express
 from httpd_wsgi.command.settings import ServerSettings
 from httpd_wsgi.django import project
 from httpd_wsgi.django.management.commands import runhttpd

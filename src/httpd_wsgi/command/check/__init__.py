@@ -1,0 +1,1 @@
+"""`httpd-wsgi check` and `httpd-wsgi explain`."""

@@ -1,0 +1,325 @@
+"""What `check` looks at. Each finding is a cause and the command or directive that mends it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpd_wsgi
+from httpd_wsgi import _boot
+from httpd_wsgi.command import words
+from httpd_wsgi.command.check import apache, handlers
+
+ERROR, WARNING, NOTE = "error", "warning", "note"
+SEVERE = re.compile(r"requests get|can never work|does not exist|has no runtime")
+BOOT = str(Path(httpd_wsgi.__path__[0]) / "_boot.py")
+LIMIT = 60
+NO_GROUP = 2**32 - 1  # where there is no Group directive: httpd's own default is "#-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    level: str
+    cause: str
+    cure: str = ""
+    where: str = ""  # "shop.conf:14"
+    code: str = ""
+    detail: str = ""  # a traceback
+
+
+# ---- what httpd itself says ----
+
+LOADING = (
+    ("undefined symbol|garbled|API module structure|is not compatible with this version of Apache",
+     "the module was built for another httpd",
+     "pip install --force-reinstall --no-cache-dir SOURCE, a clone of httpd-wsgi or its sdist"),
+    ("cannot open shared object file|No such file", "LoadModule names a file that is not there",
+     "httpd-wsgi module-config prints the right line"),
+)  # fmt: skip
+
+
+def of_configuration(reading: apache.Reading) -> Iterator[Finding]:
+    """A configuration that httpd refuses, or that is not ours."""
+    text = " ".join(apache.without_prefix(line) for line in reading.messages)
+    if reading.status != 0:
+        place = re.search(r"Syntax error on line (\d+) of ([^:]+)", text)
+        where = f"{place[2]}:{place[1]}" if place else ""
+        for pattern, cause, cure in LOADING:
+            if "wsgi" in text and "Cannot load" in text and re.search(pattern, text):
+                yield Finding(ERROR, f"{cause}: {text}", cure, where)
+                return
+        cause = re.sub(r"(AH\d+: )?Syntax error on line \d+ of [^:]+: ", "", text, count=1)
+        yield Finding(ERROR, cause or "httpd refuses its configuration without saying why", "mend that line", where)
+    elif reading.dump is None:
+        is_there = "wsgi_module" in text
+        cause = "wsgi_module is another module, not httpd-wsgi" if is_there else "the configuration does not load httpd-wsgi"
+        yield Finding(ERROR, cause, "put what `httpd-wsgi module-config` prints into the configuration")
+
+
+IN_HTACCESS = re.compile(r"\[core:alert\].*? (/\S+): (.+)$")  # said when a request comes by
+NO_TYPES = re.compile(r"AH01597: (could not open mime types config file (.*)\.)$")  # of mod_mime
+
+
+def of_messages(reading: apache.Reading) -> Iterator[Finding]:
+    """Records of our module: "WSGI0285: shop.conf:3: cause; cure". Those without a place are about requests."""
+    for wrong in filter(None, map(IN_HTACCESS.search, dict.fromkeys(reading.messages))):
+        yield Finding(ERROR, f"requests get status 500: {wrong[2]}", "mend that file", wrong[1])
+    for types in filter(None, map(NO_TYPES.search, dict.fromkeys(reading.messages))):
+        yield Finding(ERROR, f"httpd will not start: {types[1]}", f"correct TypesConfig, or create {types[2]}", code="AH01597")
+    for line in dict.fromkeys(apache.without_prefix(line) for line in reading.messages):
+        match = re.match(r"(?:AH\d+: )?(WSGI\d{4}): (\S+:\d+): (.*)", line)
+        if match:
+            cause, _, cure = match[3].partition("; ")
+            is_info = "[wsgi:info]" in line or match[1] in ("WSGI0221", "WSGI0287")
+            yield Finding(NOTE if is_info else ERROR if SEVERE.search(line) else WARNING, cause, cure, match[2], match[1])
+
+
+# ---- what is mapped where ----
+
+
+def of_aliases(dump: dict[str, Any]) -> Iterator[Finding]:
+    for server in dump["servers"]:
+        for alias in server["aliases"]:
+            yield from of_alias(dump, server, alias)
+
+
+def of_alias(dump: dict[str, Any], server: dict[str, Any], alias: dict[str, Any]) -> Iterator[Finding]:
+    mapped = alias.get("mapped")
+    if not mapped:
+        return
+    name = f"{alias['location']} of {server['name']}"
+    if mapped["alias_where"] != alias["where"]:
+        winner = (
+            f"WSGIScriptAlias in {mapped['alias_where']}"
+            if mapped["alias_where"]
+            else "another directive (Alias, RewriteRule, …)"
+        )
+        yield Finding(
+            WARNING,
+            f"{name} never reaches {alias['target']}: {winner} comes first",
+            "put the more specific path first",
+            alias["where"],
+        )
+    elif mapped.get("process_group") == "" and "refused" not in mapped:
+        yield Finding(
+            WARNING,
+            f"{name} runs inside Apache's own processes, because nothing gives it a daemon group",
+            "add process-group=NAME to it, or WSGIProcessGroup NAME around it; WSGIRestrictEmbedded On refuses such requests",
+            alias["where"],
+        )
+    elif "refused" in mapped and "script" in mapped:
+        url = f"http://{server['name']}{alias['location']}"
+        cause = f"requests for {name} get status {mapped['refused']}, because {alias['target']} may not run there"
+        yield Finding(ERROR, cause, f"httpd-wsgi explain {url} says why", alias["where"])
+
+
+def of_handlers(dump: dict[str, Any]) -> Iterator[Finding]:
+    """One for all files of a directory that have the same fault."""
+    faults: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for item in handlers.served(dump):
+        fault = str(item["refused"]) if "refused" in item else "embedded" if item.get("process_group") == "" else ""
+        if fault:
+            faults.setdefault((fault, os.path.dirname(item["file"]), item["server"]["name"]), []).append(item)
+    for (fault, directory, host), items in faults.items():
+        yield of_fault(dump, fault, directory, host, items)
+    if dump.get("paths_cut"):
+        cause = "there are too many files to look at all of them for scripts without a WSGIScriptAlias"
+        yield Finding(NOTE, cause, "httpd-wsgi explain URL tells about one")
+
+
+def of_fault(dump: dict[str, Any], fault: str, directory: str, host: str, items: list[dict[str, Any]]) -> Finding:
+    first = items[0]
+    url, place = f"http://{host}{first['location']}", handlers.where_set(dump, first)
+    which = f"{first['file']}, which has the handler {first['handler']}"
+    if len(items) > 1:
+        which += f", and {words.count(len(items) - 1, 'other file')} beside it"
+    if fault == "embedded":
+        cure = f"put WSGIProcessGroup NAME into <Directory {directory}>; WSGIRestrictEmbedded On refuses such requests"
+        return Finding(WARNING, f"no daemon group runs {which}: Apache's own processes do", cure, place)
+    if fault == "403" and "script" not in first:
+        cure = f"put Options +ExecCGI into <Directory {directory}>"
+        return Finding(ERROR, f"requests get status 403, because Options ExecCGI is off for {which}", cure, place)
+    return Finding(ERROR, f"requests get status {fault} from {which}", f"httpd-wsgi explain {url} says why", place)
+
+
+# ---- each group's Python ----
+
+
+def as_user(group: dict[str, Any]) -> dict[str, Any]:
+    """Arguments for subprocess.run(): the group's user when we may take that on, else as we are."""
+    if os.geteuid() != 0 or group["uid"] == 0:
+        return {}
+    try:
+        user = pwd.getpwuid(group["uid"])
+    except KeyError:
+        return {"user": group["uid"], "group": group["gid"] if group["gid"] != NO_GROUP else group["uid"], "extra_groups": []}
+    gid = group["gid"] if group["gid"] != NO_GROUP else user.pw_gid
+    return {"user": group["uid"], "group": gid, "extra_groups": os.getgrouplist(user.pw_name, gid)}
+
+
+def run_python(group: dict[str, Any], *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [group["python"], "-B", BOOT, *arguments],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        stdin=subprocess.DEVNULL,
+        cwd="/",
+        timeout=LIMIT,
+        check=False,
+        **as_user(group),
+        **options,
+    )
+
+
+def of_python(group: dict[str, Any]) -> Iterator[Finding]:
+    """Does it start, as that user, and has it a runtime?"""
+    name = f"daemon group {group['name']}: {group['python']}"
+    try:
+        done = run_python(group, "probe")
+    except FileNotFoundError:
+        yield Finding(ERROR, f"{name} does not exist", f"python3 -m venv {Path(group['python']).parent.parent}", group["where"])
+        return
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        cure = "give that user access, or use a Python that is installed elsewhere (python-home=)"
+        yield Finding(ERROR, f"{name} cannot be run by user {group['user']}: {exc}", cure, group["where"])
+        return
+    if done.returncode == 78:
+        yield Finding(ERROR, f"{name} has no runtime of httpd-wsgi", _boot.install_command(group["python"]), group["where"])
+    elif done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["without a word"])[-1]
+        yield Finding(ERROR, f"{name} fails: {last}", f"{group['python']} -c pass shows it", group["where"], detail=done.stderr)
+
+
+def of_version(dump: dict[str, Any]) -> Iterator[Finding]:
+    ours = str(next(iter(httpd_wsgi.__path__)))
+    if os.path.realpath(dump["package"]) != os.path.realpath(ours):
+        yield Finding(
+            NOTE, f"Apache loads the module of {dump['package']}, this command is that of {ours}", "see LoadModule wsgi_module"
+        )
+
+
+# ---- addresses ----
+
+
+def listeners_of(port: int, root: Path = Path("/proc")) -> list[tuple[int, str]]:
+    """Process numbers and names of those who listen on this port, as far as we may see them."""
+    inodes = set()
+    for name in ("tcp", "tcp6"):
+        path = root / "net" / name
+        lines = path.read_text().splitlines()[1:] if path.exists() else []
+        for fields in map(str.split, lines):
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    found = []
+    for process in root.glob("[0-9]*") if inodes else ():
+        try:
+            if any(os.readlink(fd) in inodes for fd in (process / "fd").iterdir()):
+                found.append((int(process.name), (process / "comm").read_text().strip()))
+        except OSError:
+            continue
+    return found
+
+
+def of_ports(dump: dict[str, Any]) -> Iterator[Finding]:
+    for address in dump["httpd"]["listen"]:
+        port = int(address.rpartition(":")[2])
+        others = [(pid, name) for pid, name in listeners_of(port) if not re.match("httpd|apache2", name)]
+        if others:
+            pid, name = others[0]
+            yield Finding(
+                ERROR, f"Listen {address}: {name} (process {pid}) listens there already", f"stop {name}, or choose another port"
+            )
+
+
+# ---- mandatory access control ----
+
+
+def of_selinux(dump: dict[str, Any], root: Path = Path("/")) -> Iterator[Finding]:
+    enforce = root / "sys/fs/selinux/enforce"
+    if not enforce.exists() or enforce.read_text().strip() != "1":
+        return
+    for path in scripts(dump):
+        try:
+            label = os.getxattr(path, "security.selinux").decode().rstrip("\0")
+        except OSError:
+            continue
+        kind = label.split(":")[2] if label.count(":") >= 2 else label
+        if not re.match("httpd_|usr_t|lib_t|bin_t", kind):
+            where = os.path.dirname(path)
+            cure = f"semanage fcontext -a -t httpd_sys_content_t '{where}(/.*)?' && restorecon -R {where}"
+            yield Finding(WARNING, f"SELinux is enforcing, and {path} has the type {kind}, which httpd may not read", cure)
+
+
+def of_apparmor(root: Path = Path("/")) -> Iterator[Finding]:
+    profiles = root / "sys/kernel/security/apparmor/profiles"
+    try:
+        text = profiles.read_text()
+    except OSError:
+        return
+    for match in re.finditer(r"^(\S*(?:apache2|httpd)\S*) \(enforce\)", text, re.MULTILINE):
+        yield Finding(NOTE, f"AppArmor confines {match[1]}", "journalctl -k | grep DENIED shows what it denies")
+
+
+def scripts(dump: dict[str, Any]) -> list[str]:
+    targets = [alias["target"] for server in dump["servers"] for alias in server["aliases"]]
+    return list(
+        dict.fromkeys(target for target in targets if target.startswith("/") and "$" not in target and os.path.isfile(target))
+    )
+
+
+# ---- imports ----
+
+
+def applications(dump: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """(group, script, callable, where) of everything that the configuration alone tells."""
+    found: dict[tuple[str, str, str], str] = {}
+    for server in dump["servers"]:
+        for alias in server["aliases"]:
+            mapped = alias.get("mapped") or {}
+            if mapped.get("script") and mapped["alias_where"] == alias["where"]:
+                found.setdefault((mapped["process_group"], mapped["script"], mapped["callable"]), alias["where"])
+    for item in handlers.served(dump):
+        if item.get("script"):
+            found.setdefault((item["process_group"], item["script"], item["callable"]), handlers.where_set(dump, item))
+    return [(*key, where) for key, where in found.items()]
+
+
+def of_import(dump: dict[str, Any]) -> Iterator[Finding]:
+    """Loads each application as its group's user in its group's Python."""
+    groups = {group["name"]: group for group in dump["groups"]}
+    httpd = dump["httpd"]
+    embedded = {
+        "name": "",
+        "python": dump["python"],
+        "uid": httpd["uid"],
+        "gid": httpd["gid"],
+        "user": httpd["user"],
+        "where": "",
+        "env": [],
+    }
+    for name, script, callable_name, where in applications(dump):
+        group = groups.get(name, embedded if not name else None)
+        if group is not None:
+            yield from of_one_import({"home": None, "python_path": None, **group}, script, callable_name, where)
+
+
+def of_one_import(group: dict[str, Any], script: str, callable_name: str, where: str) -> Iterator[Finding]:
+    environment = {**os.environ, **dict(assignment.split("=", 1) for assignment in group["env"])}
+    arguments = ("tryout", script, callable_name, group["python_path"] or "", group["home"] or "")
+    who = f"as user {group['user']} with {group['python']}"
+    try:
+        done = run_python(group, *arguments, env=environment)
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        yield Finding(ERROR, f"{script} could not be loaded {who}: {exc}", "see the findings about this group", where)
+        return
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["without a word"])[-1]
+        cure = "mend it; --json has its traceback"
+        yield Finding(ERROR, f"{script} cannot be loaded {who}: {last}", cure, where, detail=done.stderr)

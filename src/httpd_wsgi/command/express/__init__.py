@@ -1,0 +1,1 @@
+"""`httpd-wsgi express`: the commands of mod_wsgi-express."""

@@ -1,0 +1,124 @@
+"""What workers are doing: the supervisor's view of the memory of src/wire/activity.h, and what the kernel knows of them."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import struct
+
+from httpd_wsgi.shared.watch import Running, Seen
+from httpd_wsgi.supervisor.lifecycle import State
+
+_HEAD = struct.Struct("=IIII")
+_THREAD = struct.Struct("=IIqqqqqqII192sII184s")
+STARTING, SERVING, DRAINING = 0, 1, 2
+SHOWN = {
+    State.STARTING: STARTING,
+    State.SERVING: SERVING,
+    State.RETIRING: SERVING,
+    State.DRAINING: DRAINING,
+    State.ENDING: DRAINING,
+}
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def size_of_slot(threads: int) -> int:
+    return _HEAD.size + threads * _THREAD.size
+
+
+class Slots:
+    """A slot is free when its worker has gone, whichever supervisor started it."""
+
+    def __init__(self, fd: int, threads: int, supervisor: int) -> None:
+        self.threads = threads
+        self.supervisor = supervisor
+        self.stride = size_of_slot(threads)
+        self.memory = mmap.mmap(fd, os.fstat(fd).st_size)
+        self.taken: dict[int, int] = {}  # our workers' slots
+
+    def offset(self, slot: int) -> int:
+        return slot * self.stride
+
+    def find_free(self) -> int | None:
+        for slot in range(len(self.memory) // self.stride):
+            pid = _HEAD.unpack_from(self.memory, self.offset(slot))[0]
+            if not pid or (pid not in self.taken and not alive(pid)):
+                self.memory[self.offset(slot) : self.offset(slot + 1)] = bytes(self.stride)
+                return slot
+        return None
+
+    def take(self, slot: int, pid: int) -> None:
+        self.taken[pid] = slot
+        self.show(pid, STARTING)
+
+    def show(self, pid: int, state: int) -> None:
+        if (slot := self.taken.get(pid)) is not None:
+            _HEAD.pack_into(self.memory, self.offset(slot), pid, self.threads, state, self.supervisor)
+
+    def release(self, pid: int) -> None:
+        if (slot := self.taken.pop(pid, None)) is not None:
+            _HEAD.pack_into(self.memory, self.offset(slot), 0, 0, 0, 0)
+
+    def seen(self, pid: int) -> Seen:
+        running, touched, begun = [], 0, 0
+        slot = self.taken.get(pid)
+        for thread in range(self.threads if slot is not None else 0):
+            at = self.offset(slot or 0) + _HEAD.size + thread * _THREAD.size
+            values = _THREAD.unpack_from(self.memory, at)
+            serial, _, queue, start, app, head, last, asked, _, length, what, _, handed_back, _ = values
+            begun += (serial + 1) // 2 - handed_back
+            touched = max(touched, last)
+            if serial % 2 and _THREAD.unpack_from(self.memory, at)[0] == serial:
+                text = what[: min(length, len(what))].decode("utf-8", "replace")
+                running.append(Running(pid, thread, serial, text, queue / 1e6, start / 1e6, app / 1e6, head / 1e6, asked))
+        return Seen(pid, tuple(running), touched / 1e6, begun)
+
+
+def cpu_seconds(pid: int) -> float:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def resident_bytes(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE
+    except OSError:
+        return 0
+
+
+def queue_length(listen_fd: int) -> int | None:
+    """Connections that no worker has accepted yet; None: this kernel does not tell. See sock_diag(7), UDIAG_SHOW_RQLEN."""
+    inode = os.fstat(listen_fd).st_ino
+    by_family, dump_none, listening, show_queue, any_cookie = 20, 1, 1 << 10, 0x10, 0xFFFFFFFF
+    body = struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, listening, inode, show_queue, any_cookie, any_cookie)
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4) as diag:  # NETLINK_SOCK_DIAG
+            diag.settimeout(0.1)
+            diag.send(struct.pack("=IHHII", 16 + len(body), by_family, dump_none, 1, 0) + body)
+            answer = diag.recv(8192)
+    except OSError:
+        return None
+    at = 16 + 16  # nlmsghdr, unix_diag_msg
+    while at + 4 <= len(answer):
+        length, kind = struct.unpack_from("=HH", answer, at)
+        if kind == 4 and length >= 12:  # UNIX_DIAG_RQLEN
+            return int(struct.unpack_from("=I", answer, at + 4)[0])
+        at += max(4, (length + 3) & ~3)
+    return None

@@ -1,0 +1,141 @@
+"""A supervisor adopts the workers of one that was killed (orphans.py), until its own workers serve.
+
+It finds their pids among the offers on the board, which the group's workers of all generations share. Over the connection goes
+what a supervisor tells its own workers: where to log, and what to do about slow requests. How long the worker serves is not told:
+it sees on the board when others do.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+import socket
+import struct
+
+from httpd_wsgi.shared import activity, logs
+from httpd_wsgi.shared.peers import Lines, peer_of
+from httpd_wsgi.supervisor.remote import Endpoint
+from httpd_wsgi.worker.orphans import name_of
+
+TYPE_CHECKING = False  # typing would only be loaded for this
+if TYPE_CHECKING:
+    from httpd_wsgi.supervisor.supervisor import Supervisor
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+
+
+class Adopted(Endpoint):
+    def __init__(self, orphanage: Orphanage, pid: int, connection: socket.socket) -> None:
+        self.orphanage = orphanage
+        self.pid = pid
+        self.lines = Lines(connection)
+        self.pidfd = os.pidfd_open(pid)
+        self.slots: activity.Slots | None = None  # known when it has answered
+
+    def send(self, message: str, *fds: int) -> None:
+        self.lines.send(message, *fds)
+
+    def ready(self) -> None:
+        received = self.lines.receive()
+        if received is None:
+            self.orphanage.forget(self)
+            return
+        lines, fds = received
+        for line in lines:
+            self.told(os.fsdecode(line), fds)
+        for fd in fds:
+            os.close(fd)
+
+    def told(self, line: str, fds: list[int]) -> None:
+        word, _, rest = line.partition(" ")
+        if word == "orphan" and fds and not self.slots:
+            self.slots = slots_of(self.pid, rest, fds[0])
+            self.orphanage.greeted(self)
+        elif word == "pong":
+            self.orphanage.supervisor.overseer.watch.answered(self.pid)
+        elif word == "retire" and rest != "maximum_requests":  # somebody sent it a signal; there is nothing to replace it with
+            self.send(f"drain {rest}")
+
+    def close(self) -> None:
+        self.lines.close()
+        os.close(self.pidfd)
+        if self.slots:
+            self.slots.memory.close()
+
+
+class Ended(Endpoint):
+    """The pidfd: processes that the application has forked may keep the socket open."""
+
+    def __init__(self, adopted: Adopted) -> None:
+        self.adopted = adopted
+
+    def ready(self) -> None:
+        self.adopted.orphanage.forget(self.adopted)
+
+
+def slots_of(pid: int, where: str, fd: int) -> activity.Slots | None:
+    """What it is doing, in memory that it has passed; None: it makes no sense, or could be cut off under our eyes."""
+    try:
+        offset, threads = map(int, where.split())
+        stride, size = activity.size_of_slot(threads), os.fstat(fd).st_size
+        is_sealed = fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SHRINK
+        if not is_sealed or threads <= 0 or offset < 0 or offset % stride or offset + stride > size:
+            return None
+        slots = activity.Slots(fd, threads, 0)
+    except (OSError, ValueError, struct.error):
+        return None
+    slots.taken[pid] = offset // stride
+    return slots
+
+
+class Orphanage:
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.supervisor = supervisor
+        self.adopted: dict[int, Adopted] = {}
+        self.look_at = 0.0  # infinite: all who serve are known
+        self.pause = SHORTEST_PAUSE
+
+    def look_again(self) -> None:
+        self.look_at, self.pause = 0.0, SHORTEST_PAUSE
+
+    def look(self, now: float) -> None:
+        """Asks those who serve for another supervisor whether they have lost it."""
+        if now < self.look_at:
+            return
+        known = self.adopted.keys() | self.supervisor.processes.keys()
+        strangers = [pid for pid in self.supervisor.board.offering() if pid not in known and activity.alive(pid)]
+        self.look_at = now + self.pause if strangers else math.inf
+        self.pause = min(LONGEST_PAUSE, 2 * self.pause)
+        for pid in strangers:
+            self.adopt(pid)
+
+    def adopt(self, pid: int) -> None:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.setblocking(False)
+        try:
+            connection.connect(name_of(pid))
+            if peer_of(connection) != (pid, os.getuid()):
+                raise PermissionError
+            adopted = Adopted(self, pid, connection)
+        except OSError:
+            connection.close()  # it has its supervisor, or is no worker of ours
+            return
+        self.adopted[pid] = adopted
+        self.supervisor.selector.register(adopted.lines, 1, adopted)
+        self.supervisor.selector.register(adopted.pidfd, 1, Ended(adopted))
+        adopted.send("log", 2)
+
+    def greeted(self, adopted: Adopted) -> None:
+        if adopted.slots:
+            self.supervisor.overseer.adopted[adopted.pid] = adopted.slots
+            self.supervisor.overseer.next_look = 0.0
+        self.supervisor.say(logs.INFO, "WSGI0731", f"worker {adopted.pid}, whose supervisor was killed, is looked after again")
+
+    def forget(self, adopted: Adopted) -> None:
+        if self.adopted.pop(adopted.pid, None):
+            self.supervisor.overseer.adopted.pop(adopted.pid, None)
+            self.supervisor.selector.unregister(adopted.lines)
+            self.supervisor.selector.unregister(adopted.pidfd)
+            adopted.close()
+            self.look_again()

@@ -1,0 +1,148 @@
+"""The supervisor's eye on its workers' requests: looks when a look is due, and does what the watch decides."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+
+from httpd_wsgi.shared import activity, logs, records, settings, watch
+from httpd_wsgi.supervisor.process import FD_ACTIVITY, FD_LISTEN
+
+TYPE_CHECKING = False  # typing would only be loaded for this
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
+
+WATCHED = 10.0  # so long after somebody looked at the status page, it is kept up to date with
+SHOW_AFTER = 0.5  # the Python line of requests that have been running for so long
+REASONS = {
+    "cpu-time-limit": "cpu_time_limit",
+    "memory-rss-limit": "memory_rss_limit",
+    "inactivity-timeout": "inactivity_timeout",
+}
+
+
+class Master(Protocol):
+    """What the supervisor does for its overseer."""
+
+    def say(self, level: str, code: str, text: str) -> None: ...
+    def retire(self, pid: int, reason: str) -> None: ...
+    def hurry(self, pid: int) -> None: ...
+    def doom(self, pid: int) -> None: ...
+
+
+class Told(Protocol):
+    """A worker that obeys."""
+
+    def send(self, message: str, *fds: int) -> None: ...
+
+
+class Overseer:
+    def __init__(self, config: settings.GroupSettings, number: int, master: Master) -> None:
+        self.config = config
+        self.master = master
+        self.slots = activity.Slots(FD_ACTIVITY, config.threads, number)
+        self.adopted: dict[int, activity.Slots] = {}  # of workers that another supervisor has left behind
+        request = config.request_timeout
+        if config.request_timeout_scaling:
+            request = watch.scaled(request, config.threads)
+        self.watch = watch.Watch(
+            watch.Limits(
+                threads=config.threads,
+                slow=config.slow_request,
+                request=request,
+                interrupt=config.interrupt_timeout,
+                deadlock=config.deadlock_timeout,
+                inactivity=config.inactivity_timeout,
+                cpu=config.cpu_time_limit,
+                resident=config.memory_rss_limit,
+            ),
+            lambda: activity.queue_length(FD_LISTEN),
+        )
+        self.next_look = 0.0
+
+    def option(self, name: str) -> str:
+        """An option with its value and where it is set."""
+        value = getattr(self.config, name.replace("-", "_"))
+        return f"{name}={value:g} ({self.config.where})" if isinstance(value, float) else f"{name}={value} ({self.config.where})"
+
+    def slow_option(self) -> str:
+        return self.config.slow_request_set or self.option("slow-request")
+
+    def slots_of(self, pid: int) -> activity.Slots:
+        return self.adopted.get(pid, self.slots)
+
+    def serving_text(self, pid: int) -> str:
+        """For the message about the end of a worker: what it was doing."""
+        now = time.monotonic()
+        requests = sorted(self.slots_of(pid).seen(pid).running, key=lambda request: request.start)
+        if not requests:
+            return ""
+        named = ", ".join(f"{request.what} ({request.age(now):.1f} s)" for request in requests[:3])
+        more = f" and {len(requests) - 3} more" if len(requests) > 3 else ""
+        return f" while serving {named}{more}"
+
+    def look(self, processes: Mapping[int, Told], serving: set[int], watched: float) -> None:
+        """serving: those that are neither starting nor on their way out. watched: when somebody looked at the status page."""
+        now = time.monotonic()
+        if now < self.next_look or not self.config.threads:
+            return
+        workers = [self.seen(pid, pid in serving) for pid in processes]
+        for action in self.watch.look(now, workers):
+            self.act(action, processes, now)
+        if watched > now - WATCHED:
+            for request in (request for seen in workers for request in seen.running if request.age(now) >= SHOW_AFTER):
+                processes[request.worker].send(f"line {request.thread} {request.serial} ")
+        self.next_look = self.watch.next_look(now, workers)
+
+    def seen(self, pid: int, is_serving: bool) -> watch.Seen:
+        limits = self.watch.limits
+        return records.replace(
+            self.slots_of(pid).seen(pid),
+            is_serving=is_serving,
+            cpu=activity.cpu_seconds(pid) if limits.cpu else 0.0,
+            resident=activity.resident_bytes(pid) if limits.resident else 0,
+        )
+
+    def act(self, action: watch.Action, processes: Mapping[int, Told], now: float) -> None:
+        match action:
+            case watch.Slow(request):
+                text = f"has been running for {request.age(now):.1f} s ({request.phases(now)}); {self.slow_option()}"
+                self.send(processes, "slow", request, f"WSGI0720: {self.describe(request)} {text}")
+            case watch.Interrupt(request):
+                text = f"({request.phases(now)}) is over {self.option('request-timeout')} and is interrupted"
+                self.send(processes, "interrupt", request, f"WSGI0721: {self.describe(request)} {text}")
+            case watch.Expire(request):
+                limits = self.option("request-timeout")
+                if self.config.interrupt_timeout > 0:
+                    limits += f" and {self.option('interrupt-timeout')}"
+                text = f"({request.phases(now)}) is over {limits}; its client is answered, the worker is replaced"
+                self.send(processes, "expire", request, f"WSGI0722: {self.describe(request)} {text}")
+                self.master.retire(request.worker, "request_timeout")
+            case watch.Retire(worker, option):
+                self.master.say(logs.NOTICE, "WSGI0723", f"worker {worker} has reached {self.option(option)} and is replaced")
+                self.master.retire(worker, REASONS[option])
+            case watch.Hurry(worker):
+                self.master.hurry(worker)
+            case watch.Ping(worker):
+                processes[worker].send("ping")
+            case watch.Deadlocked(worker):
+                limit = self.option("deadlock-timeout")
+                text = f"has run no Python code within {limit}{self.serving_text(worker)}; it is ended with its stacks"
+                self.master.say(logs.ERROR, "WSGI0724", f"worker {worker} {text}")
+                os.kill(worker, signal.SIGABRT)
+                self.master.doom(worker)
+            case watch.Busy(slowest, queue):
+                waiting = "an unknown number" if queue is None else str(queue)
+                text = f"the longest since {slowest.age(now):.1f} s: {slowest.what}; see threads= and request-timeout="
+                self.master.say(logs.WARNING, "WSGI0725", f"all threads are busy and requests wait ({waiting}); {text}")
+
+    def describe(self, request: watch.Running) -> str:
+        return f"group {self.config.group}: {request.what} in thread {request.thread + 1} of worker {request.worker}"
+
+    def send(self, processes: Mapping[int, Told], word: str, request: watch.Running, text: str) -> None:
+        line = text.replace("\n", " ").replace("\r", " ")
+        processes[request.worker].send(f"{word} {request.thread} {request.serial} {line}")

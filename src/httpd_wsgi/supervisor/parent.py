@@ -1,0 +1,39 @@
+"""The socket to Apache's parent, which tells its supervisors what becomes of them (the lines are in src/wire/group.h)."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from httpd_wsgi.shared.peers import Lines
+from httpd_wsgi.supervisor.process import FD_CONTROL
+from httpd_wsgi.supervisor.remote import Endpoint
+
+TYPE_CHECKING = False  # typing would only be loaded for this
+if TYPE_CHECKING:
+    from httpd_wsgi.supervisor.supervisor import Supervisor
+
+
+class Parent(Endpoint):
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.supervisor = supervisor
+        connection = socket.socket(fileno=FD_CONTROL)
+        connection.setblocking(False)
+        self.lines = Lines(connection)
+        supervisor.selector.register(self.lines, 1, self)
+
+    def ready(self) -> None:
+        received = self.lines.receive()
+        if received is None:
+            self.supervisor.selector.unregister(self.lines)  # the house tells what it means
+            return
+        lines, fds = received
+        for line in lines:
+            if line == b"superseded":
+                self.supervisor.superseded(fds)
+            elif line == b"released":
+                self.supervisor.is_released = True
+            elif line == b"stop":
+                self.supervisor.stop("Apache has stopped or restarted")
+        while fds:
+            os.close(fds.pop())

@@ -1,0 +1,345 @@
+"""When a daemon group's workers are started, replaced, drained and killed. Pure: no clock, no process, no I/O.
+
+The supervisor tells what happened and how late it is, and carries out the actions it gets back. The rule behind everything: what
+serves is given up only when something better serves.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from httpd_wsgi.shared.records import dataclass, field
+from httpd_wsgi.supervisor.lifecycle import Action, Drain, End, Event, Keep, Kill, Serve, Start, State, Worker
+
+BACK_OFF = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+STOP = "shutdown_signal"
+SUPERSEDED = "graceful_signal"  # Apache was restarted gracefully, and newer workers serve
+RELOAD = "script_reload"
+DEFAULT_GRACEFUL = 600.0
+LAST_WORDS = 1.0  # seconds for writing stacks
+
+
+def chance() -> float:
+    """From 0 to 1. The module random would bring hashlib along."""
+    return int.from_bytes(os.urandom(4), "little") / 2**32
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Options of the group; seconds, 0: no limit."""
+
+    processes: int = 1
+    startup: float = 0.0
+    shutdown: float = 5.0
+    graceful: float = DEFAULT_GRACEFUL
+    eviction: float = 0.0
+    restart_interval: float = 0.0
+    starts_at_once: int = 1  # so many processors there are for loading code that requests wait for
+    is_service: bool = False  # workers end when their work is done and are started again a second later
+
+
+@dataclass(slots=True)
+class Policy:
+    """Keeps `processes` workers serving. Times are seconds of any monotonic clock."""
+
+    limits: Limits
+    predecessor_broken: int | None = None  # an older supervisor or its workers serve, with so many scripts broken; None: nobody
+    jitter: Callable[[], float] = chance
+    workers: dict[int, Worker] = field(default_factory=dict)
+    code: int = 0
+    proven: bool = False  # a worker has loaded the present code
+    stale: bool = False  # newer code could not be loaded
+    urgent: bool = False  # see reload(), as for the next one
+    useless: bool = False
+    on_hold: bool = False  # nothing is started until the code changes or the predecessor goes
+    failures: int = 0
+    next_start: float = 0.0
+    stopping: bool = False
+    halted: bool = False  # there shall be no worker until somebody says reload()
+    ever_ready: bool = False
+    said: list[Action] = field(default_factory=list)  # to be carried out with the next actions()
+
+    # ---- what happened ----
+
+    def started(self, number: int, now: float) -> None:
+        worker = Worker(number, now, self.code)
+        if self.limits.startup > 0:
+            worker.kill_at = now + self.limits.startup
+        self.workers[number] = worker
+
+    def ready(self, number: int, now: float, broken: int = 0) -> None:
+        """A worker has loaded its scripts, all but so many. One that could not load all waits until it is told what to do."""
+        worker = self.workers[number]
+        if worker.state is not State.STARTING:
+            return
+        if broken > self._bearable():
+            worker.advance(Event.DRAIN)
+            worker.reason = RELOAD
+            self._limit(worker, now, 0)
+            self.said.append(Drain(number, RELOAD))
+            if worker.code == self.code:  # else newer code is waiting already
+                self._reject(now)
+            return
+        worker.advance(Event.READY)
+        worker.kill_at = None
+        worker.broken = broken
+        if broken:
+            self.said.append(Serve(number))
+        self.failures = 0
+        self.next_start = now
+        self.ever_ready = True
+        if self.limits.restart_interval > 0:
+            worker.restart_at = now + self.limits.restart_interval * (1 - 0.1 * self.jitter())
+        if worker.code == self.code:
+            self._proved(now)
+        else:
+            self.retire(number, RELOAD, now)
+
+    def _proved(self, now: float) -> None:
+        self.proven = True
+        self.stale = False
+        if self.counted(State.SERVING) >= self.limits.processes:
+            self.urgent = self.useless = False  # all have the new code
+        for worker in [w for w in self.workers.values() if w.kept and w.state is State.SERVING]:
+            self.retire(worker.number, RELOAD, now)
+
+    def _bearable(self) -> float:
+        """New code may be as broken as what serves; where nothing serves, anything is better than no answer."""
+        serving = [w.broken for w in self.workers.values() if w.state in (State.SERVING, State.RETIRING)]
+        if self.predecessor_broken is not None:
+            serving.append(self.predecessor_broken)
+        return min(serving, default=float("inf"))
+
+    def _reject(self, now: float) -> None:
+        """The new code does not load, while the old serves: it stays."""
+        self.stale = True
+        self.on_hold = self.predecessor_broken is not None
+        self.next_start = now + BACK_OFF[min(self.failures, len(BACK_OFF) - 1)]
+        self.failures += 1
+        for worker in self.workers.values():
+            if worker.state in (State.SERVING, State.RETIRING):
+                worker.code = self.code
+                worker.kept = True
+            if worker.state is State.RETIRING and worker.reason == RELOAD:
+                worker.advance(Event.KEEP)
+                worker.reason = ""
+        self.said.append(Keep())
+
+    def exited(self, number: int, now: float) -> None:
+        worker = self.workers.pop(number)
+        before = worker.state
+        worker.advance(Event.EXITED)
+        if self.stopping:
+            return
+        if before in (State.SERVING, State.RETIRING) and self.limits.is_service:
+            self.next_start = now + 1
+        if before is State.STARTING and worker.code == self.code:
+            if not self.proven and self._bearable() < float("inf"):
+                self._reject(now)
+            else:
+                self.next_start = now + BACK_OFF[min(self.failures, len(BACK_OFF) - 1)]
+                self.failures += 1
+
+    def reload(self, now: float, urgent: bool = False, useless: bool = False) -> None:
+        """The code has changed, or somebody wants it to be loaded again.
+
+        urgent: some requests cannot be answered with the older code any more, so the new one is loaded as fast as can be.
+        useless: none can, so all who have the older code go when one has loaded the new.
+        """
+        self.code += 1
+        self.urgent, self.useless = urgent or useless, useless
+        self.proven = self.on_hold = self.halted = False
+        self.failures = 0
+        self.next_start = now
+        for worker in self.workers.values():
+            if worker.state is State.SERVING:
+                self.retire(worker.number, RELOAD, now)
+
+    def retire(self, number: int, reason: str, now: float) -> None:
+        """A serving worker is to be replaced. A service ends first, since it must not run twice."""
+        worker = self.workers[number]
+        if self.limits.is_service and worker.state is State.SERVING:
+            self.drained(number, now, reason)
+            self.said.append(Drain(number, reason))
+        elif worker.advance(Event.RETIRE):
+            worker.reason = reason
+            worker.restart_at = None
+
+    def drained(self, number: int, now: float, reason: str) -> None:
+        """A worker drains, on its own account or because it was told to."""
+        worker = self.workers[number]
+        if worker.advance(Event.DRAIN):
+            worker.reason = reason
+            worker.restart_at = None
+            self._limit(worker, now, 0 if reason == STOP else self._grace(reason))
+
+    def hurry(self, number: int, now: float) -> None:
+        """What a draining worker still has is not worth waiting for."""
+        worker = self.workers[number]
+        if worker.state is State.DRAINING and worker.end_at is not None:
+            worker.is_hurried = True
+            worker.end_at = now
+            worker.kill_at = now + (self.limits.shutdown or self.limits.graceful)
+
+    def _grace(self, reason: str) -> float:
+        return self.limits.eviction if reason == "eviction_signal" and self.limits.eviction > 0 else self.limits.graceful
+
+    def _limit(self, worker: Worker, now: float, grace: float) -> None:
+        """Sets when the worker is told to end and when it is killed, or makes that sooner."""
+        end_at = now + grace if grace > 0 else None
+        kill_at = now + grace + self.limits.shutdown if self.limits.shutdown > 0 else None
+        if worker.kill_at is None or (kill_at is not None and kill_at < worker.kill_at):
+            worker.end_at, worker.kill_at = end_at, kill_at
+
+    def predecessor_gone(self, now: float) -> None:
+        """Nobody else serves any more."""
+        if self.predecessor_broken is None:
+            return
+        self.predecessor_broken = None
+        self.on_hold = False
+        if self.counted(State.SERVING, State.RETIRING) == 0:
+            self.failures = 0
+            self.next_start = now
+
+    def halt(self, now: float) -> None:
+        """No workers any more, but reload() makes new ones."""
+        self.halted = True
+        self._drain_all(now, self.limits.graceful)
+
+    def stop(self, now: float) -> None:
+        self.stopping = True
+        self._drain_all(now, 0)
+
+    def superseded(self, now: float) -> None:
+        """Newer workers serve."""
+        self.stopping = True
+        self._drain_all(now, self.limits.graceful, SUPERSEDED)
+
+    def _drain_all(self, now: float, grace: float, reason: str = STOP) -> None:
+        for worker in self.workers.values():
+            has_requests = worker.state is not State.STARTING
+            if worker.state in (State.STARTING, State.SERVING, State.RETIRING):
+                worker.reason = worker.reason or reason
+                self.said.append(Drain(worker.number, worker.reason))
+                worker.advance(Event.DRAIN)
+                worker.kill_at = worker.restart_at = None
+            self._limit(worker, now, grace if has_requests else 0)
+
+    # ---- what to do ----
+
+    def counted(self, *states: State) -> int:
+        return sum(worker.state in states for worker in self.workers.values())
+
+    @property
+    def missing(self) -> int:
+        """Workers to be had beside those that are there or being started."""
+        return self.limits.processes - sum(
+            worker.state is State.SERVING or (worker.state is State.STARTING and worker.code == self.code)
+            for worker in self.workers.values()
+        )
+
+    @property
+    def _is_waiting(self) -> bool:
+        """A service must not run twice, so it waits for the older one's end."""
+        older = self.predecessor_broken is not None or self.counted(State.DRAINING, State.ENDING) > 0
+        return self.stopping or self.halted or self.on_hold or (self.limits.is_service and older)
+
+    def _starts(self, now: float) -> int:
+        if self._is_waiting or now < self.next_start:
+            return 0
+        starting = self.counted(State.STARTING)
+        if self.failures:
+            # While workers fail to start, one attempt at a time is enough to notice that the cause has been mended.
+            most = 1 - starting
+        elif self._others_serve and not self.proven:
+            most = 1 - starting  # so that broken code costs one attempt, and its traceback is logged once
+        elif self.urgent:
+            most = max(self.limits.starts_at_once, self.limits.processes // 4) - starting
+        elif self.counted(State.RETIRING):
+            most = max(1, self.limits.processes // 4) - starting
+        else:
+            most = self.missing
+        return max(0, min(self.missing, most))
+
+    @property
+    def _others_serve(self) -> bool:
+        return self.predecessor_broken is not None or self.counted(State.RETIRING) > 0
+
+    def actions(self, now: float) -> list[Action]:
+        for worker in self.workers.values():
+            if worker.restart_at is not None and now >= worker.restart_at:
+                self.retire(worker.number, "restart_interval", now)
+        todo, self.said = self.said, []
+        todo += self._overdue(now)
+        todo += self._replaced(now)
+        todo += [Start()] * self._starts(now)
+        return todo
+
+    def _overdue(self, now: float) -> list[Action]:
+        todo: list[Action] = []
+        for worker in self.workers.values():
+            if worker.end_at is not None and now >= worker.end_at:
+                worker.end_at = None
+                worker.advance(Event.END)
+                todo.append(End(worker.number, worker.is_hurried))
+            if worker.kill_at is not None and now >= worker.kill_at:
+                todo.append(self._kill(worker, now))
+        return todo
+
+    def _kill(self, worker: Worker, now: float) -> Kill:
+        if worker.state is not State.STARTING:
+            worker.kill_at = None
+            return Kill(worker.number, "shutdown-timeout")
+        with_stacks, worker.is_hurried = not worker.is_hurried, True
+        worker.kill_at = now + LAST_WORDS if with_stacks else None
+        return Kill(worker.number, "startup-timeout", with_stacks)
+
+    def doom(self, number: int, now: float) -> None:
+        """It was told to die with its stacks; if it does not, it is killed."""
+        worker = self.workers[number]
+        worker.kill_at = min(now + LAST_WORDS, worker.kill_at or now + LAST_WORDS)
+
+    def _replaced(self, now: float) -> list[Action]:
+        """Those that may go because enough others serve, the oldest first."""
+        surplus = self.counted(State.SERVING, State.RETIRING) - self.limits.processes
+        todo: list[Action] = []
+        for worker in list(self.workers.values()):
+            if worker.state is State.RETIRING and (surplus > 0 or self._is_useless(worker)):
+                surplus -= 1
+                self.drained(worker.number, now, worker.reason)
+                todo.append(Drain(worker.number, worker.reason))
+        return todo
+
+    def _is_useless(self, worker: Worker) -> bool:
+        """A request that it takes has to be asked again of a worker with the new code."""
+        return self.useless and worker.code != self.code and self.counted(State.SERVING) > 0
+
+    # ---- what to say ----
+
+    @property
+    def failed(self) -> bool:
+        """No worker serves, and the last attempts to start one failed; or none shall."""
+        served = self.predecessor_broken is not None or self.counted(State.SERVING, State.RETIRING) > 0
+        return (self.failures > 0 or self.halted) and not served and not self.stopping
+
+    @property
+    def can_take_over(self) -> bool:
+        """As many serve as are wanted, or as can be had."""
+        serving = self.counted(State.SERVING, State.RETIRING)
+        return serving >= self.limits.processes or (serving > 0 and self.failures > 0)
+
+    @property
+    def broken(self) -> int:
+        return min((w.broken for w in self.workers.values() if w.state in (State.SERVING, State.RETIRING)), default=0)
+
+    @property
+    def done(self) -> bool:
+        return self.stopping and not self.workers
+
+    def wake_at(self) -> float | None:
+        """When actions() must be asked again even if nothing happens; None: only after an event."""
+        times = [at for w in self.workers.values() for at in (w.end_at, w.kill_at, w.restart_at) if at is not None]
+        if self._starts(self.next_start) > 0:
+            times.append(self.next_start)
+        return min(times, default=None)

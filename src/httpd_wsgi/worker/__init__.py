@@ -1,0 +1,1 @@
+"""The process that serves the requests of a daemon group."""

@@ -1,0 +1,145 @@
+"""What a worker's control thread does: it obeys the supervisor, and when that was killed, another one that adopts this worker.
+
+The socket to the supervisor has the number FD_LIFELINE for the whole life of the worker, as its request threads write to it, too.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from httpd_wsgi import _runtime
+from httpd_wsgi.shared import board, logs, settings
+from httpd_wsgi.shared.peers import Lines
+from httpd_wsgi.supervisor import policy
+from httpd_wsgi.supervisor.process import FD_BOARD, FD_LIFELINE
+from httpd_wsgi.worker import stacks
+from httpd_wsgi.worker.orphans import Orphan
+
+
+def deepest(stack: str) -> bytes:
+    """The innermost line of a formatted stack."""
+    frames = [line.strip() for line in stack.split("\n") if line.startswith("  File ")]
+    return frames[-1].encode("utf-8", "replace") if frames else b""
+
+
+class Control:
+    """End-of-file on the socket means that the supervisor has gone: the worker serves on until another supervisor's workers do,
+    or Apache has gone too; then it keeps to graceful-timeout and shutdown-timeout by itself.
+    """
+
+    def __init__(self, config: settings.GroupSettings, supervisor: int, offset: int) -> None:
+        """offset: of this worker's activity in the shared memory; negative: it has none."""
+        self.socket = socket.socket(fileno=FD_LIFELINE)
+        self.lines = Lines(self.socket)
+        self.supervisor = supervisor
+        self.board = board.Board(FD_BOARD)
+        self.graceful = config.graceful_timeout
+        self.shutdown = config.shutdown_timeout
+        self.activity = f"orphan {offset} {config.threads}\n"
+        self.reason = ""
+        self.fds: list[int] = []  # received with the lines that need them
+        self.on_drain: Callable[[str], None] = self.drain
+        self.accepted = threading.Event()  # may serve although not everything could be loaded
+        self.draining = threading.Event()
+        self.over = threading.Event()  # all requests are done, or there is no more time for them
+        self.loaded = False
+        self.outlives = True  # a service does not, as the next supervisor's must not run beside it
+        self.last_words: Callable[[bool], None] = lambda graceful: None
+
+    def tell(self, message: str) -> bool:
+        try:
+            self.socket.sendall(os.fsencode(message) + b"\n")
+        except OSError:
+            return False  # the supervisor has gone; watch() sees it too
+        return True
+
+    def begin(self) -> None:
+        """Requests may come."""
+        self.board.claim(self.supervisor)
+        self.loaded = True
+
+    def drain(self, reason: str) -> None:
+        self.board.disclaim(self.supervisor)
+        self.reason = self.reason or reason
+        self.draining.set()
+
+    def watch(self, on_drain: Callable[[str], None]) -> None:
+        self.on_drain = on_drain
+        while self.obey_next():
+            pass
+        if not self.loaded:
+            os._exit(0)  # nobody waits for it
+        orphan = Orphan(self)
+        if self.outlives:
+            _runtime.serve_loaded()
+            orphan.outlive()
+        on_drain(policy.STOP if orphan.wait(0) else policy.SUPERSEDED)
+        # Nobody is left who would end a worker that does not end by itself.
+        if self.graceful > 0 and not orphan.wait(self.graceful):
+            self.give_up()
+        time.sleep(self.shutdown or self.graceful)
+        self.last_words(False)
+        os._exit(1)
+
+    def give_up(self) -> None:
+        """As the supervisor would have said it."""
+        if (left := _runtime.active()) > 0:
+            why = f"whose supervisor was killed, is not done with {left} of its requests after graceful-timeout={self.graceful:g}"
+            logs.log(logs.WARNING, f"WSGI0730: worker {os.getpid()}, {why}; it ends now")
+        self.over.set()
+
+    def obey_next(self) -> bool:
+        """Waits for what the supervisor says and does it. False: it has gone."""
+        received = self.lines.receive()
+        if received is None:
+            return False
+        lines, fds = received
+        self.fds += fds
+        for line in lines:
+            try:
+                self.obey(line)
+            except Exception as exc:  # what could not be done is said; the next thing may be the order to end
+                logs.log(logs.ERROR, f"WSGI0728: the worker could not do as told ({line[:80]!r}): {exc!r}")
+        return True
+
+    def obey(self, line: bytes) -> None:
+        word, _, rest = line.partition(b" ")
+        if word == b"drain":
+            if not self.loaded:
+                os._exit(0)  # still importing, or not wanted: there is nothing to finish
+            self.on_drain(rest.decode() or policy.STOP)
+        elif word == b"serve":
+            self.accepted.set()
+        elif word == b"keep":
+            mtime, _, script = rest.partition(b" ")
+            _runtime.reject_version(script, int(mtime))
+        elif word == b"end":
+            self.over.set()
+        elif word == b"ping":
+            self.tell("pong")
+        elif word in (b"slow", b"interrupt", b"expire", b"line"):
+            self.watched(word, rest)
+        elif word == b"stacks" and self.fds:
+            stacks.start(self.fds.pop(0))
+        elif word == b"log" and self.fds:
+            logs.move(self.fds.pop(0))
+
+    def watched(self, word: bytes, rest: bytes) -> None:
+        """Something about a request that is being served: the text for the log, with the stack as it is now."""
+        thread, serial, text = rest.split(b" ", 2)
+        index, number = int(thread), int(serial)
+        if word == b"expire":  # before anything that may wait for a stuck interpreter
+            _runtime.expire(index, number, 504, text)
+        stack = _runtime.stack(index, number)
+        if word == b"interrupt" and not _runtime.interrupt(index, number):
+            return
+        if stack is not None and word in (b"slow", b"line"):
+            _runtime.show_source_line(index, number, deepest(stack))
+        if stack is not None and word != b"line":
+            logs.log(logs.WARNING, text.decode("utf-8", "replace"))
+            for line in stack.split("\n"):
+                logs.log(logs.WARNING, line)

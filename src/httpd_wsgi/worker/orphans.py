@@ -1,0 +1,107 @@
+"""A worker whose supervisor was killed: it waits for the end of Apache, and for a supervisor that adopts it (adoption.py).
+
+It waits at a socket with its pid in the name. That is abstract (unix(7)), so chroot= and directories do not matter; both sides
+ask the kernel who the other one is. This is loaded from the start, since the package may be another one when the day comes.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import socket
+import time
+
+from httpd_wsgi.shared.peers import peer_of
+from httpd_wsgi.supervisor.process import FD_ACTIVITY, FD_HOUSE, FD_LIFELINE
+
+TYPE_CHECKING = False  # typing would only be loaded for this
+if TYPE_CHECKING:
+    from httpd_wsgi.worker.orders import Control
+
+POLL_LIMIT = 2**31 - 1  # milliseconds
+
+
+def name_of(pid: int) -> str:
+    return f"\0httpd-wsgi-worker/{pid}"
+
+
+def listen() -> socket.socket | None:
+    """None: somebody else has the name."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.setblocking(False)
+    try:
+        listener.bind(name_of(os.getpid()))
+        listener.listen(4)
+    except OSError:
+        listener.close()
+        return None
+    return listener
+
+
+def accept(listener: socket.socket) -> socket.socket | None:
+    """A connection of this worker's user, or root."""
+    try:
+        connection, _ = listener.accept()
+    except OSError:
+        return None
+    if peer_of(connection)[1] not in (0, os.getuid()):
+        connection.close()
+        return None
+    connection.setblocking(True)
+    return connection
+
+
+class Orphan:
+    """A worker without the supervisor that started it: waits for the end of Apache, and for a supervisor that adopts it."""
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+        self.listener = listen()
+        self.poll = select.poll()
+        self.poll.register(FD_HOUSE, 0)
+        if self.listener:
+            self.poll.register(self.listener, select.POLLIN)
+
+    def outlive(self) -> None:
+        """Apache starts another supervisor at once; how long its workers take to load is not known."""
+        control, pause = self.control, 0.02
+        while control.board.get("serving") <= control.supervisor and not self.wait(pause) and not control.draining.is_set():
+            pause = min(1.0, pause * 1.2)
+
+    def wait(self, seconds: float) -> bool:
+        """True: Apache has gone. Else the time is over."""
+        end = time.monotonic() + seconds
+        while True:
+            left = math.ceil(max(0.0, end - time.monotonic()) * 1000)
+            ready = [fd for fd, _ in self.poll.poll(min(left, POLL_LIMIT))]
+            if FD_HOUSE in ready:
+                return True
+            if FD_LIFELINE in ready and not self.control.obey_next():
+                self.listen_again()
+            elif ready and FD_LIFELINE not in ready:
+                self.be_adopted()
+            if not ready and left <= POLL_LIMIT:
+                return False
+
+    def be_adopted(self) -> None:
+        """By one at a time; another one waits in the queue of the listening socket for the end of this one."""
+        assert self.listener
+        supervisor = accept(self.listener)
+        if not supervisor:
+            return
+        os.dup2(supervisor.fileno(), FD_LIFELINE, inheritable=False)
+        supervisor.close()
+        self.poll.unregister(self.listener)
+        self.poll.register(FD_LIFELINE, select.POLLIN)
+        try:
+            socket.send_fds(self.control.socket, [self.control.activity.encode()], [FD_ACTIVITY])
+        except OSError:
+            pass  # it has just been killed, too
+
+    def listen_again(self) -> None:
+        assert self.listener
+        self.poll.unregister(FD_LIFELINE)
+        self.poll.register(self.listener, select.POLLIN)
+        while self.control.fds:
+            os.close(self.control.fds.pop())

@@ -1,0 +1,51 @@
+"""What a worker's threads are doing, for `httpd-wsgi stacks`."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import linecache
+import os
+import socket
+import sys
+import threading
+
+import httpd_wsgi
+from httpd_wsgi import _runtime
+from httpd_wsgi.shared import frames
+
+LIMIT = 100_000  # characters; a message of a local socket has an end
+
+
+def dump(fd: int) -> None:
+    """Called in every interpreter: its threads as faulthandler sees them. sys._current_frames() would have one frame per thread
+    in all of them."""
+    name = getattr(sys.modules.get("mod_wsgi"), "application_group", "")
+    os.write(fd, f"Interpreter {name}\n".encode())
+    faulthandler.dump_traceback(fd, all_threads=True)
+
+
+def collect() -> str:
+    fd = os.memfd_create("wsgi-stacks", os.MFD_CLOEXEC)
+    try:
+        _runtime.tell_all("write_stacks", "", fd)
+        text = os.pread(fd, os.fstat(fd).st_size, 0).decode("utf-8", "replace")
+    finally:
+        os.close(fd)
+    names = {thread.ident or 0: thread.name for thread in threading.enumerate()}
+    linecache.checkcache()
+    return frames.readable(text, names, os.path.abspath(httpd_wsgi.__path__[0]) + os.sep)
+
+
+def send(fd: int) -> None:
+    """In a thread of its own: an interpreter that is stuck must not keep the worker from being told to stop."""
+    with socket.socket(fileno=fd) as client:
+        client.settimeout(5)
+        try:
+            client.send(json.dumps({"worker": os.getpid(), "stacks": collect()[:LIMIT]}).encode())
+        except OSError:
+            pass  # nobody waits for it any more
+
+
+def start(fd: int) -> None:
+    threading.Thread(target=send, args=(fd,), name="wsgi-stacks", daemon=True).start()

@@ -1,0 +1,235 @@
+"""A worker of a daemon group: loads the applications, then serves requests on its threads until told to drain."""
+
+from __future__ import annotations
+
+import _thread
+import faulthandler
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from httpd_wsgi import _runtime
+from httpd_wsgi.interpreter import setup as interpreter
+from httpd_wsgi.shared import logs, settings
+from httpd_wsgi.supervisor import policy
+from httpd_wsgi.supervisor.process import (
+    FD_ACTIVITY,
+    FD_BOARD,
+    FD_CRASH,
+    FD_HOUSE,
+    FD_LIFELINE,
+    FD_LISTEN,
+    FD_SCORES,
+    FD_SETTINGS,
+)
+from httpd_wsgi.worker import limits
+from httpd_wsgi.worker.orders import Control
+
+
+def when_signalled(numbers: Sequence[signal.Signals], act: Callable[[signal.Signals], None]) -> None:
+    """In a thread of its own, as a handler runs in the midst of the main thread, which may hold the very lock that it needs.
+
+    Processes that the application forks have no such thread, and end by these signals as any process does.
+    """
+    received: queue.SimpleQueue[int] = queue.SimpleQueue()
+    started: list[int] = []
+    mask = threading.local()
+
+    def run() -> None:
+        while True:
+            act(signal.Signals(received.get()))
+
+    def receive(number: int, frame: object) -> None:
+        received.put(number)
+        if not started:  # threading.Thread takes locks that the interrupted code may hold
+            started.append(_thread.start_new_thread(run, ()))
+
+    # Python forgets signals that come in while it forks, so they are held back until the new process has no handlers any more.
+    def hold() -> None:
+        mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+    def release() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask.before)
+
+    def forget() -> None:
+        for number in numbers:
+            if signal.getsignal(number) is receive:
+                signal.signal(number, signal.SIG_DFL)
+        release()
+
+    for number in numbers:
+        signal.signal(number, receive)
+    os.register_at_fork(before=hold, after_in_parent=release, after_in_child=forget)
+
+
+def publish_signals() -> None:
+    """SIGHUP and SIGUSR2 only tell subscribers."""
+    when_signalled((signal.SIGHUP, signal.SIGUSR2), lambda number: _runtime.tell_all("signalled", number.name, number))
+
+
+def open_scoreboard(config: settings.GroupSettings) -> None:
+    if config.server_metrics:
+        try:
+            _runtime.open_scoreboard(FD_SCORES)
+            os.close(FD_SCORES)
+        except OSError:
+            pass  # Apache could not share it and has said so
+
+
+def open_credits() -> None:
+    try:
+        _runtime.open_credits(FD_BOARD)
+    except OSError as exc:
+        logs.log(logs.INFO, f"WSGI0726: Apache makes a connection for each request of this worker: {exc.strerror}")
+
+
+def process_title(config: settings.GroupSettings) -> str:
+    return (config.display_name or "%{GROUP}").replace("%{GROUP}", f"(wsgi:{config.group})")
+
+
+def finish(config: settings.GroupSettings, unfinished: bool) -> None:
+    """When no request is left, or those that are have had their time. The supervisor ends a slow end after shutdown-timeout."""
+    if not config.destroy_interpreter:
+        os._exit(0)
+    if _runtime.end_interpreters() > 0 or unfinished:
+        # CPython cannot finalise safely while sub-interpreters with foreign threads exist, or threads run.
+        interpreter.shutdown()
+        os._exit(0)
+
+
+def prepare(config: settings.GroupSettings) -> None:
+    _runtime.set_process_title(os.fsencode(process_title(config)))
+    publish_signals()
+    open_scoreboard(config)
+    _runtime.configure(settings.runtime_settings(config))
+
+
+def start_telemetry(config: settings.GroupSettings, control: Control) -> None:
+    if config.telemetry_path:
+        from httpd_wsgi.interpreter import telemetry
+
+        telemetry.start(settings.runtime_settings(config))
+        control.last_words = telemetry.stopped
+
+
+def preload(config: settings.GroupSettings) -> int:
+    """How many scripts could not be loaded."""
+    return sum(not _runtime.preload(item.application_group, item.script, item.callable) for item in config.preloads)
+
+
+def serve_nothing(config: settings.GroupSettings, control: Control) -> int:
+    """A group with threads=0 exists for its import scripts. They run in the main thread; the process ends with the last one."""
+
+    def leave(*_: object) -> None:
+        raise SystemExit(0)
+
+    control.outlives = False
+    signal.signal(signal.SIGTERM, leave)
+    threading.Thread(target=control.watch, args=(lambda _: os.kill(os.getpid(), signal.SIGTERM),), daemon=True).start()
+    prepare(config)
+    control.begin()
+    control.tell("ready")
+    preload(config)
+    return 0
+
+
+def serve(config: settings.GroupSettings, control: Control) -> int:
+    stop_fd = os.eventfd(0, os.EFD_CLOEXEC) if hasattr(os, "eventfd") else -1
+    stop_write = stop_fd
+    if stop_fd < 0:
+        stop_fd, stop_write = os.pipe()
+
+    def drain(reason: str) -> None:
+        control.drain(reason)  # first: threads that end without it end by themselves
+        _runtime.close_credits()  # requests that are on their way are still served
+        os.write(stop_write, (1).to_bytes(8, sys.byteorder))
+
+    def leave(_: signal.Signals) -> None:
+        control.tell(f"draining {policy.STOP}")
+        drain(policy.STOP)
+
+    def ask_for_replacement(number: signal.Signals) -> None:
+        evicted = number == signal.SIGUSR1 and config.eviction_timeout > 0
+        if not control.tell(f"retire {'eviction_signal' if evicted else 'graceful_signal'}"):
+            drain("graceful_signal")
+
+    when_signalled((signal.SIGTERM,), leave)
+    when_signalled((signal.SIGINT, signal.SIGUSR1), ask_for_replacement)
+    threading.Thread(target=control.watch, args=(drain,), name="wsgi-control", daemon=True).start()
+    prepare(config)
+    if broken := preload(config):
+        control.tell(f"ready {broken}")
+        control.accepted.wait()
+    control.begin()
+    if not broken:
+        control.tell("ready")  # before the first request, which may end this process
+    start_telemetry(config, control)
+    threads = RequestThreads(config, stop_fd, control)
+    control.draining.wait()
+    _runtime.tell_all("stopping", control.reason, 0)
+    logs.log(logs.DEBUG, f"WSGI0711: group {config.group}: draining: {control.reason}")
+    control.over.wait()
+    unfinished = threads.join()
+    control.last_words(not unfinished)
+    finish(config, unfinished)
+    return 0
+
+
+class RequestThreads:
+    """They end when stop_fd is readable and their requests are done; the last one says so."""
+
+    def __init__(self, config: settings.GroupSettings, stop_fd: int, control: Control) -> None:
+        self.stop_fd = stop_fd
+        self.control = control
+        self.left = config.threads  # under guard
+        self.guard = threading.Lock()
+        self.threads = [
+            threading.Thread(target=self.run, args=(index,), name=f"wsgi-request-{index + 1}", daemon=True)
+            for index in range(config.threads)
+        ]
+        with limits.stack_size(config):
+            for thread in self.threads:
+                thread.start()
+
+    def run(self, index: int) -> None:
+        try:
+            _runtime.serve(FD_LISTEN, self.stop_fd, FD_LIFELINE, index)
+        finally:
+            with self.guard:
+                self.left -= 1
+                last = not self.left
+            if last:
+                self.end()
+
+    def end(self) -> None:
+        if not self.control.draining.is_set():  # maximum-requests=1: they ended by themselves
+            self.control.tell("draining maximum_requests")
+            self.control.drain("maximum_requests")
+        self.control.over.set()
+
+    def join(self) -> bool:
+        """Are there any that still have requests? Does not wait for those."""
+        if self.left:
+            return True
+        for thread in self.threads:
+            thread.join()
+        return False
+
+
+def main() -> int:
+    config = settings.read(FD_SETTINGS)
+    logs.set_level(config.log_level)
+    logs.settle()
+    for fd in (FD_LISTEN, FD_LIFELINE, FD_BOARD, FD_HOUSE, FD_ACTIVITY, FD_CRASH):
+        os.set_inheritable(fd, False)
+    faulthandler.enable(file=FD_CRASH)
+    if (offset := int(sys.argv[3])) >= 0:
+        _runtime.open_activity(FD_ACTIVITY, offset, config.threads)
+    open_credits()
+    control = Control(config, int(sys.argv[2]), offset)
+    sys.argv = ["mod_wsgi"]
+    limits.apply(config)
+    return serve(config, control) if config.threads else serve_nothing(config, control)
