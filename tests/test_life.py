@@ -13,7 +13,7 @@ import requests
 from harness import AS_ROOT, Httpd, wait_until
 
 from httpd_wsgi.shared import activity
-from httpd_wsgi.supervisor.process import FD_ACTIVITY, FD_LIFELINE
+from httpd_wsgi.shared.descriptors import FD_ACTIVITY, FD_LIFELINE
 
 VERSION = """
 import os, threading

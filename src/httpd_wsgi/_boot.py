@@ -13,7 +13,6 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 EXIT_NO_RUNTIME = 78  # EX_CONFIG of sysexits.h: trying again soon is pointless
-EXIT_FAILED = 70  # EX_SOFTWARE
 # Where a distribution puts the package, and beside it what pip needs for other Pythons; package.c has both names, too.
 PACKAGED = "/usr/lib/python3/dist-packages/httpd_wsgi"
 PACKAGED_SOURCE = "/usr/share/httpd-wsgi/httpd-wsgi.tar.gz"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from httpd_wsgi.shared.reasons import RELOAD, STOP, SUPERSEDED
 from httpd_wsgi.supervisor.lifecycle import Drain, End, Keep, Kill, Serve, Start, State
-from httpd_wsgi.supervisor.policy import BACK_OFF, RELOAD, STOP, SUPERSEDED, Limits, Policy
+from httpd_wsgi.supervisor.policy import BACK_OFF, Limits, Policy
 
 
 def cold(processes: int = 1, **limits: float) -> Policy:

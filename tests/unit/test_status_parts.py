@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from httpd_wsgi.shared import board
+from httpd_wsgi.shared import board, reasons
 from httpd_wsgi.supervisor.process import end_reason
 
 REPOSITORY = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def test_the_bounds_in_the_documentation_are_those_of_the_code() -> None:
 
 def test_the_supervisor_counts_where_apache_reads() -> None:
     header = read("src/wire/group.h")
-    assert tuple(re.findall(r"X\((?!reason\))(\w+)\)", header)) == board.REASONS
+    assert tuple(re.findall(r"X\((?!reason\))(\w+)\)", header)) == reasons.ALL
     assert int(re.findall(r"#define WIRE_BOARD_BANKS (\d+)", header)[0]) == board.BANKS
 
 

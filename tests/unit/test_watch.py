@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from httpd_wsgi.shared.activity import Running, Seen
 from httpd_wsgi.shared.watch import (
     Busy,
     Deadlocked,
@@ -13,8 +14,6 @@ from httpd_wsgi.shared.watch import (
     Limits,
     Ping,
     Retire,
-    Running,
-    Seen,
     Slow,
     Watch,
     scaled,

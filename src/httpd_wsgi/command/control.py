@@ -14,17 +14,16 @@ from typing import Any
 
 from httpd_wsgi.command import words
 from httpd_wsgi.command.errors import EXIT_CONTROL, CommandError
-from httpd_wsgi.shared import peers
-from httpd_wsgi.supervisor import remote
+from httpd_wsgi.shared import peers, reasons
 
 PATIENCE = 5.0  # seconds for an answer
-REASONS = {"script_reload": "reload"}  # the name that applications know; others ask for it, too
+REASONS = {reasons.RELOAD: "reload"}  # the name that applications know; others ask for it, too
 LISTENING = 0x10000  # __SO_ACCEPTCON in /proc/net/unix
 
 
 def sockets(group: str = "", table: Path = Path("/proc/net/unix")) -> list[tuple[str, int]]:
     """Names, and process numbers as the names say them, of the supervisors that listen; of all groups for ""."""
-    wanted = f"@{remote.PREFIX}" + (remote.word_of(group) + "/" if group else "")
+    wanted = f"@{peers.PREFIX}" + (peers.word_of(group) + "/" if group else "")
     found = []
     for line in table.read_text(errors="replace").splitlines()[1:]:
         fields = line.split(maxsplit=7)

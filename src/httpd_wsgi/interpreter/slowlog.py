@@ -41,7 +41,7 @@ class SlowLog:
             self.waiting = {(r.thread, r.serial) for r in seen.running if not r.app and r.age(now) >= self.watch.limits.slow}
             time.sleep(max(0.0, self.watch.next_look(now, [seen]) - time.monotonic()))
 
-    def report(self, request: watch.Running, now: float) -> None:
+    def report(self, request: activity.Running, now: float) -> None:
         stack = _runtime.stack(request.thread, request.serial)
         if stack is None and request.app:
             return  # it has just ended

@@ -7,21 +7,50 @@ import os
 import socket
 import struct
 
-from httpd_wsgi.shared.watch import Running, Seen
-from httpd_wsgi.supervisor.lifecycle import State
+from httpd_wsgi.shared.records import dataclass
 
 _HEAD = struct.Struct("=IIII")
 _THREAD = struct.Struct("=IIqqqqqqII192sII184s")
 STARTING, SERVING, DRAINING = 0, 1, 2
-SHOWN = {
-    State.STARTING: STARTING,
-    State.SERVING: SERVING,
-    State.RETIRING: SERVING,
-    State.DRAINING: DRAINING,
-    State.ENDING: DRAINING,
-}
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A request that a thread of a worker is serving; times are seconds of the monotonic clock, 0: not yet."""
+
+    worker: int
+    thread: int
+    serial: int
+    what: str
+    queue: float
+    start: float
+    app: float
+    head: float
+    asked: int = 0  # Apache's name for it
+
+    def age(self, now: float) -> float:
+        return max(0.0, now - self.start)
+
+    def phases(self, now: float) -> str:
+        app = self.app or now
+        head = self.head or now
+        parts = [("queue", self.queue), ("start", app - self.start), ("app", head - app), ("write", now - head)]
+        return ", ".join(f"{name} {max(0.0, seconds):.1f} s" for name, seconds in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A worker at the time of a look."""
+
+    worker: int
+    running: tuple[Running, ...] = ()
+    touched: float = 0.0  # its last activity; 0: none yet
+    begun: int = 0  # requests so far, without those that were handed back before any code of the application ran
+    is_serving: bool = True  # neither starting nor on its way out
+    cpu: float = 0.0
+    resident: int = 0
 
 
 def alive(pid: int) -> bool:

@@ -9,26 +9,11 @@ import os
 import struct
 from collections.abc import Callable
 
+from httpd_wsgi.shared import reasons
+
 SIZE = 4096
 BANKS = 8
 OFFERS = 128  # words at the end of the memory, each in a cache line of its own, see src/wire/offers.h
-REASONS = (
-    "failed_to_start",
-    "crashed",
-    "exited",
-    "shutdown_signal",
-    "script_reload",
-    "graceful_signal",
-    "eviction_signal",
-    "maximum_requests",
-    "restart_interval",
-    "inactivity_timeout",
-    "cpu_time_limit",
-    "memory_rss_limit",
-    "request_timeout",
-    "deadlock_timeout",
-    "other",
-)
 
 
 class Shown(enum.IntEnum):
@@ -112,5 +97,5 @@ class Board:
 
     def count_end(self, supervisor: int, reason: str) -> None:
         """A worker has ended. Supervisors that are there at the same time count in different banks."""
-        known = REASONS.index(reason if reason in REASONS else "other")
-        self.words[self._ENDS // 4 + supervisor % BANKS * len(REASONS) + known] += 1
+        known = reasons.ALL.index(reason if reason in reasons.ALL else reasons.OTHER)
+        self.words[self._ENDS // 4 + supervisor % BANKS * len(reasons.ALL) + known] += 1

@@ -8,6 +8,23 @@ import struct
 
 ROOM = 65536
 MOST_FDS = 4
+PREFIX = "httpd-wsgi/"
+NAME_LIMIT = 60  # of the group's part; 107 bytes are all that a name can have
+
+
+def word_of(group: str) -> str:
+    """The group's name in the socket's; urllib.parse would take more memory than the rest of this."""
+    safe = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+    return "".join(chr(byte) if byte in safe else f"%{byte:02X}" for byte in os.fsencode(group))[:NAME_LIMIT]
+
+
+def supervisor_name(group: str, pid: int) -> str:
+    return f"{PREFIX}{word_of(group)}/{pid}/{os.urandom(6).hex()}"
+
+
+def worker_name(pid: int) -> str:
+    """Of the socket where a worker without its supervisor waits for another."""
+    return f"\0httpd-wsgi-worker/{pid}"
 
 
 def peer_of(connection: socket.socket) -> tuple[int, int]:

@@ -8,48 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from httpd_wsgi.shared.activity import Running, Seen
 from httpd_wsgi.shared.records import dataclass, field
 
 BUSY_PAUSE = 60.0  # seconds between warnings that all threads are busy
 PING_AFTER = 1.0  # a request that takes so long is reason to ask whether its worker still runs Python code
 LONGEST_PAUSE = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A request that a thread of a worker is serving; times are seconds of the monotonic clock, 0: not yet."""
-
-    worker: int
-    thread: int
-    serial: int
-    what: str
-    queue: float
-    start: float
-    app: float
-    head: float
-    asked: int = 0  # Apache's name for it
-
-    def age(self, now: float) -> float:
-        return max(0.0, now - self.start)
-
-    def phases(self, now: float) -> str:
-        app = self.app or now
-        head = self.head or now
-        parts = [("queue", self.queue), ("start", app - self.start), ("app", head - app), ("write", now - head)]
-        return ", ".join(f"{name} {max(0.0, seconds):.1f} s" for name, seconds in parts)
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A worker at the time of a look."""
-
-    worker: int
-    running: tuple[Running, ...] = ()
-    touched: float = 0.0  # its last activity; 0: none yet
-    begun: int = 0  # requests so far, without those that were handed back before any code of the application ran
-    is_serving: bool = True  # neither starting nor on its way out
-    cpu: float = 0.0
-    resident: int = 0
 
 
 @dataclass(frozen=True, slots=True)

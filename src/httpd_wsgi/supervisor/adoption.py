@@ -13,10 +13,9 @@ import os
 import socket
 import struct
 
-from httpd_wsgi.shared import activity, logs
-from httpd_wsgi.shared.peers import Lines, peer_of
-from httpd_wsgi.supervisor.remote import Endpoint
-from httpd_wsgi.worker.orphans import name_of
+from httpd_wsgi.shared import activity, logs, reasons
+from httpd_wsgi.shared.peers import Lines, peer_of, worker_name
+from httpd_wsgi.supervisor.endpoint import Endpoint
 
 TYPE_CHECKING = False  # typing would only be loaded for this
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class Adopted(Endpoint):
             self.orphanage.greeted(self)
         elif word == "pong":
             self.orphanage.supervisor.overseer.watch.answered(self.pid)
-        elif word == "retire" and rest != "maximum_requests":  # somebody sent it a signal; there is nothing to replace it with
+        elif word == "retire" and rest != reasons.MAXIMUM_REQUESTS:  # a signal was sent to it; nothing can replace it
             self.send(f"drain {rest}")
 
     def close(self) -> None:
@@ -114,7 +113,7 @@ class Orphanage:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.setblocking(False)
         try:
-            connection.connect(name_of(pid))
+            connection.connect(worker_name(pid))
             if peer_of(connection) != (pid, os.getuid()):
                 raise PermissionError
             adopted = Adopted(self, pid, connection)

@@ -7,8 +7,9 @@ import signal
 import time
 from collections.abc import Mapping
 
-from httpd_wsgi.shared import activity, logs, records, settings, watch
-from httpd_wsgi.supervisor.process import FD_ACTIVITY, FD_LISTEN
+from httpd_wsgi.shared import activity, logs, reasons, records, settings, watch
+from httpd_wsgi.shared.descriptors import FD_ACTIVITY, FD_LISTEN
+from httpd_wsgi.supervisor.lifecycle import State
 
 TYPE_CHECKING = False  # typing would only be loaded for this
 if TYPE_CHECKING:
@@ -18,10 +19,17 @@ else:
 
 WATCHED = 10.0  # so long after somebody looked at the status page, it is kept up to date with
 SHOW_AFTER = 0.5  # the Python line of requests that have been running for so long
+SHOWN = {
+    State.STARTING: activity.STARTING,
+    State.SERVING: activity.SERVING,
+    State.RETIRING: activity.SERVING,
+    State.DRAINING: activity.DRAINING,
+    State.ENDING: activity.DRAINING,
+}
 REASONS = {
-    "cpu-time-limit": "cpu_time_limit",
-    "memory-rss-limit": "memory_rss_limit",
-    "inactivity-timeout": "inactivity_timeout",
+    "cpu-time-limit": reasons.CPU_TIME_LIMIT,
+    "memory-rss-limit": reasons.MEMORY_RSS_LIMIT,
+    "inactivity-timeout": reasons.INACTIVITY_TIMEOUT,
 }
 
 
@@ -98,7 +106,7 @@ class Overseer:
                 processes[request.worker].send(f"line {request.thread} {request.serial} ")
         self.next_look = self.watch.next_look(now, workers)
 
-    def seen(self, pid: int, is_serving: bool) -> watch.Seen:
+    def seen(self, pid: int, is_serving: bool) -> activity.Seen:
         limits = self.watch.limits
         return records.replace(
             self.slots_of(pid).seen(pid),
@@ -121,7 +129,7 @@ class Overseer:
                     limits += f" and {self.option('interrupt-timeout')}"
                 text = f"({request.phases(now)}) is over {limits}; its client is answered, the worker is replaced"
                 self.send(processes, "expire", request, f"WSGI0722: {self.describe(request)} {text}")
-                self.master.retire(request.worker, "request_timeout")
+                self.master.retire(request.worker, reasons.REQUEST_TIMEOUT)
             case watch.Retire(worker, option):
                 self.master.say(logs.NOTICE, "WSGI0723", f"worker {worker} has reached {self.option(option)} and is replaced")
                 self.master.retire(worker, REASONS[option])
@@ -140,9 +148,9 @@ class Overseer:
                 text = f"the longest since {slowest.age(now):.1f} s: {slowest.what}; see threads= and request-timeout="
                 self.master.say(logs.WARNING, "WSGI0725", f"all threads are busy and requests wait ({waiting}); {text}")
 
-    def describe(self, request: watch.Running) -> str:
+    def describe(self, request: activity.Running) -> str:
         return f"group {self.config.group}: {request.what} in thread {request.thread + 1} of worker {request.worker}"
 
-    def send(self, processes: Mapping[int, Told], word: str, request: watch.Running, text: str) -> None:
+    def send(self, processes: Mapping[int, Told], word: str, request: activity.Running, text: str) -> None:
         line = text.replace("\n", " ").replace("\r", " ")
         processes[request.worker].send(f"{word} {request.thread} {request.serial} {line}")

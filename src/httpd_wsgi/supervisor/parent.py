@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import socket
 
+from httpd_wsgi.shared.descriptors import FD_CONTROL
 from httpd_wsgi.shared.peers import Lines
-from httpd_wsgi.supervisor.process import FD_CONTROL
-from httpd_wsgi.supervisor.remote import Endpoint
+from httpd_wsgi.supervisor.endpoint import Endpoint
 
 TYPE_CHECKING = False  # typing would only be loaded for this
 if TYPE_CHECKING:

@@ -9,13 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from httpd_wsgi.shared.reasons import EVICTION, RELOAD, RESTART_INTERVAL, STOP, SUPERSEDED
 from httpd_wsgi.shared.records import dataclass, field
 from httpd_wsgi.supervisor.lifecycle import Action, Drain, End, Event, Keep, Kill, Serve, Start, State, Worker
 
 BACK_OFF = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-STOP = "shutdown_signal"
-SUPERSEDED = "graceful_signal"  # Apache was restarted gracefully, and newer workers serve
-RELOAD = "script_reload"
 DEFAULT_GRACEFUL = 600.0
 LAST_WORDS = 1.0  # seconds for writing stacks
 
@@ -183,7 +181,7 @@ class Policy:
             worker.kill_at = now + (self.limits.shutdown or self.limits.graceful)
 
     def _grace(self, reason: str) -> float:
-        return self.limits.eviction if reason == "eviction_signal" and self.limits.eviction > 0 else self.limits.graceful
+        return self.limits.eviction if reason == EVICTION and self.limits.eviction > 0 else self.limits.graceful
 
     def _limit(self, worker: Worker, now: float, grace: float) -> None:
         """Sets when the worker is told to end and when it is killed, or makes that sooner."""
@@ -269,7 +267,7 @@ class Policy:
     def actions(self, now: float) -> list[Action]:
         for worker in self.workers.values():
             if worker.restart_at is not None and now >= worker.restart_at:
-                self.retire(worker.number, "restart_interval", now)
+                self.retire(worker.number, RESTART_INTERVAL, now)
         todo, self.said = self.said, []
         todo += self._overdue(now)
         todo += self._replaced(now)

@@ -9,12 +9,20 @@ import sys
 import time
 
 import httpd_wsgi
-from httpd_wsgi.shared import settings
+from httpd_wsgi.shared import reasons, settings
+from httpd_wsgi.shared.descriptors import (
+    FD_ACTIVITY,
+    FD_BOARD,
+    FD_CRASH,
+    FD_HOUSE,
+    FD_LIFELINE,
+    FD_LISTEN,
+    FD_SCORES,
+    FD_SETTINGS,
+)
 from httpd_wsgi.shared.peers import Lines
 from httpd_wsgi.shared.records import dataclass
 
-FD_LISTEN, FD_LIFELINE, FD_SETTINGS, FD_BOARD, FD_SCORES, FD_CONTROL, FD_HOUSE, FD_ACTIVITY = range(3, 11)
-FD_CRASH = 11  # of a worker: a memory file for the stacks that faulthandler writes
 TITLE_ROOM = "." * 128  # gives the worker memory to write its process title to
 BOOT = os.path.join(os.path.abspath(httpd_wsgi.__path__[0]), "_boot.py")
 
@@ -46,12 +54,12 @@ class Process:
 
 
 def end_reason(status: int, planned: str, was_starting: bool) -> str:
-    """One of board.REASONS, for the status page."""
+    """One of reasons.ALL, for the status page."""
     if planned:
         return planned
     if was_starting:
-        return "failed_to_start"
-    return "crashed" if os.WIFSIGNALED(status) else "exited"
+        return reasons.FAILED_TO_START
+    return reasons.CRASHED if os.WIFSIGNALED(status) else reasons.EXITED
 
 
 def describe_exit(status: int) -> str:

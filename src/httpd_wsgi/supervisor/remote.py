@@ -12,8 +12,9 @@ import socket
 import time
 
 from httpd_wsgi.shared import activity, logs
-from httpd_wsgi.shared.peers import peer_of
-from httpd_wsgi.supervisor import process
+from httpd_wsgi.shared.descriptors import FD_LISTEN
+from httpd_wsgi.shared.peers import peer_of, supervisor_name
+from httpd_wsgi.supervisor.endpoint import Endpoint
 
 TYPE_CHECKING = False  # typing would only be loaded for this
 if TYPE_CHECKING:
@@ -21,29 +22,10 @@ if TYPE_CHECKING:
 
     from httpd_wsgi.supervisor.supervisor import Supervisor
 
-PREFIX = "httpd-wsgi/"
-NAME_LIMIT = 60  # of the group's part; 107 bytes are all that a name can have
 MESSAGE_LIMIT = 4096
 REFUSED_LIMIT = 8
 REFUSED_PAUSE = 60.0
 MOST_REQUESTS = 20  # of each worker, the longest first: an answer is one message
-
-
-def word_of(group: str) -> str:
-    """The group's name in the socket's; urllib.parse would take more memory than the rest of this."""
-    safe = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
-    return "".join(chr(byte) if byte in safe else f"%{byte:02X}" for byte in os.fsencode(group))[:NAME_LIMIT]
-
-
-def name_of(group: str, pid: int) -> str:
-    return f"{PREFIX}{word_of(group)}/{pid}/{os.urandom(6).hex()}"
-
-
-class Endpoint:
-    """Something the supervisor's selector waits for."""
-
-    def ready(self) -> None:
-        raise NotImplementedError
 
 
 class Remote(Endpoint):
@@ -56,7 +38,7 @@ class Remote(Endpoint):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.setblocking(False)
         try:
-            self.socket.bind("\0" + name_of(supervisor.config.group, os.getpid()))
+            self.socket.bind("\0" + supervisor_name(supervisor.config.group, os.getpid()))
             self.socket.listen(8)
         except OSError as exc:
             supervisor.say(
@@ -148,7 +130,7 @@ class Client(Endpoint):
             "stale": s.policy.stale,
             "halted": s.policy.halted,
             "failed": s.policy.failed,
-            "queued": activity.queue_length(process.FD_LISTEN),
+            "queued": activity.queue_length(FD_LISTEN),
             "workers": [
                 {
                     "pid": worker.number,

@@ -14,13 +14,8 @@ import signal
 import sys
 import time
 
-from httpd_wsgi import _boot
-from httpd_wsgi.shared import activity, board, logs, records, settings
-from httpd_wsgi.supervisor import adoption, lifecycle, overseer, policy, process, remote
-from httpd_wsgi.supervisor.lifecycle import State
-from httpd_wsgi.supervisor.parent import Parent
-from httpd_wsgi.supervisor.policy import Policy
-from httpd_wsgi.supervisor.process import (
+from httpd_wsgi.shared import activity, board, logs, reasons, records, settings
+from httpd_wsgi.shared.descriptors import (
     FD_ACTIVITY,
     FD_BOARD,
     FD_CONTROL,
@@ -28,12 +23,18 @@ from httpd_wsgi.supervisor.process import (
     FD_LIFELINE,
     FD_LISTEN,
     FD_SETTINGS,
-    Process,
 )
+from httpd_wsgi.supervisor import adoption, lifecycle, overseer, policy, process, remote
+from httpd_wsgi.supervisor.endpoint import Endpoint
+from httpd_wsgi.supervisor.lifecycle import State
+from httpd_wsgi.supervisor.parent import Parent
+from httpd_wsgi.supervisor.policy import Policy
+from httpd_wsgi.supervisor.process import Process
 from httpd_wsgi.supervisor.scripts import Scripts
 from httpd_wsgi.supervisor.turns import Turn, Verdict
 
 RELOAD_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1)
+EXIT_FAILED = 70  # EX_SOFTWARE of sysexits.h
 STALE_PAUSE = 1.0  # so often a script that did not load is looked at
 
 
@@ -102,10 +103,10 @@ class Supervisor:
         for request in self.overseer.slots.seen(worker.pid).running:
             self.board.note_death(worker.pid, status, request.asked, int(request.age(now) * 1000), request.app > 0)
         before = records.replace(self.policy.workers[worker.pid])
-        planned = before.reason or (policy.STOP if self.policy.stopping else "")
+        planned = before.reason or (reasons.STOP if self.policy.stopping else "")
         if worker.pid in self.doomed:
             self.doomed.remove(worker.pid)
-            planned = "deadlock_timeout"
+            planned = reasons.DEADLOCK_TIMEOUT
         self.board.withdraw_offers(lambda owner: owner == pid)
         self.board.count_end(self.number, process.end_reason(status, planned, before.state is State.STARTING))
         self.policy.exited(worker.pid, now)
@@ -123,7 +124,7 @@ class Supervisor:
         what = f"worker {worker.pid} {how}"
         if before.reason or self.policy.stopping:
             level = logs.INFO if status == 0 else logs.WARNING
-            self.say(level, "WSGI0703", f"{what} ({before.reason or policy.STOP})")
+            self.say(level, "WSGI0703", f"{what} ({before.reason or reasons.STOP})")
         elif before.state is not State.STARTING:
             if status == 0:
                 self.say(logs.NOTICE, "WSGI0712", f"{what}, as it was told to; a new one is being started")
@@ -286,7 +287,7 @@ class Supervisor:
             self.orphanage.look(time.monotonic())
         self.overseer.look(self.everybody(), serving_now, self.board.get("watched"))
         for pid, worker in self.policy.workers.items():
-            self.overseer.slots.show(pid, activity.SHOWN[worker.state])
+            self.overseer.slots.show(pid, overseer.SHOWN[worker.state])
 
     def carry_out(self) -> None:
         for action in self.policy.actions(time.monotonic()):
@@ -358,7 +359,7 @@ class Supervisor:
                 self.stop("Apache has gone")
             case "predecessor":
                 self.predecessor_gone()
-            case remote.Endpoint() as endpoint:
+            case Endpoint() as endpoint:
                 endpoint.ready()
             case Process() as worker if key.fileobj == worker.pidfd:
                 self.reap(worker)
@@ -399,4 +400,4 @@ def main() -> int:
         return Supervisor(config, int(sys.argv[2])).run()
     except Exception as exc:
         logs.log(logs.ERROR, f"WSGI0710: group {config.group}: the supervisor failed: {exc!r}; Apache starts another one")
-        return _boot.EXIT_FAILED
+        return EXIT_FAILED

@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable
 
 from httpd_wsgi import _runtime
-from httpd_wsgi.shared import board, logs, settings
+from httpd_wsgi.shared import board, logs, reasons, settings
+from httpd_wsgi.shared.descriptors import FD_BOARD, FD_LIFELINE
 from httpd_wsgi.shared.peers import Lines
-from httpd_wsgi.supervisor import policy
-from httpd_wsgi.supervisor.process import FD_BOARD, FD_LIFELINE
 from httpd_wsgi.worker import stacks
 from httpd_wsgi.worker.orphans import Orphan
 
@@ -77,7 +76,7 @@ class Control:
         if self.outlives:
             _runtime.serve_loaded()
             orphan.outlive()
-        on_drain(policy.STOP if orphan.wait(0) else policy.SUPERSEDED)
+        on_drain(reasons.STOP if orphan.wait(0) else reasons.SUPERSEDED)
         # Nobody is left who would end a worker that does not end by itself.
         if self.graceful > 0 and not orphan.wait(self.graceful):
             self.give_up()
@@ -111,7 +110,7 @@ class Control:
         if word == b"drain":
             if not self.loaded:
                 os._exit(0)  # still importing, or not wanted: there is nothing to finish
-            self.on_drain(rest.decode() or policy.STOP)
+            self.on_drain(rest.decode() or reasons.STOP)
         elif word == b"serve":
             self.accepted.set()
         elif word == b"keep":

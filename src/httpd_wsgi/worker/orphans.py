@@ -12,8 +12,8 @@ import select
 import socket
 import time
 
-from httpd_wsgi.shared.peers import peer_of
-from httpd_wsgi.supervisor.process import FD_ACTIVITY, FD_HOUSE, FD_LIFELINE
+from httpd_wsgi.shared.descriptors import FD_ACTIVITY, FD_HOUSE, FD_LIFELINE
+from httpd_wsgi.shared.peers import peer_of, worker_name
 
 TYPE_CHECKING = False  # typing would only be loaded for this
 if TYPE_CHECKING:
@@ -22,16 +22,12 @@ if TYPE_CHECKING:
 POLL_LIMIT = 2**31 - 1  # milliseconds
 
 
-def name_of(pid: int) -> str:
-    return f"\0httpd-wsgi-worker/{pid}"
-
-
 def listen() -> socket.socket | None:
     """None: somebody else has the name."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.setblocking(False)
     try:
-        listener.bind(name_of(os.getpid()))
+        listener.bind(worker_name(os.getpid()))
         listener.listen(4)
     except OSError:
         listener.close()

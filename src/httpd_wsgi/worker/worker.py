@@ -13,9 +13,8 @@ from collections.abc import Callable, Sequence
 
 from httpd_wsgi import _runtime
 from httpd_wsgi.interpreter import setup as interpreter
-from httpd_wsgi.shared import logs, settings
-from httpd_wsgi.supervisor import policy
-from httpd_wsgi.supervisor.process import (
+from httpd_wsgi.shared import logs, reasons, settings
+from httpd_wsgi.shared.descriptors import (
     FD_ACTIVITY,
     FD_BOARD,
     FD_CRASH,
@@ -148,13 +147,13 @@ def serve(config: settings.GroupSettings, control: Control) -> int:
         os.write(stop_write, (1).to_bytes(8, sys.byteorder))
 
     def leave(_: signal.Signals) -> None:
-        control.tell(f"draining {policy.STOP}")
-        drain(policy.STOP)
+        control.tell(f"draining {reasons.STOP}")
+        drain(reasons.STOP)
 
     def ask_for_replacement(number: signal.Signals) -> None:
         evicted = number == signal.SIGUSR1 and config.eviction_timeout > 0
-        if not control.tell(f"retire {'eviction_signal' if evicted else 'graceful_signal'}"):
-            drain("graceful_signal")
+        if not control.tell(f"retire {reasons.EVICTION if evicted else reasons.SUPERSEDED}"):
+            drain(reasons.SUPERSEDED)
 
     when_signalled((signal.SIGTERM,), leave)
     when_signalled((signal.SIGINT, signal.SIGUSR1), ask_for_replacement)
@@ -206,8 +205,8 @@ class RequestThreads:
 
     def end(self) -> None:
         if not self.control.draining.is_set():  # maximum-requests=1: they ended by themselves
-            self.control.tell("draining maximum_requests")
-            self.control.drain("maximum_requests")
+            self.control.tell(f"draining {reasons.MAXIMUM_REQUESTS}")
+            self.control.drain(reasons.MAXIMUM_REQUESTS)
         self.control.over.set()
 
     def join(self) -> bool:
