@@ -6,8 +6,8 @@ import contextlib
 import os
 import sys
 
-from httpd_wsgi import api
-from httpd_wsgi.interpreter import setup as interpreter
+from httpd_wsgi.interpreter import loader, modules, tracebacks
+from httpd_wsgi.interpreter.setup import add_paths
 
 
 def main() -> int:
@@ -16,17 +16,17 @@ def main() -> int:
     if home:
         with contextlib.suppress(OSError):
             os.chdir(home)
-    interpreter.add_paths(python_path, home)
-    api.install("", {"embedded": True})
+    add_paths(python_path, home)
+    modules.install("", {"embedded": True})
     try:
         if target.startswith("/"):
-            module = interpreter.load(target, 0, False)
+            module = loader.load(target, 0, False)
             if not hasattr(module, name):
-                print(f"no callable named {name!r}; {interpreter.describe_callables(module, name)}", file=sys.stderr)
+                print(f"no callable named {name!r}; {loader.describe_callables(module, name)}", file=sys.stderr)
                 return 1
         else:
-            interpreter.load_target(target, 0, False)
+            loader.load_target(target, 0, False)
     except BaseException as exc:
-        print("\n".join(interpreter.format_exception(exc)), file=sys.stderr)
+        print("\n".join(tracebacks.format_exception(exc)), file=sys.stderr)
         return 1
     os._exit(0)  # threads that the application has started are nobody's concern here

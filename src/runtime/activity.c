@@ -285,7 +285,7 @@ char *rt_activity_stack(uint32_t index, uint32_t serial)
     if (!in)
         return NULL;
     rt_enter(in);
-    module = PyImport_ImportModule("httpd_wsgi.interpreter.setup");
+    module = PyImport_ImportModule("httpd_wsgi.interpreter.exports");
     if (module) {
         PyObject *frame = frame_of(index, serial, &ident);
 

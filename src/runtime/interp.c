@@ -105,7 +105,7 @@ static int is_main_group(const char *name, size_t len)
  * functions. Returns 0, or -1 with an exception set. */
 static int set_up(rt_state *st, const char *group, PyObject *settings)
 {
-    PyObject *module = PyImport_ImportModule("httpd_wsgi.interpreter.setup"), *done;
+    PyObject *module = PyImport_ImportModule("httpd_wsgi.interpreter.exports"), *done;
     int ok;
 
     if (!module)
@@ -259,7 +259,7 @@ static PyObject *settings_from(const char *text, size_t len)
  * interpreter. */
 static int wants_own_gil(const char *group, size_t len)
 {
-    PyObject *module = PyImport_ImportModule("httpd_wsgi.interpreter.setup"), *answer = NULL;
+    PyObject *module = PyImport_ImportModule("httpd_wsgi.interpreter.exports"), *answer = NULL;
     int wanted;
 
     if (module)
@@ -416,7 +416,7 @@ static void shut_down(rt_interp *in)
     PyObject *module, *done = NULL;
 
     rt_enter(in);
-    module = PyImport_ImportModule("httpd_wsgi.interpreter.setup");
+    module = PyImport_ImportModule("httpd_wsgi.interpreter.exports");
     if (module)
         done = PyObject_CallMethod(module, "shutdown", NULL);
     if (!done)

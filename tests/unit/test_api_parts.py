@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from httpd_wsgi import _runtime, api
-from httpd_wsgi.interpreter import events, handler, metrics, scoreboard
+from httpd_wsgi import _runtime
+from httpd_wsgi.interpreter import events, handler, metrics, modules, scoreboard
 
 
 @pytest.fixture(autouse=True)
@@ -123,8 +123,8 @@ def test_an_installed_package_lends_its_path_without_being_imported(tmp_path: Pa
     (package / "__init__.py").write_text("raise RuntimeError('must not run')\n")
     (package / "express.py").write_text("NAME = 1\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    monkeypatch.setitem(sys.modules, "mod_wsgi", api.mod_wsgi_module("", {}))
-    api.adopt_installed({})
+    monkeypatch.setitem(sys.modules, "mod_wsgi", modules.mod_wsgi_module("", {}))
+    modules.adopt_installed({})
     from mod_wsgi.express import NAME
 
     del sys.modules["mod_wsgi.express"]
@@ -135,11 +135,11 @@ def test_an_installed_module_apache_gets_the_attributes_when_embedded(tmp_path: 
     (tmp_path / "apache.py").write_text("OWN = 1\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     settings = {"apache": {"version": "2.4.57", "mpm_name": "event"}}
-    ours = api.apache_module(settings)
+    ours = modules.apache_module(settings)
     monkeypatch.setitem(sys.modules, "apache", ours)
-    api.adopt_installed(settings)
+    modules.adopt_installed(settings)
     assert sys.modules["apache"] is ours and ours.version == (2, 4, 57)
-    api.adopt_installed({**settings, "embedded": True})
+    modules.adopt_installed({**settings, "embedded": True})
     apache = sys.modules["apache"]
     assert (apache.OWN, apache.version, apache.mpm_name) == (1, (2, 4, 57), "event")
 
@@ -149,7 +149,7 @@ def test_a_broken_module_apache_leaves_the_servers_own(tmp_path: Path, monkeypat
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     ours = ModuleType("apache")
     monkeypatch.setitem(sys.modules, "apache", ours)
-    api.adopt_apache({})
+    modules.adopt_apache({})
     assert sys.modules["apache"] is ours
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from httpd_wsgi.interpreter import hooks
-from httpd_wsgi.interpreter import setup as interpreter
+from httpd_wsgi.interpreter import context, hooks
 
 
 class Doubtful:
@@ -28,7 +27,7 @@ class Doubtful:
 def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     records: list[str] = []
     monkeypatch.setattr(hooks._runtime, "log", lambda level, text: records.append(text))
-    monkeypatch.setattr(interpreter, "_settings", {"process_group": ""})
+    monkeypatch.setattr(context, "settings", {"process_group": ""})
     return records
 
 

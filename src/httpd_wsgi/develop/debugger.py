@@ -16,9 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
-import httpd_wsgi
 from httpd_wsgi import _runtime
-from httpd_wsgi.interpreter import setup as interpreter
+from httpd_wsgi.interpreter import loader, tracebacks
 
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
@@ -39,8 +38,8 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 def load() -> Application:
     target, name = os.environ["HTTPD_WSGI_DEBUG_TARGET"], os.environ["HTTPD_WSGI_DEBUG_CALLABLE"]
     if target.startswith("/"):
-        return getattr(interpreter.load(target, 0, False), name)  # type: ignore[no-any-return]
-    return interpreter.load_target(target, 0, False)[0]  # type: ignore[no-any-return]
+        return getattr(loader.load(target, 0, False), name)  # type: ignore[no-any-return]
+    return loader.load_target(target, 0, False)[0]  # type: ignore[no-any-return]
 
 
 def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -80,7 +79,7 @@ def is_local(environ: Environ) -> bool:
 
 def failed(exc: Exception, environ: Environ, start_response: StartResponse) -> list[bytes]:
     """The page. start_response() raises the exception again when it is too late for one."""
-    lines = interpreter.format_exception(exc)
+    lines = tracebacks.format_exception(exc)
     print("\n".join(lines), file=sys.stderr)
     page = render(exc, environ, "\n".join(lines)) if is_local(environ) else "Tracebacks are only shown on http://localhost/."
     body = page.encode("utf-8", "backslashreplace")
@@ -98,9 +97,8 @@ def render(exc: BaseException, environ: Environ, text: str) -> str:
 
 def own_frames(trace: TracebackType | None) -> list[tuple[Any, int]]:
     """The innermost first, without those of this package."""
-    here = os.path.abspath(httpd_wsgi.__path__[0]) + os.sep
-    found = [(frame, line) for frame, line in traceback.walk_tb(trace) if not frame.f_code.co_filename.startswith(here)]
-    return found[::-1]
+    frames = list(traceback.walk_tb(trace))[::-1]
+    return [pair for pair in frames if not pair[0].f_code.co_filename.startswith(tracebacks.PACKAGE)]
 
 
 def shorten(value: object) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from httpd_wsgi import _runtime
+from httpd_wsgi.interpreter.tracebacks import format_exception
 
 Callback = TypeVar("Callback")
 
@@ -77,8 +78,6 @@ def publish(name: str, event: dict[str, Any]) -> dict[str, Any]:
 
 
 def log_failure(name: str, callback: object, exc: BaseException) -> None:
-    from httpd_wsgi.interpreter.setup import format_exception
-
     lines = "\n".join(format_exception(exc))
     text = f"WSGI0441: the subscriber {callback!r} failed at event {name}; the exception is ignored"
     _runtime.log(_ERROR, f"{text}\n{lines}".encode("utf-8", "backslashreplace").decode())
@@ -97,9 +96,9 @@ def stopping(reason: str, number: int, /) -> None:
 
 
 def write_stacks(_: str, fd: int, /) -> None:
-    from httpd_wsgi.worker import stacks
+    from httpd_wsgi.interpreter.dump import dump
 
-    stacks.dump(fd)
+    dump(fd)
 
 
 def signalled(name: str, number: int, /) -> None:

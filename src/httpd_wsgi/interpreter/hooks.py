@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from httpd_wsgi import _runtime
-from httpd_wsgi.interpreter import setup as interpreter
+from httpd_wsgi.interpreter import loader
+from httpd_wsgi.interpreter.tracebacks import format_exception
 from httpd_wsgi.shared.records import dataclass
 
 Answer = tuple[int, bytes]
@@ -62,7 +63,7 @@ def call(kind: str, script: str, reloading: bool, environ: dict[str, Any], user:
 
 def log(level: int, text: str, exc: BaseException | None = None) -> None:
     if exc is not None:
-        text = "\n".join([f"{text}: {type(exc).__name__}", *interpreter.format_exception(exc)])
+        text = "\n".join([f"{text}: {type(exc).__name__}", *format_exception(exc)])
     _runtime.log(level, text)
 
 
@@ -71,11 +72,11 @@ def log(level: int, text: str, exc: BaseException | None = None) -> None:
 
 def module_of(question: Question) -> Any:
     """The script's module, executed again when the file has changed. The same file has one module, whatever it is used for."""
-    name = interpreter.module_name(question.script)
-    with interpreter.lock_of(name):
+    name = loader.module_name(question.script)
+    with loader.lock_of(name):
         module = sys.modules.get(name)
-        if module is None or (question.reloading and interpreter.changed(module, question.script, 0)):
-            module = interpreter.execute(name, question.script)
+        if module is None or (question.reloading and loader.changed(module, question.script, 0)):
+            module = loader.execute(name, question.script)
         return module
 
 
@@ -88,12 +89,12 @@ def loaded(question: Question, load: Callable[[], Any]) -> Any:
 
 def function_of(question: Question, name: str) -> Callable[..., Any]:
     if not question.script.startswith("/"):
-        target = loaded(question, lambda: interpreter.load_target(question.script, 0, question.reloading, True))
+        target = loaded(question, lambda: loader.load_target(question.script, 0, question.reloading, True))
         return target[0]  # type: ignore[no-any-return]
     module = loaded(question, lambda: module_of(question))
     function = vars(module).get(name)
     if function is None:
-        described = interpreter.describe_callables(module, name)
+        described = loader.describe_callables(module, name)
         raise Problem(f"WSGI0811: {question.script} has no function {name}(); {described}; the directive needs that name")
     return function  # type: ignore[no-any-return]
 

@@ -145,7 +145,7 @@ def telemetry_settings(settings: GroupSettings) -> dict[str, object] | None:
 
 
 def runtime_settings(settings: GroupSettings) -> dict[str, object]:
-    """The dictionary for `_runtime.configure()` and `interpreter.setup()`."""
+    """The dictionary for `_runtime.configure()` and `setup()` of interpreter/setup.py."""
     return {
         "process_group": settings.group,
         "threads": settings.threads,

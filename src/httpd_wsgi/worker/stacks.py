@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import faulthandler
 import json
 import linecache
 import os
 import socket
-import sys
 import threading
 
-import httpd_wsgi
 from httpd_wsgi import _runtime
+from httpd_wsgi.interpreter.tracebacks import PACKAGE
 from httpd_wsgi.shared import frames
 
 LIMIT = 100_000  # characters; a message of a local socket has an end
-
-
-def dump(fd: int) -> None:
-    """Called in every interpreter: its threads as faulthandler sees them. sys._current_frames() would have one frame per thread
-    in all of them."""
-    name = getattr(sys.modules.get("mod_wsgi"), "application_group", "")
-    os.write(fd, f"Interpreter {name}\n".encode())
-    faulthandler.dump_traceback(fd, all_threads=True)
 
 
 def collect() -> str:
@@ -34,7 +24,7 @@ def collect() -> str:
         os.close(fd)
     names = {thread.ident or 0: thread.name for thread in threading.enumerate()}
     linecache.checkcache()
-    return frames.readable(text, names, os.path.abspath(httpd_wsgi.__path__[0]) + os.sep)
+    return frames.readable(text, names, PACKAGE)
 
 
 def send(fd: int) -> None:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from httpd_wsgi import _runtime
-from httpd_wsgi.interpreter import setup as interpreter
+from httpd_wsgi.interpreter.setup import shutdown
 from httpd_wsgi.shared import logs, reasons, settings
 from httpd_wsgi.shared.descriptors import (
     FD_ACTIVITY,
@@ -95,7 +95,7 @@ def finish(config: settings.GroupSettings, unfinished: bool) -> None:
         os._exit(0)
     if _runtime.end_interpreters() > 0 or unfinished:
         # CPython cannot finalise safely while sub-interpreters with foreign threads exist, or threads run.
-        interpreter.shutdown()
+        shutdown()
         os._exit(0)
 
 

@@ -1,0 +1,177 @@
+"""Scripts and modules in one interpreter: loaded once, again when they have changed, and what they define."""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import hashlib
+import importlib
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import threading
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
+
+from httpd_wsgi import _runtime
+from httpd_wsgi.interpreter import context
+from httpd_wsgi.interpreter.tracebacks import format_exception
+
+_locks: dict[str, threading.Lock] = {}
+_targets: dict[str, tuple[Any, ModuleType, int, bytes]] = {}
+_locks_guard = threading.Lock()
+
+
+class Stale(Exception):
+    """The script on disk is not the one this process has loaded, which is the argument; in a daemon another process must serve
+    the request, unless the new one is known not to load.
+    """
+
+
+# ---- script modules ----
+
+
+def module_name(script: str) -> str:
+    if not context.settings.get("case_sensitive", True):
+        script = script.lower()
+    return "_mod_wsgi_" + hashlib.md5(os.fsencode(script), usedforsecurity=False).hexdigest()
+
+
+def lock_of(name: str) -> threading.Lock:
+    """One lock per script: a slow import delays nobody but those who need that script."""
+    with _locks_guard:
+        return _locks.setdefault(name, threading.Lock())
+
+
+def load(script: str, mtime_us: int, reloading: bool, resource: str = "") -> ModuleType:
+    """The script's module, executed when it is not loaded or has changed.
+
+    mtime_us is what Apache saw for this request, 0 when unknown; resource is the file asked for, which the script's
+    reload_required() is told, "" for scripts that are no applications. Raises whatever the script raises, and Stale when a
+    daemon has an older version loaded.
+    """
+    name = module_name(script)
+    with lock_of(name):
+        module = sys.modules.get(name)
+        if module is not None and not (reloading and (changed(module, script, mtime_us) or wants_reload(module, resource))):
+            return module
+        if module is not None and context.settings.get("process_group"):
+            raise Stale(module)
+        return execute(name, script)
+
+
+def changed(module: ModuleType, script: str, mtime_us: int) -> bool:
+    loaded = getattr(module, "__mtime__", None)
+    if not isinstance(loaded, int):
+        return True
+    if mtime_us == loaded:
+        return False
+    # Apache's view may be older than the file that was just loaded for another request.
+    try:
+        return os.stat(script).st_mtime_ns // 1000 != loaded
+    except OSError:
+        return True
+
+
+def wants_reload(module: ModuleType, resource: str) -> bool:
+    """What the module's own reload_required(resource) says; when it fails, the failure is logged and the code stays."""
+    function = vars(module).get("reload_required")
+    if function is None or not resource:
+        return False
+    try:
+        return bool(function(resource))
+    except Exception as exc:
+        head = f"WSGI0830: reload_required() of {module.__file__} raised; the loaded code stays in use:"
+        _runtime.log(3, "\n".join([head, *format_exception(exc)]))
+        return False
+
+
+# ---- modules as targets ----
+
+
+def load_target(spec: str, mtime_us: int, reloading: bool, in_place: bool = False) -> tuple[Any, ModuleType, int, bytes]:
+    """What "module:callable" or "module:factory()" names, imported as usual; its module, its file's time, its file.
+
+    The rules for reloading are those of load(), with the module's file in place of the script: code that it imports stays. In
+    place means that a daemon, too, imports it again in this process.
+    """
+    name, _, path = spec.partition(":")
+    with lock_of(spec):
+        known = _targets.get(spec)
+        if known is not None and not (reloading and target_changed(known, mtime_us, spec)):
+            return known
+        if known is not None and context.settings.get("process_group") and not in_place:
+            raise Stale(known)
+        if known is not None and sys.modules.get(name) is known[1]:
+            del sys.modules[name]
+        location = importlib.util.find_spec(name)
+        file = (location.origin or "") if location and location.has_location else ""
+        loaded_us = os.stat(file).st_mtime_ns // 1000 if file else 0  # before it is read: a later change must show
+        module = importlib.import_module(name)
+        found = find_in(module, path.removesuffix("()"))
+        _targets[spec] = (found() if path.endswith("()") else found, module, loaded_us, os.fsencode(file))
+        return _targets[spec]
+
+
+def find_in(module: ModuleType, path: str) -> Any:
+    """What "name" or "name.attribute" names in a module."""
+    first, _, _ = path.partition(".")
+    if not hasattr(module, first):
+        said = describe_callables(module, first)
+        raise AttributeError(f"module {module.__name__} ({module.__file__}) has no attribute {first!r}; {said}")
+    return functools.reduce(getattr, path.split("."), module)
+
+
+def target_changed(known: tuple[Any, ModuleType, int, bytes], mtime_us: int, spec: str) -> bool:
+    _, module, loaded_us, file = known
+    if mtime_us != loaded_us and file:
+        try:
+            if os.stat(file).st_mtime_ns // 1000 != loaded_us:
+                return True
+        except OSError:
+            return True
+    return wants_reload(module, spec)
+
+
+def execute(name: str, script: str) -> ModuleType:
+    with open(script, "rb") as file:
+        mtime_us = os.fstat(file.fileno()).st_mtime_ns // 1000
+        source = file.read()
+    loader = importlib.machinery.SourceFileLoader(name, script)
+    spec = importlib.util.spec_from_loader(name, loader, origin=script)
+    module = ModuleType(name)
+    module.__file__ = script
+    module.__loader__ = loader
+    module.__spec__ = spec
+    module.__dict__["__cached__"] = None
+    code = builtins.compile(source, script, "exec", dont_inherit=True)
+    sys.modules[name] = module
+    try:
+        exec(code, module.__dict__)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    module.__dict__["__mtime__"] = mtime_us
+    return module
+
+
+def describe_callables(module: ModuleType, wanted: str) -> str:
+    """For the message about a missing callable: what the file defines itself, and what was probably meant."""
+    names = sorted(name for name, value in vars(module).items() if not name.startswith("_") and is_own(value, module))
+    if not names:
+        return "it defines no callable"
+    import difflib  # here, since it is only needed when something is wrong
+
+    near = difflib.get_close_matches(wanted, names, 1)
+    return f"it defines {', '.join(names)}" + (f"; did you mean {near[0]}?" if near and len(names) > 1 else "")
+
+
+def is_own(value: object, module: ModuleType) -> bool:
+    """A callable that the module made: functions and classes know where they come from, other objects were made for it.
+
+    Only the type is asked: the attributes of a proxy such as flask.request raise outside of a request.
+    """
+    if issubclass(type(value), type | FunctionType | BuiltinFunctionType):
+        return getattr(value, "__module__", None) == module.__name__
+    return callable(value)
