@@ -19,7 +19,23 @@ from httpd_wsgi.supervisor.endpoint import Endpoint
 
 TYPE_CHECKING = False  # typing would only be loaded for this
 if TYPE_CHECKING:
-    from httpd_wsgi.supervisor.supervisor import Supervisor
+    from selectors import DefaultSelector
+    from typing import Protocol
+
+    from httpd_wsgi.shared.board import Board
+    from httpd_wsgi.supervisor.overseer import Overseer
+    from httpd_wsgi.supervisor.process import Process
+
+    class Host(Protocol):
+        """What the supervisor has for the workers that it adopts."""
+
+        selector: DefaultSelector
+        board: Board
+        overseer: Overseer
+        processes: dict[int, Process]
+
+        def say(self, level: str, code: str, text: str) -> None: ...
+
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
@@ -89,7 +105,7 @@ def slots_of(pid: int, where: str, fd: int) -> activity.Slots | None:
 
 
 class Orphanage:
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Host) -> None:
         self.supervisor = supervisor
         self.adopted: dict[int, Adopted] = {}
         self.look_at = 0.0  # infinite: all who serve are known

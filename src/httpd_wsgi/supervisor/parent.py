@@ -11,11 +11,21 @@ from httpd_wsgi.supervisor.endpoint import Endpoint
 
 TYPE_CHECKING = False  # typing would only be loaded for this
 if TYPE_CHECKING:
-    from httpd_wsgi.supervisor.supervisor import Supervisor
+    from selectors import DefaultSelector
+    from typing import Protocol
+
+    class Host(Protocol):
+        """What the supervisor has for its parent's messages."""
+
+        selector: DefaultSelector
+        is_released: bool
+
+        def superseded(self, log: list[int]) -> None: ...
+        def stop(self, reason: str) -> None: ...
 
 
 class Parent(Endpoint):
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Host) -> None:
         self.supervisor = supervisor
         connection = socket.socket(fileno=FD_CONTROL)
         connection.setblocking(False)

@@ -18,9 +18,29 @@ from httpd_wsgi.supervisor.endpoint import Endpoint
 
 TYPE_CHECKING = False  # typing would only be loaded for this
 if TYPE_CHECKING:
-    from typing import Any
+    from selectors import DefaultSelector
+    from typing import Any, Protocol
 
-    from httpd_wsgi.supervisor.supervisor import Supervisor
+    from httpd_wsgi.shared.settings import GroupSettings
+    from httpd_wsgi.supervisor.overseer import Overseer, Told
+    from httpd_wsgi.supervisor.policy import Policy
+    from httpd_wsgi.supervisor.turns import Turn
+
+    class Host(Protocol):
+        """What the supervisor has for those who control it."""
+
+        config: GroupSettings
+        number: int
+        selector: DefaultSelector
+        turn: Turn
+        policy: Policy
+        overseer: Overseer
+
+        def say(self, level: str, code: str, text: str) -> None: ...
+        def reload(self, why: str) -> None: ...
+        def halt(self, why: str) -> None: ...
+        def everybody(self) -> dict[int, Told]: ...
+
 
 MESSAGE_LIMIT = 4096
 REFUSED_LIMIT = 8
@@ -31,7 +51,7 @@ MOST_REQUESTS = 20  # of each worker, the longest first: an answer is one messag
 class Remote(Endpoint):
     """The listening socket."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Host) -> None:
         self.supervisor = supervisor
         self.refused: set[Client] = set()  # connections of those who may not, still open
         self.refusal_said = -REFUSED_PAUSE

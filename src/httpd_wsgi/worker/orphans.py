@@ -17,7 +17,23 @@ from httpd_wsgi.shared.peers import peer_of, worker_name
 
 TYPE_CHECKING = False  # typing would only be loaded for this
 if TYPE_CHECKING:
-    from httpd_wsgi.worker.orders import Control
+    from threading import Event
+    from typing import Protocol
+
+    from httpd_wsgi.shared.board import Board
+
+    class Control(Protocol):
+        """What orders.Control has for its Orphan."""
+
+        socket: socket.socket
+        board: Board
+        supervisor: int
+        activity: str
+        fds: list[int]
+        draining: Event
+
+        def obey_next(self) -> bool: ...
+
 
 POLL_LIMIT = 2**31 - 1  # milliseconds
 
