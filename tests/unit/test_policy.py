@@ -266,15 +266,15 @@ def test_a_drained_worker_is_told_to_end_then_killed() -> None:
     policy.started(1, 5)
     policy.ready(1, 6)
     assert policy.actions(6) == [Drain(0, RELOAD)]
-    assert policy.actions(65.9) == [] and policy.actions(66) == [End(0, is_hurried=False)]
+    assert policy.actions(65.9) == [] and policy.actions(66) == [End(0, is_given_up=False)]
     assert policy.actions(70.9) == [] and policy.actions(71) == [Kill(0, "shutdown-timeout")]
 
 
 def test_a_drained_worker_with_nothing_worth_waiting_for_is_ended_sooner() -> None:
     policy = serving()
     policy.drained(0, 5, "request_timeout")
-    policy.hurry(0, 10)
-    assert policy.actions(10)[0] == End(0, is_hurried=True)
+    policy.give_up_requests(0, 10)
+    assert policy.actions(10)[0] == End(0, is_given_up=True)
     assert Kill(0, "shutdown-timeout") in policy.actions(15)
 
 
@@ -285,7 +285,7 @@ def test_an_evicted_worker_has_eviction_timeout_for_its_requests() -> None:
     policy.started(1, 10)
     policy.ready(1, 11)
     assert policy.actions(11) == [Drain(0, "eviction_signal")]
-    assert policy.actions(13.9) == [] and policy.actions(14) == [End(0, is_hurried=False)]
+    assert policy.actions(13.9) == [] and policy.actions(14) == [End(0, is_given_up=False)]
 
 
 def test_stop_gives_requests_the_shutdown_timeout() -> None:

@@ -9,7 +9,7 @@ from httpd_wsgi.shared.watch import (
     Busy,
     Deadlocked,
     Expire,
-    Hurry,
+    GiveUpRequests,
     Interrupt,
     Limits,
     Ping,
@@ -62,12 +62,12 @@ def test_an_interrupted_request_that_ends_is_not_given_up() -> None:
     assert watch.look(140, [Seen(1, (request(139, serial=3),))]) == []
 
 
-def test_a_worker_with_nothing_but_given_up_requests_is_hurried() -> None:
+def test_a_worker_with_nothing_but_given_up_requests_gives_them_up() -> None:
     watch = Watch(Limits(request=30))
     watch.look(130, [Seen(1, (request(),))])
     other = request(129, thread=1)
     assert watch.look(131, [Seen(1, (request(), other), is_serving=False)]) == []
-    assert watch.look(132, [Seen(1, (request(),), is_serving=False)]) == [Hurry(1)]
+    assert watch.look(132, [Seen(1, (request(),), is_serving=False)]) == [GiveUpRequests(1)]
 
 
 def test_limits_of_a_worker() -> None:

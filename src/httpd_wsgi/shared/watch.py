@@ -63,7 +63,7 @@ class Retire:
 
 
 @dataclass(frozen=True, slots=True)
-class Hurry:
+class GiveUpRequests:
     """A worker on its way out has nothing left but requests that were given up."""
 
     worker: int
@@ -85,7 +85,7 @@ class Busy:
     queue: int | None  # requests that wait; None: not known
 
 
-Action = Slow | Interrupt | Expire | Retire | Hurry | Ping | Deadlocked | Busy
+Action = Slow | Interrupt | Expire | Retire | GiveUpRequests | Ping | Deadlocked | Busy
 Key = tuple[int, int, int]
 
 
@@ -138,7 +138,7 @@ class Watch:
             todo.append(Retire(seen.worker, option))
         keys = {(r.worker, r.thread, r.serial) for r in seen.running}
         if not seen.is_serving and keys and keys <= self.expired:
-            todo.append(Hurry(seen.worker))
+            todo.append(GiveUpRequests(seen.worker))
         since = self.pinged.get(seen.worker)
         if since is None:
             if self.limits.deadlock > 0 and any(request.age(now) >= PING_AFTER for request in seen.running):

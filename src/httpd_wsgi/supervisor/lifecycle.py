@@ -52,7 +52,7 @@ class Worker:
     state: State = State.STARTING
     reason: str = ""  # why it is to go
     broken: int = 0  # scripts it could not load
-    is_hurried: bool = False
+    is_given_up: bool = False
     kept: bool = False  # goes on with older code because the new one does not load
     restart_at: float | None = None
     end_at: float | None = None
@@ -88,7 +88,7 @@ class Drain:
 @dataclass(frozen=True, slots=True)
 class End:
     number: int
-    is_hurried: bool  # what it still has was given up; else it had its time
+    is_given_up: bool  # what it still has was given up; else it had its time
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class Master(Protocol):
 
     def say(self, level: str, code: str, text: str) -> None: ...
     def retire(self, pid: int, reason: str) -> None: ...
-    def hurry(self, pid: int) -> None: ...
+    def give_up_requests(self, pid: int) -> None: ...
     def doom(self, pid: int) -> None: ...
 
 
@@ -133,8 +133,8 @@ class Overseer:
             case watch.Retire(worker, option):
                 self.master.say(logs.NOTICE, "WSGI0723", f"worker {worker} has reached {self.option(option)} and is replaced")
                 self.master.retire(worker, REASONS[option])
-            case watch.Hurry(worker):
-                self.master.hurry(worker)
+            case watch.GiveUpRequests(worker):
+                self.master.give_up_requests(worker)
             case watch.Ping(worker):
                 processes[worker].send("ping")
             case watch.Deadlocked(worker):

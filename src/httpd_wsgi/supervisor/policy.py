@@ -172,11 +172,11 @@ class Policy:
             worker.restart_at = None
             self._limit(worker, now, 0 if reason == STOP else self._grace(reason))
 
-    def hurry(self, number: int, now: float) -> None:
+    def give_up_requests(self, number: int, now: float) -> None:
         """What a draining worker still has is not worth waiting for."""
         worker = self.workers[number]
         if worker.state is State.DRAINING and worker.end_at is not None:
-            worker.is_hurried = True
+            worker.is_given_up = True
             worker.end_at = now
             worker.kill_at = now + (self.limits.shutdown or self.limits.graceful)
 
@@ -280,7 +280,7 @@ class Policy:
             if worker.end_at is not None and now >= worker.end_at:
                 worker.end_at = None
                 worker.advance(Event.END)
-                todo.append(End(worker.number, worker.is_hurried))
+                todo.append(End(worker.number, worker.is_given_up))
             if worker.kill_at is not None and now >= worker.kill_at:
                 todo.append(self._kill(worker, now))
         return todo
@@ -289,7 +289,7 @@ class Policy:
         if worker.state is not State.STARTING:
             worker.kill_at = None
             return Kill(worker.number, "shutdown-timeout")
-        with_stacks, worker.is_hurried = not worker.is_hurried, True
+        with_stacks, worker.is_given_up = not worker.is_given_up, True
         worker.kill_at = now + LAST_WORDS if with_stacks else None
         return Kill(worker.number, "startup-timeout", with_stacks)
 

@@ -167,9 +167,9 @@ class Supervisor:
         if pid in self.processes:  # those that were adopted are on their way out
             self.policy.retire(pid, reason, time.monotonic())
 
-    def hurry(self, pid: int) -> None:
+    def give_up_requests(self, pid: int) -> None:
         if pid in self.processes:  # one that was adopted may be all that serves; it keeps to graceful-timeout by itself
-            self.policy.hurry(pid, time.monotonic())
+            self.policy.give_up_requests(pid, time.monotonic())
 
     def doom(self, pid: int) -> None:
         if pid in self.processes:
@@ -298,8 +298,8 @@ class Supervisor:
                     self.processes[number].send("serve")
                 case lifecycle.Drain(number, reason):
                     self.processes[number].send(f"drain {reason}")
-                case lifecycle.End(number, is_hurried):
-                    limit = "were given up" if is_hurried else f"had {self.overseer.option('graceful-timeout')}"
+                case lifecycle.End(number, is_given_up):
+                    limit = "were given up" if is_given_up else f"had {self.overseer.option('graceful-timeout')}"
                     self.say(logs.WARNING, "WSGI0717", f"the requests that worker {number} still has {limit}; it ends now")
                     self.processes[number].send("end")
                 case lifecycle.Kill(number, option, with_stacks):
