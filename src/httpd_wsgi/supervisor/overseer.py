@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Mapping
 
@@ -39,7 +37,7 @@ class Master(Protocol):
     def say(self, level: str, code: str, text: str) -> None: ...
     def retire(self, pid: int, reason: str) -> None: ...
     def give_up_requests(self, pid: int) -> None: ...
-    def doom(self, pid: int) -> None: ...
+    def kill_with_stacks(self, pid: int) -> None: ...
 
 
 class Told(Protocol):
@@ -141,8 +139,7 @@ class Overseer:
                 limit = self.option("deadlock-timeout")
                 text = f"has run no Python code within {limit}{self.serving_text(worker)}; it is ended with its stacks"
                 self.master.say(logs.ERROR, "WSGI0724", f"worker {worker} {text}")
-                os.kill(worker, signal.SIGABRT)
-                self.master.doom(worker)
+                self.master.kill_with_stacks(worker)
             case watch.Busy(slowest, queue):
                 waiting = "an unknown number" if queue is None else str(queue)
                 text = f"the longest since {slowest.age(now):.1f} s: {slowest.what}; see threads= and request-timeout="

@@ -293,8 +293,8 @@ class Policy:
         worker.kill_at = now + LAST_WORDS if with_stacks else None
         return Kill(worker.number, "startup-timeout", with_stacks)
 
-    def doom(self, number: int, now: float) -> None:
-        """It was told to die with its stacks; if it does not, it is killed."""
+    def kill_with_stacks(self, number: int, now: float) -> None:
+        """The worker was sent the signal to die with its stacks; if it does not, it is killed."""
         worker = self.workers[number]
         worker.kill_at = min(now + LAST_WORDS, worker.kill_at or now + LAST_WORDS)
 

@@ -66,7 +66,7 @@ class Supervisor:
         self.remote = remote.Remote(self)
         self.is_released = self.lifeline_ended = False
         self.said_failed = False
-        self.doomed: set[int] = set()  # workers that are killed because they run no Python code any more
+        self.pending_kill: set[int] = set()  # workers that were told to die because they run no Python code any more
         self.look_at = 0.0  # at scripts that did not load
 
     def say(self, level: str, code: str, text: str) -> None:
@@ -104,8 +104,8 @@ class Supervisor:
             self.board.note_death(worker.pid, status, request.asked, int(request.age(now) * 1000), request.app > 0)
         before = records.replace(self.policy.workers[worker.pid])
         planned = before.reason or (reasons.STOP if self.policy.stopping else "")
-        if worker.pid in self.doomed:
-            self.doomed.remove(worker.pid)
+        if worker.pid in self.pending_kill:
+            self.pending_kill.remove(worker.pid)
             planned = reasons.DEADLOCK_TIMEOUT
         self.board.withdraw_offers(lambda owner: owner == pid)
         self.board.count_end(self.number, process.end_reason(status, planned, before.state is State.STARTING))
@@ -171,10 +171,11 @@ class Supervisor:
         if pid in self.processes:  # one that was adopted may be all that serves; it keeps to graceful-timeout by itself
             self.policy.give_up_requests(pid, time.monotonic())
 
-    def doom(self, pid: int) -> None:
+    def kill_with_stacks(self, pid: int) -> None:
+        os.kill(pid, signal.SIGABRT)
         if pid in self.processes:
-            self.doomed.add(pid)
-            self.policy.doom(pid, time.monotonic())
+            self.pending_kill.add(pid)
+            self.policy.kill_with_stacks(pid, time.monotonic())
 
     def everybody(self) -> dict[int, overseer.Told]:
         """Also the workers that another supervisor has left behind."""
