@@ -31,7 +31,7 @@ REASONS = {
 }
 
 
-class Master(Protocol):
+class Host(Protocol):
     """What the supervisor does for its overseer."""
 
     def say(self, level: str, code: str, text: str) -> None: ...
@@ -40,16 +40,16 @@ class Master(Protocol):
     def kill_with_stacks(self, pid: int) -> None: ...
 
 
-class Told(Protocol):
-    """A worker that obeys."""
+class Commandable(Protocol):
+    """A worker that receives orders."""
 
     def send(self, message: str, *fds: int) -> None: ...
 
 
 class Overseer:
-    def __init__(self, config: settings.GroupSettings, number: int, master: Master) -> None:
+    def __init__(self, config: settings.GroupSettings, number: int, host: Host) -> None:
         self.config = config
-        self.master = master
+        self.host = host
         self.slots = activity.Slots(FD_ACTIVITY, config.threads, number)
         self.adopted: dict[int, activity.Slots] = {}  # of workers that another supervisor has left behind
         request = config.request_timeout
@@ -91,7 +91,7 @@ class Overseer:
         more = f" and {len(requests) - 3} more" if len(requests) > 3 else ""
         return f" while serving {named}{more}"
 
-    def look(self, processes: Mapping[int, Told], serving: set[int], watched: float) -> None:
+    def look(self, processes: Mapping[int, Commandable], serving: set[int], watched: float) -> None:
         """serving: those that are neither starting nor on their way out. watched: when somebody looked at the status page."""
         now = time.monotonic()
         if now < self.next_look or not self.config.threads:
@@ -113,7 +113,7 @@ class Overseer:
             resident=activity.resident_bytes(pid) if limits.resident else 0,
         )
 
-    def act(self, action: watch.Action, processes: Mapping[int, Told], now: float) -> None:
+    def act(self, action: watch.Action, processes: Mapping[int, Commandable], now: float) -> None:
         match action:
             case watch.Slow(request):
                 text = f"has been running for {request.age(now):.1f} s ({request.phases(now)}); {self.slow_option()}"
@@ -127,27 +127,27 @@ class Overseer:
                     limits += f" and {self.option('interrupt-timeout')}"
                 text = f"({request.phases(now)}) is over {limits}; its client is answered, the worker is replaced"
                 self.send(processes, "expire", request, f"WSGI0722: {self.describe(request)} {text}")
-                self.master.retire(request.worker, reasons.REQUEST_TIMEOUT)
+                self.host.retire(request.worker, reasons.REQUEST_TIMEOUT)
             case watch.Retire(worker, option):
-                self.master.say(logs.NOTICE, "WSGI0723", f"worker {worker} has reached {self.option(option)} and is replaced")
-                self.master.retire(worker, REASONS[option])
+                self.host.say(logs.NOTICE, "WSGI0723", f"worker {worker} has reached {self.option(option)} and is replaced")
+                self.host.retire(worker, REASONS[option])
             case watch.GiveUpRequests(worker):
-                self.master.give_up_requests(worker)
+                self.host.give_up_requests(worker)
             case watch.Ping(worker):
                 processes[worker].send("ping")
             case watch.Deadlocked(worker):
                 limit = self.option("deadlock-timeout")
                 text = f"has run no Python code within {limit}{self.serving_text(worker)}; it is ended with its stacks"
-                self.master.say(logs.ERROR, "WSGI0724", f"worker {worker} {text}")
-                self.master.kill_with_stacks(worker)
+                self.host.say(logs.ERROR, "WSGI0724", f"worker {worker} {text}")
+                self.host.kill_with_stacks(worker)
             case watch.Busy(slowest, queue):
                 waiting = "an unknown number" if queue is None else str(queue)
                 text = f"the longest since {slowest.age(now):.1f} s: {slowest.what}; see threads= and request-timeout="
-                self.master.say(logs.WARNING, "WSGI0725", f"all threads are busy and requests wait ({waiting}); {text}")
+                self.host.say(logs.WARNING, "WSGI0725", f"all threads are busy and requests wait ({waiting}); {text}")
 
     def describe(self, request: activity.Running) -> str:
         return f"group {self.config.group}: {request.what} in thread {request.thread + 1} of worker {request.worker}"
 
-    def send(self, processes: Mapping[int, Told], word: str, request: activity.Running, text: str) -> None:
+    def send(self, processes: Mapping[int, Commandable], word: str, request: activity.Running, text: str) -> None:
         line = text.replace("\n", " ").replace("\r", " ")
         processes[request.worker].send(f"{word} {request.thread} {request.serial} {line}")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from httpd_wsgi.shared.settings import GroupSettings
-    from httpd_wsgi.supervisor.overseer import Overseer, Told
+    from httpd_wsgi.supervisor.overseer import Commandable, Overseer
     from httpd_wsgi.supervisor.policy import Policy
     from httpd_wsgi.supervisor.turns import Turn
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         def say(self, level: str, code: str, text: str) -> None: ...
         def reload(self, why: str) -> None: ...
         def halt(self, why: str) -> None: ...
-        def everybody(self) -> dict[int, Told]: ...
+        def everybody(self) -> dict[int, Commandable]: ...
 
 
 MESSAGE_LIMIT = 4096

@@ -177,7 +177,7 @@ class Supervisor:
             self.pending_kill.add(pid)
             self.policy.kill_with_stacks(pid, time.monotonic())
 
-    def everybody(self) -> dict[int, overseer.Told]:
+    def everybody(self) -> dict[int, overseer.Commandable]:
         """Also the workers that another supervisor has left behind."""
         return {**self.processes, **self.orphanage.adopted}
 
