@@ -41,8 +41,8 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
 
 class Adopted(Endpoint):
-    def __init__(self, orphanage: Orphanage, pid: int, connection: socket.socket) -> None:
-        self.orphanage = orphanage
+    def __init__(self, adoption: Adoption, pid: int, connection: socket.socket) -> None:
+        self.adoption = adoption
         self.pid = pid
         self.lines = Lines(connection)
         self.pidfd = os.pidfd_open(pid)
@@ -54,7 +54,7 @@ class Adopted(Endpoint):
     def ready(self) -> None:
         received = self.lines.receive()
         if received is None:
-            self.orphanage.forget(self)
+            self.adoption.forget(self)
             return
         lines, fds = received
         for line in lines:
@@ -66,9 +66,9 @@ class Adopted(Endpoint):
         word, _, rest = line.partition(" ")
         if word == "orphan" and fds and not self.slots:
             self.slots = slots_of(self.pid, rest, fds[0])
-            self.orphanage.greeted(self)
+            self.adoption.greeted(self)
         elif word == "pong":
-            self.orphanage.supervisor.overseer.watch.answered(self.pid)
+            self.adoption.supervisor.overseer.watch.answered(self.pid)
         elif word == "retire" and rest != reasons.MAXIMUM_REQUESTS:  # a signal was sent to it; nothing can replace it
             self.send(f"drain {rest}")
 
@@ -86,7 +86,7 @@ class Ended(Endpoint):
         self.adopted = adopted
 
     def ready(self) -> None:
-        self.adopted.orphanage.forget(self.adopted)
+        self.adopted.adoption.forget(self.adopted)
 
 
 def slots_of(pid: int, where: str, fd: int) -> activity.Slots | None:
@@ -104,7 +104,7 @@ def slots_of(pid: int, where: str, fd: int) -> activity.Slots | None:
     return slots
 
 
-class Orphanage:
+class Adoption:
     def __init__(self, supervisor: Host) -> None:
         self.supervisor = supervisor
         self.adopted: dict[int, Adopted] = {}

@@ -61,7 +61,7 @@ class Supervisor:
         self.scripts = Scripts(config.preloads)
         self.processes: dict[int, Process] = {}
         self.overseer = overseer.Overseer(config, number, self)
-        self.orphanage = adoption.Orphanage(self)
+        self.adoption = adoption.Adoption(self)
         self.parent = Parent(self)
         self.remote = remote.Remote(self)
         self.is_released = self.lifeline_ended = False
@@ -179,7 +179,7 @@ class Supervisor:
 
     def everybody(self) -> dict[int, overseer.Commandable]:
         """Also the workers that another supervisor has left behind."""
-        return {**self.processes, **self.orphanage.adopted}
+        return {**self.processes, **self.adoption.adopted}
 
     def ready(self, worker: Process, broken: int, now: float) -> None:
         self.policy.ready(worker.pid, now, broken)
@@ -285,7 +285,7 @@ class Supervisor:
         serving = (State.SERVING, State.RETIRING)
         serving_now = {pid for pid, worker in self.policy.workers.items() if worker.state in serving}
         if self.turn.superseded_at is None:  # else it is the newer one's affair
-            self.orphanage.look(time.monotonic())
+            self.adoption.look(time.monotonic())
         self.overseer.look(self.everybody(), serving_now, self.board.get("watched"))
         for pid, worker in self.policy.workers.items():
             self.overseer.slots.show(pid, overseer.SHOWN[worker.state])
@@ -320,7 +320,7 @@ class Supervisor:
         if self.everybody() and self.config.threads:
             times.append(self.overseer.next_look)
         if self.turn.superseded_at is None:
-            times.append(self.orphanage.look_at)
+            times.append(self.adoption.look_at)
         if self.policy.on_hold:
             times.append(self.look_at)
         if self.turn.superseded_at is not None and not self.policy.stopping:
@@ -386,7 +386,7 @@ class Supervisor:
         if self.turn.predecessor is not None:
             self.selector.unregister(self.turn.predecessor)
         self.turn.forget_predecessor()
-        self.orphanage.look_again()
+        self.adoption.look_again()
         if not self.watch_predecessor():
             self.policy.predecessor_gone(time.monotonic())
 
