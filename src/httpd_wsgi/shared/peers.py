@@ -1,4 +1,4 @@
-"""Local sockets: who is at the other end, as the kernel knows it, and lines that go to and fro."""
+"""Local sockets: their names, which process is at the other end, and messages that go to and fro."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def peer_of(connection: socket.socket) -> tuple[int, int]:
     return pid, uid
 
 
-class Lines:
-    """A connection over which lines go, some with descriptors."""
+class MessageSocket:
+    """A connection for messages, each a line of text, some with descriptors."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
-        self.begun = b""  # of a line whose end has not come yet
+        self.begun = b""  # the part of a message whose end has not come yet
 
     def fileno(self) -> int:
         return self.socket.fileno()
@@ -54,7 +54,10 @@ class Lines:
             pass
 
     def receive(self, most_fds: int = MOST_FDS) -> tuple[list[bytes], list[int]] | None:
-        """Whole lines and descriptors, which become the caller's; waits if the socket does. None: the other end has gone."""
+        """Returns whole messages and descriptors, which become the caller's, or None when the other end has gone.
+
+        Waits if the socket does.
+        """
         try:
             data, fds, _, _ = socket.recv_fds(self.socket, ROOM, most_fds)
         except BlockingIOError:
@@ -64,5 +67,5 @@ class Lines:
         if not data:
             self.begun = b""
             return None
-        *lines, self.begun = (self.begun + data).split(b"\n")
-        return lines, fds
+        *messages, self.begun = (self.begun + data).split(b"\n")
+        return messages, fds

@@ -14,7 +14,7 @@ import socket
 import struct
 
 from httpd_wsgi.shared import activity, logs, reasons
-from httpd_wsgi.shared.peers import Lines, peer_of, worker_name
+from httpd_wsgi.shared.peers import MessageSocket, peer_of, worker_name
 from httpd_wsgi.supervisor.endpoint import Endpoint
 
 TYPE_CHECKING = False  # typing would only be loaded for this
@@ -44,26 +44,26 @@ class Adopted(Endpoint):
     def __init__(self, adoption: Adoption, pid: int, connection: socket.socket) -> None:
         self.adoption = adoption
         self.pid = pid
-        self.lines = Lines(connection)
+        self.messages = MessageSocket(connection)
         self.pidfd = os.pidfd_open(pid)
         self.slots: activity.Slots | None = None  # known when it has answered
 
     def send(self, message: str, *fds: int) -> None:
-        self.lines.send(message, *fds)
+        self.messages.send(message, *fds)
 
     def ready(self) -> None:
-        received = self.lines.receive()
+        received = self.messages.receive()
         if received is None:
             self.adoption.forget(self)
             return
-        lines, fds = received
-        for line in lines:
-            self.told(os.fsdecode(line), fds)
+        messages, fds = received
+        for message in messages:
+            self.told(os.fsdecode(message), fds)
         for fd in fds:
             os.close(fd)
 
-    def told(self, line: str, fds: list[int]) -> None:
-        word, _, rest = line.partition(" ")
+    def told(self, message: str, fds: list[int]) -> None:
+        word, _, rest = message.partition(" ")
         if word == "orphan" and fds and not self.slots:
             self.slots = slots_of(self.pid, rest, fds[0])
             self.adoption.greeted(self)
@@ -73,7 +73,7 @@ class Adopted(Endpoint):
             self.send(f"drain {rest}")
 
     def close(self) -> None:
-        self.lines.close()
+        self.messages.close()
         os.close(self.pidfd)
         if self.slots:
             self.slots.memory.close()
@@ -137,7 +137,7 @@ class Adoption:
             connection.close()  # it has its supervisor, or is no worker of ours
             return
         self.adopted[pid] = adopted
-        self.supervisor.selector.register(adopted.lines, 1, adopted)
+        self.supervisor.selector.register(adopted.messages, 1, adopted)
         self.supervisor.selector.register(adopted.pidfd, 1, Ended(adopted))
         adopted.send("log", 2)
 
@@ -150,7 +150,7 @@ class Adoption:
     def forget(self, adopted: Adopted) -> None:
         if self.adopted.pop(adopted.pid, None):
             self.supervisor.overseer.adopted.pop(adopted.pid, None)
-            self.supervisor.selector.unregister(adopted.lines)
+            self.supervisor.selector.unregister(adopted.messages)
             self.supervisor.selector.unregister(adopted.pidfd)
             adopted.close()
             self.look_again()

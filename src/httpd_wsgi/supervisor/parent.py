@@ -1,4 +1,4 @@
-"""The socket to Apache's parent, which tells its supervisors what becomes of them (the lines are in src/wire/group.h)."""
+"""The socket to Apache's parent, which tells its supervisors what becomes of them (the messages are in src/wire/group.h)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import socket
 
 from httpd_wsgi.shared.descriptors import FD_CONTROL
-from httpd_wsgi.shared.peers import Lines
+from httpd_wsgi.shared.peers import MessageSocket
 from httpd_wsgi.supervisor.endpoint import Endpoint
 
 TYPE_CHECKING = False  # typing would only be loaded for this
@@ -29,21 +29,21 @@ class Parent(Endpoint):
         self.supervisor = supervisor
         connection = socket.socket(fileno=FD_CONTROL)
         connection.setblocking(False)
-        self.lines = Lines(connection)
-        supervisor.selector.register(self.lines, 1, self)
+        self.messages = MessageSocket(connection)
+        supervisor.selector.register(self.messages, 1, self)
 
     def ready(self) -> None:
-        received = self.lines.receive()
+        received = self.messages.receive()
         if received is None:
-            self.supervisor.selector.unregister(self.lines)  # the house tells what it means
+            self.supervisor.selector.unregister(self.messages)  # the house tells what it means
             return
-        lines, fds = received
-        for line in lines:
-            if line == b"superseded":
+        messages, fds = received
+        for message in messages:
+            if message == b"superseded":
                 self.supervisor.superseded(fds)
-            elif line == b"released":
+            elif message == b"released":
                 self.supervisor.is_released = True
-            elif line == b"stop":
+            elif message == b"stop":
                 self.supervisor.stop("Apache has stopped or restarted")
         while fds:
             os.close(fds.pop())

@@ -20,7 +20,7 @@ from httpd_wsgi.shared.descriptors import (
     FD_SCORES,
     FD_SETTINGS,
 )
-from httpd_wsgi.shared.peers import Lines
+from httpd_wsgi.shared.peers import MessageSocket
 from httpd_wsgi.shared.records import dataclass
 
 TITLE_ROOM = "." * 128  # gives the worker memory to write its process title to
@@ -33,7 +33,7 @@ class Process:
 
     pid: int
     pidfd: int
-    control: Lines
+    control: MessageSocket
     started: float
     crash_fd: int
 
@@ -43,7 +43,7 @@ class Process:
     def receive(self) -> list[str] | None:
         """None: the worker has closed its end."""
         received = self.control.receive(most_fds=0)
-        return None if received is None else [os.fsdecode(line) for line in received[0]]
+        return None if received is None else [os.fsdecode(message) for message in received[0]]
 
     def crash_lines(self) -> list[str]:
         """What faulthandler wrote when the worker crashed."""
@@ -111,4 +111,4 @@ def start(config: settings.GroupSettings, supervisor: int, offset: int, more_set
         theirs.close()
         os.close(memory)
     ours.setblocking(False)
-    return Process(pid, os.pidfd_open(pid), Lines(ours), time.monotonic(), crash)
+    return Process(pid, os.pidfd_open(pid), MessageSocket(ours), time.monotonic(), crash)

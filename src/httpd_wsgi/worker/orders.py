@@ -14,7 +14,7 @@ from collections.abc import Callable
 from httpd_wsgi import _runtime
 from httpd_wsgi.shared import board, logs, reasons, settings
 from httpd_wsgi.shared.descriptors import FD_BOARD, FD_LIFELINE
-from httpd_wsgi.shared.peers import Lines
+from httpd_wsgi.shared.peers import MessageSocket
 from httpd_wsgi.worker import stacks
 from httpd_wsgi.worker.orphans import Orphan
 
@@ -33,14 +33,14 @@ class Control:
     def __init__(self, config: settings.GroupSettings, supervisor: int, offset: int) -> None:
         """offset: of this worker's activity in the shared memory; negative: it has none."""
         self.socket = socket.socket(fileno=FD_LIFELINE)
-        self.lines = Lines(self.socket)
+        self.messages = MessageSocket(self.socket)
         self.supervisor = supervisor
         self.board = board.Board(FD_BOARD)
         self.graceful = config.graceful_timeout
         self.shutdown = config.shutdown_timeout
         self.activity = f"orphan {offset} {config.threads}\n"
         self.reason = ""
-        self.fds: list[int] = []  # received with the lines that need them
+        self.fds: list[int] = []  # received with the orders that need them
         self.on_drain: Callable[[str], None] = self.drain
         self.accepted = threading.Event()  # may serve although not everything could be loaded
         self.draining = threading.Event()
@@ -93,12 +93,12 @@ class Control:
 
     def obey_next(self) -> bool:
         """Waits for what the supervisor says and does it. False: it has gone."""
-        received = self.lines.receive()
+        received = self.messages.receive()
         if received is None:
             return False
-        lines, fds = received
+        orders, fds = received
         self.fds += fds
-        for line in lines:
+        for line in orders:
             try:
                 self.obey(line)
             except Exception as exc:  # what could not be done is said; the next thing may be the order to end
