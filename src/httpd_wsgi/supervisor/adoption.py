@@ -1,8 +1,8 @@
 """A supervisor adopts the workers of one that was killed (orphans.py), until its own workers serve.
 
-It finds their pids among the offers on the board, which the group's workers of all generations share. Over the connection goes
-what a supervisor tells its own workers: where to log, and what to do about slow requests. How long the worker serves is not told:
-it sees on the board when others do.
+It finds their pids among the offers on the board, which the group's workers of all generations share. Over the connection go
+the orders that a supervisor's own workers get, too: where to log, and what to do about slow requests. No order says how long the
+worker serves: it sees on the board when others do.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ class Adopted(Endpoint):
             return
         messages, fds = received
         for message in messages:
-            self.told(os.fsdecode(message), fds)
+            self.receive_message(os.fsdecode(message), fds)
         for fd in fds:
             os.close(fd)
 
-    def told(self, message: str, fds: list[int]) -> None:
+    def receive_message(self, message: str, fds: list[int]) -> None:
         word, _, rest = message.partition(" ")
         if word == "orphan" and fds and not self.slots:
             self.slots = slots_of(self.pid, rest, fds[0])

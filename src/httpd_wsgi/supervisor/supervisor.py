@@ -140,16 +140,16 @@ class Supervisor:
         return "the code that is loaded serves on; mend the new one and touch the script, or reload"
 
     def receive(self, worker: Process) -> None:
-        lines = worker.receive()
-        if lines is None:
+        messages = worker.receive()
+        if messages is None:
             self.forget_control(worker)
-        for line in lines or []:
+        for message in messages or []:
             try:
-                self.told(worker, line)
+                self.receive_message(worker, message)
             except (ValueError, TypeError) as exc:  # the application's code can write to that socket, too
-                self.say(logs.WARNING, "WSGI0729", f"worker {worker.pid} said {line[:80]!r}, which means nothing: {exc}")
+                self.say(logs.WARNING, "WSGI0729", f"worker {worker.pid} said {message[:80]!r}, which means nothing: {exc}")
 
-    def told(self, worker: Process, message: str) -> None:
+    def receive_message(self, worker: Process, message: str) -> None:
         word, _, rest = message.partition(" ")
         now = time.monotonic()
         if word == "ready":

@@ -1,4 +1,4 @@
-"""What a worker's control thread does: it obeys the supervisor, and when that was killed, another one that adopts this worker.
+"""What a worker's control thread does: it receives orders, from its supervisor or, when that was killed, from one that adopts it.
 
 The socket to the supervisor has the number FD_LIFELINE for the whole life of the worker, as its request threads write to it, too.
 """
@@ -68,7 +68,7 @@ class Control:
 
     def watch(self, on_drain: Callable[[str], None]) -> None:
         self.on_drain = on_drain
-        while self.obey_next():
+        while self.receive_orders():
             pass
         if not self.loaded:
             os._exit(0)  # nobody waits for it
@@ -91,22 +91,22 @@ class Control:
             logs.log(logs.WARNING, f"WSGI0730: worker {os.getpid()}, {why}; it ends now")
         self.over.set()
 
-    def obey_next(self) -> bool:
-        """Waits for what the supervisor says and does it. False: it has gone."""
+    def receive_orders(self) -> bool:
+        """Waits for orders and carries them out. Returns False when the supervisor has gone."""
         received = self.messages.receive()
         if received is None:
             return False
         orders, fds = received
         self.fds += fds
-        for line in orders:
+        for order in orders:
             try:
-                self.obey(line)
-            except Exception as exc:  # what could not be done is said; the next thing may be the order to end
-                logs.log(logs.ERROR, f"WSGI0728: the worker could not do as told ({line[:80]!r}): {exc!r}")
+                self.receive_order(order)
+            except Exception as exc:  # the failure is logged; the next order may be the one to end
+                logs.log(logs.ERROR, f"WSGI0728: the worker could not do as told ({order[:80]!r}): {exc!r}")
         return True
 
-    def obey(self, line: bytes) -> None:
-        word, _, rest = line.partition(b" ")
+    def receive_order(self, order: bytes) -> None:
+        word, _, rest = order.partition(b" ")
         if word == b"drain":
             if not self.loaded:
                 os._exit(0)  # still importing, or not wanted: there is nothing to finish
@@ -121,14 +121,14 @@ class Control:
         elif word == b"ping":
             self.tell("pong")
         elif word in (b"slow", b"interrupt", b"expire", b"line"):
-            self.watched(word, rest)
+            self.receive_request_order(word, rest)
         elif word == b"stacks" and self.fds:
             stacks.start(self.fds.pop(0))
         elif word == b"log" and self.fds:
             logs.move(self.fds.pop(0))
 
-    def watched(self, word: bytes, rest: bytes) -> None:
-        """Something about a request that is being served: the text for the log, with the stack as it is now."""
+    def receive_request_order(self, word: bytes, rest: bytes) -> None:
+        """An order about a request that is being served: its text is logged with the stack as it is now."""
         thread, serial, text = rest.split(b" ", 2)
         index, number = int(thread), int(serial)
         if word == b"expire":  # before anything that may wait for a stuck interpreter

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         fds: list[int]
         draining: Event
 
-        def obey_next(self) -> bool: ...
+        def receive_orders(self) -> bool: ...
 
 
 POLL_LIMIT = 2**31 - 1  # milliseconds
@@ -89,7 +89,7 @@ class Orphan:
             ready = [fd for fd, _ in self.poll.poll(min(left, POLL_LIMIT))]
             if FD_HOUSE in ready:
                 return True
-            if FD_LIFELINE in ready and not self.control.obey_next():
+            if FD_LIFELINE in ready and not self.control.receive_orders():
                 self.listen_again()
             elif ready and FD_LIFELINE not in ready:
                 self.be_adopted()
