@@ -13,7 +13,7 @@ import requests
 from harness import AS_ROOT, Httpd, wait_until
 
 from httpd_wsgi.shared import activity
-from httpd_wsgi.shared.descriptors import FD_ACTIVITY, FD_LIFELINE
+from httpd_wsgi.shared.descriptors import FD_ACTIVITY, FD_SUPERVISOR
 
 VERSION = """
 import os, threading
@@ -611,7 +611,7 @@ def test_a_process_that_the_application_forks_ends_by_sigterm(httpd: Httpd) -> N
 def test_what_an_application_writes_to_its_supervisor_is_ignored(httpd: Httpd) -> None:
     (httpd.app / "writes.py").write_text(
         "import os\n"
-        f"os.write({FD_LIFELINE}, b'ready x\\nstale\\n')\n"
+        f"os.write({FD_SUPERVISOR}, b'ready x\\nstale\\n')\n"
         "def application(environ, start_response):\n"
         "    start_response('200 OK', [])\n"
         "    return [b'fine']\n"

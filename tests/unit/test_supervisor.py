@@ -49,12 +49,12 @@ class Group:
         self.board = os.memfd_create("board")
         os.ftruncate(self.board, 4096)
         lifeline, self.lifeline = os.pipe()
-        house, self.house = os.pipe()
+        server_lifeline, self.server_lifeline = os.pipe()
         self.control, control = socket.socketpair()
         activity = os.memfd_create("activity")
         os.ftruncate(activity, 1 << 20)
         no_scores = os.open(os.devnull, os.O_RDONLY)
-        fds = [listener.fileno(), lifeline, settings, self.board, no_scores, control.fileno(), house, activity]
+        fds = [listener.fileno(), lifeline, settings, self.board, no_scores, control.fileno(), server_lifeline, activity]
         with self.log.open("wb") as log:
             self.supervisor = subprocess.Popen(
                 [sys.executable, "-c", LAUNCH, str(BOOT), *map(str, fds)], pass_fds=fds, stdout=log, stderr=log
@@ -63,7 +63,7 @@ class Group:
         control.close()
         os.close(no_scores)
         os.close(activity)
-        os.close(house)
+        os.close(server_lifeline)
         os.close(lifeline)
         os.close(settings)
 
@@ -87,15 +87,15 @@ class Group:
         wait_until(lambda: self.state() == SERVING, "a worker is ready")
         return self.workers()[0]
 
-    def leave_house(self) -> None:
+    def end_server(self) -> None:
         """Apache has gone."""
-        if self.house >= 0:
+        if self.server_lifeline >= 0:
             os.close(self.lifeline)
-            os.close(self.house)
-        self.house = -1
+            os.close(self.server_lifeline)
+        self.server_lifeline = -1
 
     def finish(self) -> None:
-        self.leave_house()
+        self.end_server()
         self.control.close()
         self.supervisor.kill()
         self.supervisor.wait()
@@ -120,7 +120,7 @@ def test_the_end_of_apache_ends_everything_in_order(group: Group) -> None:
     group.wait_logged("is ready")
     wait_until(lambda: group.log.read_text().count("is ready") == 2, "both workers are ready")
     workers = group.workers()
-    group.leave_house()
+    group.end_server()
     assert group.supervisor.wait(10) == 0
     assert not any(alive(pid) for pid in workers)
     assert group.log.read_text().count("good bye") == 2
@@ -170,7 +170,7 @@ def test_kill_9_of_supervisor_and_apache_leaves_no_worker(group: Group) -> None:
     group.supervisor.kill()
     group.supervisor.wait()
     assert alive(worker)  # it serves until another supervisor's workers do, or Apache has gone
-    group.leave_house()
+    group.end_server()
     wait_until(lambda: not alive(worker), "the worker has gone")
 
 
@@ -186,7 +186,7 @@ def test_a_worker_still_importing_goes_with_its_supervisor(group: Group) -> None
 @pytest.mark.parametrize("group", [(STUCK, {"shutdown_timeout": 1})], indirect=True)
 def test_a_worker_that_does_not_end_is_ended(group: Group) -> None:
     worker = group.wait_serving()
-    group.leave_house()
+    group.end_server()
     assert group.supervisor.wait(10) == 0 and not alive(worker)
 
 

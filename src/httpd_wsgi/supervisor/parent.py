@@ -35,7 +35,7 @@ class Parent(Endpoint):
     def ready(self) -> None:
         received = self.messages.receive()
         if received is None:
-            self.supervisor.selector.unregister(self.messages)  # the house tells what it means
+            self.supervisor.selector.unregister(self.messages)  # the server lifeline tells what it means
             return
         messages, fds = received
         for message in messages:

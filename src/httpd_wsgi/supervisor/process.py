@@ -14,11 +14,11 @@ from httpd_wsgi.shared.descriptors import (
     FD_ACTIVITY,
     FD_BOARD,
     FD_CRASH,
-    FD_HOUSE,
-    FD_LIFELINE,
     FD_LISTEN,
     FD_SCORES,
+    FD_SERVER_LIFELINE,
     FD_SETTINGS,
+    FD_SUPERVISOR,
 )
 from httpd_wsgi.shared.peers import MessageSocket
 from httpd_wsgi.shared.records import dataclass
@@ -94,10 +94,10 @@ def start(config: settings.GroupSettings, supervisor: int, offset: int, more_set
     crash = os.memfd_create("wsgi-crash", os.MFD_CLOEXEC)
     actions = [
         (os.POSIX_SPAWN_DUP2, FD_LISTEN, FD_LISTEN),
-        (os.POSIX_SPAWN_DUP2, theirs.fileno(), FD_LIFELINE),
+        (os.POSIX_SPAWN_DUP2, theirs.fileno(), FD_SUPERVISOR),
         (os.POSIX_SPAWN_DUP2, memory, FD_SETTINGS),
         (os.POSIX_SPAWN_DUP2, FD_BOARD, FD_BOARD),
-        (os.POSIX_SPAWN_DUP2, FD_HOUSE, FD_HOUSE),
+        (os.POSIX_SPAWN_DUP2, FD_SERVER_LIFELINE, FD_SERVER_LIFELINE),
         (os.POSIX_SPAWN_DUP2, FD_ACTIVITY, FD_ACTIVITY),
         (os.POSIX_SPAWN_DUP2, crash, FD_CRASH),
     ]

@@ -1,7 +1,7 @@
 """The supervisor of one daemon group: starts its workers, watches and replaces them.
 
-An Apache restart starts another supervisor. This one goes on until the board says that the other's workers serve; it ends at
-once when it never served, when it is told to stop, and when Apache has gone, which the house pipe tells. Workers in turn notice
+An Apache restart starts another supervisor. This one goes on until the board says that the other's workers serve. It ends at
+once when it never served, when it is told to stop, and at the end of the server lifeline, when Apache has gone. Workers notice
 when their control socket closes, so nothing survives a killed supervisor and Apache.
 """
 
@@ -19,9 +19,9 @@ from httpd_wsgi.shared.descriptors import (
     FD_ACTIVITY,
     FD_BOARD,
     FD_CONTROL,
-    FD_HOUSE,
-    FD_LIFELINE,
+    FD_GENERATION_LIFELINE,
     FD_LISTEN,
+    FD_SERVER_LIFELINE,
     FD_SETTINGS,
 )
 from httpd_wsgi.supervisor import adoption, lifecycle, overseer, policy, process, remote
@@ -64,7 +64,7 @@ class Supervisor:
         self.adoption = adoption.Adoption(self)
         self.parent = Parent(self)
         self.remote = remote.Remote(self)
-        self.is_released = self.lifeline_ended = False
+        self.is_released = self.generation_has_ended = False
         self.said_failed = False
         self.pending_kill: set[int] = set()  # workers that were told to die because they run no Python code any more
         self.look_at = 0.0  # at scripts that did not load
@@ -335,8 +335,8 @@ class Supervisor:
         for number in (signal.SIGTERM, *RELOAD_SIGNALS):
             signal.signal(number, lambda *_: None)
         self.selector.register(wake_read, selectors.EVENT_READ, "signal")
-        self.selector.register(FD_LIFELINE, selectors.EVENT_READ, "lifeline")
-        self.selector.register(FD_HOUSE, selectors.EVENT_READ, "house")
+        self.selector.register(FD_GENERATION_LIFELINE, selectors.EVENT_READ, "generation lifeline")
+        self.selector.register(FD_SERVER_LIFELINE, selectors.EVENT_READ, "server lifeline")
         while not self.policy.done:
             self.look()
             self.carry_out()
@@ -352,11 +352,11 @@ class Supervisor:
         match key.data:
             case "signal":
                 self.received(os.read(wake_read, 512))
-            case "lifeline":
-                self.selector.unregister(FD_LIFELINE)
-                self.lifeline_ended = True
-            case "house":
-                self.selector.unregister(FD_HOUSE)
+            case "generation lifeline":
+                self.selector.unregister(FD_GENERATION_LIFELINE)
+                self.generation_has_ended = True
+            case "server lifeline":
+                self.selector.unregister(FD_SERVER_LIFELINE)
                 self.stop("Apache has gone")
             case "predecessor":
                 self.predecessor_gone()
@@ -366,7 +366,7 @@ class Supervisor:
                 self.reap(worker)
             case Process() as worker if worker.control.fileno() >= 0:
                 self.receive(worker)
-        if self.is_released and self.lifeline_ended and not self.policy.stopping:
+        if self.is_released and self.generation_has_ended and not self.policy.stopping:
             self.stop("the configuration has no such group any more")
 
     def received(self, numbers: bytes) -> None:
@@ -395,7 +395,7 @@ def main() -> int:
     config = settings.read(FD_SETTINGS)
     logs.set_level(config.log_level)
     logs.settle()
-    for fd in (FD_LISTEN, FD_LIFELINE, FD_BOARD, FD_CONTROL, FD_HOUSE, FD_ACTIVITY):
+    for fd in (FD_LISTEN, FD_GENERATION_LIFELINE, FD_BOARD, FD_CONTROL, FD_SERVER_LIFELINE, FD_ACTIVITY):
         os.set_inheritable(fd, False)
     try:
         return Supervisor(config, int(sys.argv[2])).run()

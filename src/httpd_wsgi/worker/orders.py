@@ -1,6 +1,6 @@
 """What a worker's control thread does: it receives orders, from its supervisor or, when that was killed, from one that adopts it.
 
-The socket to the supervisor has the number FD_LIFELINE for the whole life of the worker, as its request threads write to it, too.
+The socket to the supervisor keeps the number FD_SUPERVISOR for the life of the worker, as request threads write to it, too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from httpd_wsgi import _runtime
 from httpd_wsgi.shared import board, logs, reasons, settings
-from httpd_wsgi.shared.descriptors import FD_BOARD, FD_LIFELINE
+from httpd_wsgi.shared.descriptors import FD_BOARD, FD_SUPERVISOR
 from httpd_wsgi.shared.peers import MessageSocket
 from httpd_wsgi.worker import stacks
 from httpd_wsgi.worker.orphans import Orphan
@@ -32,7 +32,7 @@ class Control:
 
     def __init__(self, config: settings.GroupSettings, supervisor: int, offset: int) -> None:
         """offset: of this worker's activity in the shared memory; negative: it has none."""
-        self.socket = socket.socket(fileno=FD_LIFELINE)
+        self.socket = socket.socket(fileno=FD_SUPERVISOR)
         self.messages = MessageSocket(self.socket)
         self.supervisor = supervisor
         self.board = board.Board(FD_BOARD)

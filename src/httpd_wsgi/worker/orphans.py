@@ -12,7 +12,7 @@ import select
 import socket
 import time
 
-from httpd_wsgi.shared.descriptors import FD_ACTIVITY, FD_HOUSE, FD_LIFELINE
+from httpd_wsgi.shared.descriptors import FD_ACTIVITY, FD_SERVER_LIFELINE, FD_SUPERVISOR
 from httpd_wsgi.shared.peers import peer_of, worker_name
 
 TYPE_CHECKING = False  # typing would only be loaded for this
@@ -71,7 +71,7 @@ class Orphan:
         self.control = control
         self.listener = listen()
         self.poll = select.poll()
-        self.poll.register(FD_HOUSE, 0)
+        self.poll.register(FD_SERVER_LIFELINE, 0)
         if self.listener:
             self.poll.register(self.listener, select.POLLIN)
 
@@ -87,11 +87,11 @@ class Orphan:
         while True:
             left = math.ceil(max(0.0, end - time.monotonic()) * 1000)
             ready = [fd for fd, _ in self.poll.poll(min(left, POLL_LIMIT))]
-            if FD_HOUSE in ready:
+            if FD_SERVER_LIFELINE in ready:
                 return True
-            if FD_LIFELINE in ready and not self.control.receive_orders():
+            if FD_SUPERVISOR in ready and not self.control.receive_orders():
                 self.listen_again()
-            elif ready and FD_LIFELINE not in ready:
+            elif ready and FD_SUPERVISOR not in ready:
                 self.be_adopted()
             if not ready and left <= POLL_LIMIT:
                 return False
@@ -102,10 +102,10 @@ class Orphan:
         supervisor = accept(self.listener)
         if not supervisor:
             return
-        os.dup2(supervisor.fileno(), FD_LIFELINE, inheritable=False)
+        os.dup2(supervisor.fileno(), FD_SUPERVISOR, inheritable=False)
         supervisor.close()
         self.poll.unregister(self.listener)
-        self.poll.register(FD_LIFELINE, select.POLLIN)
+        self.poll.register(FD_SUPERVISOR, select.POLLIN)
         try:
             socket.send_fds(self.control.socket, [self.control.activity.encode()], [FD_ACTIVITY])
         except OSError:
@@ -113,7 +113,7 @@ class Orphan:
 
     def listen_again(self) -> None:
         assert self.listener
-        self.poll.unregister(FD_LIFELINE)
+        self.poll.unregister(FD_SUPERVISOR)
         self.poll.register(self.listener, select.POLLIN)
         while self.control.fds:
             os.close(self.control.fds.pop())

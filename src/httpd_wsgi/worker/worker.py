@@ -18,11 +18,11 @@ from httpd_wsgi.shared.descriptors import (
     FD_ACTIVITY,
     FD_BOARD,
     FD_CRASH,
-    FD_HOUSE,
-    FD_LIFELINE,
     FD_LISTEN,
     FD_SCORES,
+    FD_SERVER_LIFELINE,
     FD_SETTINGS,
+    FD_SUPERVISOR,
 )
 from httpd_wsgi.worker import limits
 from httpd_wsgi.worker.orders import Control
@@ -195,7 +195,7 @@ class RequestThreads:
 
     def run(self, index: int) -> None:
         try:
-            _runtime.serve(FD_LISTEN, self.stop_fd, FD_LIFELINE, index)
+            _runtime.serve(FD_LISTEN, self.stop_fd, FD_SUPERVISOR, index)
         finally:
             with self.guard:
                 self.left -= 1
@@ -222,7 +222,7 @@ def main() -> int:
     config = settings.read(FD_SETTINGS)
     logs.set_level(config.log_level)
     logs.settle()
-    for fd in (FD_LISTEN, FD_LIFELINE, FD_BOARD, FD_HOUSE, FD_ACTIVITY, FD_CRASH):
+    for fd in (FD_LISTEN, FD_SUPERVISOR, FD_BOARD, FD_SERVER_LIFELINE, FD_ACTIVITY, FD_CRASH):
         os.set_inheritable(fd, False)
     faulthandler.enable(file=FD_CRASH)
     if (offset := int(sys.argv[3])) >= 0:
