@@ -91,11 +91,11 @@ def failed(exc: Exception, environ: Environ, start_response: StartResponse) -> l
 def render(exc: BaseException, environ: Environ, text: str) -> str:
     title = traceback.format_exception_only(exc)[-1].strip()
     request = f"{environ.get('REQUEST_METHOD', '')} {environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
-    frames = "".join(render_frame(frame, line) for frame, line in own_frames(exc.__traceback__))
+    frames = "".join(render_frame(frame, line) for frame, line in application_frames(exc.__traceback__))
     return PAGE.format(title=html.escape(title), request=html.escape(request), frames=frames, text=html.escape(text))
 
 
-def own_frames(trace: TracebackType | None) -> list[tuple[Any, int]]:
+def application_frames(trace: TracebackType | None) -> list[tuple[Any, int]]:
     """The innermost first, without those of this package."""
     frames = list(traceback.walk_tb(trace))[::-1]
     return [pair for pair in frames if not pair[0].f_code.co_filename.startswith(tracebacks.PACKAGE)]
