@@ -56,7 +56,7 @@ class Policy:
     stopping: bool = False
     halted: bool = False  # there shall be no worker until somebody says reload()
     ever_ready: bool = False
-    said: list[Action] = field(default_factory=list)  # to be carried out with the next actions()
+    pending: list[Action] = field(default_factory=list)  # to be carried out with the next actions()
 
     # ---- what happened ----
 
@@ -75,7 +75,7 @@ class Policy:
             worker.advance(Event.DRAIN)
             worker.reason = RELOAD
             self._limit(worker, now, 0)
-            self.said.append(Drain(number, RELOAD))
+            self.pending.append(Drain(number, RELOAD))
             if worker.code == self.code:  # else newer code is waiting already
                 self._reject(now)
             return
@@ -83,7 +83,7 @@ class Policy:
         worker.kill_at = None
         worker.broken = broken
         if broken:
-            self.said.append(Serve(number))
+            self.pending.append(Serve(number))
         self.failures = 0
         self.next_start = now
         self.ever_ready = True
@@ -122,7 +122,7 @@ class Policy:
             if worker.state is State.RETIRING and worker.reason == RELOAD:
                 worker.advance(Event.KEEP)
                 worker.reason = ""
-        self.said.append(Keep())
+        self.pending.append(Keep())
 
     def exited(self, number: int, now: float) -> None:
         worker = self.workers.pop(number)
@@ -159,7 +159,7 @@ class Policy:
         worker = self.workers[number]
         if self.limits.is_service and worker.state is State.SERVING:
             self.drained(number, now, reason)
-            self.said.append(Drain(number, reason))
+            self.pending.append(Drain(number, reason))
         elif worker.advance(Event.RETIRE):
             worker.reason = reason
             worker.restart_at = None
@@ -219,7 +219,7 @@ class Policy:
             has_requests = worker.state is not State.STARTING
             if worker.state in (State.STARTING, State.SERVING, State.RETIRING):
                 worker.reason = worker.reason or reason
-                self.said.append(Drain(worker.number, worker.reason))
+                self.pending.append(Drain(worker.number, worker.reason))
                 worker.advance(Event.DRAIN)
                 worker.kill_at = worker.restart_at = None
             self._limit(worker, now, grace if has_requests else 0)
@@ -268,7 +268,7 @@ class Policy:
         for worker in self.workers.values():
             if worker.restart_at is not None and now >= worker.restart_at:
                 self.retire(worker.number, RESTART_INTERVAL, now)
-        todo, self.said = self.said, []
+        todo, self.pending = self.pending, []
         todo += self._overdue(now)
         todo += self._replaced(now)
         todo += [Start()] * self._starts(now)
