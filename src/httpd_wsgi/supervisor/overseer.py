@@ -16,7 +16,7 @@ else:
     Protocol = object
 
 WATCHED = 10.0  # so long after somebody looked at the status page, it is kept up to date with
-SHOW_AFTER = 0.5  # the Python line of requests that have been running for so long
+SHOW_AFTER = 0.5  # seconds; the source line of requests that have been running longer is shown
 SHOWN = {
     State.STARTING: activity.STARTING,
     State.SERVING: activity.SERVING,
@@ -101,7 +101,7 @@ class Overseer:
             self.act(action, processes, now)
         if watched > now - WATCHED:
             for request in (request for seen in workers for request in seen.running if request.age(now) >= SHOW_AFTER):
-                processes[request.worker].send(f"line {request.thread} {request.serial} ")
+                processes[request.worker].send(f"source_line {request.thread} {request.serial} ")
         self.next_look = self.watch.next_look(now, workers)
 
     def seen(self, pid: int, is_serving: bool) -> activity.Seen:

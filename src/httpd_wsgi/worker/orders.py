@@ -19,8 +19,8 @@ from httpd_wsgi.worker import stacks
 from httpd_wsgi.worker.orphans import Orphan
 
 
-def deepest(stack: str) -> bytes:
-    """The innermost line of a formatted stack."""
+def source_line(stack: str) -> bytes:
+    """Returns the innermost frame's place in a formatted stack, or nothing."""
     frames = [line.strip() for line in stack.split("\n") if line.startswith("  File ")]
     return frames[-1].encode("utf-8", "replace") if frames else b""
 
@@ -115,12 +115,12 @@ class Control:
             self.accepted.set()
         elif word == b"keep":
             mtime, _, script = rest.partition(b" ")
-            _runtime.reject_version(script, int(mtime))
+            _runtime.keep(script, int(mtime))
         elif word == b"end":
             self.over.set()
         elif word == b"ping":
             self.tell("pong")
-        elif word in (b"slow", b"interrupt", b"expire", b"line"):
+        elif word in (b"slow", b"interrupt", b"expire", b"source_line"):
             self.receive_request_order(word, rest)
         elif word == b"stacks" and self.fds:
             stacks.start(self.fds.pop(0))
@@ -136,9 +136,9 @@ class Control:
         stack = _runtime.stack(index, number)
         if word == b"interrupt" and not _runtime.interrupt(index, number):
             return
-        if stack is not None and word in (b"slow", b"line"):
-            _runtime.show_source_line(index, number, deepest(stack))
-        if stack is not None and word != b"line":
+        if stack is not None and word in (b"slow", b"source_line"):
+            _runtime.show_source_line(index, number, source_line(stack))
+        if stack is not None and word != b"source_line":
             logs.log(logs.WARNING, text.decode("utf-8", "replace"))
             for line in stack.split("\n"):
                 logs.log(logs.WARNING, line)
