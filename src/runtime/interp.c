@@ -101,7 +101,7 @@ static int is_main_group(const char *name, size_t len)
     return 0;
 }
 
-/* Imports httpd_wsgi.interpreter in the running interpreter, sets it up and fills st with its
+/* Imports httpd_wsgi.interpreter.exports in the running interpreter, sets it up and fills st with its
  * functions. Returns 0, or -1 with an exception set. */
 static int set_up(rt_state *st, const char *group, PyObject *settings)
 {

@@ -1,4 +1,4 @@
-"""`httpd-wsgi status|reload|stop|stacks`: the client of remote.py."""
+"""`httpd-wsgi status|reload|stop|stacks`: the client of supervisor/remote.py."""
 
 from __future__ import annotations
 

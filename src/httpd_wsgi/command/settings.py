@@ -80,7 +80,7 @@ class ServerSettings:
     reload: bool = False
     debug: bool = False
     script_reloading: bool = True
-    instruments: Pairs = ()  # variables for instruments.py, which then stands in the application's place
+    instruments: Pairs = ()  # variables for develop/instruments.py, which then stands in the application's place
     embedded: bool = False  # Apache's own processes run the application
     services: Pairs = ()
     service_options: tuple[tuple[str, str, str], ...] = ()  # name of the service, option of WSGIDaemonProcess, value

@@ -1,7 +1,8 @@
 """In Apache's own processes: requests that take longer than WSGISlowRequests are in the log, with where their Python code is.
 
-What the supervisor does for workers (overseer.py), a thread of the process does here. So it sees nothing while the application
-keeps the interpreter's lock, and it only tells: Apache's threads cannot be interrupted, and its processes belong to Apache.
+What the supervisor does for workers (supervisor/overseer.py), a thread of the process does here. So it sees nothing while the
+application keeps the interpreter's lock, and it only tells: Apache's threads cannot be interrupted, and its processes belong
+to Apache.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A supervisor adopts the workers of one that was killed (orphans.py), until its own workers serve.
+"""A supervisor adopts the workers of one that was killed (worker/orphans.py), until its own workers serve.
 
 It finds their pids among the offers on the board, which the group's workers of all generations share. Over the connection go
 the orders that a supervisor's own workers get, too: where to log, and what to do about slow requests. No order says how long the

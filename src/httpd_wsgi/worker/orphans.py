@@ -1,7 +1,8 @@
-"""A worker whose supervisor was killed: it waits for the end of Apache, and for a supervisor that adopts it (adoption.py).
+"""A worker whose supervisor was killed: it waits for the end of Apache, or for a supervisor that adopts it.
 
-It waits at a socket with its pid in the name. That is abstract (unix(7)), so chroot= and directories do not matter; both sides
-ask the kernel who the other one is. This is loaded from the start, since the package may be another one when the day comes.
+supervisor/adoption.py is the other side. The worker waits at a socket with its pid in the name, which is abstract (unix(7)):
+chroot= and directories do not matter. Both sides ask the kernel for the other one's process and user. This module is loaded
+from the start, since the package on disk may be another one when it is needed.
 """
 
 from __future__ import annotations

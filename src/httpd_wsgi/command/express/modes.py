@@ -70,7 +70,7 @@ def debugged(settings: ServerSettings, given: Given) -> ServerSettings:
 
 
 def instruments(settings: ServerSettings, given: Given) -> Iterator[tuple[str, str]]:
-    """Variables that instruments.py looks at."""
+    """Variables that develop/instruments.py looks at."""
     who = machine.apache_account(settings.user, settings.group)
     yield from terminal(who, is_needed="--enable-debugger" in given)
     if "--enable-debugger" in given:
