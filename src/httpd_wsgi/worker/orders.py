@@ -115,7 +115,7 @@ class Control:
             self.accepted.set()
         elif word == b"keep":
             mtime, _, script = rest.partition(b" ")
-            _runtime.keep(script, int(mtime))
+            _runtime.reject_version(script, int(mtime))
         elif word == b"end":
             self.over.set()
         elif word == b"ping":
