@@ -10,7 +10,7 @@
 
 typedef struct wsgi_hook_call {
     const wsgi_hook *hook;
-    const char *kind;          /* as httpd_wsgi/hooks.py knows it */
+    const char *kind;          /* as httpd_wsgi/interpreter/hooks.py knows it */
     const char *user;          /* NULL: none */
     const char *argument;      /* password, realm or group names, one a line; NULL: none */
     const wsgi_target *target; /* the application that the request is for, whose environ is shown; NULL: that is not known */

@@ -1,6 +1,6 @@
 /* activity.c - this worker's slot of the shared memory of wire/activity.h, and interrupting a
  * request from another thread. In embedded mode an Apache child has such memory for itself
- * (httpd_wsgi/slowlog.py), and only when slow requests are logged.
+ * (httpd_wsgi/interpreter/slowlog.py), and only when slow requests are logged.
  *
  * A thread writes its own entry without any lock. Its `gate` decides between the end of its request
  * and an interruption, so that the exception never reaches the next request: the thread that moves

@@ -46,7 +46,7 @@ int rt_status_of(const rt_request *rq, enum wire_outcome outcome);
 
 /* ---- metrics.c: the process's metrics ---- */
 
-/* Readers of metrics, which do not disturb each other; the numbers are in httpd_wsgi/metrics.py,
+/* Readers of metrics, which do not disturb each other; the numbers are in httpd_wsgi/interpreter/metrics.py,
  * too. */
 enum rt_reader { RT_APPLICATION, RT_TELEMETRY, RT_READERS };
 

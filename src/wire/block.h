@@ -49,7 +49,7 @@ enum wire_name {
     WIRE_M_PATH_INFO,          /* mod_wsgi.path_info */
     WIRE_M_HANDLER_SCRIPT,
     WIRE_M_APACHE_VERSION,     /* "2.4.57" */
-    WIRE_M_CALL,               /* with WIRE_RQ_CALL: "access", "password", "digest", "groups" or "dispatch", see httpd_wsgi/hooks.py */
+    WIRE_M_CALL,               /* with WIRE_RQ_CALL: "access", "password", "digest", "groups" or "dispatch", see httpd_wsgi/interpreter/hooks.py */
     WIRE_M_CALL_USER,          /* whom it is about */
     WIRE_M_CALL_ARGUMENT,      /* password, realm, or names of groups, one a line */
     WIRE_M_END
