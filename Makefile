@@ -20,9 +20,10 @@ LINT_PACKAGES := cppcheck
 BENCH_PACKAGES := patchelf strace valgrind wrk
 PEER_PACKAGES := libev-dev
 DEB_PACKAGES := debhelper dh-python dpkg-dev lintian pybuild-plugin-pyproject python3-all-dev python3-setuptools
+PICTURE_PACKAGES := graphviz
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
-.PHONY: help serve test check docs links lint asan tsan long bench peer instructions fuzz deb clean install
+.PHONY: help serve test check docs pictures links lint asan tsan long bench peer instructions fuzz deb clean install
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -93,8 +94,13 @@ $(STATE)/docs-ready: $(VENV)/ready docs/requirements.txt
 	@touch $@
 
 docs: $(STATE)/docs-ready ## the documentation as a site; a link that leads nowhere is an error
+	@$(BIN)/python docs/pictures.py --check
 	@$(BIN)/mkdocs build --site-dir $(STATE)/site 2>$(STATE)/docs.log || { grep -v '^INFO' $(STATE)/docs.log >&2; exit 1; }
 	@echo $(STATE)/site/index.html
+
+pictures: ## draw the pictures of the documentation again, by Graphviz, after a change of docs/pictures/*.dot
+	$(call need,$(PICTURE_PACKAGES))
+	$(PYTHON) -B docs/pictures.py
 
 links: $(VENV)/ready ## fetch what the documentation links to elsewhere; needs a network, so it is no part of check
 	$(BIN)/python docs/links.py
