@@ -57,10 +57,10 @@ INTRODUCTION = """\
 
 <!-- Written by docs/reference.py. Change the tables in apache/, docs/directives/ and docs/options/, and run it. -->
 
-What mod_wsgi's documentation says of these directives holds; what differs on purpose is in [compatibility.md](compatibility.md).
-A wrong value, an unknown option or a directive in the wrong place fails `apachectl configtest` with file and line. *Directory*
-stands for `<Directory>`, `<Location>`, `<Files>`, `<If>` and their kind. Arguments and the values of options may be quoted:
-`name="a value"`.
+These directives work as described in the documentation of mod_wsgi, except for the deliberate differences in
+[compatibility.md](compatibility.md). A wrong value, an unknown option or a directive in the wrong place fails
+`apachectl configtest` with file and line. *Directory* stands for `<Directory>`, `<Location>`, `<Files>`, `<If>` and similar
+sections. Arguments and the values of options may be quoted: `name="a value"`.
 """
 
 
