@@ -232,7 +232,7 @@ def running_site(mode: str) -> Iterator[Site]:
 
 
 def get(site: Httpd, path: str, auth: tuple[str | bytes, str | bytes] | None = None, **headers: str) -> requests.Response:
-    return requests.get(site.url(path), auth=auth, headers={k.replace("_", "-"): v for k, v in headers.items()}, timeout=20)  # type: ignore[arg-type]
+    return requests.get(site.url(path), auth=auth, headers={k.replace("_", "-"): v for k, v in headers.items()}, timeout=60)  # type: ignore[arg-type]
 
 
 def status(site: Httpd, path: str, auth: tuple[str | bytes, str | bytes] | None = None) -> int:

@@ -242,7 +242,7 @@ class Httpd:
                 wait_until(lambda: not connections_of(self.port), "connections are closed", 1)
             self.process.send_signal(signal.SIGTERM)
         if self.process:
-            self.process.wait(20)
+            self.process.wait(60)
 
     def finish(self) -> None:
         """Stops httpd and fails when something unexpected was logged or left behind."""

@@ -70,11 +70,11 @@ class Served:
         return os.pread(self.output.fileno(), 1 << 20, 0).decode()
 
     def get(self, path: str = "/", **options: object) -> requests.Response:
-        return requests.get(self.url + path, timeout=15, allow_redirects=False, **options)  # type: ignore[arg-type]
+        return requests.get(self.url + path, timeout=60, allow_redirects=False, **options)  # type: ignore[arg-type]
 
     def stop(self, number: int = signal.SIGINT) -> int:
         self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def finish(self) -> None:
         try:
@@ -113,4 +113,4 @@ def started(directory: Path, *command: str) -> Iterator[tuple[str, Path]]:
         yield found[1].rstrip("/"), log
     finally:
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0

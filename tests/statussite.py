@@ -23,7 +23,7 @@ def conf(options: str = "") -> str:
 
 
 def status(server: Httpd) -> dict[str, Any]:
-    answer = requests.get(server.url("/wsgi-status?format=json"), timeout=20)
+    answer = requests.get(server.url("/wsgi-status?format=json"), timeout=60)
     assert answer.status_code == 200
     found: dict[str, Any] = answer.json()
     return found
@@ -36,15 +36,15 @@ def shop(server: Httpd) -> dict[str, Any]:
 
 
 def page(server: Httpd, **headers: str) -> requests.Response:
-    return requests.get(server.url("/wsgi-status"), headers=headers, timeout=20)
+    return requests.get(server.url("/wsgi-status"), headers=headers, timeout=60)
 
 
 def metrics(server: Httpd, form: str = "openmetrics") -> str:
-    return requests.get(server.url(f"/wsgi-status?format={form}"), timeout=20).content.decode()
+    return requests.get(server.url(f"/wsgi-status?format={form}"), timeout=60).content.decode()
 
 
 def get(server: Httpd, path: str) -> int:
-    return requests.get(server.url(path), timeout=20).status_code
+    return requests.get(server.url(path), timeout=60).status_code
 
 
 def serving(server: Httpd) -> bool:
@@ -56,7 +56,7 @@ def waiting(server: Httpd, *targets: bytes) -> Iterator[None]:
     """Requests with exactly these targets that wait in the application meanwhile."""
     connections = []
     for target in targets:
-        connection = socket.create_connection(("127.0.0.1", server.port), 20)
+        connection = socket.create_connection(("127.0.0.1", server.port), 60)
         connection.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         connections.append(connection)
     try:

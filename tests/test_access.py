@@ -130,7 +130,7 @@ def test_path_info_is_split_from_the_script_name(site: Site) -> None:
 
 @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 def test_what_a_tls_connection_has_to_say(site: Site) -> None:
-    requests.get(f"https://localhost:{site.tls}/access/page.txt?environ", verify=False, timeout=20)
+    requests.get(f"https://localhost:{site.tls}/access/page.txt?environ", verify=False, timeout=60)
     environ = shown(site)
     assert environ["https"] == 1 and environ["cipher"]
 

@@ -22,7 +22,7 @@ CONF = {
 
 
 def get(server: Httpd, path: str) -> requests.Response:
-    return requests.get(server.url(path), timeout=20)
+    return requests.get(server.url(path), timeout=60)
 
 
 def test_mod_wsgi_has_the_documented_attributes(httpd: Httpd, mode: str) -> None:

@@ -104,7 +104,7 @@ def test_a_provider_without_a_script_is_explained(site: Site) -> None:
 
 
 def digest(site: Site, user: str, password: str = "secret", path: str = "/digest/page.txt") -> int:
-    return requests.get(site.url(path), auth=HTTPDigestAuth(user, password), timeout=20).status_code
+    return requests.get(site.url(path), auth=HTTPDigestAuth(user, password), timeout=60).status_code
 
 
 @pytest.mark.parametrize("user", ["text", "as-bytes"])

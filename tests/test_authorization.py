@@ -26,7 +26,7 @@ def server() -> Iterator[Httpd]:
 
 
 def sees_header(httpd: Httpd, path: str) -> bool:
-    response = requests.get(httpd.url(path), auth=("joe", "secret"), timeout=20)
+    response = requests.get(httpd.url(path), auth=("joe", "secret"), timeout=60)
     assert response.status_code == 200
     return "HTTP_AUTHORIZATION" in response.json()
 

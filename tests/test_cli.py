@@ -53,7 +53,7 @@ def test_hangup_reads_everything_again(site: Path) -> None:
 def test_httpd_ends_with_the_command(site: Path) -> None:
     with serving(site, "hello.py") as served:
         served.process.kill()
-        served.process.wait(20)  # finish() then fails when a process is left
+        served.process.wait(60)  # finish() then fails when a process is left
 
 
 @pytest.mark.parametrize("wrong", ["raise RuntimeError('boom')", "boom boom"])

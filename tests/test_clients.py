@@ -27,7 +27,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Httpd]:
     yield httpd
     httpd.expected.add("WSGI0301")
     try:
-        assert "/smuggled" not in requests.get(httpd.url("/?" + quote(json.dumps({"paths": 1}))), timeout=20).json()
+        assert "/smuggled" not in requests.get(httpd.url("/?" + quote(json.dumps({"paths": 1}))), timeout=60).json()
     finally:
         httpd.finish()
 
@@ -35,7 +35,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Httpd]:
 def send(server: Httpd, data: str) -> bytes:
     """What comes back until the server closes, which it does as this client says that it is done."""
     received = bytearray()
-    with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), 60) as connection:
         connection.sendall(data.encode("latin-1"))
         connection.shutdown(socket.SHUT_WR)
         try:
@@ -139,10 +139,10 @@ def test_chunks_count_and_a_length_beside_them_does_not(server: Httpd) -> None:
 
 
 def test_clients_that_send_nothing_more_hold_no_worker(server: Httpd) -> None:
-    slow = [socket.create_connection(("127.0.0.1", server.port), 20) for _ in range(12)]
+    slow = [socket.create_connection(("127.0.0.1", server.port), 60) for _ in range(12)]
     for number, connection in enumerate(slow):
         connection.sendall((post("Content-Length: 1000\r\n", "hello") if number % 2 else get()[:-3]).encode())
     for _ in range(5):
-        assert requests.get(server.url("/a"), timeout=20).status_code == 200
+        assert requests.get(server.url("/a"), timeout=60).status_code == 200
     for connection in slow:
         connection.close()

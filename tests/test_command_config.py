@@ -144,17 +144,17 @@ def test_url_aliases_and_mount_point(site: Path) -> None:
     ) as served:
         assert served.url.endswith("/app")
         base = served.url.removesuffix("/app")
-        assert requests.get(base + "/static/f.css", timeout=5).text == "a style"
-        assert requests.get(base + "/robots.txt", timeout=5).text == "a style"
-        assert requests.get(base + "/static/", timeout=5).status_code == 404  # no listing
-        assert requests.get(base + "/elsewhere", timeout=5).status_code == 404
+        assert requests.get(base + "/static/f.css", timeout=60).text == "a style"
+        assert requests.get(base + "/robots.txt", timeout=60).text == "a style"
+        assert requests.get(base + "/static/", timeout=60).status_code == 404  # no listing
+        assert requests.get(base + "/elsewhere", timeout=60).status_code == 404
         assert served.get("/x").text.startswith("/app|/x|")
 
 
 def test_compression_and_the_limit_for_bodies(site: Path) -> None:
     with serving(site, "hello.py", "--document-root", "public", "--compress", "--limit-request-body", "10") as served:
         assert served.get("/page.html").headers["Content-Encoding"] == "gzip"
-        assert requests.post(served.url + "/x", data=b"x" * 11, timeout=5).status_code == 413
+        assert requests.post(served.url + "/x", data=b"x" * 11, timeout=60).status_code == 413
 
 
 def test_included_files_have_the_last_word(site: Path) -> None:
@@ -190,8 +190,8 @@ def test_https_beside_http_with_a_redirect(site: Path, certificate: Path) -> Non
         reply = served.get("/a b?c=d")
         assert (reply.status_code, reply.headers["Location"]) == (308, f"https://127.0.0.1:{port}/a%20b?c=d")
         secure = f"https://localhost:{port}"
-        assert requests.get(secure + "/x", verify=str(certificate), timeout=5).text.startswith("|/x|")
-        assert requests.get(secure + "/page.html", verify=str(certificate), timeout=5).text.startswith("a page")
+        assert requests.get(secure + "/x", verify=str(certificate), timeout=60).text.startswith("|/x|")
+        assert requests.get(secure + "/page.html", verify=str(certificate), timeout=60).text.startswith("a page")
 
 
 def test_only_the_named_hosts_are_answered(site: Path) -> None:
@@ -199,7 +199,7 @@ def test_only_the_named_hosts_are_answered(site: Path) -> None:
         base = served.url.replace("www.shop.test", "127.0.0.1")
 
         def ask(host: str) -> requests.Response:
-            return requests.get(base + "/x", headers={"Host": host}, timeout=5, allow_redirects=False)
+            return requests.get(base + "/x", headers={"Host": host}, timeout=60, allow_redirects=False)
 
         assert [ask(host).status_code for host in ("www.shop.test", "a.cdn.test:80", "evil.test")] == [200, 200, 403]
         assert ask("shop.test").headers["Location"].startswith("http://www.shop.test")
@@ -223,14 +223,14 @@ def test_more_than_one_address(site: Path) -> None:
 
         def both_answer() -> bool:
             try:
-                return all(requests.get(f"http://{host}:{port}/x", timeout=5).ok for host in ("127.0.0.1", "[::1]"))
+                return all(requests.get(f"http://{host}:{port}/x", timeout=60).ok for host in ("127.0.0.1", "[::1]"))
             except requests.ConnectionError:
                 return False
 
         wait_until(both_answer, "both addresses answer")
     finally:
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 # ---- logs ----

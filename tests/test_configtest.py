@@ -274,7 +274,7 @@ def test_an_import_into_a_group_that_is_not_defined_suggests_the_nearest(httpd: 
 
 def test_a_group_that_is_not_defined_is_suggested_with_the_request_too(httpd: Httpd) -> None:
     httpd.start("WSGIDaemonProcess shop\nWSGIScriptAlias / {app}/hello.py process-group=shpo")
-    assert requests.get(httpd.url("/"), timeout=10).status_code == 500
+    assert requests.get(httpd.url("/"), timeout=60).status_code == 500
     assert "did you mean shop" in httpd.expect("WSGI0207")
 
 
@@ -290,7 +290,7 @@ def test_a_service_cannot_answer_requests(httpd: Httpd) -> None:
     conf = "WSGIDaemonProcess mails threads=0\nWSGIScriptAlias / {app}/hello.py process-group=mails"
     assert "threads=0" in warned(httpd, conf, "WSGI0288")
     httpd.start(conf)
-    assert requests.get(httpd.url("/"), timeout=10).status_code == 500
+    assert requests.get(httpd.url("/"), timeout=60).status_code == 500
     httpd.expect("WSGI0225")
 
 
@@ -324,7 +324,7 @@ def two_hosts(first: str, second: str) -> str:
 def test_a_copied_group_is_shared_by_both_virtual_hosts(httpd: Httpd) -> None:
     httpd.start(two_hosts(GROUP, GROUP.replace(" ", "  ")))
     for host in ("one", "two"):
-        assert requests.get(httpd.url("/"), headers={"Host": f"{host}.example.com"}, timeout=10).text == "Hello World!"
+        assert requests.get(httpd.url("/"), headers={"Host": f"{host}.example.com"}, timeout=60).text == "Hello World!"
     assert len(httpd.supervisors()) == 1
 
 
@@ -375,7 +375,7 @@ def test_a_start_puts_the_warnings_into_the_error_log_once_and_goes_on(httpd: Ht
         "<VirtualHost *:{port}>\nErrorLog {root}/host_log\nWSGIScriptAlias / {app}/hello.py\n"
         "WSGIScriptAlias /other {root}/other.py\n</VirtualHost>"
     )
-    assert requests.get(httpd.url("/"), timeout=10).text == "Hello World!"
+    assert requests.get(httpd.url("/"), timeout=60).text == "Hello World!"
     for code in ("WSGI0221", "WSGI0282", "WSGI0287"):
         assert httpd.log_text().count(code) == 1
     assert (httpd.root / "host_log").read_text().count("WSGI0282") == 1

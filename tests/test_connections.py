@@ -27,7 +27,7 @@ def server() -> Iterator[Httpd]:
 
 
 def get(server: Httpd, path: str, **options: object) -> requests.Response:
-    return requests.get(server.url(path), timeout=20, **options)  # type: ignore[arg-type]
+    return requests.get(server.url(path), timeout=60, **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -76,13 +76,13 @@ def test_more_requests_than_threads_are_all_answered_with_their_own_answer(serve
 @pytest.mark.parametrize("size", [100, 50_000, 300_000])
 def test_what_an_application_leaves_unread_does_not_reach_the_next_request(server: Httpd, path: str, size: int) -> None:
     for _ in range(3):
-        assert requests.post(server.url(path), data=b"Q" * size, timeout=20).status_code == 200
+        assert requests.post(server.url(path), data=b"Q" * size, timeout=60).status_code == 200
         assert get(server, "/?next").text.endswith(" next")
 
 
 def test_a_client_that_leaves_early_takes_no_connection_of_others_along(server: Httpd) -> None:
     for _ in range(10):
-        with socket.create_connection(("127.0.0.1", server.port), 20) as client:
+        with socket.create_connection(("127.0.0.1", server.port), 60) as client:
             client.sendall(b"POST /stream/some HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\nx")
     assert [get(server, f"/?{n}").text.split()[2] for n in range(10)] == [str(n) for n in range(10)]
 

@@ -148,5 +148,5 @@ def test_htaccess(httpd: Httpd) -> None:
                 cases[f"/h/{allowed}/{directory.name}/file"] = 200 if accepted else 500
     httpd.start("\n".join(conf))
     with requests.Session() as session:
-        assert {path: session.get(httpd.url(path), timeout=20).status_code for path in cases} == cases
+        assert {path: session.get(httpd.url(path), timeout=60).status_code for path in cases} == cases
     assert "WSGI0221" not in httpd.log_text()

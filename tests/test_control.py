@@ -54,7 +54,7 @@ def started(httpd: Httpd, group: str) -> Iterator[Httpd]:
 
 
 def get(httpd: Httpd, path: str = "/") -> requests.Response:
-    return requests.get(httpd.url(path), timeout=20)
+    return requests.get(httpd.url(path), timeout=60)
 
 
 def status(group: str) -> dict[str, object]:
@@ -91,7 +91,7 @@ def test_the_documented_output_of_status_is_what_it_prints(
     wait_until(lambda: " s  GET /wait\n" in run("status", group).stdout, "the request is there")
     found = status(group)
     (started.root / "go").touch()
-    thread.join(30)
+    thread.join(60)
     workers: list[dict[str, Any]] = sorted(found["workers"], key=lambda worker: not worker["requests"])  # type: ignore[call-overload]
     for worker, example in zip(workers, EXAMPLE_WORKERS, strict=True):
         assert set(example) < set(worker)
@@ -154,7 +154,7 @@ def test_a_stopped_group_finishes_its_requests(started: Httpd, group: str) -> No
     assert "draining" in shown and " s  GET /wait\n" in shown
     assert not replies
     (started.root / "go").touch()
-    thread.join(30)
+    thread.join(60)
     assert replies and replies[0].endswith("one")
 
 
@@ -169,7 +169,7 @@ def test_stacks_show_where_the_application_is(started: Httpd, group: str, path: 
     assert f"{where}:\n" in text and '.py", line ' in text and "    time.sleep(0.01)" in text and "_boot.py" not in text
     assert text.index("in application") < text.index("in waiting_here")
     (started.root / "go").touch()
-    thread.join(30)
+    thread.join(60)
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root can become somebody else")

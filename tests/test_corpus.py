@@ -168,7 +168,7 @@ class Site(Httpd):
             data=body,
             verify=False,
             allow_redirects=False,
-            timeout=30,
+            timeout=60,
         )
 
     def check(self, exchange: Exchange) -> None:
@@ -234,8 +234,8 @@ def test_a_server_root_of_mod_wsgi_express_needs_only_another_module(certificate
         conf.write_text(conf.read_text().replace(PEER, str(MODULE)))
         site.process = subprocess.Popen([site.root / "apachectl", "start", "-DFOREGROUND"], env=site.environment())
         wait_until(site.is_listening, "httpd listens")
-        assert requests.get(site.url("/x"), timeout=20).text == "Hello World!"
-        assert requests.get(site.url("/static/a.txt"), timeout=20).text.strip() == "static"
+        assert requests.get(site.url("/x"), timeout=60).text == "Hello World!"
+        assert requests.get(site.url("/static/a.txt"), timeout=60).text.strip() == "static"
     finally:
         site.finish()
 

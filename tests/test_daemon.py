@@ -18,7 +18,7 @@ ONE = "WSGIDaemonProcess d processes=1 threads=4\nWSGIScriptAlias / {app}/kitche
 
 
 def get(server: Httpd, path: str) -> requests.Response:
-    return requests.get(server.url(path), timeout=15)
+    return requests.get(server.url(path), timeout=60)
 
 
 def test_a_worker_is_the_applications_own_interpreter(httpd: Httpd) -> None:
@@ -43,7 +43,7 @@ def test_options_of_the_process(httpd: Httpd) -> None:
 def test_threads_overlap(httpd: Httpd) -> None:
     (httpd.app / "barrier.py").write_text(
         "import threading\n"
-        "barrier = threading.Barrier(4, timeout=10)\n"
+        "barrier = threading.Barrier(4, timeout=60)\n"
         "def application(environ, start_response):\n"
         "    barrier.wait()\n"
         "    start_response('200 OK', [])\n"
@@ -148,7 +148,7 @@ def test_kill_9_of_the_parent_leaves_nothing(httpd: Httpd) -> None:
     assert get(httpd, "/info").status_code == 200
     httpd.kill9()
     # Apache's own children outlive a killed parent; they are not ours to end, but our processes go with the last of them.
-    httpd.process.wait(10)  # type: ignore[union-attr]
+    httpd.process.wait(60)  # type: ignore[union-attr]
     for pid in processes_marked(httpd.mark):
         with contextlib.suppress(OSError):  # it may be gone by now
             if b"-DFOREGROUND" in Path(f"/proc/{pid}/cmdline").read_bytes():
@@ -205,7 +205,7 @@ def test_a_request_in_progress_is_finished_when_apache_stops_its_group(httpd: Ht
         "    if environ['PATH_INFO'] == '/go':\n"
         "        go.set()\n"
         "    else:\n"
-        "        open(os.environ['FLAG'], 'w').close(); go.wait(10)\n"
+        "        open(os.environ['FLAG'], 'w').close(); go.wait(60)\n"
         "    start_response('200 OK', [])\n"
         "    return [b'finished']\n"
     )
@@ -223,7 +223,7 @@ def test_a_request_in_progress_is_finished_when_apache_stops_its_group(httpd: Ht
         pid = httpd.worker()
         assert get(httpd, "/go").text == "finished"
         os.kill(pid, signal.SIGTERM)
-        assert slow.result(15).text == "finished"
+        assert slow.result(60).text == "finished"
     assert get(httpd, "/go").text == "finished"
 
 

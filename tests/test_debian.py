@@ -153,7 +153,7 @@ def serve_the_readmes_site() -> None:
     try:
         apache.start(site)
         for path in ("/hello", "/embedded"):
-            answer = requests.get(apache.url(path), headers={"Host": "shop.example.com"}, timeout=20)
+            answer = requests.get(apache.url(path), headers={"Host": "shop.example.com"}, timeout=60)
             assert (answer.status_code, answer.text) == (200, "Hello World!"), apache.log_text()
     finally:
         apache.finish()
@@ -216,12 +216,12 @@ def test_the_installed_command_serves_with_the_distributions_python(machine: dic
         wait_until(lambda: answers(port), "the demonstration answers")
     finally:
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 def answers(port: int) -> bool:
     try:
-        return requests.get(f"http://127.0.0.1:{port}/", timeout=5).ok
+        return requests.get(f"http://127.0.0.1:{port}/", timeout=60).ok
     except requests.ConnectionError:
         return False
 

@@ -22,7 +22,7 @@ def alias(mode: str, options: str = "", script: str = "facts.py", mount: str = "
 
 def facts(httpd: Httpd, mode: str, conf: str, options: str = "application-group=%{GLOBAL}") -> dict[str, Any]:
     httpd.start("ServerLimit 1\n" + GROUP + conf + "\n" + alias(mode, options))
-    return dict(requests.get(httpd.url("/"), timeout=20).json())
+    return dict(requests.get(httpd.url("/"), timeout=60).json())
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_sections_override_for_the_interpreters_they_name(httpd: Httpd, mode: st
         + alias(mode, "application-group=one", mount="/one")
         + alias(mode, "application-group=two", mount="/two")
     )
-    one, two = (requests.get(httpd.url(path), timeout=20).json() for path in ("/one", "/two"))
+    one, two = (requests.get(httpd.url(path), timeout=60).json() for path in ("/one", "/two"))
     assert one["stdin"] == "str" and two["stdin"].startswith("sys.stdin is not available")
     assert one["path"][0] == str(httpd.app / "mine")
     assert not any("other" in Path(entry).name for entry in one["path"] + two["path"])
@@ -91,8 +91,8 @@ def test_restrict_process(httpd: Httpd, mode: str) -> None:
     allowed = "d" if mode == "embedded" else "%{GLOBAL} other"
     aliases = alias(mode, mount="/a") + alias(mode, mount="/b")
     httpd.start(GROUP + aliases + f"<Location /a>\nWSGIRestrictProcess {allowed}\n</Location>")
-    assert requests.get(httpd.url("/a"), timeout=20).status_code == 500
-    assert requests.get(httpd.url("/b"), timeout=20).status_code == 200
+    assert requests.get(httpd.url("/a"), timeout=60).status_code == 500
+    assert requests.get(httpd.url("/b"), timeout=60).status_code == 200
     httpd.expect("WSGI0209")
 
 
@@ -102,7 +102,7 @@ def test_import_scripts_are_loaded_before_the_first_request(httpd: Httpd, mode: 
     line = f"WSGIImportScript {{app}}/early.py process-group={group} application-group=%{{GLOBAL}}\n"
     httpd.start("ServerLimit 1\n" + GROUP + line + alias(mode, "application-group=%{GLOBAL}"))
     assert "[client" not in httpd.expect("early is here")
-    assert requests.get(httpd.url("/"), timeout=20).json()["imported"] == ["loaded_early"]
+    assert requests.get(httpd.url("/"), timeout=60).json()["imported"] == ["loaded_early"]
 
 
 def test_a_service_script_runs_again_and_again_and_ends_with_apache(httpd: Httpd) -> None:
@@ -130,7 +130,7 @@ def test_a_lock_of_their_own_needs_a_newer_python(httpd: Httpd, mode: str) -> No
     aliases = alias(mode, "application-group=a", mount="/a") + alias(mode, "application-group=b", mount="/b")
     httpd.start("ServerLimit 1\nWSGIPerInterpreterGIL On\n" + GROUP + aliases)
     with ThreadPoolExecutor(2) as pool:
-        groups = pool.map(lambda path: requests.get(httpd.url(path), timeout=20).json()["group"], ("/a", "/b"))
+        groups = pool.map(lambda path: requests.get(httpd.url(path), timeout=60).json()["group"], ("/a", "/b"))
     assert list(groups) == ["a", "b"]
     httpd.expect("WSGI0802")
 
@@ -138,14 +138,14 @@ def test_a_lock_of_their_own_needs_a_newer_python(httpd: Httpd, mode: str) -> No
 def test_case_sensitivity(httpd: Httpd, mode: str) -> None:
     conf = f"WSGICaseSensitivity Off\n{GROUP}{alias(mode, mount='/Shop')}"
     httpd.start("ServerLimit 1\n" + conf)
-    assert requests.get(httpd.url("/Shop"), timeout=20).json()["group"].endswith("|/shop")
+    assert requests.get(httpd.url("/Shop"), timeout=60).json()["group"].endswith("|/shop")
 
 
 def test_destroy_interpreter_off_skips_atexit(httpd: Httpd, mode: str) -> None:
     hello = (httpd.app / "hello.py").read_text()
     (httpd.app / "bye.py").write_text("import atexit\natexit.register(print, 'good bye')\n" + hello)
     httpd.start("WSGIDestroyInterpreter Off\n" + GROUP + alias(mode, script="bye.py"))
-    assert requests.get(httpd.url("/"), timeout=20).status_code == 200
+    assert requests.get(httpd.url("/"), timeout=60).status_code == 200
     httpd.stop()
     assert "good bye" not in httpd.log_text()
 
@@ -196,4 +196,4 @@ def test_option_values_may_be_quoted(httpd: Httpd, mode: str) -> None:
     os.chmod(script, 0o644)
     group = ' process-group="d"' * (mode == "daemon")
     httpd.start(GROUP + f"WSGIScriptAlias / '{{app}}/with space/app.py'{group} application-group=\"a b\"\n")
-    assert requests.get(httpd.url("/"), timeout=20).json()["group"] == "a b"
+    assert requests.get(httpd.url("/"), timeout=60).json()["group"] == "a b"

@@ -57,7 +57,7 @@ class Load:
         while not self.over.is_set():
             try:
                 if connection is None:
-                    connection, fresh = socket.create_connection(("127.0.0.1", self.httpd.port), 30), True
+                    connection, fresh = socket.create_connection(("127.0.0.1", self.httpd.port), 60), True
                 connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
                 answer = connection.recv(65536)
             except OSError as exc:
@@ -221,7 +221,7 @@ def test_crashes_leak_nothing(httpd: Httpd) -> None:
 
     def crash(times: int) -> tuple[int, int]:
         for _ in range(times):
-            assert requests.get(httpd.url("/"), timeout=20).status_code == 502
+            assert requests.get(httpd.url("/"), timeout=60).status_code == 502
         status = Path(f"/proc/{supervisor}/status").read_text()
         found = re.search(r"VmRSS:\s+(\d+)", status)
         return len(os.listdir(f"/proc/{supervisor}/fd")), int(found.group(1)) if found else 0
@@ -271,4 +271,4 @@ def test_many_graceful_restarts_leave_the_parent_as_it_was(httpd: Httpd) -> None
     before = restart(40)  # as many generations have existed at once as ever will
     after = [restart(FLAT_RESTARTS)]
     wait_until(is_flat, f"descriptors and memory are as before: {before}, now {after}", 60)
-    assert requests.get(httpd.url("/"), timeout=20).status_code == 200
+    assert requests.get(httpd.url("/"), timeout=60).status_code == 200

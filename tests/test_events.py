@@ -21,7 +21,7 @@ CONF = {
 
 
 def get(server: Httpd, path: str, **options: Any) -> requests.Response:
-    return requests.get(server.url(path), timeout=20, **options)
+    return requests.get(server.url(path), timeout=60, **options)
 
 
 def seen(server: Httpd, request_id: str | None) -> list[tuple[str, dict[str, list[Any]], int]]:
@@ -88,7 +88,7 @@ def test_a_request_is_told_from_start_to_finish_with_the_documented_keys(httpd: 
 
 def test_what_is_read_is_counted(httpd: Httpd, mode: str) -> None:
     httpd.start(CONF[mode])
-    request_id = requests.post(httpd.url("/body"), data=b"x" * 100_000, timeout=20).headers["X-Id"]
+    request_id = requests.post(httpd.url("/body"), data=b"x" * 100_000, timeout=60).headers["X-Id"]
     finished = told(httpd, request_id, "request_started", "response_started", "request_finished")["request_finished"]
     assert finished["input_length"][1] == 100_000 and finished["input_reads"][1] >= 2
 
@@ -141,7 +141,7 @@ def test_active_requests_holds_what_is_running_now(httpd: Httpd, mode: str) -> N
         slow = pool.submit(get, httpd, "/hold")
         wait_until(lambda: get(httpd, "/active").json()[0] == 2, "the held request is active")
         get(httpd, "/release")
-        slow.result(20)
+        slow.result(60)
     wait_until(lambda: get(httpd, "/active").json()[0] == 1, "only the asking request is active")
 
 
@@ -186,7 +186,7 @@ def test_a_service_is_told_of_signals(httpd: Httpd) -> None:
         "    print('NOTE', event['signame'], flush=True)\n"
         "    stop.set()\n"
         "print('NOTE started')\n"
-        "stop.wait(20)\n"
+        "stop.wait(60)\n"
     )
     httpd.start("WSGIDaemonProcess d threads=0\nWSGIImportScript {app}/service.py process-group=d application-group=%{GLOBAL}")
     wait_until(lambda: bool(notes(httpd, "started")), "the service runs")

@@ -92,7 +92,7 @@ def curl(url: str, port: int, authority: Path, *options: str) -> subprocess.Comp
 def test_hello(httpd: Httpd) -> None:
     put(httpd, {"www/wsgi/application.py": NAMED.format("Hello")})
     httpd.start(example("hello.conf", httpd))
-    assert requests.get(httpd.url("/hello"), timeout=20).text == "Hello"
+    assert requests.get(httpd.url("/hello"), timeout=60).text == "Hello"
 
 
 def test_django(httpd: Httpd) -> None:
@@ -101,8 +101,8 @@ def test_django(httpd: Httpd) -> None:
     subprocess.run([sys.executable, "-m", "django", "startproject", "shop", httpd.root / "srv" / "shop"], check=True)
     put(httpd, {"srv/shop/static/style.css": "body {}"})
     httpd.start(example("django.conf", httpd))
-    assert "The install worked successfully" in requests.get(httpd.url("/"), timeout=20).text
-    assert requests.get(httpd.url("/static/style.css"), timeout=20).text == "body {}"
+    assert "The install worked successfully" in requests.get(httpd.url("/"), timeout=60).text
+    assert requests.get(httpd.url("/static/style.css"), timeout=60).text == "body {}"
 
 
 def test_flask(httpd: Httpd) -> None:
@@ -113,7 +113,7 @@ def test_flask(httpd: Httpd) -> None:
         {"srv/notes/notes.py": "import flask\napp = flask.Flask('notes')\napp.add_url_rule('/', view_func=lambda: 'notes')\n"},
     )
     httpd.start(example("flask.conf", httpd))
-    assert requests.get(httpd.url("/"), timeout=20).text == "notes"
+    assert requests.get(httpd.url("/"), timeout=60).text == "notes"
 
 
 def test_fastapi_through_an_adapter(httpd: Httpd) -> None:
@@ -123,8 +123,8 @@ def test_fastapi_through_an_adapter(httpd: Httpd) -> None:
     items += "@app.post('/items/{n}')\nasync def item(n: int, body: dict):\n    return [n, body]\n"
     put(httpd, {"srv/items/items.py": items, "srv/items/wsgi.py": (EXAMPLES / "fastapi_wsgi.py").read_text()})
     httpd.start(example("fastapi.conf", httpd))
-    assert requests.post(httpd.url("/items/3"), json={"a": 1}, timeout=20).json() == [3, {"a": 1}]
-    assert requests.post(httpd.url("/items/x"), json={}, timeout=20).status_code == 422
+    assert requests.post(httpd.url("/items/3"), json={"a": 1}, timeout=60).json() == [3, {"a": 1}]
+    assert requests.post(httpd.url("/items/x"), json={}, timeout=60).status_code == 422
 
 
 def test_two_pythons(httpd: Httpd, environments: dict[str, Path]) -> None:
@@ -135,7 +135,7 @@ def test_two_pythons(httpd: Httpd, environments: dict[str, Path]) -> None:
     httpd.start(example("two-pythons.conf", httpd))
     for name, home in homes.items():
         version = subprocess.check_output([home / "bin" / "python", "-c", "import sys; print(sys.version)"], text=True)
-        assert requests.get(httpd.url(f"/{name}"), timeout=20).text == version.strip()
+        assert requests.get(httpd.url(f"/{name}"), timeout=60).text == version.strip()
 
 
 def test_handler(start: Starter) -> None:
@@ -146,7 +146,7 @@ def test_handler(start: Starter) -> None:
         return example("handler.conf", httpd)
 
     httpd = start(prepare, "dir")
-    assert [requests.get(httpd.url(f"/page.{kind}"), timeout=20).text for kind in ("md", "txt")] == ["TEXT", "text"]
+    assert [requests.get(httpd.url(f"/page.{kind}"), timeout=60).text for kind in ("md", "txt")] == ["TEXT", "text"]
 
 
 def test_auth(start: Starter) -> None:
@@ -158,7 +158,7 @@ def test_auth(start: Starter) -> None:
 
     httpd = start(prepare, "dir", "auth_basic", "authn_core", "authz_user")
     visitors = [("anna", "secret"), ("bob", "secret"), ("anna", "guessed")]
-    anna, bob, wrong = (requests.get(httpd.url("/index.html"), auth=visitor, timeout=20) for visitor in visitors)
+    anna, bob, wrong = (requests.get(httpd.url("/index.html"), auth=visitor, timeout=60) for visitor in visitors)
     assert (anna.text, bob.status_code, wrong.status_code) == ("inside", 401, 401)
 
 
@@ -172,7 +172,7 @@ def test_https_speaks_http2_and_plain_http_only_leads_there(start: Starter) -> N
         return f"Listen 127.0.0.1:{port}\n" + example("https.conf", httpd, port=f"*:443 *:{port}", files=files)
 
     httpd = start(prepare, *SECURE, "http2")
-    plain = requests.get(httpd.url("/a"), allow_redirects=False, timeout=20)
+    plain = requests.get(httpd.url("/a"), allow_redirects=False, timeout=60)
     assert (plain.status_code, plain.headers["Location"]) == (301, "https://shop.example.com/a")
     told = curl(
         f"https://shop.example.com:{port}/", port, httpd.root / "certificates", "--http2", "-w", "\n%{http_version}"
@@ -210,22 +210,22 @@ def test_the_application_behind_a_reverse_proxy_sees_the_client(start: Starter) 
 def test_a_client_that_is_not_the_proxy_cannot_make_up_an_address(start: Starter) -> None:
     node = start(prepare_node("10.0.0.5"))
     headers = {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "evil.example.com"}
-    told = requests.get(node.url("/"), headers=headers, timeout=20).text
+    told = requests.get(node.url("/"), headers=headers, timeout=60).text
     assert told.startswith(f"['http', '127.0.0.1', '127.0.0.1:{node.port}'")
 
 
 def nodes_that_answer(front: Httpd, session: Callable[[], requests.Session] = requests.Session) -> set[str]:
-    return {session().get(front.url("/"), timeout=20).text for _ in range(8)}
+    return {session().get(front.url("/"), timeout=60).text for _ in range(8)}
 
 
 def drain(front: Httpd, node: Httpd) -> None:
     """As an administrator does it on the page."""
     manager = front.url("/balancer-manager")
-    page = requests.get(manager, timeout=20).text
+    page = requests.get(manager, timeout=60).text
     nonce = re.search(r"nonce=([\w-]+)", page)
     assert nonce
     form = {"b": "shop", "w": f"http://127.0.0.1:{node.port}", "w_status_N": "1", "nonce": nonce[1]}
-    assert requests.post(manager, data=form, headers={"Referer": manager}, timeout=20).status_code == 200
+    assert requests.post(manager, data=form, headers={"Referer": manager}, timeout=60).status_code == 200
 
 
 @pytest.fixture
@@ -295,15 +295,15 @@ def test_systemd_unit(tmp_path: Path) -> None:
         subprocess.run(
             ["sh", "-c", settings["ExecReload"]], env={"MAINPID": str(process.pid), "PATH": "/usr/bin:/bin"}, check=True
         )
-        assert requests.get(f"http://127.0.0.1:{port}/", timeout=20).text == "served"
+        assert requests.get(f"http://127.0.0.1:{port}/", timeout=60).text == "served"
     finally:
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 def answers(port: int) -> bool:
     try:
-        return requests.get(f"http://127.0.0.1:{port}/", timeout=5).ok
+        return requests.get(f"http://127.0.0.1:{port}/", timeout=60).ok
     except requests.ConnectionError:
         return False
 
@@ -327,7 +327,7 @@ def test_the_dockerfile_has_valid_instructions_and_starts_a_server_as_its_comman
         wait_until(lambda: answers(port), "the server answers")
     finally:
         process.terminate()
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=60)
     assert process.returncode == 0 and b'"GET / HTTP/1.1" 200' in out
 
 
@@ -348,10 +348,10 @@ def test_logrotate_moves_logs_and_the_server_goes_on_with_new_ones(httpd: Httpd)
     subprocess.run([server / "apachectl", "start"], env=httpd.environment(), check=True)
     try:
         wait_until(lambda: answers(httpd.port), "the server answers")
-        assert requests.get(httpd.url("/before"), timeout=20).ok
+        assert requests.get(httpd.url("/before"), timeout=60).ok
         subprocess.run(["logrotate", "--force", "--state", httpd.root / "state", httpd.root / "rules"], check=True)
         wait_until(lambda: (server / "access_log").exists() and (server / "error_log").exists(), "new logs are there")
-        assert requests.get(httpd.url("/after"), timeout=20).ok
+        assert requests.get(httpd.url("/after"), timeout=60).ok
         wait_until(lambda: "/after" in (server / "access_log").read_text(), "the new log is written to")
         assert "/before" in (server / "access_log.1").read_text() and (server / "error_log.1").exists()
     finally:
@@ -366,8 +366,8 @@ def test_the_status_is_what_prometheus_is_told_to_fetch(start: Starter) -> None:
 
     (job,) = yaml.safe_load((EXAMPLES / "prometheus.yml").read_text())["scrape_configs"]
     httpd = start(prepare, "authz_host", "log_config")
-    assert requests.get(httpd.url("/item"), timeout=20).text == "x"
-    answer = requests.get(httpd.url(job["metrics_path"]), params=job["params"], timeout=20)
+    assert requests.get(httpd.url("/item"), timeout=60).text == "x"
+    answer = requests.get(httpd.url(job["metrics_path"]), params=job["params"], timeout=60)
     assert 'wsgi_requests_total{group="shop",status="2xx"} 1' in answer.text
     log = httpd.root / "srv" / "shop" / "access_log"
     wait_until(lambda: log.exists() and "/item" in log.read_text(), "the request is logged")
@@ -382,12 +382,12 @@ def test_the_tutorial_does_what_it_says(httpd: Httpd) -> None:
     put_environment(httpd, "hello")
     put(httpd, {script: first})
     httpd.start(site.replace("/srv/", f"{httpd.root}/srv/").replace("*:80", f"*:{httpd.port}"))
-    assert requests.get(httpd.url("/you"), timeout=20).text == "Hello you!\n"
+    assert requests.get(httpd.url("/you"), timeout=60).text == "Hello you!\n"
     put(httpd, {script: first.replace("    start", "    1 / 0\n    start", 1)})
-    assert requests.get(httpd.url("/you"), timeout=20).status_code == 500
+    assert requests.get(httpd.url("/you"), timeout=60).status_code == 500
     httpd.expect("WSGI0401")
     put(httpd, {script: second})
-    assert requests.get(httpd.url("/you"), timeout=20).json() == {"hello": "you"}
+    assert requests.get(httpd.url("/you"), timeout=60).json() == {"hello": "you"}
 
 
 def test_every_example_is_started() -> None:

@@ -45,8 +45,8 @@ def test_start_server_serves_and_says_what_differs(site: Path) -> None:
         "def application(e, s):\n    s('200 OK', [])\n    return [(e['GIVEN'] + str(e['wsgi.multiprocess'])).encode()]\n"
     )
     with started(site, COMMAND, "express", "start-server", "env.py", *options) as (url, log):
-        assert requests.get(url, timeout=5).text == 'a "b"True'
-        assert requests.get(url + "/static/f.css", timeout=5).text == "a style"
+        assert requests.get(url, timeout=60).text == 'a "b"True'
+        assert requests.get(url + "/static/f.css", timeout=60).text == "a style"
         assert "note: --rotate-logs: ignored" in log.read_text()
 
 
@@ -100,8 +100,8 @@ def test_programs_of_the_document_root_other_servers_and_the_status_have_their_u
         more = ["--server-status", "--proxy-mount-point", "/other", behind]
         with started(site, COMMAND, "express", "start-server", "hello.py", *options, *more) as (url, _):
             paths = ("/a.report", "/run.cgi", "/other/x", "/other", "/x")
-            got = {path: requests.get(url + path, timeout=10).text for path in paths}
-            status = requests.get(url + "/server-status?auto", timeout=10).text
+            got = {path: requests.get(url + path, timeout=60).text for path in paths}
+            status = requests.get(url + "/server-status?auto", timeout=60).text
     assert got["/a.report"] == "report of a.report" and got["/run.cgi"] == "by CGI"
     assert (got["/other/x"], got["/other"]) == ("/x/other", "//other") and got["/x"].startswith("|/x|")
     assert "BusyWorkers" in status
@@ -114,7 +114,7 @@ def test_a_script_may_ask_for_passwords(site: Path) -> None:
     )
     options = ["--port", str(free_port()), "--auth-user-script", "auth.py", "--auth-group-script", "auth.py"]
     with started(site, COMMAND, "express", "start-server", "hello.py", *options) as (url, _):
-        codes = [requests.get(url, auth=("me", password), timeout=10).status_code for password in ("wrong", "right")]
+        codes = [requests.get(url, auth=("me", password), timeout=60).status_code for password in ("wrong", "right")]
         assert codes == [401, 200]
 
 
@@ -183,9 +183,9 @@ def test_manage_py_serves_the_project_with_its_files(project: Path, command: str
     if command == "runmodwsgi":
         options = [*options, "--port", str(free_port())]
     with started(project, sys.executable, "manage.py", command, *options) as (url, _):
-        assert "Django" in requests.get(url, timeout=15).text
-        assert requests.get(url + "/static/f.css", timeout=5).text == "a style"
-        assert requests.get(url + "/media/m.txt", timeout=5).text == "a medium"
+        assert "Django" in requests.get(url, timeout=60).text
+        assert requests.get(url + "/static/f.css", timeout=60).text == "a style"
+        assert requests.get(url + "/media/m.txt", timeout=60).text == "a medium"
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,11 @@ def server(request: pytest.FixtureRequest) -> Iterator[Httpd]:
 
 @pytest.mark.parametrize(("deed", "status"), [("return", 0), ("write", 0), ("exit", 3), ("raise", 1)])
 def test_a_copy_that_leaves_the_application_ends_and_only_the_original_answers(server: Httpd, deed: str, status: int) -> None:
-    requests.get(server.url("/exit"), timeout=20)  # there is a worker
+    requests.get(server.url("/exit"), timeout=60)  # there is a worker
     processes = set(processes_marked(server.mark))
     with requests.Session() as session:  # over one connection, which a copy must not serve on
         for _ in range(5):
-            response = session.get(server.url(f"/{deed}"), timeout=20)
+            response = session.get(server.url(f"/{deed}"), timeout=60)
             assert (response.status_code, response.text) == (200, f"original {status}")
     assert set(processes_marked(server.mark)) <= processes
     if deed == "raise":
@@ -39,13 +39,13 @@ def test_a_copy_that_leaves_the_application_ends_and_only_the_original_answers(s
 
 
 def test_a_copy_does_not_go_on_with_a_response(server: Httpd) -> None:
-    assert requests.get(server.url("/yield"), timeout=20).text == "both original 0"
+    assert requests.get(server.url("/yield"), timeout=60).text == "both original 0"
 
 
 def test_a_process_that_was_forked_in_apache_keeps_no_group_alive(httpd: Httpd) -> None:
     httpd.start(f"{conf_for('embedded', 'forks.py', '/forks')}\n{conf_for('daemon', 'hello.py')}{GLOBAL}")
     wait_until(lambda: len(httpd.workers()) == 2, "both workers")
-    copy = int(requests.get(httpd.url(f"/forks/stay?{httpd.root}/go"), timeout=20).text.split()[1])
+    copy = int(requests.get(httpd.url(f"/forks/stay?{httpd.root}/go"), timeout=60).text.split()[1])
     groups = httpd.workers() + httpd.supervisors()
     httpd.kill9()
     for pid in set(processes_marked(httpd.mark)) - {copy, *groups}:

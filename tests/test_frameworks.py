@@ -49,13 +49,13 @@ def test_django_admin_login_form_and_static_files(httpd: Httpd, mode: str) -> No
         path.chmod(0o777 if path.is_dir() else 0o666)
     httpd.start("Alias /static/ {app}/static/\n" + conf(mode, "classic.py"))
     session = requests.Session()
-    page = session.get(httpd.url("/admin/login/"), timeout=20)
+    page = session.get(httpd.url("/admin/login/"), timeout=60)
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
     assert page.status_code == 200 and token
     form = {"csrfmiddlewaretoken": token.group(1), "username": "root", "password": "secret", "next": "/admin/"}
-    inside = session.post(httpd.url("/admin/login/"), data=form, timeout=20)
+    inside = session.post(httpd.url("/admin/login/"), data=form, timeout=60)
     assert inside.status_code == 200 and "Site administration" in inside.text
-    assert requests.get(httpd.url("/static/admin/css/base.css"), timeout=10).status_code == 200
+    assert requests.get(httpd.url("/static/admin/css/base.css"), timeout=60).status_code == 200
 
 
 @needs("flask")
@@ -68,9 +68,9 @@ def test_flask(httpd: Httpd, mode: str) -> None:
         "    return {'sum': sum(request.get_json()['numbers'])}\n"
     )
     httpd.start(conf(mode, "notes.py"))
-    response = requests.post(httpd.url("/add"), json={"numbers": [1, 2, 3]}, timeout=20)
+    response = requests.post(httpd.url("/add"), json={"numbers": [1, 2, 3]}, timeout=60)
     assert response.json() == {"sum": 6}
-    assert requests.get(httpd.url("/nowhere"), timeout=20).status_code == 404
+    assert requests.get(httpd.url("/nowhere"), timeout=60).status_code == 404
 
 
 @needs("webapp2")
@@ -84,7 +84,7 @@ def test_webapp2(httpd: Httpd, mode: str) -> None:
         "application = webapp2.WSGIApplication([('/', Page)])\n"
     )
     httpd.start(conf(mode, "page.py"))
-    assert requests.get(httpd.url("/?name=you"), timeout=20).text == "Hello you"
+    assert requests.get(httpd.url("/?name=you"), timeout=60).text == "Hello you"
 
 
 @pytest.mark.skipif(SANITIZED, reason="Zope's own extensions crash under AddressSanitizer, without this server")
@@ -112,4 +112,4 @@ def test_numpy_works_in_a_group_with_one_application(httpd: Httpd) -> None:
         "    return [str(int(numpy.arange(10).sum())).encode()]\n"
     )
     httpd.start(conf("daemon", "array.py"))
-    assert [requests.get(httpd.url("/"), timeout=20).text for _ in range(3)] == ["45"] * 3
+    assert [requests.get(httpd.url("/"), timeout=60).text for _ in range(3)] == ["45"] * 3

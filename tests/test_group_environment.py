@@ -25,7 +25,7 @@ def group(options: str) -> str:
 def environment(httpd: Httpd, options: str) -> tuple[dict[str, str], int]:
     (httpd.app / "shows_env.py").write_text(APP)
     httpd.start(group(options))
-    values, utf8 = json.loads(requests.get(httpd.url("/"), timeout=15).text)
+    values, utf8 = json.loads(requests.get(httpd.url("/"), timeout=60).text)
     return values, utf8
 
 
@@ -54,8 +54,8 @@ def test_variables_are_set_in_order_and_before_python_starts(httpd: Httpd) -> No
 def test_other_groups_do_not_see_it(httpd: Httpd) -> None:
     (httpd.app / "shows_env.py").write_text(APP)
     httpd.start("WSGIDaemonProcess e threads=1\nWSGIScriptAlias /e {app}/shows_env.py process-group=e\n" + group("env=MINE=1"))
-    assert "MINE" in json.loads(requests.get(httpd.url("/"), timeout=15).text)[0]
-    assert "MINE" not in json.loads(requests.get(httpd.url("/e"), timeout=15).text)[0]
+    assert "MINE" in json.loads(requests.get(httpd.url("/"), timeout=60).text)[0]
+    assert "MINE" not in json.loads(requests.get(httpd.url("/e"), timeout=60).text)[0]
 
 
 def test_files_are_read_as_systemd_reads_them(httpd: Httpd) -> None:

@@ -29,7 +29,7 @@ def conf(options: str, script: str = "process.py") -> str:
 
 def facts(httpd: Httpd, options: str, more: str = "") -> dict[str, Any]:
     httpd.start(conf(options) + more)
-    return dict(requests.get(httpd.url("/"), timeout=20).json())
+    return dict(requests.get(httpd.url("/"), timeout=60).json())
 
 
 # ---- identity and place ----
@@ -61,7 +61,7 @@ def test_a_home_that_is_given_and_cannot_be_entered_gives_503(httpd: Httpd) -> N
     httpd.start(conf("home={root}/none"))
     assert f"home={httpd.root}/none" in httpd.expect("WSGI0611")
     httpd.expect("WSGI0608")
-    assert requests.get(httpd.url("/"), timeout=20).status_code == 503
+    assert requests.get(httpd.url("/"), timeout=60).status_code == 503
     httpd.expect("WSGI0309")
 
 
@@ -106,9 +106,9 @@ def test_chroot(httpd: Httpd) -> None:
         f"WSGIScriptAlias /in {jail}/srv/process.py process-group=d\n"
         "WSGIScriptAlias /out {app}/hello.py\n<Location /out>\nWSGIProcessGroup d\n</Location>\n"
     )
-    environ = requests.get(httpd.url("/in"), timeout=20).json()
+    environ = requests.get(httpd.url("/in"), timeout=60).json()
     assert environ["SCRIPT_FILENAME"] == "/srv/process.py" and "DOCUMENT_ROOT" not in environ
-    assert requests.get(httpd.url("/out"), timeout=20).status_code == 500
+    assert requests.get(httpd.url("/out"), timeout=60).status_code == 500
     assert f"chroot={jail}" in httpd.expect("WSGI0223")
 
 
@@ -128,7 +128,7 @@ def test_memory_limits_are_the_workers_and_not_the_supervisors(httpd: Httpd) -> 
     assert (found["data"], found["address_space"]) == ([700 << 20] * 2, [4 << 30] * 2)
     limits = [Path(f"/proc/{pid}/limits").read_text() for pid in ("self", found["ppid"])]
     assert limits[0].splitlines()[3] == limits[1].splitlines()[3] and limits[0].splitlines()[3].startswith("Max data size")
-    assert requests.get(httpd.url("/memory"), timeout=20).status_code == 507
+    assert requests.get(httpd.url("/memory"), timeout=60).status_code == 507
 
 
 def test_workers_are_called_after_their_group_and_notices_are_logged_at_any_level(httpd: Httpd) -> None:
@@ -137,10 +137,10 @@ def test_workers_are_called_after_their_group_and_notices_are_logged_at_any_leve
         "WSGIScriptAlias /shop {app}/process.py process-group=shop\nWSGIScriptAlias /named {app}/process.py process-group=named\n"
     )
     for url, title in (("/shop", b"(wsgi:shop)"), ("/named", b"other")):
-        pid = requests.get(httpd.url(url), timeout=20).json()["pid"]
+        pid = requests.get(httpd.url(url), timeout=60).json()["pid"]
         assert Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0") == title
     os.utime(httpd.app / "process.py", (1, 1))
-    assert requests.get(httpd.url("/shop"), timeout=20).status_code == 200
+    assert requests.get(httpd.url("/shop"), timeout=60).status_code == 200
     httpd.expect("WSGI0706")
 
 
@@ -183,9 +183,9 @@ def test_buffers_of_the_sockets(httpd: Httpd) -> None:
     more = "WSGIScriptAlias /embedded {app}/process.py\n"
     httpd.start("ServerLimit 1\n" + more + conf("send-buffer-size=20000 receive-buffer-size=30000"))
     with ThreadPoolExecutor(1) as pool:
-        held = pool.submit(requests.get, httpd.url(f"/hold?{go}"), timeout=30)
+        held = pool.submit(requests.get, httpd.url(f"/hold?{go}"), timeout=60)
         wait_until(Path(f"{go}.held").exists, "the request runs")
-        apache = requests.get(httpd.url("/embedded"), timeout=20).json()["sockets"]
+        apache = requests.get(httpd.url("/embedded"), timeout=60).json()["sockets"]
         go.touch()
         worker = held.result().json()["sockets"]
     assert 40000 in [size for _, size in worker]  # the kernel doubles it
@@ -196,19 +196,19 @@ def test_buffers_of_the_sockets(httpd: Httpd) -> None:
 def test_socket_user(httpd: Httpd) -> None:
     more = "WSGIScriptAlias /embedded {app}/process.py\n"
     httpd.start("ServerLimit 1\n" + more + conf("socket-user=daemon"))
-    owners = [owner for owner, size in requests.get(httpd.url("/embedded"), timeout=20).json()["sockets"] if size is None]
+    owners = [owner for owner, size in requests.get(httpd.url("/embedded"), timeout=60).json()["sockets"] if size is None]
     assert owners == [pwd.getpwnam("daemon").pw_uid]
-    assert requests.get(httpd.url("/"), timeout=20).status_code == 503
+    assert requests.get(httpd.url("/"), timeout=60).status_code == 503
     assert "Permission denied" in httpd.expect("WSGI0309")
 
 
 @as_root
 def test_a_changed_socket_user_counts_after_a_graceful_restart(httpd: Httpd) -> None:
     httpd.start(conf(""))
-    assert requests.get(httpd.url("/"), timeout=20).status_code == 200
+    assert requests.get(httpd.url("/"), timeout=60).status_code == 200
     httpd.write_conf(conf("socket-user=daemon"))
     httpd.graceful()
-    wait_until(lambda: requests.get(httpd.url("/"), timeout=20).status_code == 503, "the socket is another user's")
+    wait_until(lambda: requests.get(httpd.url("/"), timeout=60).status_code == 503, "the socket is another user's")
     httpd.expect("WSGI0309")
 
 
@@ -267,7 +267,7 @@ def test_scripts_of_others_are_not_run(
     shutil.chown(httpd.app / path, owner, group)
     os.chmod(httpd.app / path, mode)
     httpd.start(conf(f"{option}=daemon", "own/app.py"))
-    assert requests.get(httpd.url("/"), timeout=20).status_code == (403 if said else 200)
+    assert requests.get(httpd.url("/"), timeout=60).status_code == (403 if said else 200)
     if said:
         assert said in httpd.expect("WSGI0224")
     assert "WSGI0201" not in httpd.log_text()
@@ -277,5 +277,5 @@ def test_a_module_is_no_script_of_a_known_owner(httpd: Httpd) -> None:
     user = pwd.getpwuid(os.getuid()).pw_name
     group = f"WSGIDaemonProcess d script-user={user} python-path={{app}}\n"
     httpd.start(group + "WSGIScriptAlias / hello:application process-group=d")
-    assert requests.get(httpd.url("/"), timeout=20).status_code == 403
+    assert requests.get(httpd.url("/"), timeout=60).status_code == 403
     assert "module" in httpd.expect("WSGI0224")

@@ -43,7 +43,7 @@ def handler_conf(httpd: Httpd, mode: str, options: str = "", more: str = "") -> 
 
 
 def ask(httpd: Httpd, path: str) -> dict[str, Any]:
-    response = requests.get(httpd.url(path), timeout=20)
+    response = requests.get(httpd.url(path), timeout=60)
     assert response.status_code == 200, httpd.log_text()
     return dict(json.loads(response.text))
 
@@ -110,7 +110,7 @@ def test_a_handler_script_is_not_reloaded_when_told_so(httpd: Httpd, mode: str) 
 def test_the_options_of_a_handler_script(httpd: Httpd, mode: str) -> None:
     options = "application-group=reports callable-object=other pass-authorization=On"
     httpd.start(handler_conf(httpd, mode, options, "WSGIApplicationGroup elsewhere\nWSGICallableObject nothing"))
-    response = requests.get(httpd.url("/note.txt"), auth=("a", "b"), timeout=20)
+    response = requests.get(httpd.url("/note.txt"), auth=("a", "b"), timeout=60)
     environ = response.json()
     assert environ["mod_wsgi.application_group"] == "reports"
     assert environ["mod_wsgi.callable_object"] == "other"
@@ -154,7 +154,7 @@ def test_a_handler_script_may_be_a_module(httpd: Httpd) -> None:
 
 def test_accept_path_info_counts_for_handler_scripts(httpd: Httpd) -> None:
     httpd.start(handler_conf(httpd, "embedded", more="AcceptPathInfo Off"))
-    assert requests.get(httpd.url("/note.txt/more"), timeout=20).status_code == 404
+    assert requests.get(httpd.url("/note.txt/more"), timeout=60).status_code == 404
     httpd.expect("WSGI0205")
 
 
@@ -162,7 +162,7 @@ def test_a_missing_handler_script_is_explained(httpd: Httpd, mode: str) -> None:
     conf = handler_conf(httpd, mode)
     (httpd.app / "handler.py").unlink()
     httpd.start(conf)
-    assert requests.get(httpd.url("/note.txt"), timeout=20).status_code == 500
+    assert requests.get(httpd.url("/note.txt"), timeout=60).status_code == 500
     httpd.expect("WSGI0404", "handler.py")
 
 
@@ -267,7 +267,7 @@ def test_the_environ_of_a_dispatch_script(httpd: Httpd, mode: str) -> None:
     more = "SetEnv TENANT blue\n<Location /site>\nWSGITrustedProxyHeaders X-Forwarded-For\n</Location>"
     httpd.start(dispatch_conf(httpd, mode, more))
     headers = {"X-Forwarded-For": "192.0.2.1", "Proxy": "http://evil/"}
-    requests.get(httpd.url("/site/more?show"), headers=headers, timeout=20)
+    requests.get(httpd.url("/site/more?show"), headers=headers, timeout=60)
     told = json.loads(base64.b64decode(httpd.expect("ENVIRON").split("ENVIRON ")[1]))
     assert (told["TENANT"], told["REMOTE_ADDR"]) == ("blue", "192.0.2.1")
     assert (told["SCRIPT_NAME"], told["PATH_INFO"]) == ("/site", "/more")
@@ -290,7 +290,7 @@ def dispatched(request: pytest.FixtureRequest) -> Iterator[Httpd]:
     ("value", "code"), [("raise", "WSGI0812"), ("exit", "WSGI0812"), ("number", "WSGI0813"), ("control", "WSGI0813")]
 )
 def test_a_dispatch_script_that_fails_runs_nothing(dispatched: Httpd, function: str, value: str, code: str) -> None:
-    assert requests.get(dispatched.url(f"/site?{function}={value}"), timeout=20).status_code == 500
+    assert requests.get(dispatched.url(f"/site?{function}={value}"), timeout=60).status_code == 500
     assert f"{function}() of" in dispatched.expect(code, f"{function}()")
 
 
@@ -300,15 +300,15 @@ def test_a_dispatch_script_that_cannot_be_loaded_runs_nothing(httpd: Httpd, mode
     if script is None:
         (httpd.app / "tenants.py").unlink()
     httpd.start(conf)
-    assert requests.get(httpd.url("/site"), timeout=20).status_code == 500
+    assert requests.get(httpd.url("/site"), timeout=60).status_code == 500
     httpd.expect("WSGI0810", "tenants.py")
 
 
 def test_the_group_that_a_dispatch_script_chooses_must_be_allowed(httpd: Httpd, mode: str) -> None:
     httpd.start(dispatch_conf(httpd, mode, "WSGIRestrictProcess d\nWSGIProcessGroup e"))
     assert place(httpd, "process_group=d")[0] == "d"
-    assert requests.get(httpd.url("/site"), timeout=20).status_code == 500
-    assert requests.get(httpd.url("/site?process_group=e"), timeout=20).status_code == 500
+    assert requests.get(httpd.url("/site"), timeout=60).status_code == 500
+    assert requests.get(httpd.url("/site?process_group=e"), timeout=60).status_code == 500
     httpd.expect("WSGI0209", ": e")
 
 
@@ -316,7 +316,7 @@ def test_the_group_that_a_dispatch_script_chooses_must_exist(httpd: Httpd, mode:
     more = "WSGIRestrictEmbedded On\n<VirtualHost *:1>\nServerName other\nWSGIDaemonProcess hidden\n</VirtualHost>"
     httpd.start(dispatch_conf(httpd, mode, more))
     for name, code in (("nobody", "WSGI0207"), ("hidden", "WSGI0208"), ("", "WSGI0206")):
-        assert requests.get(httpd.url(f"/site?process_group={name}"), timeout=20).status_code == 500
+        assert requests.get(httpd.url(f"/site?process_group={name}"), timeout=60).status_code == 500
         httpd.expect(code)
 
 

@@ -45,7 +45,7 @@ def server() -> Iterator[Httpd]:
 
 def ask(server: Httpd, path: str, body: bytes = b"") -> tuple[Answer | None, bytes]:
     """The answer, and whatever comes behind it."""
-    with socket.create_connection(("127.0.0.1", server.port), 20) as connection, connection.makefile("rb") as file:
+    with socket.create_connection(("127.0.0.1", server.port), 60) as connection, connection.makefile("rb") as file:
         head = f"{'POST' if body else 'GET'} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body)
         answer = read_answer(file)
@@ -93,13 +93,13 @@ def test_what_is_more_than_was_promised_does_not_reach_the_client(server: Httpd)
 
 @pytest.mark.parametrize("kind", ["pipe", "directory", "device", "socket"])
 def test_only_files_are_sent_as_such(server: Httpd, kind: str) -> None:
-    assert requests.get(server.url(f"/file/{kind}"), timeout=20).status_code == 502
+    assert requests.get(server.url(f"/file/{kind}"), timeout=60).status_code == 502
     server.expect("WSGI0312", containing="malformed FILE")
 
 
 def test_a_request_whose_body_was_read_is_not_asked_again_of_another_worker(server: Httpd) -> None:
     body = b"x" * 2_000_000  # more than is sent along
-    assert requests.post(server.url("/hand-back"), data=body, timeout=20).status_code == 502
+    assert requests.post(server.url("/hand-back"), data=body, timeout=60).status_code == 502
     server.expect("WSGI0312", containing="malformed frame")
 
 
@@ -123,7 +123,7 @@ def test_no_descriptor_is_left_in_apache(server: Httpd) -> None:
 @pytest.mark.parametrize("deed", ["hints", "lookups"])
 def test_a_request_takes_no_more_memory_the_longer_it_lasts(server: Httpd, deed: str) -> None:
     (child,) = children(server)
-    with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), 60) as connection:
         connection.sendall(f"GET /{deed} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         while connection.recv(1 << 20):
             pass
@@ -143,7 +143,7 @@ def test_shared_memory_may_hold_anything(server: Httpd) -> None:
     for seed in range(10):
         assert is_fine(ask(server, f"/scribble/{seed}")[0])
         for form in ("html", "json", "openmetrics", "prometheus"):
-            assert requests.get(server.url(f"/server-wsgi?format={form}"), timeout=20).status_code == 200
+            assert requests.get(server.url(f"/server-wsgi?format={form}"), timeout=60).status_code == 200
         assert ask(server, "/two-heads")[0]
     assert ask(server, "/nothing")[0]
     server.graceful()

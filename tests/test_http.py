@@ -133,12 +133,12 @@ Told = dict[str, object]
 def get(server: Httpd, path: str, method: str = "GET", told: Told | None = None, **options: object) -> requests.Response:
     url = server.url(path) + (query(**told) if told is not None else "")
     options.setdefault("allow_redirects", False)
-    return requests.request(method, url, timeout=15, **options)  # type: ignore[arg-type]
+    return requests.request(method, url, timeout=60, **options)  # type: ignore[arg-type]
 
 
 def raw(server: Httpd, request: str | bytes) -> bytes:
     data = bytearray()
-    with socket.create_connection(("127.0.0.1", server.port), 15) as s:
+    with socket.create_connection(("127.0.0.1", server.port), 60) as s:
         s.sendall(request if isinstance(request, bytes) else request.encode("latin-1"))
         try:
             while chunk := s.recv(65536):
@@ -269,7 +269,7 @@ def test_a_connection_is_kept_over_many_requests(server: Httpd) -> None:
     with requests.Session() as session:
         for n in range(20):
             url = server.url("/r/x") + query(items=["x" * n], list=1 if n % 2 else 0)
-            assert session.post(url, data=b"y" * (n * 5000), timeout=10).text == "x" * n
+            assert session.post(url, data=b"y" * (n * 5000), timeout=60).text == "x" * n
     pipelined = "".join(
         f"POST /r/x{query(items=[str(n)])} HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nConnection: {state}\r\n\r\nabc"
         for n, state in enumerate(["keep-alive"] * 4 + ["close"])

@@ -44,7 +44,7 @@ def meeting(httpd: Httpd, conf: str) -> list[list[str]]:
     httpd.start(conf)
     with ThreadPoolExecutor(2) as pool:
         paths = ["/a?0", "/b?1"]
-        return [r.text.split() for r in pool.map(lambda path: requests.get(httpd.url(path), timeout=30), paths)]
+        return [r.text.split() for r in pool.map(lambda path: requests.get(httpd.url(path), timeout=60), paths)]
 
 
 def conf_of(mode: str, home: Path, more: str, groups: tuple[str, str] = ("a", "b")) -> str:
@@ -98,7 +98,7 @@ def test_a_free_threaded_python_runs_with_its_lock_unless_told(mode: str, enviro
                 "    return [str(sys._is_gil_enabled()).encode()]\n"
             )
             server.start(conf_of(mode, home, ""))
-            assert requests.get(server.url("/a"), timeout=10).text == "True"
+            assert requests.get(server.url("/a"), timeout=60).text == "True"
         finally:
             server.finish()
 
@@ -123,7 +123,7 @@ def check_slow_requests(server: Httpd, home: Path, more: str, known: bool) -> No
     group = f"WSGIDaemonProcess d threads=4 slow-request=100ms python-home={home}"
     server.start("\n".join([group, more, alias.format("a", "%{GLOBAL}"), alias.format("b", "sub")]))
     with ThreadPoolExecutor(2) as pool:
-        answers = [pool.submit(requests.get, server.url(path), timeout=20) for path in ("/a", "/b")]
+        answers = [pool.submit(requests.get, server.url(path), timeout=60) for path in ("/a", "/b")]
         wait_until(lambda: server.log_text().count("WSGI0720") == 2, "both are slow")
         wait_until(lambda: server.log_text().count("in wait_for_go") == 1 + known, "what is known is shown")
         wait_until(lambda: ("(not known:" in server.log_text()) is not known, "what is not known is said")
@@ -146,7 +146,7 @@ def test_a_slow_request_of_a_free_threaded_python_is_never_shown_with_another_st
 def test_free_threading_needs_a_python_that_can(httpd: Httpd, mode: str) -> None:
     where = " process-group=d" if mode == "daemon" else ""
     httpd.start(f"ServerLimit 1\nWSGIFreeThreading On\nWSGIDaemonProcess d\nWSGIScriptAlias / {{app}}/hello.py{where}")
-    assert requests.get(httpd.url("/"), timeout=10).text == "Hello World!"
+    assert requests.get(httpd.url("/"), timeout=60).text == "Hello World!"
     httpd.expect("WSGI0831", containing="not a free-threaded Python")
 
 

@@ -76,7 +76,7 @@ class Site:
         wait_until(lambda: bool(self.httpd.workers()), "a worker is ready")
 
     def get(self, path: str) -> requests.Response:
-        return requests.get(self.httpd.url(path), timeout=20)
+        return requests.get(self.httpd.url(path), timeout=60)
 
     def ask(self, path: str) -> Future[requests.Response]:
         """The request runs when this returns."""
@@ -405,6 +405,6 @@ def test_an_apache_child_waits_for_the_applications_threads(httpd: Httpd) -> Non
         "    return [b'begun']\n"
     )
     httpd.start("WSGIScriptAlias / {app}/threads.py\n")
-    assert requests.get(httpd.url("/"), timeout=20).text == "begun"
+    assert requests.get(httpd.url("/"), timeout=60).text == "begun"
     httpd.stop()
     assert "the thread is done" in httpd.log_text()  # and finish() looks for crashes

@@ -35,7 +35,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Httpd]:
 
 
 def counts(server: Httpd) -> dict[str, int]:
-    return dict(ast.literal_eval(requests.get(server.url("/counts"), timeout=20).text))
+    return dict(ast.literal_eval(requests.get(server.url("/counts"), timeout=60).text))
 
 
 def resident_kib(pid: int) -> int:
@@ -92,7 +92,7 @@ def test_tracebacks_of_20_threads_do_not_interleave(server: Httpd) -> None:
 def test_clients_that_go_away_leave_nothing_behind(server: Httpd) -> None:
     chance = random.Random(1)
     for _ in range(30):  # all threads have been used
-        requests.post(server.url("/mixed?1000"), data=b"y" * 1000, timeout=20)
+        requests.post(server.url("/mixed?1000"), data=b"y" * 1000, timeout=60)
     before, child = counts(server), apache_child(server)
     fds = len(os.listdir(f"/proc/{child}/fd"))
 
@@ -102,7 +102,7 @@ def test_clients_that_go_away_leave_nothing_behind(server: Httpd) -> None:
         head = f"POST /mixed?{mine.choice([0, 100, 200_000])} HTTP/1.1\r\nHost: x\r\n"
         kind = mine.choice([f"Content-Length: {size}\r\n\r\n", f"Transfer-Encoding: chunked\r\n\r\n{max(size, 1):x}\r\n"])
         request = (head + kind).encode() + b"z" * size
-        with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
+        with socket.create_connection(("127.0.0.1", server.port), 60) as connection:
             try:
                 connection.sendall(request[: mine.randrange(len(request) + 1)])
                 if mine.random() < 0.5:
@@ -120,11 +120,11 @@ def test_clients_that_go_away_leave_nothing_behind(server: Httpd) -> None:
     assert after["native"] <= before["native"] and after["pid"] == before["pid"]
     wait_until(lambda: counts(server)["fds"] <= before["fds"], f"as many descriptors in the application as before: {before}")
     wait_until(lambda: len(os.listdir(f"/proc/{child}/fd")) <= fds + 2, "as many descriptors in Apache as before")
-    assert requests.post(server.url("/mixed?3"), data=b"end", timeout=20).text == "3xxxend"
+    assert requests.post(server.url("/mixed?3"), data=b"end", timeout=60).text == "3xxxend"
 
 
 def test_a_program_the_application_starts_inherits_nothing(server: Httpd) -> None:
-    listed = requests.get(server.url("/children"), timeout=20).text
+    listed = requests.get(server.url("/children"), timeout=60).text
     open_there = set(re.findall(r" (\d+) -> ", listed))
     assert open_there <= {"0", "1", "2", "3"}, listed  # 3 is the directory that ls reads
 

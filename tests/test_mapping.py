@@ -13,7 +13,7 @@ DAEMON = "WSGIDaemonProcess d processes=1 threads=2\n"
 
 
 def get(server: Httpd, path: str, host: str = "localhost") -> requests.Response:
-    return requests.get(server.url(path), headers={"Host": host}, timeout=10)
+    return requests.get(server.url(path), headers={"Host": host}, timeout=60)
 
 
 def test_hello_world_in_a_virtual_host(httpd: Httpd, mode: str) -> None:

@@ -24,7 +24,7 @@ def conf(mode: str, options: str = "") -> str:
 
 
 def get(server: Httpd, path: str, **options: Any) -> Any:
-    return requests.get(server.url(path), timeout=20, **options).json()
+    return requests.get(server.url(path), timeout=60, **options).json()
 
 
 def bucket(us: int) -> int:
@@ -44,10 +44,10 @@ def test_request_metrics_have_the_documented_keys_and_add_up(httpd: Httpd, mode:
     httpd.start(conf(mode))
     assert get(httpd, "/before") == [None, None]
     get(httpd, "/settled/requests")
-    requests.post(httpd.url("/"), data=b"x" * 5000, timeout=20)
+    requests.post(httpd.url("/"), data=b"x" * 5000, timeout=60)
     for status in (301, 404, 418, 503):
-        requests.get(httpd.url(f"/?{status}"), timeout=20, allow_redirects=False)
-    assert requests.get(httpd.url("/none"), timeout=20).status_code == 500
+        requests.get(httpd.url(f"/?{status}"), timeout=60, allow_redirects=False)
+    assert requests.get(httpd.url("/none"), timeout=60).status_code == 500
     httpd.expect("WSGI0401")
     report = get(httpd, "/settled/requests")
     counts = ("request_count", *(f"status_{number}xx" for number in range(1, 6)), "gil_wait_count")

@@ -14,7 +14,7 @@ ServerAlias Shop.example.com *.example.org
 
 
 def get(httpd: Httpd, path: str, host: str = "localhost") -> requests.Response:
-    return requests.get(httpd.url(path), headers={"Host": host}, timeout=20)
+    return requests.get(httpd.url(path), headers={"Host": host}, timeout=60)
 
 
 def names(httpd: Httpd, host: str) -> tuple[str, str]:
@@ -87,5 +87,5 @@ def test_an_interpreter_of_an_unset_name_runs_and_is_reported_once(httpd: Httpd,
 def test_a_regular_expression_makes_one_interpreter_of_one_script(httpd: Httpd, mode: str) -> None:
     more = " process-group=d" if mode == "daemon" else ""
     httpd.start(f"WSGIDaemonProcess d threads=1\nWSGIScriptAliasMatch ^/m/([a-z]+) {{app}}/environ.py{more}")
-    groups = {requests.get(httpd.url(f"/m/{word}"), timeout=10).json()["mod_wsgi.application_group"] for word in ("a", "b", "c")}
+    groups = {requests.get(httpd.url(f"/m/{word}"), timeout=60).json()["mod_wsgi.application_group"] for word in ("a", "b", "c")}
     assert len(groups) == 1

@@ -63,7 +63,7 @@ def test_the_sdist_installs_in_a_clean_environment_and_serves(archive: Path, htt
     assert told == f"httpd-wsgi {httpd_wsgi.__version__}\n"
     httpd.module = home / SITE_PACKAGES / "httpd_wsgi" / "mod_wsgi.so"
     httpd.start(BOTH_MODES)
-    assert [requests.get(httpd.url(f"/{m}/info"), timeout=20).json()["prefix"] for m in ("embedded", "daemon")] == [str(home)] * 2
+    assert [requests.get(httpd.url(f"/{m}/info"), timeout=60).json()["prefix"] for m in ("embedded", "daemon")] == [str(home)] * 2
 
 
 def test_a_wheel_needs_no_compiler_and_serves_with_its_own_python(environments: dict[str, Path], httpd: Httpd) -> None:
@@ -74,7 +74,7 @@ def test_a_wheel_needs_no_compiler_and_serves_with_its_own_python(environments: 
     (package,) = home.glob("lib/*/site-packages/httpd_wsgi")
     httpd.module = package / "mod_wsgi.so"
     httpd.start(BOTH_MODES)
-    assert [requests.get(httpd.url(f"/{m}/info"), timeout=20).json()["prefix"] for m in ("embedded", "daemon")] == [str(home)] * 2
+    assert [requests.get(httpd.url(f"/{m}/info"), timeout=60).json()["prefix"] for m in ("embedded", "daemon")] == [str(home)] * 2
 
 
 def test_a_link_in_the_directory_of_apaches_modules_leads_to_the_package(environments: dict[str, Path], httpd: Httpd) -> None:
@@ -83,7 +83,7 @@ def test_a_link_in_the_directory_of_apaches_modules_leads_to_the_package(environ
     httpd.module = httpd.root / "mod_wsgi.so"
     httpd.module.symlink_to(module)
     httpd.start(BOTH_MODES)
-    assert requests.get(httpd.url("/daemon/info"), timeout=20).json()["prefix"] == str(home)
+    assert requests.get(httpd.url("/daemon/info"), timeout=60).json()["prefix"] == str(home)
 
 
 def test_a_home_may_have_python3_only_as_debians_usr_has(environments: dict[str, Path], httpd: Httpd) -> None:
@@ -92,7 +92,7 @@ def test_a_home_may_have_python3_only_as_debians_usr_has(environments: dict[str,
     (home / "bin" / "python").unlink()
     (httpd.module,) = environments["system"].glob("lib/*/site-packages/httpd_wsgi/mod_wsgi.so")
     httpd.start(f"WSGIPythonHome {home}\n" + BOTH_MODES.replace("Process d", f"Process d python-home={home}"))
-    assert [requests.get(httpd.url(f"/{m}/info"), timeout=20).json()["prefix"] for m in ("embedded", "daemon")] == [str(home)] * 2
+    assert [requests.get(httpd.url(f"/{m}/info"), timeout=60).json()["prefix"] for m in ("embedded", "daemon")] == [str(home)] * 2
     assert "WSGI0280" not in httpd.log_text()
 
 
@@ -106,7 +106,7 @@ def test_one_apache_serves_the_pythons_of_several_wheels(environments: dict[str,
             for i, name in enumerate(names)
         )
     )
-    prefixes = [requests.get(httpd.url(f"/{i}/info"), timeout=20).json()["prefix"] for i in range(len(names))]
+    prefixes = [requests.get(httpd.url(f"/{i}/info"), timeout=60).json()["prefix"] for i in range(len(names))]
     assert prefixes == [str(environments[name]) for name in names]
 
 

@@ -43,7 +43,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Httpd]:
 
 def ask(server: Httpd, path: str, **headers: str) -> dict[str, str]:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return dict(requests.get(server.url("/for/" + path), headers=named, timeout=10).json())
+    return dict(requests.get(server.url("/for/" + path), headers=named, timeout=60).json())
 
 
 def test_nothing_happens_where_no_header_is_declared(server: Httpd) -> None:

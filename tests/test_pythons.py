@@ -19,10 +19,10 @@ def test_all_pythons_serve_side_by_side(httpd: Httpd, environments: dict[str, Pa
     httpd.start("\n".join(lines))
     for _ in range(2):
         for number, home in enumerate(environments.values()):
-            info = requests.get(httpd.url(f"/{number}/info"), timeout=20).json()
+            info = requests.get(httpd.url(f"/{number}/info"), timeout=60).json()
             expected = subprocess.check_output([home / "bin" / "python", "-c", "import sys; print(list(sys.version_info[:2]))"])
             assert str(info["version"]) == expected.decode().strip() and info["prefix"] == str(home)
-            posted = requests.post(httpd.url(f"/{number}/body_read"), data=b"x" * 200_000, timeout=20)
+            posted = requests.post(httpd.url(f"/{number}/body_read"), data=b"x" * 200_000, timeout=60)
             assert posted.text == "200000"
 
 
@@ -31,8 +31,8 @@ def test_every_python_can_be_embedded(environments: dict[str, Path]) -> None:
         server = Httpd()
         try:
             server.start(f"WSGIPythonHome {home}\nWSGIScriptAlias / {{app}}/kitchen.py")
-            assert requests.get(server.url("/info"), timeout=20).json()["prefix"] == str(home)
-            assert requests.get(server.url("/raises"), timeout=20).status_code == 500
+            assert requests.get(server.url("/info"), timeout=60).json()["prefix"] == str(home)
+            assert requests.get(server.url("/raises"), timeout=60).status_code == 500
             server.expect("WSGI0401")
         finally:
             server.finish()
@@ -47,7 +47,7 @@ def test_every_python_is_asked_about_requests_that_apache_serves(httpd: Httpd, e
     httpd.start("\n".join(lines))
     for number in range(len(environments)):
         for how, status in (("True", 200), ("False", 403), ("raises", 403)):
-            assert requests.get(httpd.url(f"/{number}/page.txt?{how}"), timeout=20).status_code == status
+            assert requests.get(httpd.url(f"/{number}/page.txt?{how}"), timeout=60).status_code == status
     httpd.expect("WSGI0232")
     httpd.expect("WSGI0812")
 
@@ -67,7 +67,7 @@ def test_the_module_mod_wsgi_works_in_every_python(httpd: Httpd, environments: d
     httpd.start("\n".join(lines))
 
     def get(path: str) -> requests.Response:
-        return requests.get(httpd.url(path), timeout=20)
+        return requests.get(httpd.url(path), timeout=60)
 
     for number in range(len(environments)):
         assert get(f"/{number}/a/").text == "changedkept"
@@ -88,7 +88,7 @@ def test_every_python_reports_telemetry(httpd: Httpd, environments: dict[str, Pa
     collector = Collector(httpd.root / "run" / "telemetry")
     httpd.start("\n".join(lines))
     for number in range(len(environments)):
-        assert requests.get(httpd.url(f"/{number}/b/collect"), timeout=20).json() == "b"
+        assert requests.get(httpd.url(f"/{number}/b/collect"), timeout=60).json() == "b"
 
         def told(number: int = number) -> bool:
             mine = [item for item in collector.receive("request") if item.fields[6] == b"g%d" % number]

@@ -25,11 +25,11 @@ def kitchen(request: pytest.FixtureRequest) -> Iterator[Httpd]:
 
 
 def get(server: Httpd, path: str, **options: object) -> requests.Response:
-    return requests.get(server.url("/k/" + path), timeout=10, **options)  # type: ignore[arg-type]
+    return requests.get(server.url("/k/" + path), timeout=60, **options)  # type: ignore[arg-type]
 
 
 def raw(server: Httpd, request: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", server.port), 10) as s:
+    with socket.create_connection(("127.0.0.1", server.port), 60) as s:
         s.sendall(request)
         data = b""
         while chunk := s.recv(65536):
@@ -40,7 +40,7 @@ def raw(server: Httpd, request: bytes) -> bytes:
 def test_environ_has_the_cgi_and_wsgi_keys_with_their_types(kitchen: Httpd) -> None:
     url = kitchen.url("/k/environ//a%20b?x=1&y=%20")
     headers = {"X-Foo": "bär".encode("latin-1"), "X_Bad": "1", "Authorization": "Basic x", "Proxy": "http://evil"}
-    environ = requests.get(kitchen.url("/k/environ?x=1&y=%20"), headers=headers, timeout=10).json()
+    environ = requests.get(kitchen.url("/k/environ?x=1&y=%20"), headers=headers, timeout=60).json()
     value = {key: pair[1] for key, pair in environ.items()}
     kind = {key: pair[0] for key, pair in environ.items()}
     assert value["SCRIPT_NAME"] == "/k" and value["PATH_INFO"] == "/environ", url
@@ -65,26 +65,26 @@ def test_slashes_are_collapsed_in_path_info_and_kept_in_request_uri(kitchen: Htt
 
 @pytest.mark.parametrize("size", [0, 1, 1024, 65536, 65537, 10_000_000])
 def test_request_bodies_arrive_whole(kitchen: Httpd, size: int) -> None:
-    assert requests.post(kitchen.url("/k/body_read"), data=b"x" * size, timeout=20).text == str(size)
+    assert requests.post(kitchen.url("/k/body_read"), data=b"x" * size, timeout=60).text == str(size)
 
 
 def test_chunked_request_bodies_arrive_whole(kitchen: Httpd) -> None:
-    assert requests.post(kitchen.url("/k/body_read"), data=iter([b"x" * 100_000] * 5), timeout=20).text == "500000"
+    assert requests.post(kitchen.url("/k/body_read"), data=iter([b"x" * 100_000] * 5), timeout=60).text == "500000"
 
 
 def test_input_methods(kitchen: Httpd) -> None:
-    text = requests.post(kitchen.url("/k/body_methods"), data=b"first\nsecond\nthird\nfourth\nfifth", timeout=10).text
+    text = requests.post(kitchen.url("/k/body_methods"), data=b"first\nsecond\nthird\nfourth\nfifth", timeout=60).text
     assert text == repr([b"first\n", b"sec", b"ond\n", [b"third\n"], [b"fourth\n", b"fifth"], b""])
 
 
 def test_an_upload_may_be_refused_unread(kitchen: Httpd) -> None:
-    with socket.create_connection(("127.0.0.1", kitchen.port), 10) as s:
+    with socket.create_connection(("127.0.0.1", kitchen.port), 60) as s:
         s.sendall(b"POST /k/unread HTTP/1.1\r\nHost: x\r\nContent-Length: 900000000\r\nExpect: 100-continue\r\n\r\n")
         assert s.recv(65536).startswith(b"HTTP/1.1 403")
 
 
 def test_continue_is_sent_when_the_application_reads(kitchen: Httpd) -> None:
-    with socket.create_connection(("127.0.0.1", kitchen.port), 10) as s:
+    with socket.create_connection(("127.0.0.1", kitchen.port), 60) as s:
         fields = b"Host: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\nConnection: close\r\n"
         s.sendall(b"POST /k/body_read HTTP/1.1\r\n" + fields + b"\r\n")
         assert s.recv(65536).startswith(b"HTTP/1.1 100")
@@ -140,7 +140,7 @@ def test_file_wrapper_starts_at_the_files_position(kitchen: Httpd) -> None:
 
 
 def test_head_has_the_headers_and_no_body(kitchen: Httpd) -> None:
-    response = requests.head(kitchen.url("/k/generator"), timeout=10)
+    response = requests.head(kitchen.url("/k/generator"), timeout=60)
     assert response.status_code == 200 and response.content == b""
 
 
@@ -188,9 +188,9 @@ def test_everything_printed_goes_to_the_error_log_with_the_client(kitchen: Httpd
 
 def test_wsgiref_validator_accepts_the_server(httpd: Httpd, mode: str) -> None:
     httpd.start(conf_for(mode, "validated.py"))
-    response = requests.post(httpd.url("/path?x=1"), data=b"body", timeout=10)
+    response = requests.post(httpd.url("/path?x=1"), data=b"body", timeout=60)
     assert (response.status_code, response.text) == (200, "body")
-    assert requests.get(httpd.url("/"), timeout=10).status_code == 200
+    assert requests.get(httpd.url("/"), timeout=60).status_code == 200
 
 
 HELPED = """
@@ -220,11 +220,11 @@ def test_a_thread_that_still_reads_when_the_request_ends_is_told_so(httpd: Httpd
     httpd.start("WSGIDaemonProcess d threads=2\n" + conf + (" process-group=d" if mode == "daemon" else "") + "\n")
 
     def said() -> str:
-        response = requests.get(httpd.url("/"), timeout=10)
+        response = requests.get(httpd.url("/"), timeout=60)
         assert response.status_code == 200
         return response.text
 
-    with socket.create_connection(("127.0.0.1", httpd.port), 10) as client:
+    with socket.create_connection(("127.0.0.1", httpd.port), 60) as client:
         client.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
 
         def send_more() -> bool:

@@ -22,7 +22,7 @@ def site() -> Iterator[Path]:
 
 def answers(port: int) -> bool:
     try:
-        return requests.get(f"http://127.0.0.1:{port}/x", timeout=5).status_code == 200
+        return requests.get(f"http://127.0.0.1:{port}/x", timeout=60).status_code == 200
     except requests.ConnectionError:
         return False
 
@@ -42,7 +42,7 @@ def test_the_server_root_is_controlled_with_apachectl(site: Path, log_format: st
     try:
         assert control("start").returncode == 0
         wait_until(lambda: answers(port), "the server answers")
-        assert "from envvars" in requests.get(f"http://127.0.0.1:{port}/x", timeout=5).text
+        assert "from envvars" in requests.get(f"http://127.0.0.1:{port}/x", timeout=60).text
         assert control("graceful").returncode == 0
         wait_until(lambda: (root / "error_log").read_text().count("resuming normal operations") == 2, "a graceful restart")
         assert answers(port)

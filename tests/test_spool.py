@@ -46,7 +46,7 @@ def server(httpd: Httpd, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> H
 
 
 def upload(server: Httpd, size: int) -> requests.Response:
-    return requests.post(server.url("/"), data=b"x" * size, timeout=20)
+    return requests.post(server.url("/"), data=b"x" * size, timeout=60)
 
 
 def is_empty(disk: Path) -> bool:
@@ -64,7 +64,7 @@ def test_an_upload_for_which_there_is_no_room_is_answered_with_507(server: Httpd
 
 def test_a_response_for_which_there_is_no_room_waits_for_the_client_instead(server: Httpd) -> None:
     size = 20 * MB
-    with socket.create_connection(("127.0.0.1", server.port), 20) as client:
+    with socket.create_connection(("127.0.0.1", server.port), 60) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 100 * KB)
         client.sendall(b"GET /?%d HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % size)
         wait_until(lambda: "WSGI0315" in server.log_text(), "there is no room for the response")

@@ -203,7 +203,7 @@ SENT |= {"500 Oops": 1, "503 Later": 2}
 
 
 def post_chunks(server: Httpd, path: str, chunks: str) -> int:
-    with socket.create_connection(("127.0.0.1", server.port), 20) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), 60) as connection:
         head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.sendall((head + chunks).encode())
         status_line = connection.recv(12)
@@ -222,7 +222,7 @@ def test_what_is_counted_is_what_was_sent_in_both_modes(httpd: Httpd) -> None:
                 items = [] if text[0] == "3" or text[:3] == "204" else ["x"]
                 url = httpd.url(f"/{mode}?{quote(json.dumps({'status': text, 'items': items, 'list': True}))}")
                 for _ in range(times):
-                    answer = requests.request(method, url, allow_redirects=False, timeout=20)
+                    answer = requests.request(method, url, allow_redirects=False, timeout=60)
                     assert answer.status_code == int(text[:3])
         assert get(httpd, f"/{mode}?%7B%22fail%22:true,%22status%22:%22x%22%7D") == 500
         for chunks, expected_status in (("65\r\n" + 101 * "x" + "\r\n0\r\n\r\n", 413), ("no number\r\n", 400)):
@@ -259,10 +259,10 @@ def test_the_accept_header_chooses_the_format(site_with_status: Httpd, accept: s
 
 
 def test_an_unknown_format_and_other_methods_are_refused(site_with_status: Httpd) -> None:
-    answer = requests.get(site_with_status.url("/wsgi-status?format=xml"), timeout=20)
+    answer = requests.get(site_with_status.url("/wsgi-status?format=xml"), timeout=60)
     assert answer.status_code == 400 and "html, json, openmetrics, prometheus" in answer.text
-    assert requests.post(site_with_status.url("/wsgi-status"), data=b"x", timeout=20).status_code == 405
-    head = requests.head(site_with_status.url("/wsgi-status?format=json"), timeout=20)
+    assert requests.post(site_with_status.url("/wsgi-status"), data=b"x", timeout=60).status_code == 405
+    head = requests.head(site_with_status.url("/wsgi-status?format=json"), timeout=60)
     assert head.status_code == 200 and head.text == ""
 
 
@@ -280,12 +280,12 @@ def test_without_groups_there_is_a_page_all_the_same(httpd: Httpd) -> None:
 def test_mod_status_shows_the_groups(site_with_status: Httpd) -> None:
     get(site_with_status, "/")
     wait_until(lambda: serving(site_with_status), "it serves")
-    lines = requests.get(site_with_status.url("/server-status?auto"), timeout=20).text.splitlines()
+    lines = requests.get(site_with_status.url("/server-status?auto"), timeout=60).text.splitlines()
     found = dict(line.split(": ", 1) for line in lines if line.startswith("WSGIGroup[0]"))
     assert found["WSGIGroup[0]Name"] == "shop" and found["WSGIGroup[0]State"] == "serving"
     assert found["WSGIGroup[0]Workers"] == "1" and found["WSGIGroup[0]IdleThreads"] == "2"
     assert int(found["WSGIGroup[0]Requests"]) >= 1
-    text = requests.get(site_with_status.url("/server-status"), timeout=20).text
+    text = requests.get(site_with_status.url("/server-status"), timeout=60).text
     assert "<h2>WSGI daemon groups</h2>" in text and "<td>shop</td><td>serving</td><td>1</td>" in text
 
 

@@ -116,7 +116,7 @@ def test_mod_status_shows_embedded_mode(httpd: Httpd) -> None:
     httpd.start(EMBEDDED + "<Location /server-status>\nSetHandler server-status\n</Location>\n")
 
     def shown(query: str = "") -> str:
-        return requests.get(httpd.url(f"/server-status{query}"), timeout=20).text
+        return requests.get(httpd.url(f"/server-status{query}"), timeout=60).text
 
     assert "WSGI" not in shown() + shown("?auto")
     assert [get(httpd, path) for path in ("/shop/", "/shop/fail")] == [200, 500]
@@ -143,7 +143,7 @@ def test_the_name_of_an_application_group_is_text_in_every_format(httpd: Httpd) 
     samples = [sample for family in parse_openmetrics(metrics(httpd)) for sample in family.samples]
     assert '<b>\xff"\\' in {sample.labels.get("application_group") for sample in samples}
     assert "<b>" not in page(httpd).text.partition('id="embedded"')[2].partition("<script")[0]
-    lines = requests.get(httpd.url("/server-status?auto"), timeout=20).text.splitlines()
+    lines = requests.get(httpd.url("/server-status?auto"), timeout=60).text.splitlines()
     assert [line for line in lines if "ApplicationGroup: <b>" in line and line.endswith(r'\xff\"\\')]
 
 

@@ -64,32 +64,32 @@ def bin_(request: pytest.FixtureRequest) -> Iterator[Httpd]:
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 def test_httpbin_echoes_each_method(bin_: Httpd, method: str) -> None:
     url = bin_.url(f"/{method.lower()}?a=1&a=2&b=%C3%A9")
-    told = requests.request(method, url, data={} if method == "GET" else {"k": "v"}, headers={"X-Own": "1"}, timeout=20).json()
+    told = requests.request(method, url, data={} if method == "GET" else {"k": "v"}, headers={"X-Own": "1"}, timeout=60).json()
     assert told["args"] == {"a": ["1", "2"], "b": "é"} and told["headers"]["X-Own"] == "1"
     assert told["url"].startswith(bin_.url("/")) and (method == "GET" or told["form"] == {"k": "v"})
 
 
 def test_httpbin_takes_uploads_of_every_kind(bin_: Httpd) -> None:
     url = bin_.url("/post")
-    assert requests.post(url, json={"a": [1, 2]}, timeout=20).json()["json"] == {"a": [1, 2]}
-    assert requests.post(url, files={"f": ("name", b"x" * 500_000)}, timeout=20).json()["files"]["f"] == "x" * 500_000
+    assert requests.post(url, json={"a": [1, 2]}, timeout=60).json()["json"] == {"a": [1, 2]}
+    assert requests.post(url, files={"f": ("name", b"x" * 500_000)}, timeout=60).json()["files"]["f"] == "x" * 500_000
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 301, 304, 400, 401, 404, 418, 429, 500, 503])
 def test_httpbin_statuses(bin_: Httpd, status: int) -> None:
-    assert requests.get(bin_.url(f"/status/{status}"), allow_redirects=False, timeout=20).status_code == status
+    assert requests.get(bin_.url(f"/status/{status}"), allow_redirects=False, timeout=60).status_code == status
 
 
 def test_httpbin_sessions(bin_: Httpd) -> None:
     with requests.Session() as session:
-        assert session.get(bin_.url("/cookies/set?a=1&b=2"), timeout=20).json() == {"cookies": {"a": "1", "b": "2"}}
-        assert session.get(bin_.url("/cookies/delete?a"), timeout=20).json() == {"cookies": {"b": "2"}}
-        assert len(session.get(bin_.url("/redirect/5"), timeout=20).history) == 5
-        assert session.get(bin_.url("/absolute-redirect/2"), timeout=20).json()["url"].endswith("/get")
-        assert session.get(bin_.url("/basic-auth/u/p"), auth=("u", "p"), timeout=20).json()["authenticated"] is True
-        assert session.get(bin_.url("/basic-auth/u/p"), auth=("u", "x"), timeout=20).status_code == 401
-        assert session.get(bin_.url("/digest-auth/auth/u/p"), auth=requests.auth.HTTPDigestAuth("u", "p"), timeout=20).ok
-        assert session.get(bin_.url("/bearer"), headers={"Authorization": "Bearer t"}, timeout=20).json()["token"] == "t"
+        assert session.get(bin_.url("/cookies/set?a=1&b=2"), timeout=60).json() == {"cookies": {"a": "1", "b": "2"}}
+        assert session.get(bin_.url("/cookies/delete?a"), timeout=60).json() == {"cookies": {"b": "2"}}
+        assert len(session.get(bin_.url("/redirect/5"), timeout=60).history) == 5
+        assert session.get(bin_.url("/absolute-redirect/2"), timeout=60).json()["url"].endswith("/get")
+        assert session.get(bin_.url("/basic-auth/u/p"), auth=("u", "p"), timeout=60).json()["authenticated"] is True
+        assert session.get(bin_.url("/basic-auth/u/p"), auth=("u", "x"), timeout=60).status_code == 401
+        assert session.get(bin_.url("/digest-auth/auth/u/p"), auth=requests.auth.HTTPDigestAuth("u", "p"), timeout=60).ok
+        assert session.get(bin_.url("/bearer"), headers={"Authorization": "Bearer t"}, timeout=60).json()["token"] == "t"
 
 
 @pytest.mark.parametrize(
@@ -97,21 +97,21 @@ def test_httpbin_sessions(bin_: Httpd) -> None:
     [("/bytes/100000?seed=1", 100_000), ("/stream-bytes/70000?seed=1&chunk_size=1000", 70_000), ("/range/5000", 5000)],
 )
 def test_httpbin_bytes(bin_: Httpd, path: str, length: int) -> None:
-    assert len(requests.get(bin_.url(path), timeout=20).content) == length
+    assert len(requests.get(bin_.url(path), timeout=60).content) == length
 
 
 def test_httpbin_streams_encodings_and_conditions(bin_: Httpd) -> None:
-    lines = requests.get(bin_.url("/stream/50"), timeout=20).text.splitlines()
+    lines = requests.get(bin_.url("/stream/50"), timeout=60).text.splitlines()
     assert len(lines) == 50
     for path, key in (("/gzip", "gzipped"), ("/deflate", "deflated")):
-        assert requests.get(bin_.url(path), timeout=20).json()[key] is True
-    part = requests.get(bin_.url("/range/1000"), headers={"Range": "bytes=10-19"}, timeout=20)
+        assert requests.get(bin_.url(path), timeout=60).json()[key] is True
+    part = requests.get(bin_.url("/range/1000"), headers={"Range": "bytes=10-19"}, timeout=60)
     assert (part.status_code, part.text) == (206, "klmnopqrst")
-    assert requests.get(bin_.url("/etag/x"), headers={"If-None-Match": "x"}, timeout=20).status_code == 304
-    assert requests.get(bin_.url("/cache"), headers={"If-Modified-Since": "x"}, timeout=20).status_code == 304
-    assert requests.get(bin_.url("/drip?numbytes=5&duration=0.1&delay=0"), timeout=20).text == "*****"
-    assert requests.head(bin_.url("/get"), timeout=20).headers["Content-Type"] == "application/json"
-    assert "GET" in requests.options(bin_.url("/get"), timeout=20).headers["Allow"]
+    assert requests.get(bin_.url("/etag/x"), headers={"If-None-Match": "x"}, timeout=60).status_code == 304
+    assert requests.get(bin_.url("/cache"), headers={"If-Modified-Since": "x"}, timeout=60).status_code == 304
+    assert requests.get(bin_.url("/drip?numbytes=5&duration=0.1&delay=0"), timeout=60).text == "*****"
+    assert requests.head(bin_.url("/get"), timeout=60).headers["Content-Type"] == "application/json"
+    assert "GET" in requests.options(bin_.url("/get"), timeout=60).headers["Allow"]
 
 
 # ---- checkers ----
@@ -123,7 +123,7 @@ def test_httpbin_streams_encodings_and_conditions(bin_: Httpd) -> None:
 def test_the_checkers_of_webtest_and_wsgiref_find_nothing(httpd: Httpd, mode: str, checker: str) -> None:
     httpd.start(conf(mode, "linted.py"))
     for path, status, text in (("/plain", 200, "one\ntwo"), ("/write", 200, "written,one\ntwo"), ("/exc_info", 500, "replaced")):
-        response = requests.post(httpd.url(f"/{checker}{path}?x=1"), data=b"one\ntwo", timeout=20)
+        response = requests.post(httpd.url(f"/{checker}{path}?x=1"), data=b"one\ntwo", timeout=60)
         assert (response.status_code, response.text) == (status, text), httpd.log_text()[-3000:]
-    assert requests.get(httpd.url(f"/{checker}/empty"), timeout=20).status_code == 204
+    assert requests.get(httpd.url(f"/{checker}/empty"), timeout=60).status_code == 204
     httpd.expect("checked")

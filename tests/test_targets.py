@@ -32,7 +32,7 @@ def job():
 
 
 def get(httpd: Httpd, path: str) -> requests.Response:
-    return requests.get(httpd.url(path), timeout=10)
+    return requests.get(httpd.url(path), timeout=60)
 
 
 def with_package(httpd: Httpd, version: str = "one") -> None:
@@ -202,4 +202,4 @@ def test_pickle_dataclasses_and_type_hints_work_in_a_script(httpd: Httpd, mode: 
 def test_httpd_answers_trace_for_a_module_too(httpd: Httpd) -> None:
     httpd.start("TraceEnable off\nWSGIPythonPath {app}\nWSGIScriptAlias / hello:application\n")
     assert get(httpd, "/").text == "Hello World!"
-    assert requests.request("TRACE", httpd.url("/"), timeout=10).status_code == 405
+    assert requests.request("TRACE", httpd.url("/"), timeout=60).status_code == 405

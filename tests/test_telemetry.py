@@ -33,7 +33,7 @@ def collector(httpd: Httpd) -> Iterator[Collector]:
 
 
 def get(server: Httpd, path: str, **options: Any) -> Any:
-    return requests.get(server.url(path), timeout=20, **options).json()
+    return requests.get(server.url(path), timeout=60, **options).json()
 
 
 def total(datagrams: list[Datagram], field: int) -> int:
@@ -69,7 +69,7 @@ def test_processes_introduce_themselves(httpd: Httpd, collector: Collector, mode
 def test_requests_are_counted_once_interval_after_interval(httpd: Httpd, collector: Collector, mode: str) -> None:
     httpd.start(SERVICE + CONF[mode])
     for status in ("", "?301", "?404", "?418", "?503"):
-        requests.post(httpd.url(f"/{status}"), data=b"x" * 1000, timeout=20, allow_redirects=False)
+        requests.post(httpd.url(f"/{status}"), data=b"x" * 1000, timeout=60, allow_redirects=False)
     wait_until(lambda: total(collector.receive("request"), 20) == 5, "all requests are told")
     empty = len(collector.receive("request"))
     wait_until(lambda: len(collector.receive("request")) > empty, "an interval without requests")
@@ -186,7 +186,7 @@ def test_the_end_of_a_process_is_told(httpd: Httpd, collector: Collector, mode: 
 
 def test_requests_that_do_not_end_are_told_at_the_end(httpd: Httpd, collector: Collector) -> None:
     httpd.start(SERVICE + CONF["daemon"].replace("threads=4", "threads=4 graceful-timeout=1"))
-    thread = threading.Thread(target=requests.get, args=(httpd.url("/hold"),), kwargs={"timeout": 20})
+    thread = threading.Thread(target=requests.get, args=(httpd.url("/hold"),), kwargs={"timeout": 60})
     thread.start()
     wait_until(lambda: any(datagram.fields[52] for datagram in collector.receive("request")), "the request runs")
     (first,) = collector.receive("started")

@@ -38,7 +38,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Httpd]:
 
 
 def get(server: Httpd, path: str, **options: object) -> requests.Response:
-    return requests.get(server.url(path), timeout=20, **options)  # type: ignore[arg-type]
+    return requests.get(server.url(path), timeout=60, **options)  # type: ignore[arg-type]
 
 
 # ---- wsgi.input ----
@@ -73,17 +73,17 @@ def test_input_reads_as_a_file_does(server: Httpd, seed: int) -> None:
     lines = [b"x" * chance.choice([0, 1, 3, 100, 8192, 20_000, 120_007]) for _ in range(chance.randrange(8))]
     body, ops = b"\n".join(lines), some_ops(chance)
     data = iter([body[:7], body[7:]]) if seed % 2 and len(body) > 7 else body
-    answer = requests.post(server.url("/w/input_ops"), data=data, headers={"X-Ops": json.dumps(ops)}, timeout=20)
+    answer = requests.post(server.url("/w/input_ops"), data=data, headers={"X-Ops": json.dumps(ops)}, timeout=60)
     assert answer.json() == expected(body, ops)
 
 
 def test_input_refuses_wrong_arguments_and_has_no_other_methods(server: Httpd) -> None:
-    text = requests.post(server.url("/w/input_errors"), data=b"body", timeout=10).text
+    text = requests.post(server.url("/w/input_errors"), data=b"body", timeout=60).text
     assert text == "TypeError TypeError TypeError TypeError AttributeError AttributeError"
 
 
 def test_a_huge_size_costs_nothing(server: Httpd) -> None:
-    assert requests.post(server.url("/w/huge_read"), data=b"body", timeout=10).text == "4"
+    assert requests.post(server.url("/w/huge_read"), data=b"body", timeout=60).text == "4"
 
 
 def test_objects_of_an_ended_request_are_all_dead(server: Httpd) -> None:
@@ -95,7 +95,7 @@ def test_objects_of_an_ended_request_are_all_dead(server: Httpd) -> None:
 
 
 def environ_of(server: Httpd, path: str, host: str) -> dict[str, str]:
-    told: dict[str, str] = requests.get(server.url(path), headers={"Host": host}, timeout=20).json()
+    told: dict[str, str] = requests.get(server.url(path), headers={"Host": host}, timeout=60).json()
     for key in ("REMOTE_PORT", "mod_wsgi.server_pid", "mod_wsgi.request_id", "mod_wsgi.connection_id"):
         told.pop(key, None)  # the connection has a number only when something is logged of it
     return told
@@ -206,7 +206,7 @@ def test_each_virtual_host_has_its_own_log(httpd: Httpd, mode: str) -> None:
         )
     )
     for name in ("one", "two", "one"):
-        requests.get(httpd.url(f"/print_all?from-{name}"), headers={"Host": name}, timeout=20)
+        requests.get(httpd.url(f"/print_all?from-{name}"), headers={"Host": name}, timeout=60)
     for name, other in (("one", "two"), ("two", "one")):
         log = httpd.root / f"{name}.log"
         wait_until(lambda log=log, name=name: f"from-{name} unfinished" in log.read_text(), "the record")  # type: ignore[misc]
@@ -223,7 +223,7 @@ def test_helper_threads_may_write_while_the_request_lasts(server: Httpd) -> None
 
 def test_a_client_that_goes_is_one_kind_of_oserror_and_no_error_in_the_log(server: Httpd) -> None:
     for _ in range(3):
-        with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+        with socket.create_connection(("127.0.0.1", server.port), 60) as connection:
             connection.sendall(b"GET /w/gone HTTP/1.1\r\nHost: x\r\n\r\n")
             connection.recv(1000)
     wait_until(lambda: len(get(server, "/w/gone_seen").text.split()) == 3, "all three have noticed")
@@ -234,7 +234,7 @@ def test_a_client_that_goes_is_one_kind_of_oserror_and_no_error_in_the_log(serve
 @pytest.mark.parametrize("option", ["1.1", "1.0"])
 def test_a_killed_worker_cuts_the_response_visibly(httpd: Httpd, option: str) -> None:
     httpd.start(conf_for("daemon", "rules.py", "/w") + "\nWSGIResponseBuffering Off\n")
-    with socket.create_connection(("127.0.0.1", httpd.port), 10) as connection:
+    with socket.create_connection(("127.0.0.1", httpd.port), 60) as connection:
         connection.sendall(f"GET /w/stream_for_ever HTTP/{option}\r\nHost: x\r\n\r\n".encode())
         data = bytearray(connection.recv(65536))
         pid = re.search(rb"X-Pid: (\d+)", data)

@@ -25,7 +25,7 @@ def package(tmp_path: Path) -> Path:
 def boot(package: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     # -S: the Python that runs the tests has httpd_wsgi installed, which must not be found here.
     command = [sys.executable, "-S", "-B", str(package / "_boot.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, env={}, cwd="/")
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env={}, cwd="/")
 
 
 def test_the_package_beside_boot_is_used_when_it_has_a_runtime_for_this_python(package: Path) -> None:
@@ -50,7 +50,7 @@ def test_an_installed_package_is_used_when_the_one_beside_boot_has_no_runtime(pa
     (installed / RUNTIME).touch()
     code = f"import sys; sys.path.append({str(installed.parent)!r}); sys.argv = ['x', 'probe']; import runpy;"
     code += f"runpy.run_path({str(package / '_boot.py')!r}, run_name='__main__')"
-    probe = subprocess.run([sys.executable, "-S", "-B", "-c", code], capture_output=True, text=True, timeout=30, env={}, cwd="/")
+    probe = subprocess.run([sys.executable, "-S", "-B", "-c", code], capture_output=True, text=True, timeout=60, env={}, cwd="/")
     assert f"package={installed}" in probe.stdout.splitlines()
 
 

@@ -121,7 +121,7 @@ def test_the_end_of_apache_ends_everything_in_order(group: Group) -> None:
     wait_until(lambda: group.log.read_text().count("is ready") == 2, "both workers are ready")
     workers = group.workers()
     group.end_server()
-    assert group.supervisor.wait(10) == 0
+    assert group.supervisor.wait(60) == 0
     assert not any(alive(pid) for pid in workers)
     assert group.log.read_text().count("good bye") == 2
 
@@ -139,7 +139,7 @@ def test_who_waits_for_newer_code_is_told_when_a_worker_has_it_and_when_it_does_
 def test_sigterm_ends_everything_too(group: Group) -> None:
     worker = group.wait_serving()
     group.supervisor.terminate()
-    assert group.supervisor.wait(10) == 0 and not alive(worker)
+    assert group.supervisor.wait(60) == 0 and not alive(worker)
 
 
 def test_a_killed_worker_is_replaced_and_its_signal_named(group: Group) -> None:
@@ -187,7 +187,7 @@ def test_a_worker_still_importing_goes_with_its_supervisor(group: Group) -> None
 def test_a_worker_that_does_not_end_is_ended(group: Group) -> None:
     worker = group.wait_serving()
     group.end_server()
-    assert group.supervisor.wait(10) == 0 and not alive(worker)
+    assert group.supervisor.wait(60) == 0 and not alive(worker)
 
 
 @pytest.mark.parametrize("group", [("application = print\n", {"display_name": "%{GROUP}"})], indirect=True)
