@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import httpd_wsgi
 
@@ -25,14 +26,23 @@ HTTPD = shutil.which("apache2") or shutil.which("httpd") or "/usr/sbin/apache2"
 MARK = "HTTPD_WSGI_TEST"
 SANITIZED = "HTTPD_WSGI_SANITIZE" in os.environ
 AS_ROOT = os.geteuid() == 0
+Found = TypeVar("Found")
 APACHE_USER = "www-data"
 
 
-def wait_until(condition: Callable[[], bool], what: str, deadline: float = 15.0) -> None:
+def wait_for(look: Callable[[], Found], what: str, deadline: float = 60.0) -> Found:
+    """Returns the first result that is true, so what was waited for is what is checked, not what is there a moment later.
+
+    The deadline only ends a test that would hang: on a busy machine everything takes its time."""
     end = time.monotonic() + deadline
-    while not condition():
+    while not (found := look()):
         assert time.monotonic() < end, f"{what}: not within {deadline} s"
         time.sleep(0.02)  # the only sleep in the test suite
+    return found
+
+
+def wait_until(condition: Callable[[], bool], what: str, deadline: float = 60.0) -> None:
+    wait_for(condition, what, deadline)
 
 
 @functools.cache
@@ -60,10 +70,34 @@ def free_port() -> int:
     raise AssertionError("no port is free")
 
 
-def connections_of(port: int) -> int:
-    """How many connections the server at this port still holds."""
-    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(int(line[1].partition(":")[2], 16) == port and line[3] not in ("06", "0A") for line in lines)
+ESTABLISHED, TIME_WAIT, LISTENING = "01", "06", "0A"
+
+
+def tcp_sockets() -> Iterator[tuple[int, str, str]]:
+    """Port, state and inode of each TCP socket of this machine."""
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        for line in table.read_text().splitlines()[1:] if table.exists() else ():
+            fields = line.split()
+            yield int(fields[1].rpartition(":")[2], 16), fields[3], fields[9]
+
+
+def connections_of(port: int, *but: str) -> int:
+    """How many connections the server at this port still holds, without those in these states."""
+    return sum(number == port and state not in (TIME_WAIT, LISTENING, *but) for number, state, _ in tcp_sockets())
+
+
+def open_sockets(pid: int | str) -> set[str]:
+    """Inodes of the sockets that a process has open; none when it has ended."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                found.add(os.readlink(descriptor).removeprefix("socket:[").rstrip("]"))
+    return found
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @functools.cache
@@ -77,6 +111,13 @@ def builtin_modules() -> str:
     return subprocess.run([HTTPD, "-l"], capture_output=True, text=True, check=True).stdout
 
 
+def has_environment(entry: Path) -> bool:
+    """In the midst of exec() a process has none, not even an empty one: the end of its place in memory is 0."""
+    if (entry / "environ").read_bytes() or b"VmSize" not in (entry / "status").read_bytes():
+        return True
+    return (entry / "stat").read_text().rpartition(") ")[2].split()[48] != "0"
+
+
 def is_marked(pid: int | str, mark: str) -> bool:
     """Does a process run that has this mark in its environment?"""
     entry = Path("/proc", str(pid))
@@ -84,8 +125,8 @@ def is_marked(pid: int | str, mark: str) -> bool:
         status = (entry / "status").read_bytes()
         if b"State:\tZ" in status or b"VmSize" not in status:
             return False
-        with contextlib.suppress(AssertionError):  # in the midst of exec() it has none
-            wait_until(lambda: (entry / "environ").read_bytes() != b"", "it has an environment", 0.1)
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: has_environment(entry), f"process {pid} has an environment", 15)
         return f"{MARK}={mark}".encode() in (entry / "environ").read_bytes().split(b"\0")
     return False
 
@@ -189,9 +230,14 @@ class Httpd:
         self.process.send_signal(number)
 
     def graceful(self) -> None:
+        """Returns when only children of the new generation accept connections; those before may still serve what they have."""
+        assert self.process
+        listening = {inode for _, state, inode in tcp_sockets() if state == LISTENING} & open_sockets(self.process.pid)
+        old = [pid for pid in children_of(self.process.pid) if listening & open_sockets(pid)]
         before = self.log_text().count("resuming normal operations")
         self.signal(signal.SIGUSR1)
         wait_until(lambda: self.log_text().count("resuming normal operations") > before, "graceful restart")
+        wait_until(lambda: not any(listening & open_sockets(pid) for pid in old), f"{old} accept no more connections")
 
     def restart(self) -> None:
         before = self.log_text().count("resuming normal operations")
@@ -210,14 +256,11 @@ class Httpd:
     def expect(self, code: str, containing: str = "") -> str:
         """Waits for a record with this code; it is then no longer an unexpected one. Returns the record."""
         self.expected.add(code)
-        found: list[str] = []
 
-        def there() -> bool:
-            found[:] = [line for line in self.log_text().splitlines() if code in line and containing in line]
-            return bool(found)
+        def records() -> list[str]:
+            return [line for line in self.log_text().splitlines() if code in line and containing in line]
 
-        wait_until(there, f"log record {code} containing {containing!r} in:\n{self.log_text()[-6000:]}")
-        return found[-1]
+        return wait_for(records, f"log record {code} containing {containing!r} in:\n{self.log_text()[-6000:]}")[-1]
 
     def workers(self) -> list[int]:
         """Pids of the workers that are ready, in order of their start, as the log tells; pids are used again."""
@@ -226,12 +269,32 @@ class Httpd:
 
     def worker(self) -> int:
         """The only worker that is ready. Apache may have its first answer before the supervisor has logged that."""
-        wait_until(lambda: len(self.workers()) == 1, "there is one worker")
-        return self.workers()[0]
+        return self.only(self.workers, "worker")
 
     def supervisors(self) -> list[int]:
         started = dict.fromkeys(re.findall(r"supervisor (\d+) started", self.log_text()))
         return [int(pid) for pid in started if is_marked(pid, self.mark)]
+
+    def supervisor(self) -> int:
+        """The only supervisor. Others may be about to end, or it may be about to be started."""
+        return self.only(self.supervisors, "supervisor")
+
+    def only(self, processes: Callable[[], list[int]], what: str) -> int:
+        def alone() -> list[int]:
+            found = processes()
+            return found if len(found) == 1 else []
+
+        return wait_for(alone, f"there is one {what}")[0]
+
+    def apache_children(self) -> list[int]:
+        """Children of the parent that run httpd, not Python."""
+        assert self.process
+        httpd, found = os.readlink(f"/proc/{self.process.pid}/exe"), []
+        for pid in children_of(self.process.pid):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                if os.readlink(f"/proc/{pid}/exe") == httpd:
+                    found.append(pid)
+        return found
 
     # ---- the end ----
 
@@ -240,6 +303,8 @@ class Httpd:
             # On SIGTERM httpd's event MPM looks at sockets that its own threads are just freeing, and now and then crashes.
             with contextlib.suppress(AssertionError):
                 wait_until(lambda: not connections_of(self.port), "connections are closed", 1)
+            with contextlib.suppress(AssertionError):  # what remains after a second is open at both ends, or on its way
+                wait_until(lambda: not connections_of(self.port, ESTABLISHED), "connections are closed", 15)
             self.process.send_signal(signal.SIGTERM)
         if self.process:
             self.process.wait(60)
