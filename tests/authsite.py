@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from harness import Httpd, free_port
+from harness import Httpd, free_port, wait_until
 
 MODULES = (
     "auth_basic",
@@ -250,7 +250,7 @@ def said(site: Httpd, code: str, *parts: str) -> Iterator[None]:
     """A new record with this code and these parts."""
     before = site.log_text().count(code)
     yield
+    wait_until(lambda: site.log_text().count(code) > before, f"a new {code} is logged")
     record = site.expect(code)
-    assert site.log_text().count(code) > before, f"no new {code}"
     for part in parts:
         assert part in record, record

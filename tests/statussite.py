@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import requests
-from harness import Httpd
+from harness import Httpd, wait_for
 
 STATUS = "<Location /wsgi-status>\nSetHandler wsgi-status\nRequire local\n</Location>\n"
 CONF = STATUS + (
@@ -33,6 +33,38 @@ def shop(server: Httpd) -> dict[str, Any]:
     (group,) = status(server)["groups"]
     found: dict[str, Any] = group
     return found
+
+
+def counted(server: Httpd, total: int) -> dict[str, Any]:
+    """The group once this many requests are counted and over; both may be after their clients have their answers."""
+
+    def settled() -> dict[str, Any] | None:
+        group = shop(server)
+        return group if group["requests"]["total"] >= total and not group["running"] and not group["threads"]["busy"] else None
+
+    return wait_for(settled, f"{total} requests are counted")
+
+
+def running_only(server: Httpd, *urls: str) -> dict[str, Any]:
+    """The group when requests for these URLs run, and no others."""
+
+    def there() -> dict[str, Any] | None:
+        group = shop(server)
+        return group if sorted(request["url"] for request in group["running"]) == sorted(urls) else None
+
+    return wait_for(there, f"{urls} run")
+
+
+def embedded(server: Httpd, total: int, running: int = 0) -> dict[str, Any]:
+    """Embedded mode once this many requests are counted and exactly so many run."""
+
+    def settled() -> dict[str, Any] | None:
+        found: dict[str, Any] | None = status(server)["embedded"]
+        if not found or len(found["running"]) != running:
+            return None
+        return found if sum(application["requests"]["total"] for application in found["applications"]) >= total else None
+
+    return wait_for(settled, f"{total} requests of embedded mode are counted and {running} run")
 
 
 def page(server: Httpd, **headers: str) -> requests.Response:

@@ -43,9 +43,12 @@ def sockets_of(pids: list[int]) -> set[str]:
     return {link for link in links if link.startswith("socket:")}
 
 
-def test_requests_go_over_the_connections_that_are_there(server: Httpd) -> None:
-    for _ in range(20):
-        get(server, "/")
+def test_requests_go_over_the_connections_that_are_there(server: Httpd, shared: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:  # a connection to each thread, whichever is free first afterwards
+        held = [pool.submit(get, server, f"/hold?{shared}/go") for _ in range(4)]
+        wait_until(lambda: len(list(shared.glob("go.held-*"))) == 4, "all threads are held")
+        (shared / "go").touch()
+        assert {answer.result().status_code for answer in held} == {200}
     before = sockets_of(server.workers())
     for _ in range(20):
         assert get(server, "/").status_code == 200
@@ -101,9 +104,9 @@ def test_workers_end_although_apache_keeps_connections_to_them(server: Httpd) ->
     old = set(server.workers())
     for _ in range(20):
         get(server, "/")
-    os.kill(server.supervisors()[0], signal.SIGHUP)
+    os.kill(server.supervisor(), signal.SIGHUP)
     with ThreadPoolExecutor(8) as pool:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while old & set(server.workers()):
             assert {r.status_code for r in pool.map(lambda n: get(server, f"/?{n}"), range(16))} == {200}
             assert time.monotonic() < end, f"workers {old} have not ended"

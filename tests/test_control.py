@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import requests
-from harness import AS_ROOT, Httpd, running, wait_until
+from harness import AS_ROOT, Httpd, running, wait_for, wait_until
 from served import COMMAND, run
 
 from httpd_wsgi.command import control
@@ -162,10 +162,13 @@ def test_a_stopped_group_finishes_its_requests(started: Httpd, group: str) -> No
 def test_stacks_show_where_the_application_is(started: Httpd, group: str, path: str, where: str) -> None:
     thread = threading.Thread(target=get, args=(started, path))
     thread.start()
-    wait_until(lambda: "waiting_here" in run("stacks", group).stdout, "the request is there")
-    done = run("stacks", group)
-    text = done.stdout
-    assert done.returncode == 0, done
+
+    def asleep() -> str:
+        done = run("stacks", group)
+        assert done.returncode == 0, done
+        return done.stdout if "in waiting_here" in done.stdout and "    time.sleep(0.01)" in done.stdout else ""
+
+    text = wait_for(asleep, "the request is there, and not just looking for the file")
     assert f"{where}:\n" in text and '.py", line ' in text and "    time.sleep(0.01)" in text and "_boot.py" not in text
     assert text.index("in application") < text.index("in waiting_here")
     (started.root / "go").touch()

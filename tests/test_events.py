@@ -112,7 +112,11 @@ def test_an_exception_is_told_before_it_is_logged(httpd: Httpd, mode: str, path:
     httpd.start(CONF[mode])
     get(httpd, path)
     httpd.expect(code)
-    wait_until(lambda: "request_finished" in [item[0] for item in get(httpd, "/seen").json()], "the request is finished")
+
+    def ids(name: str) -> list[str]:
+        return [item[1]["request_id"][1] for item in get(httpd, "/seen").json() if item[0] == name]
+
+    wait_until(lambda: set(ids("request_exception")) <= set(ids("request_finished")), "the request is finished")
     ((_, event, _),) = [item for item in get(httpd, "/seen").json() if item[0] == "request_exception"]
     assert types(event) == {"request_id": "str", "exception_info": "tuple", "request_data": "dict"}
     assert event["exception_info"][1] == ["type", "ValueError", "traceback"]
@@ -240,6 +244,7 @@ def test_the_end_is_told_in_the_main_thread_with_its_reason(httpd: Httpd) -> Non
     os.utime(httpd.app / "watched.py", (later, later))
     get(httpd, "/")
     wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the worker has ended")
+    wait_until(lambda: bool(notes(httpd, f"NOTE {pid} ")), "the end is told")
     (line,) = [line for line in notes(httpd, "process_stopping") if f"NOTE {pid} " in line]
     assert line.endswith("process_stopping 'script_reload' main=True")
     httpd.graceful()

@@ -53,7 +53,7 @@ class Session:
         os.set_blocking(self.ours, False)
         if AS_ROOT:
             os.fchmod(theirs, 0o666)  # the worker runs as somebody else
-        self.text = ""
+        self.shown = b""
         self.port = free_port()
         command = [COMMAND, "express", "start-server", *arguments, "--port", str(self.port)]
         self.process = subprocess.Popen(command, cwd=site, stdin=theirs, stdout=theirs, stderr=theirs)
@@ -61,14 +61,18 @@ class Session:
 
     def shows(self, text: str) -> bool:
         with contextlib.suppress(OSError):
-            self.text += os.read(self.ours, 65536).decode()
+            self.shown += os.read(self.ours, 65536)
         return text in self.text
 
+    @property
+    def text(self) -> str:
+        return self.shown.decode(errors="replace")  # what was read may end within a letter
+
     def wait_for(self, text: str) -> None:
-        wait_until(lambda: self.shows(text), f"{text!r} is shown in:\n{self.text}", 30)
+        wait_until(lambda: self.shows(text), f"{text!r} is shown in:\n{self.text}")
 
     def type(self, line: str) -> None:
-        self.text = ""
+        self.shown = b""
         os.write(self.ours, line.encode() + b"\n")
 
     def ask(self, path: str) -> subprocess.Popen[str]:
@@ -79,7 +83,7 @@ class Session:
     def stop(self) -> None:
         self.process.terminate()
         with contextlib.suppress(AssertionError):
-            wait_until(lambda: self.shows("\0") or self.process.poll() is not None, "it stops", 30)
+            wait_until(lambda: self.shows("\0") or self.process.poll() is not None, "it stops")
         os.close(self.ours)
         assert self.process.wait(60) == 0
 

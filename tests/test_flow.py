@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 from conftest import MODES, conf_for
-from harness import Httpd, wait_until
+from harness import Httpd, children_of, wait_for
 
 ONE_THREAD = "WSGIDaemonProcess d threads=1 {options}\nWSGIScriptAlias / {app}/flow.py process-group=d\n"
 HUGE = b"".join(bytes([n % 251]) * 50_000 for n in range(400))
@@ -178,14 +179,16 @@ def test_what_a_slow_client_gets_is_complete(one_thread: Httpd) -> None:
 SPOOLED = re.compile(r"/(#\d+|wsgi-\w+) \(deleted\)$")  # with O_TMPFILE and without
 
 
-def waiting_in_files(server: Httpd) -> tuple[int, int]:
-    """Temporary files of Apache's, and the bytes they take. Its standard output is one, too: pytest's."""
+def waiting_in_files(server: Httpd) -> tuple[int, int] | None:
+    """Temporary files of Apache's, and the bytes they take, if any. Its standard output is one, too: pytest's."""
     assert server.process
-    pid = server.process.pid
-    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    open_files = [fd for child in children for fd in Path(f"/proc/{child}/fd").iterdir() if int(fd.name) > 2]
-    links = [fd for fd in open_files if SPOOLED.search(os.readlink(fd))]
-    return len(links), sum(fd.stat().st_blocks * 512 for fd in links)
+    sizes = []
+    for child in children_of(server.process.pid):
+        for fd in Path(f"/proc/{child}/fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                if int(fd.name) > 2 and SPOOLED.search(os.readlink(fd)):
+                    sizes.append(fd.stat().st_blocks * 512)
+    return (len(sizes), sum(sizes)) if sum(sizes) else None
 
 
 @pytest.mark.parametrize("one_thread", ["response-buffer-size=1M"], indirect=True)
@@ -195,8 +198,7 @@ def test_no_more_than_is_permitted_waits_for_a_slow_client(one_thread: Httpd) ->
         slow.sendall(b"GET /huge HTTP/1.0\r\nHost: x\r\n\r\n")
         for _ in range(15):
             slow.recv(1_000_000, socket.MSG_WAITALL)
-            wait_until(lambda: waiting_in_files(one_thread)[1] > 0, "something waits in a file")
-            files, size = waiting_in_files(one_thread)
+            files, size = wait_for(lambda: waiting_in_files(one_thread), "something waits in a file")
             assert files == 1 and size < 4_000_000
 
 

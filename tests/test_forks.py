@@ -31,7 +31,7 @@ def test_a_copy_that_leaves_the_application_ends_and_only_the_original_answers(s
         for _ in range(5):
             response = session.get(server.url(f"/{deed}"), timeout=60)
             assert (response.status_code, response.text) == (200, f"original {status}")
-    assert set(processes_marked(server.mark)) <= processes
+    wait_until(lambda: set(processes_marked(server.mark)) <= processes, f"no others than {processes} are left")
     if deed == "raise":
         server.expect("WSGI0418", containing="a process that the application has forked raised an exception")
     if deed == "return":

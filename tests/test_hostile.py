@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 from apps.hostile import BYTES
-from harness import SANITIZED, Httpd, wait_until
+from harness import SANITIZED, Httpd, wait_for, wait_until
 from visitors import Answer, read_answer
 
 CONF = """
@@ -58,13 +58,8 @@ def is_fine(answer: Answer | None) -> bool:
 
 
 def children(server: Httpd) -> list[int]:
-    assert server.process
-    pid = server.process.pid
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split() if is_httpd(int(child))]
-
-
-def is_httpd(pid: int) -> bool:
-    return b"-DFOREGROUND" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    """Without processes that are about to become supervisors."""
+    return wait_for(lambda: found if len(found := server.apache_children()) == 1 else [], "there is one child of Apache's")
 
 
 def descriptors(server: Httpd) -> dict[int, int]:

@@ -429,7 +429,7 @@ def test_ranges_are_cut_by_httpd(server: Httpd) -> None:
 def curl(server: Httpd, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
     program = shutil.which("curl")
     assert program
-    return subprocess.run([program, "-sS", "-k", "-m", "20", *arguments], capture_output=True, check=check, env=PLAIN)
+    return subprocess.run([program, "-sS", "-k", "-m", "60", *arguments], capture_output=True, check=check, env=PLAIN)
 
 
 def http2(server: Httpd, secure: bool) -> tuple[str, str]:

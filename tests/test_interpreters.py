@@ -21,7 +21,7 @@ board = mmap.mmap(file, 2)
 def application(environ, start_response):
     mine = int(environ["QUERY_STRING"])
     board[mine] = 1
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not board[1 - mine] and time.monotonic() < end:
         pass
     met = board[1 - mine]

@@ -20,7 +20,7 @@ FLAG = {flag!r}
 kept = []
 
 def wait_for(name):
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not os.path.exists(f"{{FLAG}}.{{name}}") and time.monotonic() < end:
         threading.Event().wait(0.02)
 
@@ -108,7 +108,7 @@ def test_a_slow_request_is_explained_while_it_runs(site: Site) -> None:
     site.start("threads=2 slow-request=200ms")
     answer = site.ask("/wait?secret=1")
     line = site.httpd.expect("WSGI0720")
-    assert re.search(r"group d: GET /wait\?secret=1 in thread \d of worker \d+ has been running for 0\.\d s \(queue ", line)
+    assert re.search(r"group d: GET /wait\?secret=1 in thread \d of worker \d+ has been running for \d+\.\d s \(queue ", line)
     assert re.search(r"slow-request=0\.2 \(\S*httpd\.conf:\d+\)", line)
     site.httpd.expect("in wait_for")
     site.let()
@@ -154,11 +154,11 @@ def test_a_slow_request_is_explained_in_embedded_mode_too_when_a_threshold_is_gi
 
 
 def test_request_timeout_answers_504_and_replaces_the_worker(site: Site) -> None:
-    site.start("threads=2 request-timeout=300ms shutdown-timeout=1")
+    site.start("threads=2 request-timeout=2 shutdown-timeout=1")
     worker = site.httpd.worker()
     assert site.get("/sleep").status_code == 504
     line = site.httpd.expect("WSGI0722", "[client")
-    assert "request-timeout=0.3" in line and "app 0." in line and "GET /sleep" in line
+    assert "request-timeout=2" in line and re.search(r"app \d+\.\d s", line) and "GET /sleep" in line
     site.replaced(worker)
     site.httpd.expect("WSGI0717", "were given up")
     assert site.get("/").status_code == 200
@@ -173,17 +173,17 @@ def test_request_timeout_after_the_head_cuts_the_response_visibly(site: Site) ->
 
 
 def test_interrupt_timeout_raises_request_timeout_in_the_application(site: Site) -> None:
-    site.start("threads=2 request-timeout=300ms interrupt-timeout=10")
+    site.start("threads=2 request-timeout=2 interrupt-timeout=60")
     worker = site.httpd.worker()
     assert site.get("/wait").status_code == 504
-    assert "request-timeout=0.3" in site.httpd.expect("WSGI0721")
+    assert "request-timeout=2" in site.httpd.expect("WSGI0721")
     site.httpd.expect("WSGI0408")
     assert int(site.get("/").text) == worker
     assert "WSGI0722" not in site.httpd.log_text()
 
 
 def test_other_requests_of_a_worker_that_is_given_up_are_finished(site: Site) -> None:
-    site.start("threads=2 request-timeout=1 shutdown-timeout=1")
+    site.start("threads=2 request-timeout=2 shutdown-timeout=1")
     stuck = site.ask("/sleep")
     assert stuck.result().status_code == 504
     site.httpd.expect("WSGI0722", "[client")
@@ -192,7 +192,7 @@ def test_other_requests_of_a_worker_that_is_given_up_are_finished(site: Site) ->
 
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer reports the abort")
 def test_a_worker_that_keeps_the_interpreters_lock_is_ended_with_its_stacks(site: Site) -> None:
-    site.start("threads=2 deadlock-timeout=300ms slow-request=500ms")
+    site.start("threads=2 deadlock-timeout=2 slow-request=500ms")
     worker = site.httpd.worker()
     assert site.get("/stuck").status_code == 502
     assert "GET /stuck" in site.httpd.expect("WSGI0724")
@@ -206,9 +206,9 @@ def test_a_worker_that_keeps_the_interpreters_lock_is_ended_with_its_stacks(site
 def test_startup_timeout_shows_where_the_import_hangs(httpd: Httpd) -> None:
     (httpd.app / "hangs.py").write_text("import time\ndef hang():\n    time.sleep(20)\nhang()\n")
     httpd.start(
-        "WSGIDaemonProcess d startup-timeout=500ms\nWSGIScriptAlias / {app}/hangs.py process-group=d\n"
+        "WSGIDaemonProcess d startup-timeout=3\nWSGIScriptAlias / {app}/hangs.py process-group=d\n"
     )
-    assert "startup-timeout=0.5" in httpd.expect("WSGI0707")
+    assert "startup-timeout=3" in httpd.expect("WSGI0707")
     httpd.expect("WSGI0718", "in hang")
     for code in ("WSGI0704", "WSGI0708"):
         httpd.expect(code)
@@ -227,12 +227,12 @@ def test_all_threads_busy_is_said_with_the_queue_and_the_slowest_request(site: S
 
 
 def test_queue_timeout_answers_504_in_time_and_does_not_run_the_request(site: Site) -> None:
-    site.start("threads=1 queue-timeout=300ms")
+    site.start("threads=1 queue-timeout=2")
     first = site.ask("/wait")
     response = site.get("/never")
     assert response.status_code == 504 and response.headers["Retry-After"] == "1"
     assert not first.done()
-    assert "queue-timeout=300ms" in site.httpd.expect("WSGI0321")
+    assert "queue-timeout=2" in site.httpd.expect("WSGI0321")
     site.let()
     assert first.result().status_code == 200
     assert site.get("/").status_code == 200 and site.begun("never") == 0
@@ -340,7 +340,7 @@ def test_a_death_is_explained_with_the_request_and_the_stack(site: Site, path: s
     worker = site.httpd.worker()
     assert site.get(path).status_code == 502
     line = site.httpd.expect("WSGI0702")
-    assert said in line and f"worker {worker}" in line and f"while serving GET {path} (0." in line
+    assert said in line and f"worker {worker}" in line and re.search(rf"while serving GET {path} \(\d+\.\d", line)
     line = site.httpd.expect("WSGI0310", "[client")
     assert f"process {worker} {'exited with status 3' if path == '/exit' else 'was killed by signal'}" in line
     if stack:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import requests
-from harness import Httpd, wait_until
+from harness import Httpd, wait_for, wait_until
 
 CONF = {
     "embedded": "ServerLimit 1\nThreadsPerChild 6\nMaxRequestWorkers 6\n"
@@ -88,8 +88,11 @@ def test_a_running_request_counts_as_busy(httpd: Httpd, mode: str) -> None:
     thread = threading.Thread(target=get, args=(httpd, "/hold"))
     thread.start()
     wait_until(lambda: get(httpd, "/process")["active_requests"] == 2, "the held request runs")
-    elapsed = [seconds for seconds in get(httpd, "/requests")["request_threads_current_elapsed"] if seconds > 0]
-    assert len(elapsed) == 2  # the held one and the one that asks
+
+    def running() -> int:
+        return sum(seconds > 0 for seconds in get(httpd, "/requests")["request_threads_current_elapsed"])
+
+    wait_until(lambda: running() == 2, "the held one and the one that asks are running, and those before are over")
     get(httpd, "/release")
     thread.join()
     wait_until(lambda: get(httpd, "/process")["active_requests"] == 1, "only the asking request runs")
@@ -148,8 +151,8 @@ def test_server_metrics_show_apaches_scoreboard_from_any_thread(httpd: Httpd, mo
         workers = [worker for process in get(httpd, "/server")["processes"] for worker in process["workers"]]
         return [worker for worker in workers if worker["access_count"] and "/server" in worker["request"]]
 
-    wait_until(lambda: bool(shown()), "the scoreboard shows a request")
-    assert shown()[0]["client"] == "127.0.0.1" and shown()[0]["bytes_served"] > 0
+    found = wait_for(shown, "the scoreboard shows a request")
+    assert found[0]["client"] == "127.0.0.1" and found[0]["bytes_served"] > 0
 
 
 def test_server_metrics_need_permission(httpd: Httpd, mode: str) -> None:

@@ -71,8 +71,12 @@ def test_the_module_mod_wsgi_works_in_every_python(httpd: Httpd, environments: d
 
     for number in range(len(environments)):
         assert get(f"/{number}/a/").text == "changedkept"
-        told = {name: event for name, event, _ in get(f"/{number}/a/seen").json()}
-        assert {"request_started", "response_started", "request_finished"} <= told.keys()
+
+        def told(number: int = number) -> bool:
+            names = {name for name, _, _ in get(f"/{number}/a/seen").json()}
+            return {"request_started", "response_started", "request_finished"} <= names
+
+        wait_until(told, "the request is told from start to finish")
         assert get(f"/{number}/b/express").text == "the installed one"
         assert get(f"/{number}/b/data").json()[0] is True and get(f"/{number}/b/log").json() == [20, 30, 40, 50, 60]
         assert get(f"/{number}/c/settled/requests").json()["request_count"] >= 5

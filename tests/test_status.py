@@ -15,11 +15,12 @@ from urllib.parse import quote
 
 import pytest
 import requests
-from harness import Httpd, wait_until
+from harness import Httpd, wait_for, wait_until
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from served import run
-from statussite import MODULES, STATUS, conf, get, metrics, page, serving, shop, status, waiting
+from statussite import MODULES, STATUS, conf, counted, get, metrics, page, running_only, serving, shop, status, waiting
+from statussite import embedded as embedded_mode
 
 DOCS = Path(__file__).parents[1] / "docs" / "status.md"
 
@@ -45,7 +46,7 @@ def test_the_json_counts_requests_by_status_and_phase(httpd: Httpd) -> None:
     httpd.start(conf())
     assert [get(httpd, path) for path in ("/", "/", "/", "/missing", "/fail")] == [200, 200, 200, 404, 500]
     httpd.expect("WSGI0401")
-    group = shop(httpd)
+    group = counted(httpd, 5)
     expected = {"total": 5, "1xx": 0, "2xx": 3, "3xx": 0, "4xx": 1, "5xx": 1, "none": 0, "cut_off": 0, "retried": 0}
     assert group["requests"] == expected
     for timing in group["latency"].values():
@@ -68,7 +69,7 @@ def test_requests_that_run_and_wait_are_shown(httpd: Httpd) -> None:
     wait_until(lambda: bool(httpd.workers()), "the log knows the worker")
     with waiting(httpd, b"/wait?a=1", b"/wait?a=2", b"/wait?a=3"):
         wait_until(lambda: shop(httpd)["queue"]["length"] in (1, None), "one waits in the queue")
-        wait_until(lambda: all(request["slow"] for request in shop(httpd)["running"]), "both are slow")
+        wait_until(lambda: [request["slow"] for request in shop(httpd)["running"]] == [True, True], "both are slow")
         group = shop(httpd)
         assert group["threads"] == {"total": 2, "busy": 2, "idle": 0}
         assert group["queue"]["limit"] == 100
@@ -77,12 +78,11 @@ def test_requests_that_run_and_wait_are_shown(httpd: Httpd) -> None:
             assert request["method"] == "GET" and re.fullmatch(r"/wait\?a=[123]", request["url"])
             assert request["worker"] in httpd.workers() and request["thread"] in (1, 2) and request["phase"] == "app"
         assert group["running"][0]["age"] >= group["running"][1]["age"] >= 0.2
-        wait_until(lambda: all(request["line"] for request in shop(httpd)["running"]), "the lines are known")
-        line = shop(httpd)["running"][0]["line"]
+        line = wait_for(lambda: shop(httpd)["running"][0]["line"], "the line is known")
+        wait_until(lambda: all(request["line"] for request in shop(httpd)["running"]), "all lines are known")
         assert re.fullmatch(rf'File "{httpd.app}/waiting.py", line \d+, in wait', line)
-    wait_until(lambda: shop(httpd)["threads"]["idle"] == 2, "all are done")
-    group = shop(httpd)
-    assert group["running"] == [] and group["requests"]["2xx"] == 4
+    group = counted(httpd, 4)
+    assert group["threads"]["idle"] == 2 and group["running"] == [] and group["requests"]["2xx"] == 4
     assert group["latency"]["queue"]["sum"] > 0.1  # the third one waited for as long as the other two were watched
     assert group["latency"]["app"]["sum"] > 0.4
 
@@ -95,10 +95,12 @@ def test_restarts_are_counted_by_reason_and_counters_survive_them(httpd: Httpd) 
         httpd.expect(code)
     wait_until(lambda: serving(httpd), "another worker serves")
     assert get(httpd, "/") == 200
-    before = shop(httpd)
+    wait_until(lambda: shop(httpd)["ended"]["crashed"] == 1, "the crash is counted")
+    before = counted(httpd, 3)
     assert before["ended"]["crashed"] == 1 and before["requests"]["5xx"] == 1 and before["requests"]["total"] == 3
     httpd.graceful()
     wait_until(lambda: shop(httpd)["generation"] > before["generation"], "the new generation serves")
+    wait_until(lambda: shop(httpd)["ended"]["graceful_signal"] == 1, "the end of the old one is counted")
     wait_until(lambda: len(shop(httpd)["workers"]) == 1, "the old one has gone")
     after = shop(httpd)
     assert after["requests"] == before["requests"] and after["latency"] == before["latency"]
@@ -132,7 +134,7 @@ def test_a_group_that_cannot_start_is_shown_as_failed(httpd: Httpd) -> None:
     wait_until(lambda: shop(httpd)["state"] == "failed", "it has failed")
     assert get(httpd, "/") == 503
     assert "/nowhere/at/all/bin/python does not exist" in httpd.expect("WSGI0604")
-    group = shop(httpd)
+    group = counted(httpd, 1)
     assert group["retry_after"] >= 1 and group["requests"]["5xx"] == 1 and group["workers"] == []
     assert group["latency"]["app"]["count"] == 0 and group["latency"]["app"]["p95"] is None
 
@@ -153,6 +155,7 @@ def test_the_metrics_are_what_prometheus_reads(httpd: Httpd, form: str) -> None:
     httpd.start(conf())
     for path in ("/", "/", "/missing"):
         get(httpd, path)
+    counted(httpd, 3)
     with waiting(httpd, b"/wait"):
         wait_until(lambda: shop(httpd)["threads"]["busy"] == 1, "one runs")
         text = metrics(httpd, form)
@@ -191,7 +194,8 @@ def test_the_json_has_the_keys_that_the_documentation_tells(httpd: Httpd) -> Non
     embedded = "WSGIScriptAlias /embedded {app}/waiting.py\n"
     httpd.start(conf().replace("WSGIScriptAlias", embedded + "WSGIScriptAlias", 1))
     with waiting(httpd, b"/wait", b"/embedded/wait"):
-        wait_until(lambda: bool(shop(httpd)["running"] and status(httpd)["embedded"]["running"]), "both run")
+        running_only(httpd, "/wait")
+        embedded_mode(httpd, 0, running=1)
         found = keys_of(status(httpd))
     section = DOCS.read_text().partition("## The JSON\n")[2].partition("\n## ")[0]
     values = {"serving", "starting", "failed", "stopped", "draining", "null"}
@@ -229,8 +233,8 @@ def test_what_is_counted_is_what_was_sent_in_both_modes(httpd: Httpd) -> None:
             assert post_chunks(httpd, f"/{mode}?%7B%22read%22:true%7D", chunks) == expected_status  # by httpd's own filter
     httpd.expect("WSGI0401")
     expected = {"total": 29, "1xx": 0, "2xx": 8, "3xx": 6, "4xx": 8, "5xx": 7, "none": 0}
-    assert shop(httpd)["requests"] == {**expected, "cut_off": 0, "retried": 0}
-    (application,) = status(httpd)["embedded"]["applications"]
+    assert counted(httpd, 29)["requests"] == {**expected, "cut_off": 0, "retried": 0}
+    (application,) = embedded_mode(httpd, 29)["applications"]
     assert application["requests"] == expected and application["latency"]["count"] == 29
 
 
@@ -279,7 +283,7 @@ def test_without_groups_there_is_a_page_all_the_same(httpd: Httpd) -> None:
 
 def test_mod_status_shows_the_groups(site_with_status: Httpd) -> None:
     get(site_with_status, "/")
-    wait_until(lambda: serving(site_with_status), "it serves")
+    counted(site_with_status, 1)
     lines = requests.get(site_with_status.url("/server-status?auto"), timeout=60).text.splitlines()
     found = dict(line.split(": ", 1) for line in lines if line.startswith("WSGIGroup[0]"))
     assert found["WSGIGroup[0]Name"] == "shop" and found["WSGIGroup[0]State"] == "serving"

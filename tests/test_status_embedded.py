@@ -10,6 +10,7 @@ import requests
 from harness import Httpd, wait_until
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from statussite import MODULES, STATUS, get, metrics, page, status, waiting
+from statussite import embedded as embedded_mode
 
 EMBEDDED = STATUS + (
     "WSGIScriptAlias /shop {app}/waiting.py application-group=%{GLOBAL}\n"
@@ -31,8 +32,7 @@ def test_embedded_mode_is_shown_in_every_format_over_restarts(httpd: Httpd) -> N
     assert [get(httpd, path) for path in paths] == [200, 200, 404, 500, 200]
     httpd.expect("WSGI0401")
     with waiting(httpd, b"/shop/wait?a=<b>"):
-        wait_until(lambda: status(httpd)["embedded"]["running"] != [], "it runs")
-        embedded = status(httpd)["embedded"]
+        embedded = embedded_mode(httpd, 5, running=1)
         text = page(httpd).text
         numbers = metrics(httpd)
     (running,) = embedded["running"]
@@ -57,11 +57,7 @@ def test_embedded_mode_is_shown_in_every_format_over_restarts(httpd: Httpd) -> N
     assert samples["wsgi_embedded_request_seconds_bucket", "60.0"] == samples["wsgi_embedded_request_seconds_count", None] == 4
     httpd.graceful()
     wait_until(lambda: get(httpd, "/shop/") == 200 and len(status(httpd)["embedded"]["processes"]) >= 1, "it is up again")
-    assert applications_total(httpd) >= 7 and status(httpd)["embedded"]["running"] == []
-
-
-def applications_total(server: Httpd) -> int:
-    return sum(application["requests"]["total"] for application in status(server)["embedded"]["applications"])
+    assert embedded_mode(httpd, 7)["running"] == []
 
 
 def test_a_child_of_apache_that_has_gone_serves_nothing_any_more(httpd: Httpd) -> None:
@@ -69,7 +65,7 @@ def test_a_child_of_apache_that_has_gone_serves_nothing_any_more(httpd: Httpd) -
     with pytest.raises(requests.ConnectionError):
         get(httpd, "/shop/exit")
     assert get(httpd, "/shop/") == 200
-    embedded = status(httpd)["embedded"]
+    embedded = embedded_mode(httpd, 1)
     assert embedded["running"] == [] and all(process["busy"] == 0 for process in embedded["processes"])
 
 
@@ -122,6 +118,7 @@ def test_mod_status_shows_embedded_mode(httpd: Httpd) -> None:
     assert [get(httpd, path) for path in ("/shop/", "/shop/fail")] == [200, 500]
     httpd.expect("WSGI0401")
     with waiting(httpd, b"/shop/wait"):
+        embedded_mode(httpd, 2, running=1)
         wait_until(lambda: "WSGIEmbedded[0]BusyThreads: 1" in shown("?auto").splitlines(), "it runs")
         found = dict(line.split(": ", 1) for line in shown("?auto").splitlines() if line.startswith("WSGIEmbedded"))
         assert "<h2>WSGI applications in Apache's processes</h2>" in shown()

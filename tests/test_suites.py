@@ -42,7 +42,7 @@ def test_litmus_against_wsgidav(httpd: Httpd, mode: str) -> None:
     (httpd.app / "shared").chmod(0o777)
     httpd.start(conf(mode, "dav.py") + "WSGIPassAuthorization On\n")
     command = ["litmus", "--keep-going", httpd.url("/")]
-    done = subprocess.run(command, cwd=httpd.root, capture_output=True, text=True, env=PLAIN, check=False, timeout=120)
+    done = subprocess.run(command, cwd=httpd.root, capture_output=True, text=True, env=PLAIN, check=False, timeout=600)
     failed = [line for line in done.stdout.splitlines() if "FAIL" in line]
     assert done.stdout.count("summary for") == 5 and not failed, done.stdout
 

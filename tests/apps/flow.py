@@ -81,7 +81,7 @@ def wait(environ, start_response):
         write(b"first,")
     else:
         yield b"first,"
-    event(name).wait(20)
+    event(name).wait(60)
     yield b"second"
 
 

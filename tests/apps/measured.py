@@ -21,7 +21,7 @@ def settled(measure):
     """When no other request runs any more: the end of a response reaches its client before the request is over."""
 
     def wait():
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while mod_wsgi.process_metrics()["active_requests"] > 1 and time.monotonic() < deadline:
             time.sleep(0.001)
         return measure()
@@ -42,7 +42,7 @@ def application(environ, start_response):
     if path == "/none":
         return no_status(environ, start_response)
     if path == "/hold":
-        hold.wait(20)
+        hold.wait(60)
     shown = {
         "/before": lambda: before_recording,
         "/requests": mod_wsgi.request_metrics,

@@ -19,7 +19,7 @@ def collect():
 def application(environ, start_response):
     environ["wsgi.input"].read()
     if environ["PATH_INFO"] == "/hold":
-        hold.wait(20)
+        hold.wait(60)
     shown = {"/collect": collect, "/metrics": mod_wsgi.request_metrics, "/release": hold.set}
     start_response(environ["QUERY_STRING"] + " X" if environ["QUERY_STRING"] else "200 OK", [])
     return [json.dumps(shown.get(environ["PATH_INFO"], lambda: None)()).encode()]

@@ -83,9 +83,9 @@ def application(environ, start_response):
         environ["wsgi.input"].read()
     if path == "/hold":
         held.set()
-        hold.wait(20)
+        hold.wait(60)
     if path == "/release":
-        held.wait(20)
+        held.wait(60)
         hold.set()
     if path == "/active":
         mine = mod_wsgi.active_requests[environ["mod_wsgi.request_id"]] is mod_wsgi.request_data()
