@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 from conftest import conf_for
-from harness import Httpd
+from harness import Httpd, wait_until
 
 BASIC = "AuthType Basic\nAuthName x\nAuthBasicProvider file\nAuthUserFile {root}/users\nRequire valid-user\n"
 ANSWER_401 = '{"status":"401 Unauthorized","headers":[["WWW-Authenticate","Basic realm=x"]]}'
@@ -82,7 +82,9 @@ def test_an_application_that_misses_the_header_is_explained_once_per_virtual_hos
                 server.url("/"), params=ANSWER_401, auth=auth, headers={"Host": f"{name}.example"}, timeout=20
             )
             assert response.status_code == 401
-    one, two, three = ((server.root / f"{name}.log").read_text() for name in ("one", "two", "three"))
+    logs = [server.root / f"{name}.log" for name in ("one", "two", "three")]
+    wait_until(lambda: all("WSGI0270" in log.read_text() for log in logs[:2]), "the explanations are logged")
+    one, two, three = (log.read_text() for log in logs)
     assert one.count("WSGI0270") == 1 and "AuthType" in one
     assert two.count("WSGI0270") == 1 and "WSGIPassAuthorization is Off here" in two
     assert "WSGI0270" not in three

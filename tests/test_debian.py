@@ -90,7 +90,8 @@ def machine(built: Path) -> Iterator[dict[str, str]]:
     """The packages are installed; the value is what the machine was before. Checkouts on one machine take turns."""
     with LOCK.open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if LOCK.read_text():  # a run before was killed
+        if LOCK.read_text():  # a run before was killed, maybe in the midst of installing
+            run("dpkg", "--configure", "-a")
             clean_up()
         elif is_in_use() or SCRIPT.parent.exists():
             pytest.skip(f"this machine uses a WSGI module or {SCRIPT.parent} itself")

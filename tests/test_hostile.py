@@ -39,6 +39,7 @@ def server() -> Iterator[Httpd]:
     python.write_text(f"#!/bin/sh\nexec {sys.executable} {httpd.app}/hostile.py\n")
     python.chmod(0o755)
     httpd.start(CONF)
+    httpd.expect("hostile: at its worst")  # Apache waits for it no longer than for any other
     yield httpd
     httpd.finish()
 

@@ -178,7 +178,7 @@ def test_a_directory_without_require_is_explained(httpd: Httpd, mode: str) -> No
     closed.mkdir(mode=0o755)
     (closed / "hello.py").write_text((httpd.app / "hello.py").read_text())
     conf = conf_for(mode, "hello.py").replace("{app}", "{root}/closed")
-    httpd.start(conf + "\n<Directory {root}/closed>\nRequire all denied\n</Directory>")
+    httpd.start("ServerLimit 1\n" + conf + "\n<Directory {root}/closed>\nRequire all denied\n</Directory>")
     assert get(httpd, "/").status_code == 403
     record = httpd.expect("WSGI0201")
     assert str(closed) in record and "Require all granted" in record

@@ -7,6 +7,7 @@ import random
 import select
 import socket
 import struct
+import sys
 import threading
 
 LISTEN, BOARD, CONTROL, HOUSE, ACTIVITY = 3, 6, 8, 9, 10  # of enum wire_group_fd
@@ -217,6 +218,7 @@ def converse(connection):
 def main():
     listener = socket.socket(fileno=LISTEN)
     listener.setblocking(True)
+    print("hostile: at its worst from now on", file=sys.stderr, flush=True)
     threading.Thread(target=obey, daemon=True).start()
     while True:
         threading.Thread(target=converse, args=(listener.accept()[0],), daemon=True).start()
