@@ -227,6 +227,7 @@ def running_site(mode: str) -> Iterator[Site]:
     site = Site(mode)
     prepare(site)
     site.start(site.conf())
+    wait_until(lambda: len(site.workers()) == 2, "the workers of both groups are ready")
     yield site
     site.finish()
 

@@ -154,6 +154,7 @@ def hold(httpd: Httpd, options: str) -> tuple[str, Path]:
     if AS_ROOT:
         httpd.root.chmod(0o777)
     httpd.start(f"WSGIDaemonProcess d threads=1 {options}\nWSGIScriptAlias / {{app}}/process.py process-group=d\n")
+    httpd.worker()  # the options limit how long one is waited for, too
     go = httpd.root / "go"
     return httpd.url(f"/hold?{go}"), go
 

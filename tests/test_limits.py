@@ -165,7 +165,7 @@ def test_request_timeout_answers_504_and_replaces_the_worker(site: Site) -> None
 
 
 def test_request_timeout_after_the_head_cuts_the_response_visibly(site: Site) -> None:
-    site.start("threads=2 request-timeout=300ms shutdown-timeout=1")
+    site.start("threads=2 request-timeout=2 shutdown-timeout=1")
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         site.get("/late")
     site.httpd.expect("WSGI0722", "[client")
