@@ -1,7 +1,7 @@
 #include "daemon/connections.h"
 
 #include "groups/board.h"
-#include "wire/offers.h"
+#include "wire/credits.h"
 
 #include <apr_strings.h>
 #include <apr_thread_mutex.h>

@@ -1,7 +1,7 @@
 /* connections.h - an Apache child's connections to the workers of a daemon group.
  *
  * A connection over which a request has been answered serves the next one, too (keep-alive). Until then it is idle. It is used only after
- * one of that worker's offers was taken (wire/offers.h), so a request never waits for a busy worker while another one is free. Without such
+ * one of that worker's offers was taken (wire/credits.h), so a request never waits for a busy worker while another one is free. Without such
  * an offer a new connection is made, which waits in the group's queue for whichever thread is free first. */
 #ifndef WSGI_CONNECTIONS_H
 #define WSGI_CONNECTIONS_H

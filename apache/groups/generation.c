@@ -7,7 +7,7 @@
 #include "groups/applications.h"
 #include "groups/board.h"
 #include "groups/supervisors.h"
-#include "wire/offers.h"
+#include "wire/credits.h"
 #include "wire/process.h"
 
 #include <apr_hash.h>

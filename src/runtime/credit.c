@@ -6,7 +6,7 @@
  * came all the same. */
 #include "worker.h"
 
-#include "wire/offers.h"
+#include "wire/credits.h"
 #include "wire/process.h"
 
 #include <errno.h>

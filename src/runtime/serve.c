@@ -9,7 +9,7 @@
  *     BUSY     owned by a thread that serves a request; a thread that gets another event sets MISSED
  *     MISSED   as BUSY, and the owner must read again when its request is done
  *
- * Apache sees the number of threads that wait as credits (wire/offers.h). When a thread cannot take
+ * Apache sees the number of threads that wait as credits (wire/credits.h). When a thread cannot take
  * its credit back, Apache has claimed it: a request will come over a keep-alive connection, for
  * this thread or for another one that is free first. */
 #include "request.h"

@@ -102,7 +102,7 @@ int rt_connection_expire(rt_connection *c, uint32_t index, uint32_t serial, int 
  * keep-alive, which it never is unless it can be, else 0. */
 int rt_connection_serve(rt_connection *c, int can_keep_alive);
 
-/* ---- credit.c: how many of this worker's threads wait (wire/offers.h) ---- */
+/* ---- credit.c: how many of this worker's threads wait (wire/credits.h) ---- */
 
 /* With or without the GIL. */
 

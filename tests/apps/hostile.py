@@ -12,7 +12,7 @@ import threading
 
 LISTEN, BOARD, CONTROL, HOUSE, ACTIVITY = 3, 6, 8, 9, 10  # of enum wire_group_fd
 REQUEST_URI = 5  # of WIRE_NAMES
-OFFERS_AT = 4096 + 16 * 576  # of wire/offers.h; the first word is a cache line further
+OFFERS_AT = 4096 + 16 * 576  # of wire/credits.h; the first word is a cache line further
 KEEP = 1
 HEAD = struct.Struct("=qHHI")
 TIMES = struct.Struct("=IIqqqq")

@@ -13,7 +13,7 @@ from httpd_wsgi.shared import reasons
 
 SIZE = 4096
 BANKS = 8
-OFFERS = 128  # words at the end of the memory, each in a cache line of its own, see src/wire/offers.h
+OFFERS = 128  # words at the end of the memory, each in a cache line of its own, see src/wire/credits.h
 
 
 class Shown(enum.IntEnum):
