@@ -106,7 +106,7 @@ def test_asking_for_more_of_a_body_than_there_is_gets_nothing(server: Httpd) -> 
 
 def test_no_descriptor_is_left_in_apache(server: Httpd) -> None:
     def everything() -> None:
-        for deed in ("fds", "file/pipe", "file/socket", "begun-garbage", "too-much", "kept-and-talking", "offer/1"):
+        for deed in ("fds", "file/pipe", "file/socket", "begun-garbage", "too-much", "kept-and-talking", "grant/1"):
             ask(server, f"/{deed}")
 
     everything()
@@ -129,7 +129,7 @@ def test_a_request_takes_no_more_memory_the_longer_it_lasts(server: Httpd, deed:
 
 def test_a_connection_that_is_kept_may_be_no_better_than_a_new_one(server: Httpd) -> None:
     for deed, count in (("begun", 1), ("garbage", 5), ("kept-and-talking", 2**31 - 1), ("two-heads", -1), ("nothing", 2)):
-        assert is_fine(ask(server, f"/offer/{count}")[0])
+        assert is_fine(ask(server, f"/grant/{count}")[0])
         answer, behind = ask(server, f"/{deed}")
         assert answer and behind == b"" and (answer.status == 502 or deed in WHOLE or not answer.is_complete)
 

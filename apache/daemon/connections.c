@@ -22,21 +22,21 @@ typedef struct worker_connections {
 typedef struct wsgi_connections {
     apr_pool_t *pool;          /* under lock, as the next two */
     apr_thread_mutex_t *lock;
-    worker_connections by_worker[WIRE_OFFERS];
+    worker_connections by_worker[WIRE_CREDITS];
     _Atomic int idle; /* of all workers */
 } wsgi_connections;
 
-static wire_offers *offers_of(const wsgi_group *g)
+static wire_credits *credits_of(const wsgi_group *g)
 {
-    return (wire_offers *)((char *)g->board + WIRE_OFFERS_AT);
+    return (wire_credits *)((char *)g->board + WIRE_CREDITS_AT);
 }
 
 /* The memory is written by processes that run applications. */
-static int count_of(const wire_offers *all)
+static int count_of(const wire_credits *all)
 {
     uint32_t used = atomic_load(&all->used);
 
-    return used < WIRE_OFFERS ? (int)used : WIRE_OFFERS;
+    return used < WIRE_CREDITS ? (int)used : WIRE_CREDITS;
 }
 
 /* ---- idle ---- */
@@ -49,18 +49,18 @@ static void close_all(wsgi_connections *connections, worker_connections *w)
 }
 
 /* The entry with an idle connection whose worker has the most free threads; -1: there is none, or another one has many more. */
-static int find_best(wsgi_connections *connections, wire_offers *all)
+static int find_best(wsgi_connections *connections, wire_credits *all)
 {
     int32_t most = 0, best_count = 0;
     int best = -1;
 
     for (int i = 0, n = count_of(all); i < n; i++) {
-        uint64_t word = atomic_load_explicit(&all->of[i].word, memory_order_relaxed);
-        int32_t count = wire_offer_count(word);
+        uint64_t word = atomic_load_explicit(&all->by_worker[i].word, memory_order_relaxed);
+        int32_t count = wire_credit_count(word);
         worker_connections *w = &connections->by_worker[i];
 
         most = count > most ? count : most;
-        if (w->n > 0 && w->pid != wire_offer_pid(word))
+        if (w->n > 0 && w->pid != wire_credit_pid(word))
             close_all(connections, w); /* that worker has gone */
         if (w->n > 0 && count > best_count) {
             best = i;
@@ -73,7 +73,7 @@ static int find_best(wsgi_connections *connections, wire_offers *all)
 int wsgi_connection_take(wsgi_group *g, wsgi_connection *connection)
 {
     wsgi_connections *connections = g->connections;
-    wire_offers *all = offers_of(g);
+    wire_credits *all = credits_of(g);
     int best;
 
     if (!connections || atomic_load_explicit(&connections->idle, memory_order_relaxed) <= 0)
@@ -81,7 +81,7 @@ int wsgi_connection_take(wsgi_group *g, wsgi_connection *connection)
     apr_thread_mutex_lock(connections->lock);
     do
         best = find_best(connections, all);
-    while (best >= 0 && !wire_offer_claim(&all->of[best], connections->by_worker[best].pid));
+    while (best >= 0 && !wire_credit_claim(&all->by_worker[best], connections->by_worker[best].pid));
     if (best >= 0) {
         worker_connections *w = &connections->by_worker[best];
 
@@ -97,10 +97,10 @@ int wsgi_connection_is_wanted(const wsgi_group *g)
     return g->connections && atomic_load_explicit(&g->connections->idle, memory_order_relaxed) < g->processes * g->threads;
 }
 
-static int find_entry(const wire_offers *all, uint32_t pid)
+static int find_entry(const wire_credits *all, uint32_t pid)
 {
     for (int i = 0, n = count_of(all); i < n; i++)
-        if (wire_offer_pid(atomic_load(&all->of[i].word)) == pid)
+        if (wire_credit_pid(atomic_load(&all->by_worker[i].word)) == pid)
             return i;
     return -1;
 }
@@ -111,7 +111,7 @@ void wsgi_connection_keep_alive(wsgi_group *g, wsgi_connection *connection, uint
     worker_connections *w;
 
     if (connection->entry < 0) {
-        connection->entry = find_entry(offers_of(g), pid);
+        connection->entry = find_entry(credits_of(g), pid);
         connection->pid = pid;
     }
     if (connection->entry < 0 || !connections) {
@@ -138,7 +138,7 @@ void wsgi_connection_keep_alive(wsgi_group *g, wsgi_connection *connection, uint
 void wsgi_connection_lose(wsgi_group *g, wsgi_connection *connection)
 {
     if (connection->entry >= 0)
-        wire_offer_give(&offers_of(g)->of[connection->entry], connection->pid);
+        wire_credit_give(&credits_of(g)->by_worker[connection->entry], connection->pid);
     close(connection->fd);
 }
 

@@ -1,8 +1,8 @@
 /* connections.h - an Apache child's connections to the workers of a daemon group.
  *
  * A connection over which a request has been answered serves the next one, too (keep-alive). Until then it is idle. It is used only after
- * one of that worker's offers was taken (wire/credits.h), so a request never waits for a busy worker while another one is free. Without such
- * an offer a new connection is made, which waits in the group's queue for whichever thread is free first. */
+ * one of that worker's credits was taken (wire/credits.h), so a request never waits for a busy worker while another one is free. Without such
+ * a credit a new connection is made, which waits in the group's queue for whichever thread is free first. */
 #ifndef WSGI_CONNECTIONS_H
 #define WSGI_CONNECTIONS_H
 
@@ -10,7 +10,7 @@
 
 typedef struct wsgi_connection {
     int fd;        /* blocking, close-on-exec; receiving ends with EAGAIN after a second */
-    int entry;     /* of the worker in wire_offers; -1: not known yet */
+    int entry;     /* of the worker in wire_credits; -1: not known yet */
     uint32_t pid;  /* of the worker, when entry is known */
     apr_interval_time_t send_limit;
 } wsgi_connection;

@@ -1,4 +1,4 @@
-/* credit.c - this worker's entry in the group's wire_offers: how many of its threads wait.
+/* credit.c - this worker's entry in the group's wire_credits: how many of its threads wait.
  *
  * This worker's threads and Apache's children change the word, always by compare-and-swap.
  * `waiting` counts the threads between rt_credit_add() and rt_credit_waited() and is an upper limit
@@ -14,28 +14,28 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static wire_offer alone, *mine = &alone; /* alone: not shared, for a worker without an entry */
+static wire_credit alone, *mine = &alone; /* alone: not shared, for a worker without an entry */
 static uint32_t my_pid;
 static atomic_int waiting, is_closed;
 
 static int is_free(uint64_t word)
 {
-    pid_t owner = (pid_t)wire_offer_pid(word);
+    pid_t owner = (pid_t)wire_credit_pid(word);
 
     return owner == 0 || wire_is_gone(owner);
 }
 
-static wire_offer *take_entry(wire_offers *all)
+static wire_credit *take_entry(wire_credits *all)
 {
-    for (uint32_t i = 0; i < WIRE_OFFERS; i++) {
-        uint64_t word = atomic_load(&all->of[i].word);
+    for (uint32_t i = 0; i < WIRE_CREDITS; i++) {
+        uint64_t word = atomic_load(&all->by_worker[i].word);
 
-        if (is_free(word) && atomic_compare_exchange_strong(&all->of[i].word, &word, wire_offer_word(my_pid, 0))) {
+        if (is_free(word) && atomic_compare_exchange_strong(&all->by_worker[i].word, &word, wire_credit_word(my_pid, 0))) {
             uint32_t used = atomic_load(&all->used);
 
             while (used <= i && !atomic_compare_exchange_weak(&all->used, &used, i + 1))
                 continue;
-            return &all->of[i];
+            return &all->by_worker[i];
         }
     }
     return NULL;
@@ -45,7 +45,7 @@ int rt_credit_open(int fd)
 {
     struct stat st;
     char *memory;
-    wire_offer *entry;
+    wire_credit *entry;
 
     if (fstat(fd, &st) < 0)
         return -1;
@@ -57,7 +57,7 @@ int rt_credit_open(int fd)
     if (memory == MAP_FAILED)
         return -1;
     my_pid = (uint32_t)getpid();
-    entry = take_entry((wire_offers *)(memory + WIRE_OFFERS_AT));
+    entry = take_entry((wire_credits *)(memory + WIRE_CREDITS_AT));
     if (!entry) {
         errno = ENOSPC;
         return -1;
@@ -75,9 +75,9 @@ int rt_credit_is_open(void)
 /* Returns the number of credits that Apache has not claimed. */
 static int32_t left_of(uint64_t word)
 {
-    int32_t count = wire_offer_count(word);
+    int32_t count = wire_credit_count(word);
 
-    return count < -(WIRE_OFFERS_CLOSED / 2) ? count + WIRE_OFFERS_CLOSED : count;
+    return count < -(WIRE_CREDITS_CLOSED / 2) ? count + WIRE_CREDITS_CLOSED : count;
 }
 
 int rt_credit_is_any_left(void)
@@ -93,7 +93,7 @@ void rt_credit_add(void)
 
     rt_assert_detached();
     while (left_of(word) < most &&
-           !atomic_compare_exchange_weak(&mine->word, &word, wire_offer_word(my_pid, wire_offer_count(word) + 1)))
+           !atomic_compare_exchange_weak(&mine->word, &word, wire_credit_word(my_pid, wire_credit_count(word) + 1)))
         continue;
 }
 
@@ -103,7 +103,7 @@ int rt_credit_take_back(void)
 
     rt_assert_detached();
     while (left_of(word) > 0)
-        if (atomic_compare_exchange_weak(&mine->word, &word, wire_offer_word(my_pid, wire_offer_count(word) - 1)))
+        if (atomic_compare_exchange_weak(&mine->word, &word, wire_credit_word(my_pid, wire_credit_count(word) - 1)))
             return 1;
     return 0;
 }
@@ -121,7 +121,7 @@ void rt_credit_close(void)
 
     if (atomic_exchange(&is_closed, 1))
         return;
-    while (!atomic_compare_exchange_weak(&mine->word, &word, wire_offer_word(my_pid, wire_offer_count(word) - WIRE_OFFERS_CLOSED)))
+    while (!atomic_compare_exchange_weak(&mine->word, &word, wire_credit_word(my_pid, wire_credit_count(word) - WIRE_CREDITS_CLOSED)))
         continue;
 }
 

@@ -2,7 +2,7 @@
  *
  * A frame is a wire_frame head, then head.len bytes. A connection carries one request at a time: REQUEST (and BODY or BODY_AT with what of
  * the body Apache has read) towards the worker, then the worker speaks and Apache obeys until END, RETRY or FAILURE. With WIRE_KEEP in
- * that frame the next request may follow, after Apache has taken one of the worker's offers (wire/credits.h); without, the worker closes. The worker pulls further
+ * that frame the next request may follow, after Apache has taken one of the worker's credits (wire/credits.h); without, the worker closes. The worker pulls further
  * body data with WANT, so neither side ever has to read and write at the same time and nothing can deadlock; `100 Continue`
  * goes to the client on the first WANT. A connection that ends before END, RETRY or FAILURE is a worker that died: the response is incomplete.
  *

@@ -12,7 +12,7 @@ enum wire_group_fd {
     WIRE_FD_LIFELINE = 4, /* read end of a pipe: end-of-file means that no Apache process of this generation is left */
     WIRE_FD_SETTINGS = 5, /* settings, see below; read to end-of-file, then close */
     WIRE_FD_BOARD = 6,    /* memfd with one wire_board, shared with all Apache children and all supervisors of this group; behind it are
-                             the counters of wire/counters.h and the offers of wire/credits.h */
+                             the counters of wire/counters.h and the credits of wire/credits.h */
     WIRE_FD_SCORES = 7,   /* with server-metrics=On: memory file as in wire/scores.h, for reading; workers inherit it */
     WIRE_FD_CONTROL = 8,  /* socket to the parent, who sends lines, see below; a worker's WIRE_FD_LIFELINE is its own to its supervisor */
     WIRE_FD_HOUSE = 9,    /* read end of a pipe: end-of-file means that no Apache process of any generation is left */

@@ -12,7 +12,7 @@ import threading
 
 LISTEN, BOARD, CONTROL, HOUSE, ACTIVITY = 3, 6, 8, 9, 10  # of enum wire_group_fd
 REQUEST_URI = 5  # of WIRE_NAMES
-OFFERS_AT = 4096 + 16 * 576  # of wire/credits.h; the first word is a cache line further
+CREDITS_AT = 4096 + 16 * 576  # of wire/credits.h; the first word is a cache line further
 KEEP = 1
 HEAD = struct.Struct("=qHHI")
 TIMES = struct.Struct("=IIqqqq")
@@ -168,16 +168,16 @@ def scribble(connection, seed):
     connection.sendall(OK)
 
 
-def offer(connection, count):
-    """Lets Apache keep the connection, and offers what it does not have."""
+def grant(connection, count):
+    """Lets Apache keep the connection, and grants credits for threads that it does not have."""
     with mmap.mmap(BOARD, 0) as memory:
-        memory[OFFERS_AT : OFFERS_AT + 4] = struct.pack("=I", 1)
-        memory[OFFERS_AT + 64 : OFFERS_AT + 72] = struct.pack("=iI", int(count), os.getpid())
+        memory[CREDITS_AT : CREDITS_AT + 4] = struct.pack("=I", 1)
+        memory[CREDITS_AT + 64 : CREDITS_AT + 72] = struct.pack("=iI", int(count), os.getpid())
     connection.sendall(head() + frame("D", b"fine") + end(KEEP))
 
 
 DEEDS = {"file": strange_file, "fds": unwanted_descriptors, "want": want, "hand-back": hand_back_late, "hints": many_hints,
-         "lookups": many_lookups, "scribble": scribble, "offer": offer}
+         "lookups": many_lookups, "scribble": scribble, "grant": grant}
 
 
 def read_request(connection):
@@ -202,9 +202,9 @@ def path_of(block):
 
 
 def converse(connection):
-    deed = "offer"
+    deed = "grant"
     with connection:
-        while deed == "offer" and (block := read_request(connection)) is not None:
+        while deed == "grant" and (block := read_request(connection)) is not None:
             _, deed, *argument = path_of(block).split("/")
             try:
                 if deed in BYTES:

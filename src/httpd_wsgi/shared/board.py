@@ -13,7 +13,7 @@ from httpd_wsgi.shared import reasons
 
 SIZE = 4096
 BANKS = 8
-OFFERS = 128  # words at the end of the memory, each in a cache line of its own, see src/wire/credits.h
+CREDITS = 128  # words at the end of the memory, each in a cache line of its own, see src/wire/credits.h
 
 
 class Shown(enum.IntEnum):
@@ -47,7 +47,7 @@ class Board:
         self.fd = fd
         self.memory = mmap.mmap(fd, 0)
         self.words = memoryview(self.memory).cast("I")
-        self.offers = memoryview(self.memory).cast("Q")[-8 * OFFERS :: 8]
+        self.credits = memoryview(self.memory).cast("Q")[-8 * CREDITS :: 8]
 
     def get(self, name: str) -> int:
         return self.words[self._FIELDS.index(name)]
@@ -85,15 +85,15 @@ class Board:
         struct.pack_into("=q", self.memory, at, asked)
         self.put(deaths=(count + 1) & 0xFFFFFFFF)
 
-    def withdraw_offers(self, is_gone: Callable[[int], bool]) -> None:
+    def withdraw_credits(self, is_gone: Callable[[int], bool]) -> None:
         """Those of workers that have gone without doing it themselves, so that Apache looks for no free threads there."""
-        for index, word in enumerate(self.offers):
+        for index, word in enumerate(self.credits):
             if word and is_gone(word >> 32):
-                self.offers[index] = 0
+                self.credits[index] = 0
 
-    def offering(self) -> list[int]:
+    def pids_with_credits(self) -> list[int]:
         """Workers that serve or drain, of whichever supervisor."""
-        return [word >> 32 for word in self.offers if word]
+        return [word >> 32 for word in self.credits if word]
 
     def count_end(self, supervisor: int, reason: str) -> None:
         """A worker has ended. Supervisors that are there at the same time count in different banks."""

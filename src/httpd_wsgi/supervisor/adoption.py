@@ -1,6 +1,6 @@
 """A supervisor adopts the workers of one that was killed (worker/orphans.py), until its own workers serve.
 
-It finds their pids among the offers on the board, which the group's workers of all generations share. Over the connection go
+It finds their pids among the credits on the board, which the group's workers of all generations share. Over the connection go
 the orders that a supervisor's own workers get, too: where to log, and what to do about slow requests. No order says how long the
 worker serves: it sees on the board when others do.
 """
@@ -119,7 +119,7 @@ class Adoption:
         if now < self.look_at:
             return
         known = self.adopted.keys() | self.supervisor.processes.keys()
-        strangers = [pid for pid in self.supervisor.board.offering() if pid not in known and activity.alive(pid)]
+        strangers = [pid for pid in self.supervisor.board.pids_with_credits() if pid not in known and activity.alive(pid)]
         self.look_at = now + self.pause if strangers else math.inf
         self.pause = min(LONGEST_PAUSE, 2 * self.pause)
         for pid in strangers:

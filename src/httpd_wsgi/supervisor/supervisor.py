@@ -43,7 +43,7 @@ class Supervisor:
         self.config = config
         self.number = number
         self.board = board.Board(FD_BOARD)
-        self.board.withdraw_offers(lambda owner: not activity.alive(owner))
+        self.board.withdraw_credits(lambda owner: not activity.alive(owner))
         self.turn = Turn(self.board, number)
         self.selector = selectors.DefaultSelector()
         limits = policy.Limits(
@@ -107,7 +107,7 @@ class Supervisor:
         if worker.pid in self.pending_kill:
             self.pending_kill.remove(worker.pid)
             planned = reasons.DEADLOCK_TIMEOUT
-        self.board.withdraw_offers(lambda owner: owner == pid)
+        self.board.withdraw_credits(lambda owner: owner == pid)
         self.board.count_end(self.number, process.end_reason(status, planned, before.state is State.STARTING))
         self.policy.exited(worker.pid, now)
         self.selector.unregister(worker.pidfd)

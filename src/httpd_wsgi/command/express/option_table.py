@@ -33,7 +33,7 @@ RULES = (
 )
 BY_INCLUDE = "is not written for you here; put the directives of httpd into a file and name it with --include-file"
 NO_RECORDER = (
-    "is not offered: whole requests, passwords included, do not belong into files; --access-log lists them, and "
+    "is not offered: whole requests, passwords included, do not belong in files; --access-log lists them, and "
     "`httpd-wsgi serve --debug` shows the variables of one that fails"
 )
 OWN_PROCESS = "differs: one worker of one thread runs the application, not Apache itself;"
