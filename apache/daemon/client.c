@@ -43,7 +43,7 @@ static int send_request(wsgi_exchange *x)
     wire_file file = {0, (int64_t)x->upload.size};
     struct iovec iov[4] = {{&request, sizeof(request)}, {(void *)x->block, x->block_len}, {&body, sizeof(body)}};
 
-    request.flags = wsgi_connection_is_wanted(x->t->group) ? WIRE_KEEP : 0;
+    request.flags = wsgi_connection_is_wanted(x->t->group) ? WIRE_KEEP_ALIVE : 0;
     if (x->upload.kind == WIRE_BODY_NONE)
         return wsgi_channel_send(&x->worker, iov, 2, -1);
     if (x->upload.kind == WIRE_BODY_FILE) {

@@ -209,7 +209,7 @@ static void worker_is_done(wsgi_exchange *x, const wire_frame *f)
     x->is_timed = f->len == sizeof(x->times);
     if (x->is_timed)
         memcpy(&x->times, x->in + x->at, sizeof(x->times));
-    if (f->flags != WIRE_KEEP || !x->is_timed || x->at + f->len != x->have)
+    if (f->flags != WIRE_KEEP_ALIVE || !x->is_timed || x->at + f->len != x->have)
         return;
     x->worker.fd = -1;
     wsgi_connection_keep_alive(x->t->group, &x->connection, x->times.pid);

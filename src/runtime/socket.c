@@ -279,9 +279,9 @@ static int send_outcome(connection *c, enum wire_outcome outcome, int can_keep_a
         break;
     }
     if (can_keep_alive && c->may_keep_alive && outcome != WIRE_STALE && rt_credit_is_open() && is_all_read(c))
-        frame.flags = WIRE_KEEP;
+        frame.flags = WIRE_KEEP_ALIVE;
     rt_connection_put(c, frame, (const char *)&times);
-    return rt_connection_flush(c) == WIRE_IO_OK && frame.flags == WIRE_KEEP;
+    return rt_connection_flush(c) == WIRE_IO_OK && frame.flags == WIRE_KEEP_ALIVE;
 }
 
 /* Reads the part of the body that comes with the request. Returns 0, or -1 when it is not as the
@@ -348,7 +348,7 @@ int rt_connection_serve(connection *c, int can_keep_alive)
     if (rt_connection_next_frame(c, &frame) < 0 || frame.type != WIRE_REQUEST ||
         rt_connection_need(c, frame.len) < 0)
         return 0;
-    c->may_keep_alive = frame.flags == WIRE_KEEP;
+    c->may_keep_alive = frame.flags == WIRE_KEEP_ALIVE;
     block = malloc(frame.len); /* its own memory: body data goes through in[] while the block is in use */
     if (!block)
         return 0;

@@ -1,7 +1,7 @@
 /* frames.h - what travels over the AF_UNIX stream between an Apache child and a daemon worker.
  *
  * A frame is a wire_frame head, then head.len bytes. A connection carries one request at a time: REQUEST (and BODY or BODY_AT with what of
- * the body Apache has read) towards the worker, then the worker speaks and Apache obeys until END, RETRY or FAILURE. With WIRE_KEEP in
+ * the body Apache has read) towards the worker, then the worker speaks and Apache obeys until END, RETRY or FAILURE. With WIRE_KEEP_ALIVE in
  * that frame the next request may follow, after Apache has taken one of the worker's credits (wire/credits.h); without, the worker closes. The worker pulls further
  * body data with WANT, so neither side ever has to read and write at the same time and nothing can deadlock; `100 Continue`
  * goes to the client on the first WANT. A connection that ends before END, RETRY or FAILURE is a worker that died: the response is incomplete.
@@ -22,7 +22,7 @@ typedef struct wire_frame {
 } wire_frame;
 
 enum wire_frame_flag {
-    WIRE_KEEP = 1, /* REQUEST: the connection may be kept when this is over. END, FAILURE: it is, and the next may be sent over it */
+    WIRE_KEEP_ALIVE = 1, /* REQUEST: the connection may be kept when this is over. END, FAILURE: it is, and the next may be sent over it */
     WIRE_ENDS = 2  /* DATA: an END follows at once, so whoever waits for one may wait for both */
 };
 
