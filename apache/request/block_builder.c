@@ -445,10 +445,10 @@ int wsgi_block_build_hook_call(const char **block, size_t *len, request_rec *r, 
         put_request(&b);
     }
     put_target(&b, t);
-    put(&b, WIRE_M_CALL, call->kind);
-    put(&b, WIRE_M_CALL_USER, call->user);
-    put(&b, WIRE_M_CALL_ARGUMENT, call->argument);
-    head.flags = WIRE_RQ_CALL | (b.tls ? WIRE_RQ_TLS : 0) | (t->script_reloading ? WIRE_RQ_RELOADING : 0) |
+    put(&b, WIRE_M_HOOK, call->kind);
+    put(&b, WIRE_M_HOOK_USER, call->user);
+    put(&b, WIRE_M_HOOK_ARGUMENT, call->argument);
+    head.flags = WIRE_RQ_HOOK | (b.tls ? WIRE_RQ_TLS : 0) | (t->script_reloading ? WIRE_RQ_RELOADING : 0) |
                  (!t->group && wsgi_dir_of(r)->pass_apache_request == 1 ? WIRE_RQ_APACHE_REQUEST : 0);
     head.request_start_us = r->request_time;
     head.log_level = (uint32_t)ap_get_request_module_loglevel(r, APLOG_MODULE_INDEX);

@@ -11,12 +11,12 @@ static PyObject *bytes_of(rt_slice slice)
 /* Returns a new reference to (verdict, text), or NULL with an exception set. */
 static PyObject *call_hook(rt_request *rq)
 {
-    rt_slice kind = RT_META(rq, WIRE_M_CALL), script = RT_META(rq, WIRE_M_SCRIPT);
+    rt_slice kind = RT_META(rq, WIRE_M_HOOK), script = RT_META(rq, WIRE_M_SCRIPT);
     PyObject *environ = NULL, *module = NULL, *path = NULL, *user = NULL, *argument = NULL, *result = NULL; /* all owned */
 
     if ((environ = rt_environ_build_hook(rq)) && (module = PyImport_ImportModule("httpd_wsgi.interpreter.hooks")) &&
         (path = PyUnicode_DecodeFSDefaultAndSize(script.at, (Py_ssize_t)script.len)) &&
-        (user = bytes_of(RT_META(rq, WIRE_M_CALL_USER))) && (argument = bytes_of(RT_META(rq, WIRE_M_CALL_ARGUMENT))))
+        (user = bytes_of(RT_META(rq, WIRE_M_HOOK_USER))) && (argument = bytes_of(RT_META(rq, WIRE_M_HOOK_ARGUMENT))))
         result = PyObject_CallMethod(module, "call", "s#OOOOO", kind.at, (Py_ssize_t)kind.len, path,
                                      rq->head.flags & WIRE_RQ_RELOADING ? Py_True : Py_False, environ, user, argument);
     Py_XDECREF(environ);

@@ -301,7 +301,7 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     }
     rt_stat_module(&rq);
     pthread_mutex_init(&rq.io, NULL);
-    if (!(rq.head.flags & WIRE_RQ_CALL))
+    if (!(rq.head.flags & WIRE_RQ_HOOK))
         rt_metrics_begin(&rq);
     if (rq.head.body_kind == WIRE_BODY_INLINE && ops->body_at_hand)
         rq.hand_len = ops->body_at_hand(ctx, &rq.hand);
@@ -314,7 +314,7 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     rt_set_current(&rq);
     rt_activity_app(&rq, in);
     if (open_objects(&rq) == 0)
-        outcome = rq.head.flags & WIRE_RQ_CALL ? rt_hook_run(&rq) : run_application(&rq);
+        outcome = rq.head.flags & WIRE_RQ_HOOK ? rt_hook_run(&rq) : run_application(&rq);
     rt_end_if_copy(rq.st); /* a script may have forked while it was loaded */
     rt_activity_shut();
     PyErr_Clear();

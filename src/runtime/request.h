@@ -44,7 +44,7 @@ static inline int rt_is_consistent(const rt_request *rq)
 /* Runs one request, as wire_runtime.run() does. Returns what became of it. */
 enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *ops, void *ctx, _Atomic uint32_t *phase);
 
-/* ---- hook.c: scripts that are asked about a request (WIRE_RQ_CALL); with the GIL ---- */
+/* ---- hook.c: scripts that are asked about a request (WIRE_RQ_HOOK); with the GIL ---- */
 
 /* Returns WIRE_DONE when the verdict was sent; else the reason is logged. */
 enum wire_outcome rt_hook_run(rt_request *rq);

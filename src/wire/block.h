@@ -49,9 +49,9 @@ enum wire_name {
     WIRE_M_PATH_INFO,          /* mod_wsgi.path_info */
     WIRE_M_HANDLER_SCRIPT,
     WIRE_M_APACHE_VERSION,     /* "2.4.57" */
-    WIRE_M_CALL,               /* with WIRE_RQ_CALL: "access", "password", "digest", "groups" or "dispatch", see httpd_wsgi/interpreter/hooks.py */
-    WIRE_M_CALL_USER,          /* whom it is about */
-    WIRE_M_CALL_ARGUMENT,      /* password, realm, or names of groups, one a line */
+    WIRE_M_HOOK,               /* with WIRE_RQ_HOOK: "access", "password", "digest", "groups" or "dispatch", see httpd_wsgi/interpreter/hooks.py */
+    WIRE_M_HOOK_USER,          /* whom it is about */
+    WIRE_M_HOOK_ARGUMENT,      /* password, realm, or names of groups, one a line */
     WIRE_M_END
 };
 
@@ -66,7 +66,7 @@ enum wire_block_flag {
     WIRE_RQ_TLS = 1u << 7,         /* the connection to Apache is TLS, whatever environ says */
     WIRE_RQ_APACHE_REQUEST = 1u << 8, /* WSGIPassApacheRequest On, embedded only */
     WIRE_RQ_IGNORE_ACTIVITY = 1u << 10, /* WSGIIgnoreActivity On: does not count for inactivity-timeout */
-    WIRE_RQ_CALL = 1u << 9         /* no request of an application: a question about one, answered by a verdict */
+    WIRE_RQ_HOOK = 1u << 9         /* no request of an application: a question about one, answered by a verdict */
 };
 
 /* What of the request body is there already when the request starts; body_more says whether the rest must be asked for. */

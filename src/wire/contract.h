@@ -52,7 +52,7 @@ enum wire_send_flag {
     WIRE_SEND_STAYS = 4  /* with LAST: data stays valid until the request's outcome has been dealt with */
 };
 
-/* What a script said to a question (WIRE_RQ_CALL). */
+/* What a script said to a question (WIRE_RQ_HOOK). */
 enum wire_verdict {
     WIRE_NO_VERDICT,      /* none came */
     WIRE_VERDICT_YES,
@@ -79,7 +79,7 @@ typedef struct wire_ops {
     int64_t (*lookup_tls)(void *ctx, const char *name, size_t name_len, char *buf, size_t len);
     /* Embedded mode with WIRE_RQ_APACHE_REQUEST: the request_rec. NULL: there is none. */
     void *(*apache_request)(void *ctx);
-    /* Instead of a response, once, for WIRE_RQ_CALL. At most WIRE_VERDICT_MAX bytes of text. */
+    /* Instead of a response, once, for WIRE_RQ_HOOK. At most WIRE_VERDICT_MAX bytes of text. */
     int (*answer)(void *ctx, enum wire_verdict verdict, const char *text, size_t len);
     /* One record per line; lines of one call stay together. No newline at the end. Never fails. */
     void (*log)(void *ctx, int level, const char *text, size_t len);

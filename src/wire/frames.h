@@ -43,7 +43,7 @@ enum wire_frame_type {
     WIRE_FILE = 'F',    /* payload: wire_file; one descriptor travels with it or the frames before it (SCM_RIGHTS) */
     WIRE_LOG = 'L',     /* arg: level as in APLOG_*; payload: lines that stay together, no newline at the end */
     WIRE_LOG_AT = 'G',  /* the same; payload: wire_log_at, file_len bytes of the source file's name, then the lines */
-    WIRE_VERDICT = 'V', /* instead of a response, for WIRE_RQ_CALL; arg: enum wire_verdict; payload: its text */
+    WIRE_VERDICT = 'V', /* instead of a response, for WIRE_RQ_HOOK; arg: enum wire_verdict; payload: its text */
     WIRE_END = 'E',     /* response complete; payload: wire_times */
     WIRE_RETRY = 'R',   /* not run, no application code reached: ask another worker; only ever the first frame */
     WIRE_FAILURE = 'N'  /* arg: HTTP status to answer when no HEAD was sent; payload: wire_times, or nothing when it was not run */
