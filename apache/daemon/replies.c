@@ -53,7 +53,7 @@ static int on_want(wsgi_exchange *x)
 static int on_lookup(wsgi_exchange *x, const wire_frame *f)
 {
     const char *value;
-    wire_frame answer = {.type = WIRE_ANSWER};
+    wire_frame answer = {.type = WIRE_TLS_VALUE};
     struct iovec iov[2] = {{&answer, sizeof(answer)}};
     apr_pool_t *p;
     int rc;
@@ -277,7 +277,7 @@ static int on_frame(wsgi_exchange *x)
     case WIRE_WANT:
         rc = on_want(x);
         break;
-    case WIRE_LOOKUP:
+    case WIRE_TLS_LOOKUP:
         rc = on_lookup(x, &f);
         break;
     case WIRE_HINTS:

@@ -154,11 +154,11 @@ static int64_t sock_lookup_tls(void *ctx, const char *name, size_t name_len, cha
     size_t unread = c->body_fd >= 0 ? 0 : c->body_left; /* body bytes that come before the reply; they stay in in[] */
     wire_frame frame;
 
-    if (c->broken || name_len > WIRE_LOOKUP_MAX || put_frame(c, WIRE_LOOKUP, 0, name, name_len) < 0 || rt_connection_flush(c) < 0 ||
+    if (c->broken || name_len > WIRE_TLS_LOOKUP_MAX || put_frame(c, WIRE_TLS_LOOKUP, 0, name, name_len) < 0 || rt_connection_flush(c) < 0 ||
         rt_connection_need(c, unread + sizeof(frame)) < 0)
         return -1;
     memcpy(&frame, c->in + c->at + unread, sizeof(frame));
-    if (frame.type != WIRE_ANSWER || !wire_frame_fits(&frame) ||
+    if (frame.type != WIRE_TLS_VALUE || !wire_frame_fits(&frame) ||
         rt_connection_need(c, unread + sizeof(frame) + frame.len) < 0)
         return -1;
     memcpy(buf, c->in + c->at + unread + sizeof(frame), frame.len < len ? frame.len : len);

@@ -16,12 +16,12 @@ int wire_frame_fits(const wire_frame *frame)
     case WIRE_HINTS:
     case WIRE_HEAD:
         return frame->len >= sizeof(wire_head_fixed) && frame->len <= WIRE_HEAD_MAX;
-    case WIRE_LOOKUP:
-        return frame->len <= WIRE_LOOKUP_MAX;
+    case WIRE_TLS_LOOKUP:
+        return frame->len <= WIRE_TLS_LOOKUP_MAX;
     case WIRE_VERDICT:
         return frame->len <= WIRE_VERDICT_MAX;
     case WIRE_BODY_ERROR:
-    case WIRE_ANSWER:
+    case WIRE_TLS_VALUE:
     case WIRE_LOG:
         return frame->len <= WIRE_LOG_MAX;
     case WIRE_LOG_AT:

@@ -32,12 +32,12 @@ enum wire_frame_type {
     WIRE_BODY = 'B',    /* payload: body bytes; len 0: end of the body */
     WIRE_BODY_AT = 'P', /* payload: wire_file; the descriptor travels with the first byte of the REQUEST (SCM_RIGHTS) */
     WIRE_BODY_ERROR = 'X', /* the body could not be read; arg: enum wire_body_error; payload: reason text */
-    WIRE_ANSWER = 'A',  /* to LOOKUP; arg: 1 when the variable is known; payload: its value */
+    WIRE_TLS_VALUE = 'A',  /* to TLS_LOOKUP; arg: 1 when the variable is known; payload: its value */
 
     /* worker to Apache */
     WIRE_WANT = 'W',    /* payload: uint32_t, at most so many body bytes; answered by one BODY or BODY_ERROR */
     WIRE_HINTS = 'I',   /* payload as HEAD: an interim response, any number of them before HEAD */
-    WIRE_LOOKUP = 'S',  /* payload: name of a TLS variable; answered by ANSWER */
+    WIRE_TLS_LOOKUP = 'S',  /* payload: name of a TLS variable; answered by TLS_VALUE */
     WIRE_HEAD = 'H',    /* payload: wire_head_fixed, reason, then header pairs, see below */
     WIRE_DATA = 'D',    /* payload: response body bytes */
     WIRE_FILE = 'F',    /* payload: wire_file; one descriptor travels with it or the frames before it (SCM_RIGHTS) */
@@ -88,7 +88,7 @@ typedef struct wire_times {
 #define WIRE_LOG_MAX   (64u << 10) /* bytes of a LOG payload; the worker splits longer ones */
 #define WIRE_LOG_FILE_MAX 4096     /* bytes of the file's name in a LOG_AT payload; the rest is cut off */
 #define WIRE_WANT_MAX  (64u << 10) /* bytes one WANT may ask for */
-#define WIRE_LOOKUP_MAX 4096       /* bytes of a LOOKUP payload */
+#define WIRE_TLS_LOOKUP_MAX 4096       /* bytes of a TLS_LOOKUP payload */
 #define WIRE_VERDICT_MAX 4096      /* bytes of a VERDICT payload */
 
 /* Is this a frame of this version with a length its type can have? */
