@@ -235,7 +235,7 @@ static void place(int *from, int count, int first)
  * the end of the wait. */
 static void wait_to_start(int seconds)
 {
-    struct pollfd lifeline = {.fd = WIRE_FD_LIFELINE, .events = POLLIN};
+    struct pollfd lifeline = {.fd = WIRE_FD_GENERATION_LIFELINE, .events = POLLIN};
 
     if (seconds > 0 && poll(&lifeline, 1, seconds * 1000) > 0)
         _exit(0);
@@ -254,7 +254,7 @@ static void close_from(int first)
 
 static void child(const plan *pl, const wsgi_spawn *fds)
 {
-    int moved[] = {fds->listen_fd, fds->lifeline_fd, fds->settings_fd, fds->board_fd, fds->scores_fd, fds->control_fd, fds->house_fd,
+    int moved[] = {fds->listen_fd, fds->generation_lifeline_fd, fds->settings_fd, fds->board_fd, fds->scores_fd, fds->control_fd, fds->server_lifeline_fd,
                    fds->activity_fd};
     int log = fds->log_fd, null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     sigset_t none;

@@ -17,7 +17,7 @@ typedef struct wsgi_credentials {
 void wsgi_credentials_of(wsgi_credentials *out, const wsgi_group *g);
 
 typedef struct wsgi_spawn {
-    int listen_fd, lifeline_fd, settings_fd, board_fd, scores_fd, control_fd, house_fd,
+    int listen_fd, generation_lifeline_fd, settings_fd, board_fd, scores_fd, control_fd, server_lifeline_fd,
         activity_fd; /* become WIRE_FD_LISTEN …; -1: none */
     int log_fd;                                        /* its standard output and error */
     unsigned number;                                   /* see wire_board */

@@ -45,8 +45,8 @@ typedef struct supervisor {
 } supervisor;
 
 static supervisor *all;
-static int lifeline[2] = {-1, -1}; /* of this generation */
-static int house[2] = {-1, -1};
+static int generation_lifeline[2] = {-1, -1}; /* of this generation */
+static int server_lifeline[2] = {-1, -1};
 
 static int log_fd_of(const server_rec *s)
 {
@@ -139,7 +139,7 @@ static void start(supervisor *sup, int delay_s)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) < 0)
         rv = errno;
     if (rv == APR_SUCCESS) {
-        wsgi_spawn spawn = {g->listen_fd, lifeline[0], sup->settings_fd, g->board_fd, sup->scores_fd, control[1], house[0], g->activity_fd,
+        wsgi_spawn spawn = {g->listen_fd, generation_lifeline[0], sup->settings_fd, g->board_fd, sup->scores_fd, control[1], server_lifeline[0], g->activity_fd,
                             log_fd_of(g->server), ++*g->last_supervisor, delay_s};
 
         apr_pool_create(&scratch, sup->pool);
@@ -253,7 +253,7 @@ void wsgi_supervisors_monitor(void)
 /* ---- generations ---- */
 
 /* Apache ends. Whoever waits for the parent's end (a service manager, `apachectl stop`) wants to find nothing of ours behind it; what
- * does not obey is ended by its supervisor, and that one by the kernel when the house closes. */
+ * does not obey is ended by its supervisor, and that one by the kernel when the server lifeline closes. */
 static void wait_for_all(void)
 {
     apr_time_t end = apr_time_now();
@@ -306,8 +306,8 @@ static apr_status_t end_generation(void *unused)
         if (!sup->proc.pid)
             forget(sup);
     }
-    close_fd(&lifeline[0]);
-    close_fd(&lifeline[1]);
+    close_fd(&generation_lifeline[0]);
+    close_fd(&generation_lifeline[1]);
     return APR_SUCCESS;
 }
 
@@ -321,9 +321,9 @@ static apr_status_t end_all(void *unused)
 }
 
 /* Once in the life of Apache. */
-static apr_status_t build_house(apr_pool_t *process_pool)
+static apr_status_t open_server_lifeline(apr_pool_t *process_pool)
 {
-    if (pipe2(house, O_CLOEXEC) < 0)
+    if (pipe2(server_lifeline, O_CLOEXEC) < 0)
         return errno;
     apr_pool_pre_cleanup_register(process_pool, NULL, end_all);
     return APR_SUCCESS;
@@ -331,11 +331,11 @@ static apr_status_t build_house(apr_pool_t *process_pool)
 
 apr_status_t wsgi_supervisors_begin(apr_pool_t *pconf)
 {
-    apr_status_t rv = house[1] < 0 ? build_house(ap_server_conf->process->pool) : APR_SUCCESS;
+    apr_status_t rv = server_lifeline[1] < 0 ? open_server_lifeline(ap_server_conf->process->pool) : APR_SUCCESS;
 
     if (rv != APR_SUCCESS)
         return rv;
-    if (pipe2(lifeline, O_CLOEXEC) < 0)
+    if (pipe2(generation_lifeline, O_CLOEXEC) < 0)
         return errno;
     apr_pool_cleanup_register(pconf, NULL, end_generation, apr_pool_cleanup_null);
     return APR_SUCCESS;
@@ -387,8 +387,8 @@ void wsgi_supervisors_release_others(void)
 /* In a process that an application in this child has forked: what lives as long as Apache must not live on because of it. */
 static void let_go(void)
 {
-    close_fd(&lifeline[1]);
-    close_fd(&house[1]);
+    close_fd(&generation_lifeline[1]);
+    close_fd(&server_lifeline[1]);
 }
 
 void wsgi_supervisors_child_init(void)
@@ -397,8 +397,8 @@ void wsgi_supervisors_child_init(void)
         close_fd(&sup->control_fd);
         close_fd(&sup->settings_fd);
     }
-    close_fd(&lifeline[0]);
-    close_fd(&house[0]);
+    close_fd(&generation_lifeline[0]);
+    close_fd(&server_lifeline[0]);
     all = NULL;
     pthread_atfork(NULL, NULL, let_go);
 }

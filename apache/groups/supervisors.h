@@ -7,7 +7,7 @@
 
 #include "config/group.h"
 
-/* A new generation begins: opens its lifeline, and the house's the first time. 0 or an errno. */
+/* A new generation begins: opens its lifeline, and the server lifeline the first time. 0 or an errno. */
 apr_status_t wsgi_supervisors_begin(apr_pool_t *pconf);
 
 /* Starts this generation's supervisor of g, whose socket and board are there. The older one, if any, is told that it is superseded; of a

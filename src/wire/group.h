@@ -9,18 +9,19 @@
 
 enum wire_group_fd {
     WIRE_FD_LISTEN = 3,   /* listening AF_UNIX socket, non-blocking; belongs to the parent, survives generations */
-    WIRE_FD_LIFELINE = 4, /* read end of a pipe: end-of-file means that no Apache process of this generation is left */
+    WIRE_FD_GENERATION_LIFELINE = 4, /* read end of a pipe: end-of-file means that no Apache process of this generation is left.
+                                        In a worker: the socket to its supervisor */
     WIRE_FD_SETTINGS = 5, /* settings, see below; read to end-of-file, then close */
     WIRE_FD_BOARD = 6,    /* memfd with one wire_board, shared with all Apache children and all supervisors of this group; behind it are
                              the counters of wire/counters.h and the credits of wire/credits.h */
     WIRE_FD_SCORES = 7,   /* with server-metrics=On: memory file as in wire/scores.h, for reading; workers inherit it */
-    WIRE_FD_CONTROL = 8,  /* socket to the parent, who sends lines, see below; a worker's WIRE_FD_LIFELINE is its own to its supervisor */
-    WIRE_FD_HOUSE = 9,    /* read end of a pipe: end-of-file means that no Apache process of any generation is left */
+    WIRE_FD_CONTROL = 8,  /* socket to the parent, which sends messages, see below */
+    WIRE_FD_SERVER_LIFELINE = 9,    /* read end of a pipe: end-of-file means that no Apache process of any generation is left */
     WIRE_FD_ACTIVITY = 10, /* memfd with a slot for each worker of this generation (wire/activity.h); workers inherit it */
     WIRE_FD_END
 };
 
-/* Lines on WIRE_FD_CONTROL. A supervisor whose lifeline has ended goes on until one of them, or the end of the house, says what that means.
+/* Messages on WIRE_FD_CONTROL, a line of text each. A supervisor whose lifeline has ended goes on until one of them, or the end of the server lifeline, says what that means.
  *   superseded  a later supervisor of this group has been started: serve on until the board says that it serves. With the descriptor of
  *               the log that the later one writes to (SCM_RIGHTS)
  *   released    the configuration has no such group any more: drain when the lifeline ends

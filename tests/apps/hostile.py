@@ -10,7 +10,7 @@ import struct
 import sys
 import threading
 
-LISTEN, BOARD, CONTROL, HOUSE, ACTIVITY = 3, 6, 8, 9, 10  # of enum wire_group_fd
+LISTEN, BOARD, CONTROL, SERVER_LIFELINE, ACTIVITY = 3, 6, 8, 9, 10  # of enum wire_group_fd
 REQUEST_URI = 5  # of WIRE_NAMES
 CREDITS_AT = 4096 + 16 * 576  # of wire/credits.h; the first word is a cache line further
 KEEP = 1
@@ -226,7 +226,7 @@ def main():
 
 def obey():
     """Whatever it is told, or when Apache has gone."""
-    select.select([CONTROL, HOUSE], [], [])
+    select.select([CONTROL, SERVER_LIFELINE], [], [])
     os._exit(0)
 
 
