@@ -178,7 +178,7 @@ static void put_running(request_rec *r, const wsgi_status_group *g)
             q->phase,
             seconds(r->pool, q->queue_us),
             apr_psprintf(r->pool, "%d, %d", (int)q->worker, q->thread),
-            q->line ? escaped(r, q->line) : "",
+            q->source_line ? escaped(r, q->source_line) : "",
         };
 
         put_row(r, &requests, q->is_slow, cells);

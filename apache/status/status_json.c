@@ -78,7 +78,7 @@ static void put_running(wsgi_json *j, const wsgi_status_request *q)
     wsgi_json_seconds(j, "queue", q->queue_us);
     wsgi_json_seconds(j, "age", q->age_us);
     wsgi_json_flag(j, "slow", q->is_slow);
-    wsgi_json_string(j, "line", q->line);
+    wsgi_json_string(j, "line", q->source_line);
     wsgi_json_close(j, '}');
 }
 

@@ -106,8 +106,8 @@ static void add_running(wsgi_status_group *out, apr_pool_t *p, pid_t pid, int th
     wsgi_status_set_what(q, what);
     q->age_us = t->start_us > 0 && now_us > t->start_us ? now_us - t->start_us : 0;
     q->is_slow = slow > 0 && q->age_us >= slow;
-    if (t->line_serial == t->serial)
-        q->line = apr_pstrmemdup(p, t->line, t->line_len < WIRE_LINE_MAX ? t->line_len : WIRE_LINE_MAX);
+    if (t->source_line_serial == t->serial)
+        q->source_line = apr_pstrmemdup(p, t->source_line, t->source_line_len < WIRE_SOURCE_LINE_MAX ? t->source_line_len : WIRE_SOURCE_LINE_MAX);
 }
 
 /* A copy that no begin or end of a request fell into; its serial is odd while it serves one. */

@@ -29,7 +29,7 @@ typedef struct wsgi_status_request {
     const char *phase;             /* "start", "app" or "write" */
     apr_int64_t queue_us, age_us;  /* waited before a thread took it; runs since */
     int is_slow;                   /* longer than slow-request= */
-    const char *line;              /* `File "…", line 12, in f`, or NULL */
+    const char *source_line;              /* `File "…", line 12, in f`, or NULL */
 } wsgi_status_request;
 
 typedef struct wsgi_status_timing {

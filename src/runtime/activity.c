@@ -206,10 +206,10 @@ void rt_activity_show_source_line(uint32_t index, uint32_t serial, const char *l
     if (!rt_activity_is_serving(index, serial))
         return;
     t = &slot->threads[index];
-    __atomic_store_n(&t->line_serial, 0, __ATOMIC_RELEASE);
-    t->line_len = (uint32_t)(len < WIRE_LINE_MAX ? len : WIRE_LINE_MAX);
-    memcpy(t->line, line + len - t->line_len, t->line_len); /* the end says more than the beginning of a path */
-    __atomic_store_n(&t->line_serial, serial, __ATOMIC_RELEASE);
+    __atomic_store_n(&t->source_line_serial, 0, __ATOMIC_RELEASE);
+    t->source_line_len = (uint32_t)(len < WIRE_SOURCE_LINE_MAX ? len : WIRE_SOURCE_LINE_MAX);
+    memcpy(t->source_line, line + len - t->source_line_len, t->source_line_len); /* the end says more than the beginning of a path */
+    __atomic_store_n(&t->source_line_serial, serial, __ATOMIC_RELEASE);
 }
 
 int rt_activity_is_serving(uint32_t index, uint32_t serial)

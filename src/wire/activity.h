@@ -17,7 +17,7 @@ enum wire_phase {
 enum wire_worker_state { WIRE_WORKER_STARTING = 0, WIRE_WORKER_SERVING = 1, WIRE_WORKER_DRAINING = 2 };
 
 #define WIRE_WHAT_MAX 192
-#define WIRE_LINE_MAX 184
+#define WIRE_SOURCE_LINE_MAX 184
 
 typedef struct wire_activity_thread {
     uint32_t serial;
@@ -28,12 +28,12 @@ typedef struct wire_activity_thread {
     int64_t head_us;     /* when its response began; 0: not yet */
     int64_t touched_us;  /* last activity that counts for inactivity-timeout; stays when the request is over */
     int64_t asked_us;    /* the request's queue_start_us, which is its name in wire_death */
-    uint32_t line_serial; /* the request whose line is below; the line is written by the worker's control thread, this afterwards */
+    uint32_t source_line_serial; /* the request whose line is below; the line is written by the worker's control thread, this afterwards */
     uint32_t what_len;
     char what[WIRE_WHAT_MAX]; /* "GET /path?query", cut */
-    uint32_t line_len;
+    uint32_t source_line_len;
     uint32_t handed_back; /* so many requests reached no application, as their script had changed: another worker was asked */
-    char line[WIRE_LINE_MAX]; /* of a slow request: `File "shop.py", line 12, in pay`, as it was when that was noticed */
+    char source_line[WIRE_SOURCE_LINE_MAX]; /* of a slow request: `File "shop.py", line 12, in pay`, as it was when that was noticed */
 } wire_activity_thread;
 
 typedef struct wire_activity_worker {
