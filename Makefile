@@ -23,7 +23,7 @@ DEB_PACKAGES := debhelper dh-python dpkg-dev lintian pybuild-plugin-pyproject py
 PICTURE_PACKAGES := graphviz
 FUZZ_PACKAGES := clang libclang-rt-14-dev
 
-.PHONY: help serve test check docs pictures links lint asan tsan long bench peer instructions fuzz deb clean install
+.PHONY: help serve test check docs pictures links format lint asan tsan long bench peer instructions fuzz deb clean install
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -74,11 +74,21 @@ check: lint test ## what CI runs, nothing else
 
 $(STATE)/lint-ready: $(VENV)/ready
 	$(call need,$(LINT_PACKAGES))
-	$(BIN)/pip install -q ruff==0.8.4 mypy==1.14.0
+	$(BIN)/pip install -q clang-format==18.1.8 lizard==1.24.3 mypy==1.14.0 ruff==0.8.4
 	@touch $@
 
-lint: $(STATE)/lint-ready $(STATE)/installed docs ## ruff, mypy, -Werror build (by installing), cppcheck, include and reference checks
+C_FILES = $(shell find apache src tests bench -name '*.[ch]')
+
+format: $(STATE)/lint-ready ## lay out all C and Python as `make lint` wants it
+	$(BIN)/clang-format -i $(C_FILES)
+	$(BIN)/ruff format --no-cache -q .
+
+lint: $(STATE)/lint-ready $(STATE)/installed docs ## formatters, ruff, mypy, lizard, cppcheck, -Werror build (by installing), conventions, generated pages
+	$(BIN)/clang-format --dry-run -Werror $(C_FILES)
+	$(BIN)/ruff format --no-cache --check -q .
 	$(BIN)/ruff check --no-cache .
+	$(BIN)/lizard --length 60 --CCN 20 --warnings_only apache src bench docs tests
+	$(BIN)/python tests/conventions.py
 	$(BIN)/mypy --cache-dir=$(STATE)/mypy
 	$(BIN)/python docs/reference.py --check
 	$(BIN)/python docs/errors.py --check

@@ -1,4 +1,6 @@
-"""Builds the runtime for this Python and, where apxs is found, the Apache module. Metadata is in pyproject.toml."""
+"""Builds the runtime for this Python and, where apxs is found, the Apache module. Metadata is in
+pyproject.toml.
+"""
 
 import os
 import re
@@ -16,9 +18,11 @@ WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 SANITIZE = {
     "": [],
     "1": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g", "-O1"],
-    "thread": ["-fsanitize=thread", "-Wno-tsan", "-g", "-O1"],  # the warning: GCC's does not know the fences of wire/scores.c
+    # The warning: GCC's does not know the fences of wire/scores.c
+    "thread": ["-fsanitize=thread", "-Wno-tsan", "-g", "-O1"],
 }[os.environ.get("HTTPD_WSGI_SANITIZE", "")]
-# ThreadSanitizer does not see by which atomics httpd hands pools from thread to thread: all requests would be in a race.
+# ThreadSanitizer does not see by which atomics httpd hands pools from thread to thread: all
+# requests would be in a race.
 SANITIZE_MODULE = SANITIZE if "-fsanitize=thread" not in SANITIZE else []
 
 
@@ -27,13 +31,18 @@ def sources(directory: str) -> list[str]:
 
 
 def version() -> str:
-    found = re.search(r'__version__ = "(.*)"', (ROOT / "src" / "httpd_wsgi" / "__init__.py").read_text())
+    found = re.search(
+        r'__version__ = "(.*)"', (ROOT / "src" / "httpd_wsgi" / "__init__.py").read_text()
+    )
     assert found
     return found[1]
 
 
 def find_apxs() -> str | None:
-    for name in filter(None, (os.environ.get("APXS"), "apxs", "apxs2", "/usr/sbin/apxs", "/usr/local/apache2/bin/apxs")):
+    for name in filter(
+        None,
+        (os.environ.get("APXS"), "apxs", "apxs2", "/usr/sbin/apxs", "/usr/local/apache2/bin/apxs"),
+    ):
         found = shutil.which(name)
         if found:
             return found
@@ -41,7 +50,9 @@ def find_apxs() -> str | None:
 
 
 def query(program: str, *arguments: str) -> list[str]:
-    return shlex.split(subprocess.run([program, *arguments], check=True, capture_output=True, text=True).stdout)
+    return shlex.split(
+        subprocess.run([program, *arguments], check=True, capture_output=True, text=True).stdout
+    )
 
 
 class BuildExt(build_ext):
@@ -64,10 +75,22 @@ class BuildExt(build_ext):
         apr = query(apxs, "-q", "APR_CONFIG") or ["apr-1-config"]
         command = [
             os.environ.get("CC", "cc"),
-            *("-std=gnu11", "-O2", "-g", "-fPIC", "-shared", "-fvisibility=hidden", "-Wl,-z,nodelete"),
+            *(
+                "-std=gnu11",
+                "-O2",
+                "-g",
+                "-fPIC",
+                "-shared",
+                "-fvisibility=hidden",
+                "-Wl,-z,nodelete",
+            ),
             *WARNINGS,
             *SANITIZE_MODULE,
-            *(flag for name in ("CPPFLAGS", "CFLAGS", "LDFLAGS") for flag in shlex.split(os.environ.get(name, ""))),
+            *(
+                flag
+                for name in ("CPPFLAGS", "CFLAGS", "LDFLAGS")
+                for flag in shlex.split(os.environ.get(name, ""))
+            ),
             *query(apxs, "-q", "EXTRA_CPPFLAGS"),
             *query(apr[0], "--cppflags", "--includes"),
             *("-I" + path for path in query(apxs, "-q", "INCLUDEDIR")),
@@ -83,7 +106,8 @@ class BuildExt(build_ext):
 
 
 setup(
-    license="Apache-2.0",  # in pyproject.toml old and new releases of setuptools want it in different forms
+    # In pyproject.toml old and new releases of setuptools want it in different forms
+    license="Apache-2.0",
     ext_modules=[
         Extension(
             "httpd_wsgi._runtime",

@@ -18,7 +18,8 @@ APLOG_USE_MODULE(wsgi);
 static void log_refused(request_rec *r, const wsgi_hook *hook)
 {
     if (ap_satisfies(r) != SATISFY_ANY || !ap_some_auth_required(r))
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0232: access to %s is refused by allow_access() of %s (%s)",
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "WSGI0232: access to %s is refused by allow_access() of %s (%s)",
                       r->filename ? r->filename : r->uri, hook->script, hook->where);
 }
 
@@ -52,14 +53,19 @@ static int has_user_script(request_rec *r)
     if (wsgi_dir_of(r)->auth_user_script)
         return 1;
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                  "WSGI0233: the authentication provider wsgi is chosen for %s, but there is no WSGIAuthUserScript for it to ask; add one "
-                  "to the same section", r->uri);
+                  "WSGI0233: the authentication provider wsgi is chosen for %s, but there is no "
+                  "WSGIAuthUserScript for it to ask; add one "
+                  "to the same section",
+                  r->uri);
     return 0;
 }
 
 static authn_status check_password(request_rec *r, const char *user, const char *password)
 {
-    wsgi_hook_call call = {.hook = wsgi_dir_of(r)->auth_user_script, .kind = "password", .user = user, .argument = password};
+    wsgi_hook_call call = {.hook = wsgi_dir_of(r)->auth_user_script,
+                           .kind = "password",
+                           .user = user,
+                           .argument = password};
     wsgi_verdict verdict;
 
     if (!has_user_script(r) || wsgi_hook_call_run(&verdict, r, &call) != OK)
@@ -81,7 +87,10 @@ static authn_status check_password(request_rec *r, const char *user, const char 
 
 static authn_status get_realm_hash(request_rec *r, const char *user, const char *realm, char **hash)
 {
-    wsgi_hook_call call = {.hook = wsgi_dir_of(r)->auth_user_script, .kind = "digest", .user = user, .argument = realm};
+    wsgi_hook_call call = {.hook = wsgi_dir_of(r)->auth_user_script,
+                           .kind = "digest",
+                           .user = user,
+                           .argument = realm};
     wsgi_verdict verdict;
 
     if (!has_user_script(r) || wsgi_hook_call_run(&verdict, r, &call) != OK)
@@ -114,7 +123,8 @@ static const char *required_groups(request_rec *r, const void *parsed)
     const char *error = NULL, *line = ap_expr_str_exec(r, parsed, &error), *names = NULL;
 
     if (error) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0234: the groups of Require wsgi-group are not known: %s", error);
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "WSGI0234: the groups of Require wsgi-group are not known: %s", error);
         return NULL;
     }
     while (*line) {
@@ -129,18 +139,23 @@ static const char *required_groups(request_rec *r, const void *parsed)
 /* A script that fails is an error, not a no: <RequireNone> would take that for a yes. */
 static authz_status check_groups(request_rec *r, const char *line, const void *parsed)
 {
-    wsgi_hook_call call = {.hook = wsgi_dir_of(r)->auth_group_script, .kind = "groups", .user = r->user};
+    wsgi_hook_call call = {.hook = wsgi_dir_of(r)->auth_group_script,
+                           .kind = "groups",
+                           .user = r->user};
     wsgi_verdict verdict;
 
     if (!r->user)
         return AUTHZ_DENIED_NO_USER; /* httpd authenticates and asks again */
     if (!call.hook) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "WSGI0235: %s has \"Require wsgi-group %s\", but no WSGIAuthGroupScript that knows the groups of a user; add one to "
-                      "the same section", r->uri, line);
+                      "WSGI0235: %s has \"Require wsgi-group %s\", but no WSGIAuthGroupScript that "
+                      "knows the groups of a user; add one to "
+                      "the same section",
+                      r->uri, line);
         return AUTHZ_GENERAL_ERROR;
     }
-    if (!(call.argument = required_groups(r, parsed)) || wsgi_hook_call_run(&verdict, r, &call) != OK)
+    if (!(call.argument = required_groups(r, parsed)) ||
+        wsgi_hook_call_run(&verdict, r, &call) != OK)
         return AUTHZ_GENERAL_ERROR;
     switch (verdict.kind) {
     case WIRE_VERDICT_YES:
@@ -160,7 +175,8 @@ void wsgi_auth_register_hooks(apr_pool_t *p)
     static const char *const after[] = {"mod_authz_host.c", NULL};
 
     ap_hook_check_access(check_access, before, after, APR_HOOK_MIDDLE, AP_AUTH_INTERNAL_PER_CONF);
-    ap_register_auth_provider(p, AUTHN_PROVIDER_GROUP, "wsgi", AUTHN_PROVIDER_VERSION, &user_provider, AP_AUTH_INTERNAL_PER_CONF);
-    ap_register_auth_provider(p, AUTHZ_PROVIDER_GROUP, "wsgi-group", AUTHZ_PROVIDER_VERSION, &group_provider,
-                              AP_AUTH_INTERNAL_PER_CONF);
+    ap_register_auth_provider(p, AUTHN_PROVIDER_GROUP, "wsgi", AUTHN_PROVIDER_VERSION,
+                              &user_provider, AP_AUTH_INTERNAL_PER_CONF);
+    ap_register_auth_provider(p, AUTHZ_PROVIDER_GROUP, "wsgi-group", AUTHZ_PROVIDER_VERSION,
+                              &group_provider, AP_AUTH_INTERNAL_PER_CONF);
 }

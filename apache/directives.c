@@ -1,4 +1,5 @@
-/* directives.c - the directives as httpd reads them: one table, and a setter for each kind of value. */
+/* directives.c - the directives as httpd reads them: one table, and a setter for each kind of
+ * value. */
 #include "directives.h"
 
 #include "config/config.h"
@@ -21,11 +22,12 @@ APLOG_USE_MODULE(wsgi);
 /* ---- name=value options ---- */
 
 typedef struct named_value {
-    const char *name;   /* NULL ends a table */
+    const char *name; /* NULL ends a table */
     const char **value;
 } named_value;
 
-static const char *unknown_option(cmd_parms *cmd, const char *word, const char *name, const named_value *table)
+static const char *unknown_option(cmd_parms *cmd, const char *word, const char *name,
+                                  const named_value *table)
 {
     const char *names[8], *near, *all = "";
     int n = 0;
@@ -36,8 +38,12 @@ static const char *unknown_option(cmd_parms *cmd, const char *word, const char *
     }
     names[n] = NULL;
     near = wsgi_nearest(cmd->pool, name, names);
-    return apr_psprintf(cmd->pool, "%s: option '%s' is not valid%s%s%s; valid are %s, each with a value and without space around "
-                        "the =", cmd->cmd->name, word, near ? ", did you mean " : "", near ? near : "", near ? "=" : "", all);
+    return apr_psprintf(cmd->pool,
+                        "%s: option '%s' is not valid%s%s%s; valid are %s, each with a value and "
+                        "without space around "
+                        "the =",
+                        cmd->cmd->name, word, near ? ", did you mean " : "", near ? near : "",
+                        near ? "=" : "", all);
 }
 
 static const char *read_options(cmd_parms *cmd, const char *args, const named_value *table)
@@ -64,7 +70,8 @@ static const char *read_flag(cmd_parms *cmd, const char *name, const char *value
     if (!value)
         return NULL;
     if (strcasecmp(value, "On") && strcasecmp(value, "Off"))
-        return apr_psprintf(cmd->pool, "%s: %s=%s: expected On or Off", cmd->cmd->name, name, value);
+        return apr_psprintf(cmd->pool, "%s: %s=%s: expected On or Off", cmd->cmd->name, name,
+                            value);
     *flag = !strcasecmp(value, "On");
     return NULL;
 }
@@ -84,12 +91,18 @@ static int is_spelled_out(const char *name)
 /* An alias that says where it runs is loaded before its first request. */
 static void import_alias(cmd_parms *cmd, const wsgi_alias *alias)
 {
-    if (is_spelled_out(alias->process_group) && is_spelled_out(alias->application_group) && alias->script) {
+    if (is_spelled_out(alias->process_group) && is_spelled_out(alias->application_group) &&
+        alias->script) {
         wsgi_import *import = apr_array_push(wsgi_server_of(cmd->server)->imports);
 
-        *import = (wsgi_import){.script = alias->script, .process_group = alias->process_group,
-                                .application_group = alias->application_group, .where = alias->where, .server = cmd->server,
-                                .callable = alias->callable ? alias->callable : wsgi_is_module(alias->script) ? "application" : ""};
+        *import = (wsgi_import){.script = alias->script,
+                                .process_group = alias->process_group,
+                                .application_group = alias->application_group,
+                                .where = alias->where,
+                                .server = cmd->server,
+                                .callable = alias->callable                 ? alias->callable
+                                            : wsgi_is_module(alias->script) ? "application"
+                                                                            : ""};
     }
 }
 
@@ -111,8 +124,9 @@ static const char *read_alias_options(cmd_parms *cmd, const char *args, wsgi_ali
     if (!error)
         error = read_flag(cmd, "pass-authorization", pass, &alias->pass_authorization);
     if (!error && alias->callable && wsgi_is_module(alias->target) && !strchr(alias->target, '$'))
-        error = apr_psprintf(cmd->pool, "%s: %s names its callable already; remove callable-object=%s", cmd->cmd->name, alias->target,
-                             alias->callable);
+        error =
+            apr_psprintf(cmd->pool, "%s: %s names its callable already; remove callable-object=%s",
+                         cmd->cmd->name, alias->target, alias->callable);
     alias->process_group = global_or_null(alias->process_group);
     alias->application_group = global_or_null(alias->application_group);
     wsgi_uses_note(cmd, alias->process_group, alias->script ? alias->script : alias->target, 1);
@@ -122,21 +136,25 @@ static const char *read_alias_options(cmd_parms *cmd, const char *args, wsgi_ali
 static const char *add_alias(cmd_parms *cmd, const char *args, int is_match)
 {
     wsgi_alias *alias = apr_array_push(wsgi_server_of(cmd->server)->aliases);
-    const char *location = ap_getword_conf(cmd->pool, &args), *target = ap_getword_conf(cmd->pool, &args), *error;
+    const char *location = ap_getword_conf(cmd->pool, &args),
+               *target = ap_getword_conf(cmd->pool, &args), *error;
 
     if (!*location || !*target)
         return apr_psprintf(cmd->pool, "%s needs a %s and a file or directory", cmd->cmd->name,
                             is_match ? "regular expression" : "URL path");
     alias->target = is_match && strchr(target, '$') ? target : wsgi_script_path(cmd->pool, target);
-    alias->script = is_match && strchr(target, '$') ? NULL : wsgi_script_of(cmd->pool, alias->target);
+    alias->script =
+        is_match && strchr(target, '$') ? NULL : wsgi_script_of(cmd->pool, alias->target);
     if (is_match) {
         alias->regex = ap_pregcomp(cmd->pool, location, AP_REG_EXTENDED);
         if (!alias->regex)
-            return apr_psprintf(cmd->pool, "%s: '%s' is not a valid regular expression", cmd->cmd->name, location);
+            return apr_psprintf(cmd->pool, "%s: '%s' is not a valid regular expression",
+                                cmd->cmd->name, location);
     } else {
         alias->location = location;
         if (*location != '/')
-            return apr_psprintf(cmd->pool, "%s: the URL path '%s' must begin with /", cmd->cmd->name, location);
+            return apr_psprintf(cmd->pool, "%s: the URL path '%s' must begin with /",
+                                cmd->cmd->name, location);
     }
     error = read_alias_options(cmd, args, alias);
     if (!error)
@@ -160,16 +178,19 @@ static const char *set_script_alias_match(cmd_parms *cmd, void *unused, const ch
 static const char *set_hook(cmd_parms *cmd, void *dir, const char *args)
 {
     wsgi_hook *hook = apr_pcalloc(cmd->pool, sizeof(*hook));
-    const named_value options[] = {
-        {"process-group", &hook->process_group}, {"application-group", &hook->application_group}, {NULL, NULL}};
+    const named_value options[] = {{"process-group", &hook->process_group},
+                                   {"application-group", &hook->application_group},
+                                   {NULL, NULL}};
     const char *path = ap_getword_conf(cmd->pool, &args), *error = read_options(cmd, args, options);
 
     if (!*path)
-        return apr_psprintf(cmd->pool, "%s needs a file, for example %s /srv/auth.py", cmd->cmd->name, cmd->cmd->name);
+        return apr_psprintf(cmd->pool, "%s needs a file, for example %s /srv/auth.py",
+                            cmd->cmd->name, cmd->cmd->name);
     hook->directive = cmd->cmd->name;
     hook->script = wsgi_script_path(cmd->pool, path);
     hook->process_group = hook->process_group ? wsgi_global_name(hook->process_group) : "";
-    hook->application_group = hook->application_group ? wsgi_global_name(hook->application_group) : "";
+    hook->application_group =
+        hook->application_group ? wsgi_global_name(hook->application_group) : "";
     hook->where = wsgi_where(cmd);
     hook->server = cmd->server;
     *(const wsgi_hook **)((char *)dir + (apr_size_t)cmd->info) = hook;
@@ -186,8 +207,11 @@ static const char *set_dispatch_script(cmd_parms *cmd, void *dir, const char *ar
 
     wsgi_uses_note(cmd, "%", NULL, 1); /* it may choose any group */
     if (!error && wsgi_is_module(hook->script))
-        error = apr_psprintf(cmd->pool, "%s %s: expected a file; its functions process_group(), application_group() and "
-                             "callable_object() are asked", cmd->cmd->name, hook->script);
+        error = apr_psprintf(
+            cmd->pool,
+            "%s %s: expected a file; its functions process_group(), application_group() and "
+            "callable_object() are asked",
+            cmd->cmd->name, hook->script);
     return error;
 }
 
@@ -200,11 +224,15 @@ static const char *add_handler_script(cmd_parms *cmd, void *dir, const char *arg
     const char *path = ap_getword_conf(cmd->pool, &args);
 
     if (!*name || !*path || strchr(name, '='))
-        return apr_psprintf(cmd->pool, "%s needs the name of a handler and a file, for example %s report /srv/report.py",
-                            cmd->cmd->name, cmd->cmd->name);
+        return apr_psprintf(
+            cmd->pool,
+            "%s needs the name of a handler and a file, for example %s report /srv/report.py",
+            cmd->cmd->name, cmd->cmd->name);
     ap_str_tolower(name);
     if (wsgi_is_own_handler(name))
-        return apr_psprintf(cmd->pool, "%s: the handler %s runs WSGI scripts themselves; choose another name", cmd->cmd->name, name);
+        return apr_psprintf(cmd->pool,
+                            "%s: the handler %s runs WSGI scripts themselves; choose another name",
+                            cmd->cmd->name, name);
     handler->location = name;
     handler->target = wsgi_script_path(cmd->pool, path);
     if (!c->handlers)
@@ -222,8 +250,9 @@ static const char *set_daemon_process(cmd_parms *cmd, void *unused, const char *
 static const char *add_import(cmd_parms *cmd, void *unused, const char *args)
 {
     wsgi_import *import = apr_array_push(wsgi_server_of(cmd->server)->imports);
-    const named_value options[] = {
-        {"process-group", &import->process_group}, {"application-group", &import->application_group}, {NULL, NULL}};
+    const named_value options[] = {{"process-group", &import->process_group},
+                                   {"application-group", &import->application_group},
+                                   {NULL, NULL}};
     const char *path = ap_getword_conf(cmd->pool, &args), *error;
 
     (void)unused;
@@ -233,8 +262,10 @@ static const char *add_import(cmd_parms *cmd, void *unused, const char *args)
     import->server = cmd->server;
     error = read_options(cmd, args, options);
     if (!error && (!*path || !import->process_group || !import->application_group))
-        error = apr_psprintf(cmd->pool, "%s needs a file, process-group= and application-group=, for example "
-                             "process-group=shop application-group=%%{GLOBAL}", cmd->cmd->name);
+        error = apr_psprintf(cmd->pool,
+                             "%s needs a file, process-group= and application-group=, for example "
+                             "process-group=shop application-group=%%{GLOBAL}",
+                             cmd->cmd->name);
     import->process_group = global_or_null(import->process_group);
     import->application_group = global_or_null(import->application_group);
     wsgi_uses_note(cmd, import->process_group, import->script, 0);
@@ -304,7 +335,8 @@ static const char *set_hash_seed(cmd_parms *cmd, void *unused, const char *value
     (void)unused;
     if (!error && *value && strcmp(value, "random") &&
         (!apr_isdigit(*value) || apr_strtoi64(value, &end, 10) > 4294967295 || *end))
-        error = apr_psprintf(cmd->pool, "%s %s: expected random or a number from 0 to 4294967295", cmd->cmd->name, value);
+        error = apr_psprintf(cmd->pool, "%s %s: expected random or a number from 0 to 4294967295",
+                             cmd->cmd->name, value);
     if (!error)
         wsgi_server_of(cmd->server)->hash_seed = *value ? value : "random";
     return error;
@@ -344,8 +376,11 @@ static const char *set_free_threading(cmd_parms *cmd, void *unused, int on)
 {
     if (!section || !section->application_group)
         return set_interpreter_flag(cmd, unused, on);
-    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server, "WSGI0226: %s: %s has no effect for single application groups, a process has "
-                 "one lock for all of them; remove application-group= from <WSGIInterpreterOptions>", wsgi_where(cmd), cmd->cmd->name);
+    ap_log_error(
+        APLOG_MARK, APLOG_WARNING, 0, cmd->server,
+        "WSGI0226: %s: %s has no effect for single application groups, a process has "
+        "one lock for all of them; remove application-group= from <WSGIInterpreterOptions>",
+        wsgi_where(cmd), cmd->cmd->name);
     return NULL;
 }
 
@@ -367,8 +402,10 @@ static const char *set_switch_interval(cmd_parms *cmd, void *unused, const char 
     char *end;
 
     (void)unused;
-    if (!error && (!(strtod(value, &end) > 0) || *end || strspn(value, "0123456789.") != strlen(value)))
-        error = apr_psprintf(cmd->pool, "%s %s: expected seconds greater than 0, for example 0.005", cmd->cmd->name, value);
+    if (!error &&
+        (!(strtod(value, &end) > 0) || *end || strspn(value, "0123456789.") != strlen(value)))
+        error = apr_psprintf(cmd->pool, "%s %s: expected seconds greater than 0, for example 0.005",
+                             cmd->cmd->name, value);
     if (!error)
         options_of(cmd)->switch_interval = value;
     return error;
@@ -384,7 +421,8 @@ static const char *read_section(cmd_parms *cmd, void *unused, const char *args)
     if (error)
         return error;
     if (!end || section)
-        return apr_psprintf(cmd->pool, "%s%s", cmd->cmd->name, section ? "> cannot be nested" : "> directive missing closing '>'");
+        return apr_psprintf(cmd->pool, "%s%s", cmd->cmd->name,
+                            section ? "> cannot be nested" : "> directive missing closing '>'");
     o = apr_array_push(wsgi_server_of(cmd->server)->interpreter_options);
     wsgi_interpreter_options_init(o);
     selectors[0].value = &o->process_group;
@@ -403,7 +441,8 @@ static const char *read_section(cmd_parms *cmd, void *unused, const char *args)
 
 /* ---- directives without effect ---- */
 
-/* Known from mod_wsgi of some age, so a configuration with them still loads; info says why nothing happens. */
+/* Known from mod_wsgi of some age, so a configuration with them still loads; info says why nothing
+ * happens. */
 static const char *accept_obsolete(cmd_parms *cmd, void *unused, const char *args)
 {
     (void)unused;
@@ -458,21 +497,23 @@ static const char *add_trusted_proxy(cmd_parms *cmd, void *dir, const char *netw
 #define IN_SERVER(f) ((void *)APR_OFFSETOF(wsgi_server_config, f))
 #define IN_DIR(f)    ((void *)APR_OFFSETOF(wsgi_dir_config, f))
 #define IN_INTERP(f) ((void *)APR_OFFSETOF(wsgi_interpreter_options, f))
-#define CTX_G        RSRC_CONF               /* main server only, checked by the setter */
-#define CTX_I        RSRC_CONF               /* main server, and sections for interpreters */
-#define CTX_S        RSRC_CONF               /* main server and virtual hosts */
+#define CTX_G        RSRC_CONF /* main server only, checked by the setter */
+#define CTX_I        RSRC_CONF /* main server, and sections for interpreters */
+#define CTX_S        RSRC_CONF /* main server and virtual hosts */
 #define CTX_D        (RSRC_CONF | ACCESS_CONF)
 #define CTX_FILEINFO OR_FILEINFO
 #define CTX_AUTHCFG  OR_AUTHCFG
 #define CTX_ANY      OR_ALL
-#define OBSOLETE(name, why) AP_INIT_RAW_ARGS(name, accept_obsolete, (void *)(why), CTX_ANY, "no effect")
+#define OBSOLETE(name, why)                                                                        \
+    AP_INIT_RAW_ARGS(name, accept_obsolete, (void *)(why), CTX_ANY, "no effect")
 
 const command_rec wsgi_commands[] = {
     AP_INIT_RAW_ARGS("WSGIScriptAlias", set_script_alias, NULL, CTX_S,
                      "URL path, script file or directory, and options"),
     AP_INIT_RAW_ARGS("WSGIScriptAliasMatch", set_script_alias_match, NULL, CTX_S,
                      "regular expression for the URL path, script file or directory, and options"),
-    AP_INIT_RAW_ARGS("WSGIHandlerScript", add_handler_script, NULL, CTX_D, "name of a handler, script file, and options"),
+    AP_INIT_RAW_ARGS("WSGIHandlerScript", add_handler_script, NULL, CTX_D,
+                     "name of a handler, script file, and options"),
     AP_INIT_RAW_ARGS("WSGIDispatchScript", set_dispatch_script, IN_DIR(dispatch_script), CTX_D,
                      "script file that chooses where requests run, and options"),
     AP_INIT_RAW_ARGS("WSGIAccessScript", set_hook, IN_DIR(access_script), CTX_AUTHCFG,
@@ -481,22 +522,24 @@ const command_rec wsgi_commands[] = {
                      "script file that knows passwords, and options"),
     AP_INIT_RAW_ARGS("WSGIAuthGroupScript", set_hook, IN_DIR(auth_group_script), CTX_AUTHCFG,
                      "script file that knows users' groups, and options"),
-    AP_INIT_RAW_ARGS("WSGIDaemonProcess", set_daemon_process, NULL, CTX_S, "name of the daemon group, and options"),
-    AP_INIT_TAKE1("WSGIProcessGroup", set_process_group, NULL, CTX_D, "name of a daemon group, or %{GLOBAL}"),
+    AP_INIT_RAW_ARGS("WSGIDaemonProcess", set_daemon_process, NULL, CTX_S,
+                     "name of the daemon group, and options"),
+    AP_INIT_TAKE1("WSGIProcessGroup", set_process_group, NULL, CTX_D,
+                  "name of a daemon group, or %{GLOBAL}"),
     AP_INIT_TAKE1("WSGIApplicationGroup", set_dir_string, IN_DIR(application_group), CTX_D,
                   "name of an interpreter, or %{GLOBAL}"),
     AP_INIT_TAKE1("WSGICallableObject", set_dir_string, IN_DIR(callable), CTX_FILEINFO,
                   "name of the application object in the script"),
-    AP_INIT_FLAG("WSGIPassAuthorization", ap_set_flag_slot, IN_DIR(pass_authorization), CTX_FILEINFO,
-                 "On to pass the Authorization header to the application"),
+    AP_INIT_FLAG("WSGIPassAuthorization", ap_set_flag_slot, IN_DIR(pass_authorization),
+                 CTX_FILEINFO, "On to pass the Authorization header to the application"),
     AP_INIT_FLAG("WSGIScriptReloading", ap_set_flag_slot, IN_DIR(script_reloading), CTX_FILEINFO,
                  "Off to ignore changes of script files"),
     AP_INIT_FLAG("WSGIChunkedRequest", ap_set_flag_slot, IN_DIR(chunked_request), CTX_FILEINFO,
                  "Off to refuse request bodies of unknown length"),
     AP_INIT_FLAG("WSGIRequestBuffering", ap_set_flag_slot, IN_DIR(request_buffering), CTX_FILEINFO,
                  "Off to let a daemon's application read the request body while it arrives"),
-    AP_INIT_FLAG("WSGIResponseBuffering", ap_set_flag_slot, IN_DIR(response_buffering), CTX_FILEINFO,
-                 "Off to let a daemon's application wait for slow clients"),
+    AP_INIT_FLAG("WSGIResponseBuffering", ap_set_flag_slot, IN_DIR(response_buffering),
+                 CTX_FILEINFO, "Off to let a daemon's application wait for slow clients"),
     AP_INIT_FLAG("WSGIErrorOverride", ap_set_flag_slot, IN_DIR(error_override), CTX_FILEINFO,
                  "On to replace the application's error pages by Apache's"),
     AP_INIT_FLAG("WSGIEnableSendfile", ap_set_flag_slot, IN_DIR(enable_sendfile), CTX_FILEINFO,
@@ -504,14 +547,18 @@ const command_rec wsgi_commands[] = {
     AP_INIT_TAKE1("WSGIMapHEADToGET", set_map_head, NULL, CTX_FILEINFO, "On, Off or Auto"),
     AP_INIT_ITERATE("WSGITrustedProxyHeaders", add_trusted_header, NULL, CTX_FILEINFO,
                     "names of request headers that trusted proxies set"),
-    AP_INIT_ITERATE("WSGITrustedProxies", add_trusted_proxy, NULL, CTX_FILEINFO, "addresses and networks of trusted proxies"),
+    AP_INIT_ITERATE("WSGITrustedProxies", add_trusted_proxy, NULL, CTX_FILEINFO,
+                    "addresses and networks of trusted proxies"),
     AP_INIT_TAKE1("WSGIPythonHome", set_python_home, IN_SERVER(python_home), CTX_G,
                   "prefix of a Python installation or virtual environment"),
-    AP_INIT_TAKE1("WSGIPythonPath", set_interpreter_path, NULL, CTX_I, "directories for sys.path, separated by ':'"),
+    AP_INIT_TAKE1("WSGIPythonPath", set_interpreter_path, NULL, CTX_I,
+                  "directories for sys.path, separated by ':'"),
     AP_INIT_TAKE1("WSGIPythonOptimize", set_optimize, NULL, CTX_G, "0, 1 or 2"),
     AP_INIT_TAKE1("WSGIPythonHashSeed", set_hash_seed, NULL, CTX_G, "random, or a number"),
-    AP_INIT_TAKE1("WSGIPythonWarnings", add_warning, NULL, CTX_G, "a warning filter, as for python -W"),
-    AP_INIT_FLAG("WSGIDontWriteBytecode", set_global_flag, IN_SERVER(dont_write_bytecode), CTX_G, "On to write no .pyc files"),
+    AP_INIT_TAKE1("WSGIPythonWarnings", add_warning, NULL, CTX_G,
+                  "a warning filter, as for python -W"),
+    AP_INIT_FLAG("WSGIDontWriteBytecode", set_global_flag, IN_SERVER(dont_write_bytecode), CTX_G,
+                 "On to write no .pyc files"),
     AP_INIT_FLAG("WSGIDestroyInterpreter", set_global_flag, IN_SERVER(destroy_interpreter), CTX_G,
                  "Off to end processes without atexit functions and without waiting for threads"),
     AP_INIT_FLAG("WSGICaseSensitivity", set_global_flag, IN_SERVER(case_sensitive), CTX_G,
@@ -519,17 +566,22 @@ const command_rec wsgi_commands[] = {
     AP_INIT_FLAG("WSGIServerMetrics", set_global_flag, IN_SERVER(server_metrics), CTX_G,
                  "On to let embedded applications see Apache's scoreboard"),
     AP_INIT_TAKE1("WSGISwitchInterval", set_switch_interval, NULL, CTX_I, "seconds"),
-    AP_INIT_FLAG("WSGIRestrictStdin", set_interpreter_flag, IN_INTERP(restrict_stdin), CTX_I, "On to make sys.stdin unusable"),
-    AP_INIT_FLAG("WSGIRestrictStdout", set_interpreter_flag, IN_INTERP(restrict_stdout), CTX_I, "On to make sys.stdout unusable"),
+    AP_INIT_FLAG("WSGIRestrictStdin", set_interpreter_flag, IN_INTERP(restrict_stdin), CTX_I,
+                 "On to make sys.stdin unusable"),
+    AP_INIT_FLAG("WSGIRestrictStdout", set_interpreter_flag, IN_INTERP(restrict_stdout), CTX_I,
+                 "On to make sys.stdout unusable"),
     AP_INIT_FLAG("WSGIRestrictSignal", set_interpreter_flag, IN_INTERP(restrict_signal), CTX_I,
                  "Off to let applications install signal handlers"),
     AP_INIT_FLAG("WSGIPerInterpreterGIL", set_interpreter_flag, IN_INTERP(own_gil), CTX_I,
                  "On to give sub-interpreters a lock of their own (Python 3.12)"),
     AP_INIT_FLAG("WSGIFreeThreading", set_free_threading, IN_INTERP(free_threading), CTX_I,
                  "On to run a free-threaded Python without its lock"),
-    AP_INIT_RAW_ARGS("<WSGIInterpreterOptions", read_section, NULL, CTX_G, "options for the interpreters of a group"),
-    AP_INIT_RAW_ARGS("WSGIImportScript", add_import, NULL, CTX_S, "file to load when a process starts, and where"),
-    AP_INIT_RAW_ARGS("WSGIRestrictProcess", add_allowed_group, NULL, CTX_D, "names of the daemon groups that may be chosen"),
+    AP_INIT_RAW_ARGS("<WSGIInterpreterOptions", read_section, NULL, CTX_G,
+                     "options for the interpreters of a group"),
+    AP_INIT_RAW_ARGS("WSGIImportScript", add_import, NULL, CTX_S,
+                     "file to load when a process starts, and where"),
+    AP_INIT_RAW_ARGS("WSGIRestrictProcess", add_allowed_group, NULL, CTX_D,
+                     "names of the daemon groups that may be chosen"),
     AP_INIT_FLAG("WSGIPassApacheRequest", ap_set_flag_slot, IN_DIR(pass_apache_request), CTX_D,
                  "On to pass apache.request_rec in embedded mode"),
     AP_INIT_FLAG("WSGIIgnoreActivity", ap_set_flag_slot, IN_DIR(ignore_activity), CTX_FILEINFO,
@@ -540,15 +592,21 @@ const command_rec wsgi_commands[] = {
                  "On to refuse requests that would run in Apache's own processes"),
     AP_INIT_TAKE12("WSGITelemetryService", wsgi_telemetry_set_service, NULL, CTX_G,
                    "unix: and the path of the socket that processes report to, and interval="),
-    AP_INIT_RAW_ARGS("WSGITelemetryOptions", wsgi_telemetry_set_options, NULL, CTX_G, "what is reported besides"),
-    AP_INIT_TAKE1("WSGISlowRequests", wsgi_telemetry_set_slow, NULL, CTX_G, "seconds from which on a request is slow"),
+    AP_INIT_RAW_ARGS("WSGITelemetryOptions", wsgi_telemetry_set_options, NULL, CTX_G,
+                     "what is reported besides"),
+    AP_INIT_TAKE1("WSGISlowRequests", wsgi_telemetry_set_slow, NULL, CTX_G,
+                  "seconds from which on a request is slow"),
     OBSOLETE("WSGIAcceptMutex", "workers share one socket without a mutex"),
     OBSOLETE("WSGISocketRotation", "sockets have no names that could change"),
     OBSOLETE("WSGIPythonEggs", "Python has no egg cache any more"),
-    OBSOLETE("WSGILazyInitialization", "Apache's processes always load Python only when a request needs it"),
-    OBSOLETE("WSGINewRelicConfigFile", "start the agent in the WSGI script, as its documentation says"),
-    OBSOLETE("WSGINewRelicEnvironment", "start the agent in the WSGI script, as its documentation says"),
-    OBSOLETE("WSGIUserAuthoritative", "httpd 2.4 asks the providers of AuthBasicProvider in their order"),
+    OBSOLETE("WSGILazyInitialization",
+             "Apache's processes always load Python only when a request needs it"),
+    OBSOLETE("WSGINewRelicConfigFile",
+             "start the agent in the WSGI script, as its documentation says"),
+    OBSOLETE("WSGINewRelicEnvironment",
+             "start the agent in the WSGI script, as its documentation says"),
+    OBSOLETE("WSGIUserAuthoritative",
+             "httpd 2.4 asks the providers of AuthBasicProvider in their order"),
     OBSOLETE("WSGIGroupAuthoritative", "httpd 2.4 combines groups with RequireAny and RequireAll"),
     OBSOLETE("WSGIVerboseDebugging", "use LogLevel wsgi:debug"),
     {NULL, {NULL}, NULL, 0, 0, NULL},

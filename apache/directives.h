@@ -1,6 +1,7 @@
 /* directives.h - the directives as httpd reads them.
  *
- * Constant. Its setters run in the parent while the configuration is read, and in children for .htaccess files. */
+ * Constant. Its setters run in the parent while the configuration is read, and in children for
+ * .htaccess files. */
 #ifndef WSGI_DIRECTIVES_H
 #define WSGI_DIRECTIVES_H
 

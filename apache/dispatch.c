@@ -17,7 +17,9 @@ static const char *next_name(char **text)
 
 int wsgi_dispatch(wsgi_target *t, request_rec *r)
 {
-    wsgi_hook_call call = {.hook = wsgi_dir_of(r)->dispatch_script, .kind = "dispatch", .target = t};
+    wsgi_hook_call call = {.hook = wsgi_dir_of(r)->dispatch_script,
+                           .kind = "dispatch",
+                           .target = t};
     const char *process_group, *application_group, *callable;
     wsgi_verdict verdict;
     char *text;

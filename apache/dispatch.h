@@ -1,4 +1,5 @@
-/* dispatch.h - WSGIDispatchScript: a script has the last word on where a request runs. Apache children only, any thread. */
+/* dispatch.h - WSGIDispatchScript: a script has the last word on where a request runs. Apache
+ * children only, any thread. */
 #ifndef WSGI_DISPATCH_H
 #define WSGI_DISPATCH_H
 

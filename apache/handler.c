@@ -16,11 +16,13 @@ static int admit_body(request_rec *r)
     const char *encoding = apr_table_get(r->headers_in, "Transfer-Encoding");
 
     if (encoding && strcasecmp(encoding, "chunked") != 0) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0301: Transfer-Encoding %s is not supported", encoding);
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "WSGI0301: Transfer-Encoding %s is not supported", encoding);
         return HTTP_NOT_IMPLEMENTED;
     }
     if (encoding && wsgi_dir_of(r)->chunked_request == 0) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0302: WSGIChunkedRequest Off refuses a body of unknown length");
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "WSGI0302: WSGIChunkedRequest Off refuses a body of unknown length");
         return HTTP_LENGTH_REQUIRED;
     }
     return ap_setup_client_block(r, REQUEST_CHUNKED_DECHUNK);

@@ -16,7 +16,8 @@ APLOG_USE_MODULE(wsgi);
 /* Its interpreter may follow the server, but not the URL. */
 static const char *expand(request_rec *r, const char *name)
 {
-    return strcmp(name, "%{RESOURCE}") ? wsgi_expand(r->pool, name, r->server, r->hostname, "") : name;
+    return strcmp(name, "%{RESOURCE}") ? wsgi_expand(r->pool, name, r->server, r->hostname, "")
+                                       : name;
 }
 
 static void open_target(wsgi_target *t, request_rec *r, const wsgi_hook *hook)
@@ -37,18 +38,22 @@ int wsgi_hook_call_run(wsgi_verdict *verdict, request_rec *r, const wsgi_hook_ca
 
     memset(verdict, 0, sizeof(*verdict));
     open_target(&t, r, call->hook);
-    if ((rc = wsgi_target_find_group(&t, r)) == OK && (rc = wsgi_block_build_hook_call(&block, &len, r, &t, call)) == OK)
-        rc = t.group ? wsgi_client_call_hook(verdict, r, &t, block, len) : wsgi_embed_call_hook(verdict, r, block, len);
+    if ((rc = wsgi_target_find_group(&t, r)) == OK &&
+        (rc = wsgi_block_build_hook_call(&block, &len, r, &t, call)) == OK)
+        rc = t.group ? wsgi_client_call_hook(verdict, r, &t, block, len)
+                     : wsgi_embed_call_hook(verdict, r, block, len);
     if (rc != OK)
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "WSGI0231: %s %s (%s) could not be asked, as an earlier record says; %s gets status %d",
-                      call->hook->directive, call->hook->script, call->hook->where, r->uri, rc);
+        ap_log_rerror(
+            APLOG_MARK, APLOG_ERR, 0, r,
+            "WSGI0231: %s %s (%s) could not be asked, as an earlier record says; %s gets status %d",
+            call->hook->directive, call->hook->script, call->hook->where, r->uri, rc);
     return rc;
 }
 
 /* ---- the configuration ---- */
 
-/* NULL when the hook's daemon group can serve it, or is only known with a request; else what is wrong with it. */
+/* NULL when the hook's daemon group can serve it, or is only known with a request; else what is
+ * wrong with it. */
 static const char *group_problem(const wsgi_hook *hook, const apr_array_header_t *groups)
 {
     const wsgi_group *g;
@@ -60,13 +65,15 @@ static const char *group_problem(const wsgi_hook *hook, const apr_array_header_t
         return "does not exist; define it with WSGIDaemonProcess";
     if (g->threads == 0)
         return "has threads=0 and answers no questions; give it threads";
-    return wsgi_group_is_visible(g, hook->server) ? NULL
-                                                  : "belongs to another virtual host; define it outside of <VirtualHost> to share it";
+    return wsgi_group_is_visible(g, hook->server)
+               ? NULL
+               : "belongs to another virtual host; define it outside of <VirtualHost> to share it";
 }
 
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
-    const apr_array_header_t *hooks = wsgi_hooks_defined(pconf), *groups = wsgi_groups_defined(pconf);
+    const apr_array_header_t *hooks = wsgi_hooks_defined(pconf),
+                             *groups = wsgi_groups_defined(pconf);
 
     (void)plog;
     (void)ptemp;
@@ -75,8 +82,9 @@ static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
         const char *problem = group_problem(hook, groups);
 
         if (problem) {
-            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "WSGI0230: %s: %s %s is to run in the daemon group '%s', which %s", hook->where,
-                         hook->directive, hook->script, hook->process_group, problem);
+            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,
+                         "WSGI0230: %s: %s %s is to run in the daemon group '%s', which %s",
+                         hook->where, hook->directive, hook->script, hook->process_group, problem);
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }

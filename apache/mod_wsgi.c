@@ -1,4 +1,5 @@
-/* mod_wsgi.c - the module as httpd sees it. Everything it does is in the files whose hooks it registers. */
+/* mod_wsgi.c - the module as httpd sees it. Everything it does is in the files whose hooks it
+ * registers. */
 #include "auth.h"
 
 #include "check/check.h"
@@ -59,13 +60,8 @@ static void register_hooks(apr_pool_t *p)
 }
 
 AP_DECLARE_MODULE(wsgi) = {
-    STANDARD20_MODULE_STUFF,
-    wsgi_dir_create,
-    wsgi_dir_merge,
-    wsgi_server_create,
-    wsgi_server_merge,
-    wsgi_commands,
-    register_hooks,
+    STANDARD20_MODULE_STUFF, wsgi_dir_create, wsgi_dir_merge, wsgi_server_create,
+    wsgi_server_merge,       wsgi_commands,   register_hooks,
 #ifdef AP_MODULE_FLAG_NONE
     AP_MODULE_FLAG_NONE,
 #endif

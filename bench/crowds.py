@@ -1,4 +1,6 @@
-"""What fast clients notice of a thousand connections that are idle, and of five hundred clients that read slowly."""
+"""What fast clients notice of a thousand connections that are idle, and of five hundred clients
+that read slowly.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,8 @@ class Slow(Crowd):
         settle_s = count * 0.003  # until every response is where it stays
         self.enough = threading.Event()
         self.connections = [dial(server, LARGE.path, READ_BYTES) for _ in range(count)]
-        self.reader = threading.Thread(target=self.read, daemon=True)  # an interrupted bench does not wait for it
+        # An interrupted bench does not wait for it
+        self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
         time.sleep(settle_s)
 
@@ -88,7 +91,9 @@ class Slow(Crowd):
         super().close()
 
 
-def compare(server: Server, kind: Callable[[Server, int], Crowd], count: int, rounds: int, seconds: float) -> dict[str, object]:
+def compare(
+    server: Server, kind: Callable[[Server, int], Crowd], count: int, rounds: int, seconds: float
+) -> dict[str, object]:
     """The median of the ratios of rounds with the crowd to rounds without it, in turn."""
     alone, beside, ratios, lost = [], [], [], 0
     for _ in range(rounds):
@@ -101,8 +106,16 @@ def compare(server: Server, kind: Callable[[Server, int], Crowd], count: int, ro
         lost += crowd.lost
         ratios.append(beside[-1] / alone[-1])
         time.sleep(0.5)
-    values = {"alone": round(statistics.median(alone), 1), "beside": round(statistics.median(beside), 1)}
-    return {"count": count, **values, "change": round(statistics.median(ratios) - 1, 3), "lost": lost}
+    values = {
+        "alone": round(statistics.median(alone), 1),
+        "beside": round(statistics.median(beside), 1),
+    }
+    return {
+        "count": count,
+        **values,
+        "change": round(statistics.median(ratios) - 1, 3),
+        "lost": lost,
+    }
 
 
 def run(options: Options) -> dict[str, object]:
@@ -117,8 +130,20 @@ def run(options: Options) -> dict[str, object]:
                 server.ask(FAST)
                 server.ask(LARGE)
                 wrk.load(server.url, FAST, min(1.0, seconds))
-                found[server.name] = {name: compare(server, kinds[name], sizes[name], rounds, seconds) for name in kinds}
-    print(report.table(HEAD, [row(name, crowd, values) for name, of in found.items() for crowd, values in of.items()]))
+                found[server.name] = {
+                    name: compare(server, kinds[name], sizes[name], rounds, seconds)
+                    for name in kinds
+                }
+    print(
+        report.table(
+            HEAD,
+            [
+                row(name, crowd, values)
+                for name, of in found.items()
+                for crowd, values in of.items()
+            ],
+        )
+    )
     return {"contenders": found}
 
 

@@ -1,4 +1,6 @@
-"""Environments with other servers, made once and kept; made anew when their recipe or the Python has changed."""
+"""Environments with other servers, made once and kept; made anew when their recipe or the Python
+has changed.
+"""
 
 from __future__ import annotations
 

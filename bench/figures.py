@@ -1,8 +1,10 @@
-"""Tables of docs/performance.md, made of the figures in docs/performance/*.json, so that page and measurement cannot differ.
+"""Tables of docs/performance.md, made of the figures in docs/performance/*.json, so that page and
+measurement cannot differ.
 
     python bench/figures.py [--check]
 
-A part of the page between <!-- figures: NAME --> and <!-- end --> is replaced by the table of that name.
+A part of the page between <!-- figures: NAME --> and <!-- end --> is replaced by the table of that
+name.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def when(figures: Figures) -> str:
     machine = figures["machine"]
     software = f"{machine['httpd']}, CPython {machine['python']}, Linux {machine['kernel']}"
-    return f"Measured {figures['when']}, {machine['cpus']} processors, load average {machine['load']} at the end; {software}."
+    where = f"{machine['cpus']} processors, load average {machine['load']} at the end"
+    return f"Measured {figures['when']}, {where}; {software}."
 
 
 def number(value: float | None, places: int = 2) -> str:
@@ -46,18 +49,29 @@ def number(value: float | None, places: int = 2) -> str:
 def by_scenario(figures: Figures, cell: Callable[[dict[str, Any]], str]) -> str:
     scenarios = figures["scenarios"]
     names = list(dict.fromkeys(name for row in scenarios.values() for name in row))
-    rows = [[scenario, *(cell(row[name]) if name in row else "-" for name in names)] for scenario, row in scenarios.items()]
+    rows = [
+        [scenario, *(cell(row[name]) if name in row else "-" for name in names)]
+        for scenario, row in scenarios.items()
+    ]
     return table(["", *names], rows) + absent(figures)
 
 
 def absent(figures: Figures) -> str:
     """Why there is a dash."""
     reasons = figures.get("absent", {})
-    lines = [f"- {name} in {scenario}: {reason}." for scenario, of in reasons.items() for name, reason in of.items()]
+    lines = [
+        f"- {name} in {scenario}: {reason}."
+        for scenario, of in reasons.items()
+        for name, reason in of.items()
+    ]
     return "\n\nWithout a figure:\n\n" + "\n".join(lines) if lines else ""
 
 
-OVERVIEW = {"hello": "12 bytes", "headers": "20 request and 10 response headers", "post-1k": "POST of 1 KB"}
+OVERVIEW = {
+    "hello": "12 bytes",
+    "headers": "20 request and 10 response headers",
+    "post-1k": "POST of 1 KB",
+}
 OVERVIEW |= {"flask": "Flask, 12 bytes", "django": "Django, 12 bytes"}
 COMPARED = ("embedded", "daemon", "mod_wsgi-embedded", "mod_wsgi-daemon")
 
@@ -66,15 +80,28 @@ def overview(figures: Figures, others: Figures) -> str:
     """The two runs have a C handler each."""
     rows = []
     for scenario, what in OVERVIEW.items():
-        ours, peer = figures["scenarios"].get(scenario, {}), others["scenarios"].get(scenario, {}).get("gunicorn+proxy")
+        ours, peer = (
+            figures["scenarios"].get(scenario, {}),
+            others["scenarios"].get(scenario, {}).get("gunicorn+proxy"),
+        )
         cells = [number(ours[name]["ratio"]) if name in ours else "-" for name in COMPARED]
         rows.append([what, *cells, number(peer["ratio"]) if peer else "-"])
-    head = ["", "httpd-wsgi embedded", "httpd-wsgi daemon", "mod_wsgi embedded", "mod_wsgi daemon", "gunicorn behind mod_proxy"]
+    head = [
+        "",
+        "httpd-wsgi embedded",
+        "httpd-wsgi daemon",
+        "mod_wsgi embedded",
+        "mod_wsgi daemon",
+        "gunicorn behind mod_proxy",
+    ]
     return table(head, rows)
 
 
 def reached(figures: Figures) -> str:
-    return table(["", "", "rate, of the C handler's", "rate, of mod_wsgi's", "processor time"], goals.rows(figures["scenarios"]))
+    return table(
+        ["", "", "rate, of the C handler's", "rate, of mod_wsgi's", "processor time"],
+        goals.rows(figures["scenarios"]),
+    )
 
 
 def said(what: str, misses: Iterable[str]) -> str:
@@ -96,19 +123,37 @@ def cpu(figures: Figures) -> str:
 
 
 def syscalls(figures: Figures) -> str:
-    traced = {name: row for name, row in figures["scenarios"].items() if any(of["syscalls"] for of in row.values())}
+    traced = {
+        name: row
+        for name, row in figures["scenarios"].items()
+        if any(of["syscalls"] for of in row.values())
+    }
     if not traced:
         return MISSING
     first_row = next(iter(traced.values()))
-    sides = [(name, side) for name, of in first_row.items() for side in ("apache", "worker") if side in of["syscalls"]]
-    rows = [[f"{name}, {side}", *(number(row[name]["syscalls"].get(side), 1) for row in traced.values())] for name, side in sides]
+    sides = [
+        (name, side)
+        for name, of in first_row.items()
+        for side in ("apache", "worker")
+        if side in of["syscalls"]
+    ]
+    rows = [
+        [
+            f"{name}, {side}",
+            *(number(row[name]["syscalls"].get(side), 1) for row in traced.values()),
+        ]
+        for name, side in sides
+    ]
     return table(["", *traced], rows)
 
 
 def peers(figures: Figures) -> str:
     scenarios = figures["scenarios"]
     names = dict.fromkeys(name for row in scenarios.values() for name in row)
-    cells = {name: [number(row[name]["ratio"]) if name in row else "-" for row in scenarios.values()] for name in names}
+    cells = {
+        name: [number(row[name]["ratio"]) if name in row else "-" for row in scenarios.values()]
+        for name in names
+    }
     misses = [
         f"{mode} in {scenario} ({number(row[mode]['ratio'])}; {name} {number(row[name]['ratio'])})"
         for scenario, row in scenarios.items()
@@ -118,16 +163,26 @@ def peers(figures: Figures) -> str:
         and row[name]["ratio"] > row[mode]["ratio"]
     ]
     goal = "both modes ahead of everything behind mod_proxy, embedded mode of gunicorn and uWSGI standalone, too"
-    return table(["", *scenarios], [[name, *of] for name, of in cells.items()]) + said(goal, misses) + absent(figures)
+    return (
+        table(["", *scenarios], [[name, *of] for name, of in cells.items()])
+        + said(goal, misses)
+        + absent(figures)
+    )
 
 
 def latency(figures: Figures) -> str:
     found = figures["contenders"]
     counts = list(next(iter(found.values())))
     head = ["p99 ms (median)", *(f"{count} connections" for count in counts)]
-    rows = [[name, *(f"{of[count]['p99_ms']:.2f} ({of[count]['p50_ms']:.2f})" for count in counts)] for name, of in found.items()]
+    rows = [
+        [name, *(f"{of[count]['p99_ms']:.2f} ({of[count]['p50_ms']:.2f})" for count in counts)]
+        for name, of in found.items()
+    ]
     offered = {name.rpartition("-")[2]: of for name, of in found.items()}
-    rows += [[f"requests/s, {mode}", *(number(of[count]["rate"], 0) for count in counts)] for mode, of in offered.items()]
+    rows += [
+        [f"requests/s, {mode}", *(number(of[count]["rate"], 0) for count in counts)]
+        for mode, of in offered.items()
+    ]
     misses = [
         f"{mode} with {count} ({found[mode][count]['p99_ms']:.2f} and {peer[count]['p99_ms']:.2f} ms)"
         for mode in ("embedded", "daemon")
@@ -142,9 +197,16 @@ def crowds(figures: Figures) -> str:
     found = figures["contenders"]
     kinds = next(iter(found.values()))
     head = ["change of throughput", *(f"{crowd['count']} {kind}" for kind, crowd in kinds.items())]
-    rows = [[name, *(f"{of[kind]['change'] * 100:+.1f} %" for kind in kinds)] for name, of in found.items()]
+    rows = [
+        [name, *(f"{of[kind]['change'] * 100:+.1f} %" for kind in kinds)]
+        for name, of in found.items()
+    ]
     ours = [(mode, kind) for mode in ("embedded", "daemon") if mode in found for kind in kinds]
-    misses = [f"{mode} beside {kind} clients" for mode, kind in ours if found[mode][kind]["change"] <= -0.05]
+    misses = [
+        f"{mode} beside {kind} clients"
+        for mode, kind in ours
+        if found[mode][kind]["change"] <= -0.05
+    ]
     return table(head, rows) + said("a loss below 5 %", misses)
 
 
@@ -152,7 +214,10 @@ def interpreters(figures: Figures) -> str:
     layouts = figures["layouts"]
     if not layouts:
         return MISSING
-    rows = [[name, number(of["rate"], 0), number(of["ratio"]), number(of["p99_ms"], 1)] for name, of in layouts.items()]
+    rows = [
+        [name, number(of["rate"], 0), number(of["ratio"]), number(of["p99_ms"], 1)]
+        for name, of in layouts.items()
+    ]
     share = layouts["own GIL"]["ratio"]
     misses = [number(share)] if share < 0.9 else []
     head = [f"CPython {figures['version']}", "requests/s", "of two processes", "p99 ms"]
@@ -161,11 +226,28 @@ def interpreters(figures: Figures) -> str:
 
 def memory(figures: Figures) -> str:
     columns = ("all", "parent", "children", "workers", "others", "child", "child_private")
-    head = ["PSS, MB", "all", "parent", "children", "workers", "supervisor", "one child", "one child, private"]
+    head = [
+        "PSS, MB",
+        "all",
+        "parent",
+        "children",
+        "workers",
+        "supervisor",
+        "one child",
+        "one child, private",
+    ]
     found = figures["contenders"]
     rows = [[name, *(number(of[column], 1) for column in columns)] for name, of in found.items()]
-    pairs = [(mode, f"mod_wsgi-{mode}") for mode in ("embedded", "daemon") if mode in found and f"mod_wsgi-{mode}" in found]
-    misses = [f"{mode} ({number(found[mode]['all'], 1)} MB)" for mode, peer in pairs if found[mode]["all"] >= found[peer]["all"]]
+    pairs = [
+        (mode, f"mod_wsgi-{mode}")
+        for mode in ("embedded", "daemon")
+        if mode in found and f"mod_wsgi-{mode}" in found
+    ]
+    misses = [
+        f"{mode} ({number(found[mode]['all'], 1)} MB)"
+        for mode, peer in pairs
+        if found[mode]["all"] >= found[peer]["all"]
+    ]
     if (grown := found["daemon"]["child_private"] - found["limit"]["child_private"]) >= 1:
         misses.append(f"a child grows by {number(grown, 1)} MB")
     goal = "less than mod_wsgi in the same mode, and below 1 MB more in a child of daemon mode than with the C handler"
@@ -173,8 +255,15 @@ def memory(figures: Figures) -> str:
 
 
 def first(figures: Figures) -> str:
-    columns = [(moment, which) for moment in ("after start", "after touch") for which in ("first_ms", "second_ms")]
-    rows = [[name, *(number(of[moment][which], 1) for moment, which in columns)] for name, of in figures["contenders"].items()]
+    columns = [
+        (moment, which)
+        for moment in ("after start", "after touch")
+        for which in ("first_ms", "second_ms")
+    ]
+    rows = [
+        [name, *(number(of[moment][which], 1) for moment, which in columns)]
+        for name, of in figures["contenders"].items()
+    ]
     return table(["ms", "after the start", "second", "after a touch", "second"], rows)
 
 
@@ -184,9 +273,26 @@ def reload(figures: Figures) -> str:
         for name, of in figures["contenders"].items():
             seen = of[event]
             values = (seen["requests"], seen["failed"], seen["long"])
-            rows.append([event, name, *map(str, values), number(seen["longest_ms"], 0), number(seen.get("static_longest_ms"), 0)])
+            rows.append(
+                [
+                    event,
+                    name,
+                    *map(str, values),
+                    number(seen["longest_ms"], 0),
+                    number(seen.get("static_longest_ms"), 0),
+                ]
+            )
             rows[-1].append(str(seen["first_new_s"] or "-"))
-    head = ["", "", "requests", "failed", "longer than 100 ms", "longest ms", "static file, longest ms", "new code after s"]
+    head = [
+        "",
+        "",
+        "requests",
+        "failed",
+        "longer than 100 ms",
+        "longest ms",
+        "static file, longest ms",
+        "new code after s",
+    ]
     return table(head, rows)
 
 
@@ -195,15 +301,24 @@ def scale(figures: Figures) -> str:
     for mode, found in figures["modes"].items():
         for name, steps in found.items():
             for step in steps:
-                once = [number(step["start_s"]), number(step["pss_mb"], 0)] if step["pss_mb"] else ["", ""]
-                rows.append([f"{name}, {mode}", f"{step['x']:,}", number(step["us_per_request"], 0), *once])
+                once = (
+                    [number(step["start_s"]), number(step["pss_mb"], 0)]
+                    if step["pss_mb"]
+                    else ["", ""]
+                )
+                rows.append(
+                    [f"{name}, {mode}", f"{step['x']:,}", number(step["us_per_request"], 0), *once]
+                )
     return table(["", "", "us per request", "start s", "PSS MB"], rows)
 
 
 def instructions(figures: Figures) -> str:
     counted = figures["scenarios"]
     names = dict.fromkeys(name for of in counted.values() for name in of)
-    return table(["", *counted], [[name, *(number(of.get(name), 0) for of in counted.values())] for name in names])
+    return table(
+        ["", *counted],
+        [[name, *(number(of.get(name), 0) for of in counted.values())] for name in names],
+    )
 
 
 # By the name in the page: which parts' figures, and what makes the table.
@@ -233,7 +348,11 @@ def filled(page: str, directory: Path) -> str:
     def block(found: re.Match[str]) -> str:
         parts, make = TABLES[found[2]]
         paths = [directory / f"{part}.json" for part in parts]
-        text = make(*(json.loads(path.read_text()) for path in paths)) if all(path.exists() for path in paths) else MISSING
+        text = (
+            make(*(json.loads(path.read_text()) for path in paths))
+            if all(path.exists() for path in paths)
+            else MISSING
+        )
         if found[2] == parts[0] and paths[0].with_suffix(".svg").exists():
             text += f"\n\n![{parts[0]}](performance/{parts[0]}.svg)"
         return f"{found[1]}\n{text}\n\n{found[3]}"
@@ -252,10 +371,18 @@ def take(results: Path, parts: Iterable[str]) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="only say whether the page is what the figures make of it")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="only say whether the page is what the figures make of it",
+    )
     args = ["--check"] if parser.parse_args().check else []
-    return generated.write("bench/figures.py", PAGE, lambda: filled(PAGE.read_text(), FIGURES), args)
+    return generated.write(
+        "bench/figures.py", PAGE, lambda: filled(PAGE.read_text(), FIGURES), args
+    )
 
 
 if __name__ == "__main__":

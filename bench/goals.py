@@ -39,17 +39,23 @@ GOALS: dict[str, dict[str, Goal]] = {
 
 
 def span(values: Sequence[float]) -> tuple[float, float]:
-    """Where the true median lies with a probability of SURE: rounds are above and below it like tosses of a coin, so as many
-    of the lowest and highest are left out as that allows. With less than five rounds even all of them are less sure."""
+    """Where the true median lies with a probability of SURE: rounds are above and below it like
+    tosses of a coin, so as many of the lowest and highest are left out as that allows. With less
+    than five rounds even all of them are less sure.
+    """
     ordered = sorted(values)
     cut, outside = 0, 2 / 2 ** len(ordered)
-    while (outside := outside + 2 * math.comb(len(ordered), cut + 1) / 2 ** len(ordered)) <= 1 - SURE:
+    while (
+        outside := outside + 2 * math.comb(len(ordered), cut + 1) / 2 ** len(ordered)
+    ) <= 1 - SURE:
         cut += 1
     return ordered[cut], ordered[-1 - cut]
 
 
 def verdict(goal: float, values: Sequence[float]) -> str:
-    """The median, its range, the goal, and what can be said; a question mark when the range holds the goal."""
+    """The median, its range, the goal, and what can be said; a question mark when the range holds
+    the goal.
+    """
     median, (low, high) = statistics.median(values), span(values)
     word = "reached" if median >= goal else "missed"
     doubt = "?" if low < goal <= high else ""

@@ -1,4 +1,6 @@
-"""Latency at a rate that is the same for all: 70 % of what mod_wsgi in the same mode answers at most. pace.c asks."""
+"""Latency at a rate that is the same for all: 70 % of what mod_wsgi in the same mode answers at
+most. pace.c asks.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +31,19 @@ def build_pace(state: Path) -> Path:
     return target
 
 
-def paced(pace: Path, server: Server, connections: int, rate: float, seconds: float) -> dict[str, object]:
+def paced(
+    pace: Path, server: Server, connections: int, rate: float, seconds: float
+) -> dict[str, object]:
     command = [pace, str(server.port), HELLO.path, str(connections), f"{rate:.1f}", str(seconds)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     requests, failed, p50, p90, p99, longest = map(int, output.split())
     values = {"p50_ms": p50, "p90_ms": p90, "p99_ms": p99, "longest_ms": longest}
-    return {"rate": round(rate), "requests": requests, "failed": failed, **{name: us / 1000 for name, us in values.items()}}
+    return {
+        "rate": round(rate),
+        "requests": requests,
+        "failed": failed,
+        **{name: us / 1000 for name, us in values.items()},
+    }
 
 
 def capacity(servers: list[Server], mode: str, connections: int, seconds: float) -> float:
@@ -55,20 +64,34 @@ def run(options: Options) -> dict[str, object]:
                 wrk.load(server.url, HELLO, 0.5)
             for mode in dict.fromkeys(server.name.rpartition("-")[2] for server in servers):
                 for connections in CONNECTIONS[1:2] if options.quick else CONNECTIONS:
-                    rate = max(SLOWEST, SHARE * capacity(servers, mode, connections, min(2.0, seconds)))
+                    rate = max(
+                        SLOWEST, SHARE * capacity(servers, mode, connections, min(2.0, seconds))
+                    )
                     for server in servers:
                         if server.name.rpartition("-")[2] == mode:
-                            found.setdefault(server.name, {})[str(connections)] = paced(pace, server, connections, rate, seconds)
-    rows = [[name, count, *row(values)] for name, of in found.items() for count, values in of.items()]
+                            found.setdefault(server.name, {})[str(connections)] = paced(
+                                pace, server, connections, rate, seconds
+                            )
+    rows = [
+        [name, count, *row(values)] for name, of in found.items() for count, values in of.items()
+    ]
     print(report.table(HEAD, rows))
     return {"share": SHARE, "seconds": seconds, "contenders": found}
 
 
 def row(values: dict[str, object]) -> list[str]:
-    return [str(values[column]) for column in ("rate", "p50_ms", "p90_ms", "p99_ms", "longest_ms", "failed")]
+    return [
+        str(values[column])
+        for column in ("rate", "p50_ms", "p90_ms", "p99_ms", "longest_ms", "failed")
+    ]
 
 
 def plot(results: dict[str, object]) -> str:
     found: dict[str, dict[str, dict[str, float]]] = results["contenders"]  # type: ignore[assignment]
-    curves = {name: [(float(n), values["p99_ms"]) for n, values in of.items()] for name, of in found.items()}
-    return svg.lines("99th percentile of the latency at 70 % of mod_wsgi's capacity", curves, "connections", "ms")
+    curves = {
+        name: [(float(n), values["p99_ms"]) for n, values in of.items()]
+        for name, of in found.items()
+    }
+    return svg.lines(
+        "99th percentile of the latency at 70 % of mod_wsgi's capacity", curves, "connections", "ms"
+    )

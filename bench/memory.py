@@ -1,4 +1,6 @@
-"""Proportional memory (PSS) after load: of all processes, by what they are, and of one Apache child."""
+"""Proportional memory (PSS) after load: of all processes, by what they are, and of one Apache
+child.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,11 @@ def measure(server: Server) -> dict[str, float]:
     children = by_kind["children"]
     found["all"] = round(processes.pss_mb([pid for pids in by_kind.values() for pid in pids]), 1)
     found["child"] = round(processes.pss_mb(children) / max(1, len(children)), 2)
-    # What other servers on the machine share with a child makes its proportional memory smaller, but not this.
-    found["child_private"] = round(processes.pss_mb(children, "Private_Dirty") / max(1, len(children)), 2)
+    # What other servers on the machine share with a child makes its proportional memory smaller,
+    # but not this.
+    found["child_private"] = round(
+        processes.pss_mb(children, "Private_Dirty") / max(1, len(children)), 2
+    )
     return found
 
 
@@ -45,5 +50,13 @@ def run(options: Options) -> dict[str, object]:
                 wrk.load(server.url, HELLO, 0.3 if options.quick else 5.0)
                 found[server.name] = measure(server)
     columns = ("all", *KINDS, "child", "child_private")
-    print(report.table(HEAD, [[name, *(f"{values[column]:.1f}" for column in columns)] for name, values in found.items()]))
+    print(
+        report.table(
+            HEAD,
+            [
+                [name, *(f"{values[column]:.1f}" for column in columns)]
+                for name, values in found.items()
+            ],
+        )
+    )
     return {"contenders": found}

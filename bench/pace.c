@@ -2,10 +2,11 @@
  *
  *     pace PORT PATH CONNECTIONS RATE SECONDS
  *
- * Request number n is due n/RATE seconds after the start, and its latency counts from then on: a server that stalls is charged
- * with all requests that were due meanwhile, not only with those that were under way. A request goes over the connection that has
- * been free for longest; without a free one it waits, and that counts, too. The first tenth is left out.
- * Prints: requests, failures, and 50th, 90th, 99th percentile and maximum in microseconds. */
+ * Request number n is due n/RATE seconds after the start, and its latency counts from then on: a
+ * server that stalls is charged with all requests that were due meanwhile, not only with those that
+ * were under way. A request goes over the connection that has been free for longest; without a free
+ * one it waits, and that counts, too. The first tenth is left out. Prints: requests, failures, and
+ * 50th, 90th, 99th percentile and maximum in microseconds. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -71,7 +72,7 @@ static conn *take(void)
 
 static void dial(conn *c)
 {
-    struct epoll_event event = { .events = EPOLLIN, .data.ptr = c };
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
     int on = 1;
 
     c->fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -87,7 +88,8 @@ static void ask(conn *c, uint64_t due)
     c->is_busy = 1;
     c->due = due;
     c->got = 0;
-    if (send(c->fd, request, strlen(request), MSG_NOSIGNAL) < 0 && errno != EPIPE && errno != ECONNRESET)
+    if (send(c->fd, request, strlen(request), MSG_NOSIGNAL) < 0 && errno != EPIPE &&
+        errno != ECONNRESET)
         die("send");
 }
 
@@ -106,10 +108,12 @@ static int is_complete(const conn *c)
     const char *end = strstr(c->answer, "\r\n\r\n");
     const char *length = end ? strcasestr(c->answer, "\r\nContent-Length:") : NULL;
 
-    return length && length < end && c->got >= (size_t)(end + 4 - c->answer) + strtoul(length + 17, NULL, 10);
+    return length && length < end &&
+           c->got >= (size_t)(end + 4 - c->answer) + strtoul(length + 17, NULL, 10);
 }
 
-/* An idle connection may be closed by the server at any time; a busy one that is has lost its request. */
+/* An idle connection may be closed by the server at any time; a busy one that is has lost its
+ * request. */
 static void hear(conn *c)
 {
     ssize_t n = recv(c->fd, c->answer + c->got, ANSWER_MOST - c->got, 0);
@@ -145,18 +149,19 @@ static void report(void)
         exit(1);
     }
     qsort(latencies_us, n, sizeof(*latencies_us), by_size);
-    printf("%zu %zu %u %u %u %u\n", finished, failed, latencies_us[n / 2], latencies_us[n * 9 / 10], latencies_us[n * 99 / 100],
-           latencies_us[n - 1]);
+    printf("%zu %zu %u %u %u %u\n", finished, failed, latencies_us[n / 2], latencies_us[n * 9 / 10],
+           latencies_us[n * 99 / 100], latencies_us[n - 1]);
 }
 
 static void run(int timer, double rate, size_t total)
 {
-    uint64_t begin = now_ns(), last = begin + (uint64_t)((double)total / rate * NS) + PATIENCE_S * NS;
+    uint64_t begin = now_ns(),
+             last = begin + (uint64_t)((double)total / rate * NS) + PATIENCE_S * NS;
     struct epoll_event events[EVENTS];
     size_t asked = 0;
 
     while (finished < total && now_ns() < last) {
-        struct itimerspec at = { 0 };
+        struct itimerspec at = {0};
         uint64_t due = begin + (uint64_t)((double)asked / rate * NS);
         conn *c;
         int n;
@@ -183,7 +188,7 @@ static void run(int timer, double rate, size_t total)
 
 int main(int argc, char **argv)
 {
-    struct epoll_event event = { .events = EPOLLIN | EPOLLET, .data.ptr = NULL };
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL};
     int timer, connections;
     double rate;
     size_t total;
@@ -193,7 +198,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "pace PORT PATH CONNECTIONS RATE SECONDS\n");
         return 2;
     }
-    address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1])) };
+    address =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1]))};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", argv[2]);
     connections = atoi(argv[3]);
@@ -204,7 +210,8 @@ int main(int argc, char **argv)
     latencies_us = calloc(total, sizeof(*latencies_us));
     poller = epoll_create1(0);
     timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
-    if (!all || !latencies_us || poller < 0 || timer < 0 || epoll_ctl(poller, EPOLL_CTL_ADD, timer, &event) < 0)
+    if (!all || !latencies_us || poller < 0 || timer < 0 ||
+        epoll_ctl(poller, EPOLL_CTL_ADD, timer, &event) < 0)
         die("pace");
     for (int i = 0; i < connections; i++) {
         dial(&all[i]);

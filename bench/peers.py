@@ -1,4 +1,6 @@
-"""Other WSGI servers, standalone and behind mod_proxy. Each has two processes of eight threads where it knows both."""
+"""Other WSGI servers, standalone and behind mod_proxy. Each has two processes of eight threads
+where it knows both.
+"""
 
 from __future__ import annotations
 
@@ -15,31 +17,74 @@ class Kind:
     standalone: tuple[str, ...]  # {bin}, {port}
     proxied: tuple[str, ...] = ()  # behind mod_proxy; nothing: not there
     scheme: str = "http"
-    unable: dict[str, str] = field(default_factory=dict)  # by scenario: why it cannot be measured standalone
+    # By scenario: why it cannot be measured standalone
+    unable: dict[str, str] = field(default_factory=dict)
 
 
 BJOERN = "import bjoern, everything; bjoern.run(everything.application, '127.0.0.1', {port}, reuse_port=True)"
 TWICE = ("/bin/sh", "-c", f'{{bin}}/python -c "{BJOERN}" & exec {{bin}}/python -c "{BJOERN}"')
-GUNICORN = ("{bin}/gunicorn", "-w2", "-kgthread", "--threads=8", "-b127.0.0.1:{port}", "everything:application")
-# To clients, uWSGI's documentation recommends its HTTP router; workers that speak HTTP themselves are meant to be behind a proxy.
-UWSGI = ("{bin}/uwsgi", "--master", "--processes=2", "--threads=8", "--module=everything", "--disable-logging", "--need-app")
+GUNICORN = (
+    "{bin}/gunicorn",
+    "-w2",
+    "-kgthread",
+    "--threads=8",
+    "-b127.0.0.1:{port}",
+    "everything:application",
+)
+# To clients, uWSGI's documentation recommends its HTTP router; workers that speak HTTP themselves
+# are meant to be behind a proxy.
+UWSGI = (
+    "{bin}/uwsgi",
+    "--master",
+    "--processes=2",
+    "--threads=8",
+    "--module=everything",
+    "--disable-logging",
+    "--need-app",
+)
 ROUTER = ("--die-on-term", "--http=127.0.0.1:{port}", "--http-keepalive", "--http-auto-chunked")
-SILENT = "its workers keep a connection open for four seconds after an answer without a length, so clients wait for its end"
-GRANIAN = ("{bin}/granian", "--interface=wsgi", "--workers=2", "--blocking-threads=8", "--port={port}", "everything:application")
-# It takes no more than a hundred connections unless told; an Apache in front keeps one for each of its threads.
+SILENT = (
+    "its workers keep a connection open for four seconds after an answer without a length, "
+    "so clients wait for its end"
+)
+GRANIAN = (
+    "{bin}/granian",
+    "--interface=wsgi",
+    "--workers=2",
+    "--blocking-threads=8",
+    "--port={port}",
+    "everything:application",
+)
+# It takes no more than a hundred connections unless told; an Apache in front keeps one for each of
+# its threads.
 WAITRESS = (
-    *("{bin}/waitress-serve", "--listen=127.0.0.1:{port}", "--threads=8", "--connection-limit=1000"),
+    *(
+        "{bin}/waitress-serve",
+        "--listen=127.0.0.1:{port}",
+        "--threads=8",
+        "--connection-limit=1000",
+    ),
     "everything:application",
 )
 KINDS = {
     "gunicorn": Kind("gunicorn", GUNICORN, GUNICORN),
-    "uwsgi": Kind("uwsgi", (*UWSGI, *ROUTER), (*UWSGI, "--die-on-term", "--socket=127.0.0.1:{port}"), "uwsgi"),
-    "uwsgi-http11": Kind("uwsgi", (*UWSGI, "--die-on-term", "--http11-socket=127.0.0.1:{port}"), unable={"stream": SILENT}),
+    "uwsgi": Kind(
+        "uwsgi", (*UWSGI, *ROUTER), (*UWSGI, "--die-on-term", "--socket=127.0.0.1:{port}"), "uwsgi"
+    ),
+    "uwsgi-http11": Kind(
+        "uwsgi",
+        (*UWSGI, "--die-on-term", "--http11-socket=127.0.0.1:{port}"),
+        unable={"stream": SILENT},
+    ),
     "granian": Kind("granian", GRANIAN, GRANIAN),
     "waitress": Kind("waitress", WAITRESS, WAITRESS),
     "bjoern": Kind("bjoern", TWICE, TWICE),
 }
-NAMES = tuple(name + suffix for name, kind in KINDS.items() for suffix in (("", "+proxy") if kind.proxied else ("",)))
+NAMES = tuple(
+    name + suffix
+    for name, kind in KINDS.items()
+    for suffix in (("", "+proxy") if kind.proxied else ("",))
+)
 
 
 def why_not(name: str, scenario: str) -> str:
@@ -61,7 +106,11 @@ class Peer(Server):
         return self.arguments
 
     def environment(self) -> dict[str, str]:
-        return {**super().environment(), "PYTHONPATH": str(self.work.root / "apps"), "PYTHONDONTWRITEBYTECODE": "1"}
+        return {
+            **super().environment(),
+            "PYTHONPATH": str(self.work.root / "apps"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
 
 
 class Proxied(Httpd):
@@ -99,7 +148,9 @@ def make(names: list[str], state: Path, work: Work, requirements: Path) -> list[
         if not venv:
             continue
         if suffix:
-            servers.append(Proxied(name, work, Peer(base, work, venv / "bin", kind.proxied), kind.scheme))
+            servers.append(
+                Proxied(name, work, Peer(base, work, venv / "bin", kind.proxied), kind.scheme)
+            )
         else:
             servers.append(Peer(name, work, venv / "bin", kind.standalone))
     return servers

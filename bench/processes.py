@@ -1,4 +1,6 @@
-"""The processes of a contender, known by a mark in their environment: what they use of CPU and memory."""
+"""The processes of a contender, known by a mark in their environment: what they use of CPU and
+memory.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def cpu_seconds(pids: list[int]) -> float:
 
 
 def pss_mb(pids: list[int], field: str = "Pss") -> float:
-    """Proportional set size: pages that n processes share count for one n-th in each. Or another field of smaps_rollup."""
+    """Proportional set size: pages that n processes share count for one n-th in each. Or another
+    field of smaps_rollup.
+    """
     total = 0
     for pid in pids:
         with contextlib.suppress(OSError):

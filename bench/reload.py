@@ -1,4 +1,6 @@
-"""What clients see of code being loaded: first requests, and those that fail or wait on a touch and a graceful restart."""
+"""What clients see of code being loaded: first requests, and those that fail or wait on a touch and
+a graceful restart.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,34 @@ from server import MPM_LIMITS, Httpd, Work, load_modules
 
 CLIENTS = 4
 LONG_MS = 100
-# Room for a second generation of children: without it httpd's new ones wait until old ones have gone, whichever module is loaded.
+# Room for a second generation of children: without it httpd's new ones wait until old ones have
+# gone, whichever module is loaded.
 LIMITS = MPM_LIMITS.replace("ServerLimit 2", "ServerLimit 6")
 STATIC = "/static/hello.py"
 ALIAS = "Alias /static {apps}\nWSGIScriptAlias / {apps}/reloaded.py application-group=%{GLOBAL} process-group="
 
 FIRSTS, EVENTS = ("after start", "after touch"), ("touch", "graceful")
-COLUMNS = ("requests", "failed", "longest_ms", "static_longest_ms", "longest_before_ms", "long", "first_new_s", "last_old_s")
-HEAD = ("", "requests", "failed", "longest ms", "static ms", "quiet ms", f"> {LONG_MS} ms", "first new s", "last old s")
+COLUMNS = (
+    "requests",
+    "failed",
+    "longest_ms",
+    "static_longest_ms",
+    "longest_before_ms",
+    "long",
+    "first_new_s",
+    "last_old_s",
+)
+HEAD = (
+    "",
+    "requests",
+    "failed",
+    "longest ms",
+    "static ms",
+    "quiet ms",
+    f"> {LONG_MS} ms",
+    "first new s",
+    "last old s",
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,14 +58,17 @@ class Answer:
 
 
 class Clients:
-    """Threads that ask over and over, each time over a new connection, so that every failure is one of the server."""
+    """Threads that ask over and over, each time over a new connection, so that every failure is one
+    of the server.
+    """
 
     def __init__(self, url: str, is_static: bool = False) -> None:
         self.url = url
         self.is_static = is_static
         self.answers: list[Answer] = []  # list.append() needs no lock
         self.enough = threading.Event()
-        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(CLIENTS)]  # an interrupt does not wait
+        # An interrupt does not wait
+        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(CLIENTS)]
         for thread in self.threads:
             thread.start()
 
@@ -66,7 +91,9 @@ class Clients:
 
 
 def observe(server: Httpd, event: str, seconds: float) -> dict[str, object]:
-    """A second of quiet, the event, and what follows; what clients of a static file wait meanwhile is httpd's own."""
+    """A second of quiet, the event, and what follows; what clients of a static file wait meanwhile
+    is httpd's own.
+    """
     clients, static = Clients(server.url + "/"), Clients(server.url + STATIC, is_static=True)
     try:
         time.sleep(min(1.0, seconds))
@@ -79,14 +106,24 @@ def observe(server: Httpd, event: str, seconds: float) -> dict[str, object]:
     finally:
         answers, others = clients.stop(), static.stop()
     waited = judge(others, happened)
-    return {**judge(answers, happened), "static_longest_ms": waited["longest_ms"], "static_failed": waited["failed"]}
+    return {
+        **judge(answers, happened),
+        "static_longest_ms": waited["longest_ms"],
+        "static_failed": waited["failed"],
+    }
 
 
 def judge(answers: list[Answer], happened: float) -> dict[str, object]:
     before = [answer for answer in answers if answer.asked + answer.took_ms / 1000 < happened]
     after = [answer for answer in answers if answer.asked + answer.took_ms / 1000 >= happened]
-    new = [answer.asked + answer.took_ms / 1000 - happened for answer in after if answer.loaded and answer.loaded >= happened]
-    old = [answer.asked - happened for answer in after if answer.loaded and answer.loaded < happened]
+    new = [
+        answer.asked + answer.took_ms / 1000 - happened
+        for answer in after
+        if answer.loaded and answer.loaded >= happened
+    ]
+    old = [
+        answer.asked - happened for answer in after if answer.loaded and answer.loaded < happened
+    ]
     return {
         "requests": len(answers),
         "failed": sum(answer.loaded is None for answer in answers),
@@ -121,14 +158,30 @@ def serve(name: str, module: Path, mode: str, seconds: float) -> dict[str, dict[
 def run(options: Options) -> dict[str, object]:
     found = {}
     for name in options.modes()[:1] if options.quick else options.modes():
-        module = contenders.install_mod_wsgi(options.state) if name.startswith("mod_wsgi") else contenders.OURS
+        module = (
+            contenders.install_mod_wsgi(options.state)
+            if name.startswith("mod_wsgi")
+            else contenders.OURS
+        )
         if module:
-            found[name] = serve(name, module, name.removeprefix("mod_wsgi-"), 0.8 if options.quick else 4.0)
+            found[name] = serve(
+                name, module, name.removeprefix("mod_wsgi-"), 0.8 if options.quick else 4.0
+            )
     print("An application that takes 500 ms to load; first and second request:")
     columns = [(moment, which) for moment in FIRSTS for which in ("first_ms", "second_ms")]
-    rows = [[name, *(str(of[moment][which]) for moment, which in columns)] for name, of in found.items()]
+    rows = [
+        [name, *(str(of[moment][which]) for moment, which in columns)] for name, of in found.items()
+    ]
     print(report.table(("", "after start", "second", "after touch", "second"), rows))
     for event in EVENTS:
         print(f"\n{event}, {CLIENTS} clients")
-        print(report.table(HEAD, [[name, *(str(of[event][column]) for column in COLUMNS)] for name, of in found.items()]))
+        print(
+            report.table(
+                HEAD,
+                [
+                    [name, *(str(of[event][column]) for column in COLUMNS)]
+                    for name, of in found.items()
+                ],
+            )
+        )
     return {"clients": CLIENTS, "contenders": found}

@@ -15,7 +15,9 @@ from server import HTTPD
 
 def machine() -> dict[str, object]:
     """What figures depend on."""
-    version = subprocess.run([HTTPD, "-v"], check=True, capture_output=True, text=True).stdout.splitlines()[0]
+    version = subprocess.run(
+        [HTTPD, "-v"], check=True, capture_output=True, text=True
+    ).stdout.splitlines()[0]
     return {
         "cpus": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),
@@ -30,7 +32,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [list(head), *(list(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join(
-        line[0].ljust(widths[0]) + "".join(cell.rjust(width + 2) for cell, width in zip(line[1:], widths[1:], strict=True))
+        line[0].ljust(widths[0])
+        + "".join(cell.rjust(width + 2) for cell, width in zip(line[1:], widths[1:], strict=True))
         for line in lines
     )
 

@@ -1,4 +1,6 @@
-"""Runs the parts of the bench one after the other; each leaves its figures as JSON, and a plot where one says more."""
+"""Runs the parts of the bench one after the other; each leaves its figures as JSON, and a plot
+where one says more.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ PARTS = {
     "throughput": Part("requests per second, CPU, system calls", throughput.run, throughput.plot),
     "latency": Part("99th percentile at a constant rate", latency.run, latency.plot),
     "crowds": Part("fast clients beside idle and slow ones", crowds.run),
-    "interpreters": Part("one process with two own-GIL interpreters against two processes", interpreters.run),
+    "interpreters": Part(
+        "one process with two own-GIL interpreters against two processes", interpreters.run
+    ),
     "memory": Part("memory after load", memory.run),
     "reload": Part("first requests; stalls while code is replaced", reload.run),
     "scale": Part("cost by numbers and sizes", scale.run, scale.plot),
@@ -47,16 +51,48 @@ PARTS = {
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--state", type=Path, required=True, help="where builds and environments are kept")
-    parser.add_argument("--part", action="append", metavar="NAME", help=f"only this one, of {', '.join(PARTS)}; may be repeated")
-    parser.add_argument("--scenario", action="append", metavar="NAME", help="only this one of throughput; may be repeated")
-    parser.add_argument("--contender", action="append", metavar="NAME", help="only this one and the C handler; may be repeated")
-    parser.add_argument("--peers", action="store_true", help=f"also {', '.join(peers.KINDS)}, standalone and behind mod_proxy")
-    parser.add_argument("--quick", action="store_true", help="below a minute: less of everything, for a first look")
+    parser.add_argument(
+        "--state", type=Path, required=True, help="where builds and environments are kept"
+    )
+    parser.add_argument(
+        "--part",
+        action="append",
+        metavar="NAME",
+        help=f"only this one, of {', '.join(PARTS)}; may be repeated",
+    )
+    parser.add_argument(
+        "--scenario",
+        action="append",
+        metavar="NAME",
+        help="only this one of throughput; may be repeated",
+    )
+    parser.add_argument(
+        "--contender",
+        action="append",
+        metavar="NAME",
+        help="only this one and the C handler; may be repeated",
+    )
+    parser.add_argument(
+        "--peers",
+        action="store_true",
+        help=f"also {', '.join(peers.KINDS)}, standalone and behind mod_proxy",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="below a minute: less of everything, for a first look"
+    )
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=float, help="of one round of one contender")
-    parser.add_argument("--results", type=Path, default=HERE / "results", help="a directory instead of bench/results")
-    parser.add_argument("--write-docs", action="store_true", help="these figures become those of docs/performance.md")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=HERE / "results",
+        help="a directory instead of bench/results",
+    )
+    parser.add_argument(
+        "--write-docs",
+        action="store_true",
+        help="these figures become those of docs/performance.md",
+    )
     options = parser.parse_args(argv)
     usual = ["throughput"] if options.scenario else [name for name in PARTS if name != "peers"]
     options.part = options.part or [*usual, *(["peers"] if options.peers else [])]
@@ -69,14 +105,20 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def settings(options: argparse.Namespace) -> Options:
-    usual = [scenario.name for scenario in scenarios.SCENARIOS if scenario.quick or not options.quick]
+    usual = [
+        scenario.name for scenario in scenarios.SCENARIOS if scenario.quick or not options.quick
+    ]
     return Options(
         options.state,
         options.quick,
         options.rounds or (2 if options.quick else 9),
         options.seconds or (0.2 if options.quick else 0.6),
         scenarios.named(options.scenario or usual),
-        [name for name in contenders.NAMES if name == contenders.LIMIT or name in (options.contender or contenders.NAMES)],
+        [
+            name
+            for name in contenders.NAMES
+            if name == contenders.LIMIT or name in (options.contender or contenders.NAMES)
+        ],
         [name for name in peers.NAMES if name in (options.contender or peers.NAMES)],
     )
 
@@ -90,7 +132,8 @@ def main() -> int:
         print(f"\n== {name}: {part.what}", flush=True)
         try:
             results = part.run(chosen)
-        except (SystemExit, OSError, subprocess.SubprocessError) as exc:  # the other parts are worth having
+        except (SystemExit, OSError, subprocess.SubprocessError) as exc:
+            # The other parts are worth having
             print(f"{name}: {exc}", file=sys.stderr)
             failed.append(name)
             continue
@@ -105,7 +148,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers are stopped, whatever ends the bench
+    # Servers are stopped, whatever ends the bench
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         sys.exit(main())
     except KeyboardInterrupt:

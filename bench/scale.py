@@ -1,4 +1,6 @@
-"""How cost grows: with the number of aliases, virtual hosts, groups and request headers, and with the size of bodies."""
+"""How cost grows: with the number of aliases, virtual hosts, groups and request headers, and with
+the size of bodies.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ class Step:
 
 def load_module(mode: str) -> str:
     socket_prefix = "" if mode == "embedded" else "WSGISocketPrefix {where}/wsgi\n"
-    return f"LoadModule wsgi_module {contenders.OURS}\nWSGIPythonHome {sys.prefix}\n{socket_prefix}LimitRequestFields 200\n"
+    module = f"LoadModule wsgi_module {contenders.OURS}\nWSGIPythonHome {sys.prefix}\n"
+    return f"{module}{socket_prefix}LimitRequestFields 200\n"
 
 
 def group(name: str) -> str:
@@ -55,19 +58,27 @@ def alias(mode: str, path: str, script: str = "hello.py", name: str = "d") -> st
 
 def with_aliases(mode: str, count: int) -> tuple[str, Scenario]:
     others = "".join(alias(mode, f"/other-{number}") for number in range(count - 1))
-    return load_module(mode) + (group("d") if mode == "daemon" else "") + others + alias(mode, "/app"), HELLO
+    return load_module(mode) + (group("d") if mode == "daemon" else "") + others + alias(
+        mode, "/app"
+    ), HELLO
 
 
 def with_hosts(mode: str, count: int) -> tuple[str, Scenario]:
     hosts = "".join(
-        f"<VirtualHost *>\nServerName host-{number}.example\n{alias(mode, '/app')}</VirtualHost>\n" for number in range(count)
+        f"<VirtualHost *>\nServerName host-{number}.example\n{alias(mode, '/app')}</VirtualHost>\n"
+        for number in range(count)
     )
-    scenario = Scenario("hello", "/app", "12 bytes", connections=1, host=f"host-{count - 1}.example")
+    scenario = Scenario(
+        "hello", "/app", "12 bytes", connections=1, host=f"host-{count - 1}.example"
+    )
     return load_module(mode) + (group("d") if mode == "daemon" else "") + hosts, scenario
 
 
 def with_groups(mode: str, count: int) -> tuple[str, Scenario]:
-    groups = "".join(group(f"d{number}") + alias(mode, f"/other-{number}", name=f"d{number}") for number in range(count - 1))
+    groups = "".join(
+        group(f"d{number}") + alias(mode, f"/other-{number}", name=f"d{number}")
+        for number in range(count - 1)
+    )
     return load_module(mode) + groups + group("last") + alias(mode, "/app", name="last"), HELLO
 
 
@@ -91,7 +102,14 @@ def grow(configure: Configure, mode: str, numbers: tuple[int, ...], seconds: flo
                 server.ask(scenario, timeout=300)
                 start = time.monotonic() - begin
                 us = measure(server, scenario, seconds)
-                steps.append(Step(number, round(us, 1), round(start, 2), round(processes.pss_mb(server.processes()), 1)))
+                steps.append(
+                    Step(
+                        number,
+                        round(us, 1),
+                        round(start, 2),
+                        round(processes.pss_mb(server.processes()), 1),
+                    )
+                )
     return steps
 
 
@@ -99,8 +117,13 @@ def grow(configure: Configure, mode: str, numbers: tuple[int, ...], seconds: flo
 
 
 def more_headers(server: Httpd, numbers: tuple[int, ...], seconds: float) -> list[Step]:
-    scenarios = {number: Scenario("headers", "/app", "", connections=1, headers=number) for number in numbers}
-    return [Step(number, round(measure(server, scenario, seconds), 1)) for number, scenario in scenarios.items()]
+    scenarios = {
+        number: Scenario("headers", "/app", "", connections=1, headers=number) for number in numbers
+    }
+    return [
+        Step(number, round(measure(server, scenario, seconds), 1))
+        for number, scenario in scenarios.items()
+    ]
 
 
 def blocks(size: int) -> Iterator[bytes]:
@@ -113,21 +136,28 @@ def transfer(server: Httpd, up: int, down: int) -> float:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=300)
     connection.connect()
     buffer, got, begin = bytearray(MB), 0, time.perf_counter()
-    connection.request("POST", f"/sized?{down}", body=blocks(up), headers={"Content-Length": str(up)})
+    connection.request(
+        "POST", f"/sized?{down}", body=blocks(up), headers={"Content-Length": str(up)}
+    )
     response = connection.getresponse()
     while count := response.readinto(buffer):
         got += count
     took = time.perf_counter() - begin
     connection.close()
     if response.status != 200 or got != down:
-        raise SystemExit(f"{server.name}: status {response.status}, {got} of {down} bytes\n{server.log_text()[-4000:]}")
+        raise SystemExit(
+            f"{server.name}: status {response.status}, {got} of {down} bytes\n{server.log_text()[-4000:]}"
+        )
     return took
 
 
 def larger_bodies(server: Httpd, sizes: tuple[int, ...], upload: bool) -> list[Step]:
     steps = []
     for size in sizes:
-        times = [transfer(server, *((size, 0) if upload else (0, size))) for _ in range(3 if size > 100 * MB else 9)]
+        times = [
+            transfer(server, *((size, 0) if upload else (0, size)))
+            for _ in range(3 if size > 100 * MB else 9)
+        ]
         steps.append(Step(size, round(statistics.median(times) * 1e6, 1)))
     return steps
 
@@ -135,7 +165,10 @@ def larger_bodies(server: Httpd, sizes: tuple[int, ...], upload: bool) -> list[S
 def all_of(mode: str, quick: bool) -> dict[str, list[Step]]:
     """Series by what is varied."""
     seconds, numbers, sizes = (0.2, NUMBERS[:2], SIZES[:3]) if quick else (1.0, NUMBERS, SIZES)
-    found = {"aliases": grow(with_aliases, mode, numbers, seconds), "virtual hosts": grow(with_hosts, mode, numbers, seconds)}
+    found = {
+        "aliases": grow(with_aliases, mode, numbers, seconds),
+        "virtual hosts": grow(with_hosts, mode, numbers, seconds),
+    }
     if mode == "daemon":
         found["groups"] = grow(with_groups, mode, numbers, seconds)
     conf = with_aliases(mode, 1)[0] + alias(mode, "/sized", "sized.py")
@@ -144,7 +177,8 @@ def all_of(mode: str, quick: bool) -> dict[str, list[Step]]:
         transfer(server, 0, 0)
         found["request headers"] = more_headers(server, HEADERS, seconds)
         found["bytes sent"] = larger_bodies(server, sizes, upload=False)
-        found["bytes received"] = larger_bodies(server, sizes, upload=True)  # last, as 1 GB takes a while to free
+        # Last, as 1 GB takes a while to free
+        found["bytes received"] = larger_bodies(server, sizes, upload=True)
     return found
 
 
@@ -174,5 +208,7 @@ def run(options: Options) -> dict[str, object]:
     for mode in ("embedded", "daemon"):
         found = all_of(mode, options.quick)
         show(mode, found)
-        modes[mode] = {name: [dataclasses.asdict(step) for step in steps] for name, steps in found.items()}
+        modes[mode] = {
+            name: [dataclasses.asdict(step) for step in steps] for name, steps in found.items()
+        }
     return {"modes": modes}

@@ -1,4 +1,6 @@
-"""A server under test: a private httpd (or another server) on loopback, with all its processes marked."""
+"""A server under test: a private httpd (or another server) on loopback, with all its processes
+marked.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,14 @@ HERE = Path(__file__).resolve().parent
 HTTPD = shutil.which("apache2") or shutil.which("httpd") or "/usr/sbin/apache2"
 AS_ROOT = os.geteuid() == 0
 USER = "www-data"
-# More threads than any scenario has connections: a child whose threads are all busy closes idle connections, which wrk takes for
-# failures.
+# More threads than any scenario has connections: a child whose threads are all busy closes idle
+# connections, which wrk takes for failures.
 MPM_LIMITS = (
     "StartServers 2\nServerLimit 2\nThreadLimit 130\nThreadsPerChild 130\nMaxRequestWorkers 260\n"
     "MinSpareThreads 1\nMaxSpareThreads 260\n"
 )
-# For a thousand connections and more, and idle ones for as long as it takes. Without a thread for each slow reader, Apache itself
-# stalls.
+# For a thousand connections and more, and idle ones for as long as it takes. Without a thread for
+# each slow reader, Apache itself stalls.
 CROWD_LIMITS = (
     "StartServers 2\nServerLimit 2\nThreadLimit 400\nThreadsPerChild 400\nMaxRequestWorkers 800\nMinSpareThreads 1\n"
     "MaxSpareThreads 800\nAsyncRequestWorkerFactor 4\nListenBacklog 1024\nKeepAliveTimeout 300\n"
@@ -42,7 +44,9 @@ CROWD_LIMITS = (
 
 @functools.cache
 def modules_directory() -> str:
-    return subprocess.run(["apxs", "-q", "LIBEXECDIR"], check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["apxs", "-q", "LIBEXECDIR"], check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 @functools.cache
@@ -52,11 +56,15 @@ def builtin_modules() -> str:
 
 def load_modules(*names: str) -> str:
     missing = [name for name in names if f"mod_{name}.c" not in builtin_modules()]
-    return "".join(f"LoadModule {name}_module {modules_directory()}/mod_{name}.so\n" for name in missing)
+    return "".join(
+        f"LoadModule {name}_module {modules_directory()}/mod_{name}.so\n" for name in missing
+    )
 
 
 def free_port() -> int:
-    """Below those that the system gives to clients: a load of thousands of connections would soon have taken it."""
+    """Below those that the system gives to clients: a load of thousands of connections would soon
+    have taken it.
+    """
     while True:
         port = random.randrange(15000, 32000)
         with contextlib.suppress(OSError), socket.socket() as probe:
@@ -65,12 +73,16 @@ def free_port() -> int:
 
 
 class Work:
-    """A directory with the applications and their files; Apache's user can read it wherever the clone lies."""
+    """A directory with the applications and their files; Apache's user can read it wherever the
+    clone lies.
+    """
 
     def __init__(self, files: dict[str, int] | None = None, rounds: int = 1) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="httpd-wsgi-bench-"))
         self.root.chmod(0o755)
-        shutil.copytree(HERE / "apps", self.root / "apps", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            HERE / "apps", self.root / "apps", ignore=shutil.ignore_patterns("__pycache__")
+        )
         for path in (self.root / "apps").rglob("*"):
             path.chmod(0o644)
         (self.root / "apps").chmod(0o755)
@@ -115,7 +127,12 @@ class Server:
     def start(self) -> None:
         with (self.where / "output").open("wb") as output:
             self.process = subprocess.Popen(
-                self.command(), env=self.environment(), stdout=output, stderr=output, start_new_session=True, cwd=self.where
+                self.command(),
+                env=self.environment(),
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                cwd=self.where,
             )
 
     def log_text(self) -> str:
@@ -129,7 +146,10 @@ class Server:
         """Until it takes connections."""
         deadline = time.monotonic() + self.patience_s
         while time.monotonic() < deadline and self.process.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", self.port), 1),
+            ):
                 return
             time.sleep(0.05)
         raise SystemExit(f"{self.name} does not start:\n{self.log_text()[-4000:]}")
@@ -145,7 +165,9 @@ class Server:
             got = len(response.read())
             if response.status != 200 or got != scenario.answer:
                 got_what = f"status {response.status} and {got} bytes instead of {scenario.answer}"
-                raise SystemExit(f"{self.name} answers {scenario.path} with {got_what}\n{self.log_text()[-4000:]}")
+                raise SystemExit(
+                    f"{self.name} answers {scenario.path} with {got_what}\n{self.log_text()[-4000:]}"
+                )
         connection.close()
 
     def __enter__(self: S) -> S:
@@ -204,7 +226,12 @@ class Httpd(Server):
             "KeepAlive On\nMaxKeepAliveRequests 0\n<Directory />\nAllowOverride None\n</Directory>\n"
             f"<Directory {work.root}>\nRequire all granted\n</Directory>\n"
         )
-        places = {"{work}": work.root, "{apps}": work.root / "apps", "{where}": self.where, "{port}": self.port}
+        places = {
+            "{work}": work.root,
+            "{apps}": work.root / "apps",
+            "{where}": self.where,
+            "{port}": self.port,
+        }
         for place, value in places.items():
             conf = conf.replace(place, str(value))
         (self.where / "conf").write_text(base + conf + "\n")

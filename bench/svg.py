@@ -5,13 +5,31 @@ from __future__ import annotations
 import math
 from html import escape
 
-COLORS = ("#5b6b7b", "#1b7f4d", "#2f9fd0", "#c2701b", "#b03a48", "#7d5ba6", "#8a8a2b", "#3f8f8f", "#a0522d", "#555555", "#d17ab3")
+COLORS = (
+    "#5b6b7b",
+    "#1b7f4d",
+    "#2f9fd0",
+    "#c2701b",
+    "#b03a48",
+    "#7d5ba6",
+    "#8a8a2b",
+    "#3f8f8f",
+    "#a0522d",
+    "#555555",
+    "#d17ab3",
+)
 Series = dict[str, list[tuple[float, float]]]
 
 
 def document(width: float, height: float, parts: list[str]) -> str:
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" font-family="sans-serif" font-size="12">'
-    return "\n".join([head, f'<rect width="{width:g}" height="{height:g}" fill="white"/>', *parts, "</svg>"]) + "\n"
+    box = f'viewBox="0 0 {width:g} {height:g}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {box} font-family="sans-serif" font-size="12">'
+    return (
+        "\n".join(
+            [head, f'<rect width="{width:g}" height="{height:g}" fill="white"/>', *parts, "</svg>"]
+        )
+        + "\n"
+    )
 
 
 def text(x: float, y: float, words: str, anchor: str = "start", more: str = "") -> str:
@@ -24,7 +42,10 @@ def line(x1: float, y1: float, x2: float, y2: float, color: str = "#dddddd") -> 
 
 def swatch(number: int, name: str, x: float, y: float) -> list[str]:
     color = COLORS[number % len(COLORS)]
-    return [f'<rect x="{x:.1f}" y="{y - 9:.1f}" width="10" height="10" fill="{color}"/>', text(x + 14, y, name)]
+    return [
+        f'<rect x="{x:.1f}" y="{y - 9:.1f}" width="10" height="10" fill="{color}"/>',
+        text(x + 14, y, name),
+    ]
 
 
 def legend(names: list[str], x: float, y: float) -> list[str]:
@@ -47,8 +68,12 @@ def bars(title: str, groups: dict[str, dict[str, float]], mark: float = 1.0) -> 
         parts.append(text(left - 8, y + bar * len(values) / 2 + 4, group, "end"))
         for name, value in values.items():
             color = COLORS[names.index(name) % len(COLORS)]
-            parts.append(f'<rect x="{left}" y="{y:.1f}" width="{value * scale:.1f}" height="{bar - 1}" fill="{color}"/>')
-            parts.append(text(left + value * scale + 4, y + bar - 2, f"{value:.2f}", more=' font-size="9"'))
+            parts.append(
+                f'<rect x="{left}" y="{y:.1f}" width="{value * scale:.1f}" height="{bar - 1}" fill="{color}"/>'
+            )
+            parts.append(
+                text(left + value * scale + 4, y + bar - 2, f"{value:.2f}", more=' font-size="9"')
+            )
             y += bar
         y += gap
     parts.append(line(left + mark * scale, top - 6, left + mark * scale, y, "#222222"))
@@ -86,7 +111,15 @@ def lines(title: str, series: Series, x_label: str, y_label: str) -> str:
         color = COLORS[number % len(COLORS)]
         path = " ".join(f"{x_at(x):.1f},{y_at(y):.1f}" for x, y in line_points)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>')
-        parts += [f'<circle cx="{x_at(x):.1f}" cy="{y_at(y):.1f}" r="3" fill="{color}"/>' for x, y in line_points]
-    parts += [text(left + width / 2, top + height + 34, x_label, "middle"), text(10, top - 8, y_label)]
+        parts += [
+            f'<circle cx="{x_at(x):.1f}" cy="{y_at(y):.1f}" r="3" fill="{color}"/>'
+            for x, y in line_points
+        ]
+    parts += [
+        text(left + width / 2, top + height + 34, x_label, "middle"),
+        text(10, top - 8, y_label),
+    ]
     names = max(map(len, series))
-    return document(left + width + 40 + 7 * names, max(top + height + 46, top + 20 + 18 * len(series)), parts)
+    return document(
+        left + width + 40 + 7 * names, max(top + height + 46, top + 20 + 18 * len(series)), parts
+    )

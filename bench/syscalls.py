@@ -52,7 +52,9 @@ class Tracer:
 
 
 def parse(table: str) -> dict[str, int]:
-    """Calls by name from strace -c: "% time, seconds, usecs/call, calls, errors (may be missing), syscall"."""
+    """Calls by name from strace -c: "% time, seconds, usecs/call, calls, errors (may be missing),
+    syscall".
+    """
     counts = {}
     for line in table.splitlines():
         fields = line.split()
@@ -76,7 +78,9 @@ def count(server: Server, scenario: Scenario, requests: int) -> dict[str, dict[s
 
 
 def per_request(server: Server, scenario: Scenario) -> dict[str, dict[str, float]]:
-    """By side and name; what happens once per connection or by the clock cancels out. Nothing where strace does not work."""
+    """By side and name; what happens once per connection or by the clock cancels out. Nothing where
+    strace does not work.
+    """
     if not shutil.which("strace"):
         return {}
     try:
@@ -86,6 +90,8 @@ def per_request(server: Server, scenario: Scenario) -> dict[str, dict[str, float
         return {}
     result = {}
     for side, calls in many.items():
-        each = {name: (number - few[side].get(name, 0)) / (MANY - FEW) for name, number in calls.items()}
+        each = {
+            name: (number - few[side].get(name, 0)) / (MANY - FEW) for name, number in calls.items()
+        }
         result[side] = {name: round(number, 2) for name, number in each.items() if number >= 0.05}
     return result

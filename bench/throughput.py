@@ -1,4 +1,6 @@
-"""Contenders side by side: all up at once, loaded in turn round after round; medians of the per-round ratios to a C handler."""
+"""Contenders side by side: all up at once, loaded in turn round after round; medians of the
+per-round ratios to a C handler.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ class Measured:
     loads: list[wrk.Load] = dataclasses.field(default_factory=list)
     cpu: float = 0.0  # seconds, of all its processes, while it was loaded
     pss_mb: float = 0.0
-    calls: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)  # system calls per request by side and name
+    # System calls per request by side and name
+    calls: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
 
     def cpu_per_request(self) -> float:
         return self.cpu / max(1, sum(load.requests for load in self.loads))
@@ -53,7 +56,9 @@ def five_milliseconds() -> int:
 
 
 def why_not(server: Server, scenario: Scenario) -> str:
-    """Nothing when it answers rightly. Who does not is left out; otherwise the rest of a long run would be lost."""
+    """Nothing when it answers rightly. Who does not is left out; otherwise the rest of a long run
+    would be lost.
+    """
     if reason := peers.why_not(server.name, scenario.name):
         return reason
     try:
@@ -64,13 +69,17 @@ def why_not(server: Server, scenario: Scenario) -> str:
     return ""
 
 
-def measure(servers: Sequence[Server], scenario: Scenario, rounds: int, seconds: float, trace: bool) -> dict[str, Measured]:
+def measure(
+    servers: Sequence[Server], scenario: Scenario, rounds: int, seconds: float, trace: bool
+) -> dict[str, Measured]:
     measured = {server.name: Measured() for server in servers}
     for server in servers:
-        wrk.load(server.url, scenario, min(seconds, 1.0))  # every process and thread has seen a request
+        # Every process and thread has seen a request
+        wrk.load(server.url, scenario, min(seconds, 1.0))
     pids = {server.name: server.processes() for server in servers}
     for number in range(rounds):
-        for server in servers if number % 2 else reversed(servers):  # nobody always comes right after the same one
+        # Nobody always comes right after the same one
+        for server in servers if number % 2 else reversed(servers):
             before = processes.cpu_seconds(pids[server.name])
             measured[server.name].loads.append(wrk.load(server.url, scenario, seconds))
             measured[server.name].cpu += processes.cpu_seconds(pids[server.name]) - before
@@ -83,7 +92,9 @@ def measure(servers: Sequence[Server], scenario: Scenario, rounds: int, seconds:
 
 def summary(of: Measured, limit: Measured) -> dict[str, object]:
     pairs = zip(of.loads, limit.loads, strict=True)
-    ratios = [round(load.rate / reference.rate, 3) for load, reference in pairs if reference.requests]
+    ratios = [
+        round(load.rate / reference.rate, 3) for load, reference in pairs if reference.requests
+    ]
     cpu_of_limit = limit.cpu_per_request()
     return {
         "rate": round(statistics.median(load.rate for load in of.loads), 1),
@@ -101,7 +112,19 @@ def summary(of: Measured, limit: Measured) -> dict[str, object]:
     }
 
 
-HEAD = ("", "requests/s", "of limit", "range", "CPU", "p50 ms", "p99 ms", "calls httpd", "worker", "PSS MB", "errors")
+HEAD = (
+    "",
+    "requests/s",
+    "of limit",
+    "range",
+    "CPU",
+    "p50 ms",
+    "p99 ms",
+    "calls httpd",
+    "worker",
+    "PSS MB",
+    "errors",
+)
 
 
 def row(name: str, values: dict[str, object]) -> list[str]:
@@ -119,37 +142,62 @@ def row(name: str, values: dict[str, object]) -> list[str]:
 def ratios_of(results: Results) -> dict[str, dict[str, float]]:
     """For the plot: contenders by scenario."""
     return {
-        scenario: {name: float(str(values["ratio"])) for name, values in rows.items() if values["ratio"] is not None}
+        scenario: {
+            name: float(str(values["ratio"]))
+            for name, values in rows.items()
+            if values["ratio"] is not None
+        }
         for scenario, rows in results.items()
     }
 
 
-def load_all(options: Options, servers: list[Server], trace_all: bool) -> tuple[Results, dict[str, dict[str, str]]]:
+def load_all(
+    options: Options, servers: list[Server], trace_all: bool
+) -> tuple[Results, dict[str, dict[str, str]]]:
     """Figures, and reasons of those who have none, by scenario and contender."""
     results: Results = {}
     absent: dict[str, dict[str, str]] = {}
     for scenario in options.scenarios:
         trace = scenario.traced and (trace_all or scenario.name == "hello")
-        absent[scenario.name] = {server.name: reason for server in servers if (reason := why_not(server, scenario))}
+        absent[scenario.name] = {
+            server.name: reason for server in servers if (reason := why_not(server, scenario))
+        }
         present = [server for server in servers if server.name not in absent[scenario.name]]
         if contenders.LIMIT in absent[scenario.name]:
             continue
         measured = measure(present, scenario, options.rounds, options.seconds, trace)
         limit = measured[contenders.LIMIT]
         results[scenario.name] = {name: summary(of, limit) for name, of in measured.items()}
-        print(f"\n{scenario.name}: {scenario.what}; {options.rounds} rounds of {options.seconds:g} s")
-        print(report.table(HEAD, [row(name, values) for name, values in results[scenario.name].items()]), flush=True)
+        print(
+            f"\n{scenario.name}: {scenario.what}; {options.rounds} rounds of {options.seconds:g} s"
+        )
+        print(
+            report.table(
+                HEAD, [row(name, values) for name, values in results[scenario.name].items()]
+            ),
+            flush=True,
+        )
     return results, {scenario: reasons for scenario, reasons in absent.items() if reasons}
 
 
 def compare(options: Options, names: Sequence[str], trace_all: bool) -> dict[str, object]:
     paths = [scenario.path for scenario in options.scenarios]
-    with Work({name: size for name, size in FILES.items() if f"/{name}" in paths}, five_milliseconds()) as work:
-        servers = contenders.make([n for n in names if n in contenders.NAMES], options.state, work, options.scenarios)
-        servers += peers.make([n for n in names if n in peers.NAMES], options.state, work, HERE / "requirements.txt")
+    with Work(
+        {name: size for name, size in FILES.items() if f"/{name}" in paths}, five_milliseconds()
+    ) as work:
+        servers = contenders.make(
+            [n for n in names if n in contenders.NAMES], options.state, work, options.scenarios
+        )
+        servers += peers.make(
+            [n for n in names if n in peers.NAMES], options.state, work, HERE / "requirements.txt"
+        )
         with all_running(servers):
             results, absent = load_all(options, servers, trace_all)
-    return {"settings": {"rounds": options.rounds, "seconds": options.seconds}, "scenarios": results, "absent": absent}
+    return {
+        "settings": {"rounds": options.rounds, "seconds": options.seconds},
+        "scenarios": results,
+        "absent": absent,
+    }
 
 
 def run(options: Options) -> dict[str, object]:
@@ -158,7 +206,11 @@ def run(options: Options) -> dict[str, object]:
 
 def run_peers(options: Options) -> dict[str, object]:
     """Short rounds: there are many."""
-    shorter = options if options.quick else dataclasses.replace(options, rounds=min(5, options.rounds), seconds=0.5)
+    shorter = (
+        options
+        if options.quick
+        else dataclasses.replace(options, rounds=min(5, options.rounds), seconds=0.5)
+    )
     chosen = [name for name in peers.NAMES if name in options.peers]
     return compare(shorter, [contenders.LIMIT, "embedded", "daemon", *chosen], False)
 
@@ -171,6 +223,15 @@ def failures(results: dict[str, object]) -> list[str]:
     """Who did not answer something, or answered nothing in the time that others had."""
     scenarios: Results = results["scenarios"]  # type: ignore[assignment]
     absent: dict[str, dict[str, str]] = results["absent"]  # type: ignore[assignment]
-    wrong = [f"{name} in {scenario}" for scenario, of in absent.items() for name, why in of.items() if why.startswith(WRONG)]
-    rows = [(f"{name} in {scenario}", row) for scenario, of in scenarios.items() for name, row in of.items()]
+    wrong = [
+        f"{name} in {scenario}"
+        for scenario, of in absent.items()
+        for name, why in of.items()
+        if why.startswith(WRONG)
+    ]
+    rows = [
+        (f"{name} in {scenario}", row)
+        for scenario, of in scenarios.items()
+        for name, row in of.items()
+    ]
     return wrong + [what for what, row in rows if row["errors"] or not row["rate"]]

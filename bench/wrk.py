@@ -18,8 +18,8 @@ function done(summary, latency, requests)
     e.connect + e.read + e.write + e.timeout + e.status, latency:percentile(50), latency:percentile(99)))
 end
 """
-# Each of wrk's two threads has half of the connections and asks for one of the two paths: as many requests are under way for one
-# as for the other.
+# Each of wrk's two threads has half of the connections and asks for one of the two paths: as many
+# requests are under way for one as for the other.
 BOTH = """
 local threads = 0
 function setup(thread)
@@ -46,7 +46,9 @@ class Load:
 
 
 def lua(scenario: Scenario) -> str:
-    lines = [f'wrk.headers["{name}"] = "{value}"' for name, value in scenario.request_headers().items()]
+    lines = [
+        f'wrk.headers["{name}"] = "{value}"' for name, value in scenario.request_headers().items()
+    ]
     if scenario.post >= 0:
         lines += ['wrk.method = "POST"', f'wrk.body = string.rep("x", {scenario.post})']
     if scenario.alternate:
@@ -61,7 +63,16 @@ def load(url: str, scenario: Scenario, seconds: float) -> Load:
         script.write(lua(scenario))
         script.flush()
         threads = 2 if scenario.alternate else 1
-        command = ["wrk", f"-t{threads}", f"-c{scenario.connections}", f"-d{limit}s", "--timeout", "30s", "-s", script.name]
+        command = [
+            "wrk",
+            f"-t{threads}",
+            f"-c{scenario.connections}",
+            f"-d{limit}s",
+            "--timeout",
+            "30s",
+            "-s",
+            script.name,
+        ]
         command.append(url + scenario.path)
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         time.sleep(seconds + 0.05)

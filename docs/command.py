@@ -25,8 +25,12 @@ def option_tables() -> str:
         lines += [f"### {title}", "", "| option | value | for |", "|---|---|---|"]
         for option in section:
             names = ", ".join(f"`{name}`" for name in option.names.split())
-            value = option.metavar or ("" if option.kind is option_table.Kind.FLAG else option.kind.name)
-            help_text = option.help.replace(f"(default: {sys.prefix})", "(default: the command's own)")
+            value = option.metavar or (
+                "" if option.kind is option_table.Kind.FLAG else option.kind.name
+            )
+            help_text = option.help.replace(
+                f"(default: {sys.prefix})", "(default: the command's own)"
+            )
             only = f" ({option.command} only)" if option.command else ""
             lines.append(f"| {names} | {f'`{value}`' if value else ''} | {help_text}{only} |")
         lines.append("")
@@ -45,11 +49,21 @@ def express_table() -> str:
 
 
 def exit_codes() -> str:
-    return "\n".join(["| code | meaning |", "|---|---|", *(f"| {code} | {meaning} |" for code, meaning in errors.MEANINGS)])
+    return "\n".join(
+        [
+            "| code | meaning |",
+            "|---|---|",
+            *(f"| {code} | {meaning} |" for code, meaning in errors.MEANINGS),
+        ]
+    )
 
 
 def rendered(text: str) -> str:
-    for name, table in (("options", option_tables()), ("express", express_table()), ("exit codes", exit_codes())):
+    for name, table in (
+        ("options", option_tables()),
+        ("express", express_table()),
+        ("exit codes", exit_codes()),
+    ):
         begin, end = f"<!-- {name}: written by docs/command.py -->", f"<!-- end of {name} -->"
         before, rest = text.split(begin)
         text = f"{before}{begin}\n\n{table}\n\n{end}{rest.split(end)[1]}"

@@ -1,5 +1,6 @@
-"""Pages of this directory that programs write: without arguments they do, with --check they fail when the page
-is not what would be written."""
+"""Pages of this directory that programs write: without arguments they do, with --check they fail
+when the page is not what would be written.
+"""
 
 from __future__ import annotations
 

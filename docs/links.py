@@ -1,4 +1,5 @@
-"""Fetches what the documentation links to outside of it: docs/links.py. Without a network it says so and succeeds.
+"""Fetches what the documentation links to outside of it: docs/links.py. Without a network it says
+so and succeeds.
 
 Links inside are checked when the site is built.
 """
@@ -28,7 +29,9 @@ def links() -> dict[str, Path]:
 
 def failure(url: str) -> str:
     """What is wrong with it, or ""; OSError: nothing can be reached."""
-    request = urllib.request.Request(url, headers={"User-Agent": "Mozilla/5.0 (links of the documentation)"})
+    request = urllib.request.Request(
+        url, headers={"User-Agent": "Mozilla/5.0 (links of the documentation)"}
+    )
     try:
         urllib.request.urlopen(request, timeout=TIMEOUT_S).close()
     except urllib.error.HTTPError as exc:

@@ -17,12 +17,15 @@ import httpd_wsgi
 from httpd_wsgi.command import cli, completion, errors
 
 DESCRIPTION = (
-    "Serves Python WSGI applications from Apache httpd: one application in the foreground with an httpd of its own (serve), or "
-    "the same as a service (setup). The other commands look into the Apache of the machine. The documentation of the project "
+    "Serves Python WSGI applications from Apache httpd: one application in the foreground with an "
+    "httpd of its own (serve), or "
+    "the same as a service (setup). The other commands look into the Apache of the machine. The "
+    "documentation of the project "
     "describes directives and error codes."
 )
 TARGET = (
-    "A TARGET is a script file that defines application, module:callable, a module alone, or module:factory(), whose result "
+    "A TARGET is a script file that defines application, module:callable, a module alone, or "
+    "module:factory(), whose result "
     "is the application."
 )
 
@@ -38,14 +41,22 @@ def bold(text: str) -> str:
 
 
 def names_of(action: argparse.Action) -> str:
-    """"-w, --processes N", or the name of an argument."""
+    """ "-w, --processes N", or the name of an argument."""
     value = action.metavar if isinstance(action.metavar, str) else ""
     shown = f" \\fI{escape(value)}\\fR" if value else ""
-    return ", ".join(map(bold, action.option_strings)) + shown if action.option_strings else f"\\fI{escape(value)}\\fR"
+    return (
+        ", ".join(map(bold, action.option_strings)) + shown
+        if action.option_strings
+        else f"\\fI{escape(value)}\\fR"
+    )
 
 
 def item(action: argparse.Action) -> Iterator[str]:
-    help_text = (action.help or "").replace("%%", "%").replace(f"(default: {sys.prefix})", "(default: the command's own)")
+    help_text = (
+        (action.help or "")
+        .replace("%%", "%")
+        .replace(f"(default: {sys.prefix})", "(default: the command's own)")
+    )
     yield from (".TP", names_of(action), escape(help_text))
 
 
@@ -54,10 +65,18 @@ def sentence(text: str) -> str:
 
 
 def usage(name: str, parser: argparse.ArgumentParser) -> str:
-    """"httpd-wsgi reload GROUP" """
-    words = [f"\\fI{escape(str(action.metavar))}\\fR" for action in parser._actions if not action.option_strings]
-    optional = [f"[{word}]" if action.nargs == "?" else word for word, action in zip(words, arguments_of(parser), strict=True)]
-    options = ["[\\fIoptions\\fR]"] if len(parser._option_string_actions) > 2 else []  # more than -h and --help
+    """ "httpd-wsgi reload GROUP" """
+    words = [
+        f"\\fI{escape(str(action.metavar))}\\fR"
+        for action in parser._actions
+        if not action.option_strings
+    ]
+    optional = [
+        f"[{word}]" if action.nargs == "?" else word
+        for word, action in zip(words, arguments_of(parser), strict=True)
+    ]
+    # More than -h and --help
+    options = ["[\\fIoptions\\fR]"] if len(parser._option_string_actions) > 2 else []
     return " ".join([bold(f"httpd-wsgi {name}"), *options, *optional])
 
 
@@ -67,7 +86,11 @@ def arguments_of(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 
 def own_options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
     """Without those in groups with a title of their own."""
-    return [action for action in parser._optionals._group_actions if "--help" not in action.option_strings]
+    return [
+        action
+        for action in parser._optionals._group_actions
+        if "--help" not in action.option_strings
+    ]
 
 
 def synopsis(commands: dict[str, argparse.ArgumentParser]) -> Iterator[str]:
@@ -87,15 +110,25 @@ def overview(helps: dict[str, str], commands: dict[str, argparse.ArgumentParser]
 
 
 def options(commands: dict[str, argparse.ArgumentParser]) -> Iterator[str]:
-    """One section for each command that has any. Those of `setup` are those of `serve`, but for a few."""
+    """One section for each command that has any. Those of `setup` are those of `serve`, but for a
+    few.
+    """
     yield from option_section("serve", commands["serve"])
     for group in titled(commands["serve"]):
         yield f".SS {escape(str(group.title))}"
         for action in group._group_actions:
             yield from item(action)
     known = commands["serve"]._option_string_actions
-    more = [action for action in own_options(commands["setup"]) if not known.keys() & set(action.option_strings)]
-    without = [name for name in known if name.startswith("--") and name not in commands["setup"]._option_string_actions]
+    more = [
+        action
+        for action in own_options(commands["setup"])
+        if not known.keys() & set(action.option_strings)
+    ]
+    without = [
+        name
+        for name in known
+        if name.startswith("--") and name not in commands["setup"]._option_string_actions
+    ]
     yield ".SH OPTIONS OF SETUP"
     yield escape(f"Those of serve without {', '.join(without)}, and:")
     for action in more:
@@ -103,12 +136,19 @@ def options(commands: dict[str, argparse.ArgumentParser]) -> Iterator[str]:
     for name, parser in commands.items():
         if name not in ("serve", "setup"):
             yield from option_section(name, parser)
-    yield from (".SH OPTIONS OF EXPRESS", "The commands are " + escape(", ".join(completion.EXPRESS.split())) + ".")
+    yield from (
+        ".SH OPTIONS OF EXPRESS",
+        "The commands are " + escape(", ".join(completion.EXPRESS.split())) + ".",
+    )
     yield "Their options are those of mod_wsgi\\-express; what differs is said when they are used."
 
 
 def titled(parser: argparse.ArgumentParser) -> list[argparse._ArgumentGroup]:
-    return [group for group in parser._action_groups if group not in (parser._positionals, parser._optionals)]
+    return [
+        group
+        for group in parser._action_groups
+        if group not in (parser._positionals, parser._optionals)
+    ]
 
 
 def option_section(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:

@@ -1,10 +1,12 @@
-"""Makes docs/directives.md from the tables in apache/directives.c and apache/config/group.c and a hand-written text per row.
+"""Makes docs/directives.md from the tables in apache/directives.c and apache/config/group.c and a
+hand-written text per row.
 
     docs/reference.py          writes docs/directives.md
-    docs/reference.py --check  fails when a row has no text, a text no row, or docs/directives.md is not what would be written
+    docs/reference.py --check  fails when a row has no text, a text no row, or docs/directives.md is
+                               not what would be written
 
-A text begins with `Name: value` lines (Syntax, Default), then an empty line, then the body. What the table knows is not repeated
-there.
+A text begins with `Name: value` lines (Syntax, Default), then an empty line, then the body. What
+the table knows is not repeated there.
 """
 
 from __future__ import annotations
@@ -59,8 +61,8 @@ INTRODUCTION = """\
 
 These directives work as described in the documentation of mod_wsgi, except for the deliberate differences in
 [compatibility.md](compatibility.md). A wrong value, an unknown option or a directive in the wrong place fails
-`apachectl configtest` with file and line. *Directory* stands for `<Directory>`, `<Location>`, `<Files>`, `<If>` and similar
-sections. Arguments and the values of options may be quoted: `name="a value"`.
+`apachectl configtest` with file and line. *Directory* stands for `<Directory>`, `<Location>`, `<Files>`,
+`<If>` and similar sections. Arguments and the values of options may be quoted: `name="a value"`.
 """
 
 
@@ -138,7 +140,9 @@ def number(expression: str) -> int:
         elif re.fullmatch(r"-?\d+", factor):
             factors.append(int(factor, 8 if re.match(r"0\d", factor) else 10))
         else:
-            raise TableError(f"{expression!r} in a row is not a number that reference.py understands")
+            raise TableError(
+                f"{expression!r} in a row is not a number that reference.py understands"
+            )
     return prod(factors)
 
 
@@ -152,11 +156,22 @@ def directives() -> tuple[list[Directive], list[Obsolete]]:
         if kind == "OBSOLETE":
             obsolete.append(Obsolete(string(args[0]), string(args[1])))
         elif kind.startswith("AP_INIT_") and len(args) == 5 and args[3] in CONTEXTS:
-            rows.append(Directive(string(args[0]).lstrip("<"), kind == "AP_INIT_FLAG", CONTEXTS[args[3]], string(args[4])))
+            rows.append(
+                Directive(
+                    string(args[0]).lstrip("<"),
+                    kind == "AP_INIT_FLAG",
+                    CONTEXTS[args[3]],
+                    string(args[4]),
+                )
+            )
         else:
-            raise TableError(f"directives.c: reference.py does not understand the row {kind}({', '.join(args)})")
+            raise TableError(
+                f"directives.c: reference.py does not understand the row {kind}({', '.join(args)})"
+            )
     if not text[at:].strip(" \n,").startswith("{NULL"):
-        raise TableError(f"directives.c: reference.py does not understand the table from here: {text[at : at + 80]!r}")
+        raise TableError(
+            f"directives.c: reference.py does not understand the table from here: {text[at : at + 80]!r}"
+        )
     return rows, obsolete
 
 
@@ -164,14 +179,22 @@ def options() -> list[Option]:
     text = block(APACHE / "config" / "group.c", "static const option options[] = {")
     rows = []
     at = 0
-    while (row := re.compile(r"[\s,]*\{").match(text, at)) and not text.startswith("{NULL", row.end() - 1):
+    while (row := re.compile(r"[\s,]*\{").match(text, at)) and not text.startswith(
+        "{NULL", row.end() - 1
+    ):
         args, at = arguments(text, row.end() - 1)
         args = [part for arg in args for part in (["0", "0", "0"] if arg == "NONE" else [arg])]
         if len(args) != 6 or args[1] not in TYPES:
-            raise TableError(f"config/group.c: reference.py does not understand the row {{{', '.join(args)}}}")
-        rows.append(Option(string(args[0]), args[1], number(args[2]), number(args[3]), number(args[4])))
+            raise TableError(
+                f"config/group.c: reference.py does not understand the row {{{', '.join(args)}}}"
+            )
+        rows.append(
+            Option(string(args[0]), args[1], number(args[2]), number(args[3]), number(args[4]))
+        )
     if not row:
-        raise TableError(f"config/group.c: reference.py does not understand the table from here: {text[at : at + 80]!r}")
+        raise TableError(
+            f"config/group.c: reference.py does not understand the table from here: {text[at : at + 80]!r}"
+        )
     return rows
 
 
@@ -187,7 +210,9 @@ class Text:
 def read_text(path: Path, names: set[str]) -> Text:
     """names are those of the head's lines: each must be there, and no other."""
     if not path.exists():
-        raise TableError(f"docs/{path.relative_to(DOCS)} is missing: each row of the table needs a text")
+        raise TableError(
+            f"docs/{path.relative_to(DOCS)} is missing: each row of the table needs a text"
+        )
     lines = path.read_text().strip().split("\n")
     head = {}
     while lines and (line := re.fullmatch(r"(Syntax|Default): (.+)", lines[0])):
@@ -203,7 +228,9 @@ def read_text(path: Path, names: set[str]) -> Text:
 def check_orphans(directory: Path, names: list[str]) -> None:
     for path in sorted(directory.iterdir()):
         if path.stem not in names or path.suffix != ".md":
-            raise TableError(f"docs/{path.relative_to(DOCS)} describes nothing that is in the tables")
+            raise TableError(
+                f"docs/{path.relative_to(DOCS)} describes nothing that is in the tables"
+            )
 
 
 # ---- the page ----
@@ -242,7 +269,10 @@ def option_range(option: Option) -> str:
 
 
 def render_directive(row: Directive) -> list[str]:
-    text = read_text(DOCS / "directives" / f"{row.name}.md", {"Default"} if row.is_flag else {"Default", "Syntax"})
+    text = read_text(
+        DOCS / "directives" / f"{row.name}.md",
+        {"Default"} if row.is_flag else {"Default", "Syntax"},
+    )
     syntax = f"`{row.name} On|Off`" if row.is_flag else text.head["Syntax"]
     return [
         f"### {row.name}",
@@ -277,7 +307,13 @@ def render() -> str:
     check_orphans(DOCS / "options", [row.name for row in group_options])
     lines = [INTRODUCTION, "| directive | for what |", "|---|---|"]
     lines += [f"| [{row.name}](#{row.name.lower()}) | {row.help} |" for row in rows]
-    lines += ["", "Options of WSGIDaemonProcess: " + ", ".join(f"[{row.name}](#{row.name})" for row in group_options) + ".", ""]
+    lines += [
+        "",
+        "Options of WSGIDaemonProcess: "
+        + ", ".join(f"[{row.name}](#{row.name})" for row in group_options)
+        + ".",
+        "",
+    ]
     for row in rows:
         lines += render_directive(row)
     lines += ["## Options of WSGIDaemonProcess", ""]

@@ -1,4 +1,5 @@
-"""Makes docs/status.png: the status page of two daemon groups and an embedded application, as headless Chromium shows it.
+"""Makes docs/status.png: the status page of two daemon groups and an embedded application, as
+headless Chromium shows it.
 
     docs/screenshot.py
 
@@ -18,7 +19,7 @@ sys.path.append(str(DOCS.parent / "tests"))
 import requests  # noqa: E402
 from harness import Httpd, wait_until  # noqa: E402
 
-SCRIPT = '''
+SCRIPT = """
 import random
 import time
 
@@ -28,7 +29,7 @@ def application(environ, start_response):
     time.sleep(random.choice((0, 0, 0, 0.0003, 0.002, 0.004, 0.03)))
     start_response("404 Not Found" if environ["PATH_INFO"] == "/none" else "200 OK", [("Content-Type", "text/plain")])
     return [b"hello"]
-'''
+"""
 CONF = """
 <Location /wsgi-status>
     SetHandler wsgi-status
@@ -39,7 +40,10 @@ WSGIScriptAlias /shop {app}/demo.py process-group=shop application-group=%{GLOBA
 WSGIScriptAlias /blog {app}/demo.py process-group=blog application-group=%{GLOBAL}
 WSGIScriptAlias /tools {app}/demo.py application-group=%{GLOBAL}
 """
-CHROMIUM = "chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1280,2060 --virtual-time-budget=4000"
+CHROMIUM = (
+    "chromium --headless --no-sandbox --disable-gpu --hide-scrollbars "
+    "--window-size=1280,2060 --virtual-time-budget=4000"
+)
 
 
 def fetch(url: str) -> None:
@@ -51,7 +55,9 @@ def fetch(url: str) -> None:
 
 def has_line(server: Httpd) -> bool:
     groups = requests.get(server.url("/wsgi-status?format=json"), timeout=20).json()["groups"]
-    return any(running["line"] and running["slow"] for group in groups for running in group["running"])
+    return any(
+        running["line"] and running["slow"] for group in groups for running in group["running"]
+    )
 
 
 def main() -> None:
@@ -65,7 +71,12 @@ def main() -> None:
             threading.Thread(target=fetch, args=(server.url(path),), daemon=True).start()
         wait_until(lambda: has_line(server), "the slow request has its line")
         target = f"--screenshot={DOCS / 'status.png'}"
-        command = [*CHROMIUM.split(), f"--user-data-dir={server.root}/browser", target, server.url("/wsgi-status")]
+        command = [
+            *CHROMIUM.split(),
+            f"--user-data-dir={server.root}/browser",
+            target,
+            server.url("/wsgi-status"),
+        ]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
     finally:
         server.stop()

@@ -211,15 +211,35 @@ class Site(Httpd):
 def prepare(httpd: Site) -> None:
     for place in PAGES:
         put(httpd.root / f"docs{place}" / "page.txt", "the page")
-    parts = [f"<!--#include virtual='/access/page.txt?{result}' -->" for result in ("True", "False")]
+    parts = [
+        f"<!--#include virtual='/access/page.txt?{result}' -->" for result in ("True", "False")
+    ]
     put(httpd.root / "docs" / "parts.shtml", f"[{'|'.join(parts)}]")
-    put(httpd.root / "users", f"filed:{{SHA}}{base64.b64encode(hashlib.sha1(b'secret').digest()).decode()}\n")
+    put(
+        httpd.root / "users",
+        f"filed:{{SHA}}{base64.b64encode(hashlib.sha1(b'secret').digest()).decode()}\n",
+    )
     other = "def check_password(environ, user, password):\n    return True if password == 'other' else None\n"
     put(httpd.app / "other.py", other)
     rules = "class Rules:\n    allow = staticmethod(lambda environ, host: environ['QUERY_STRING'] == 'yes')\n"
     put(httpd.root / "library" / "shop_access.py", rules)
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "2"]
-    subprocess.run([*command, "-subj", "/CN=localhost"], cwd=httpd.root, check=True, capture_output=True)
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "key.pem",
+        "-out",
+        "cert.pem",
+        "-days",
+        "2",
+    ]
+    subprocess.run(
+        [*command, "-subj", "/CN=localhost"], cwd=httpd.root, check=True, capture_output=True
+    )
 
 
 @contextlib.contextmanager
@@ -232,8 +252,15 @@ def running_site(mode: str) -> Iterator[Site]:
     site.finish()
 
 
-def get(site: Httpd, path: str, auth: tuple[str | bytes, str | bytes] | None = None, **headers: str) -> requests.Response:
-    return requests.get(site.url(path), auth=auth, headers={k.replace("_", "-"): v for k, v in headers.items()}, timeout=60)  # type: ignore[arg-type]
+def get(
+    site: Httpd, path: str, auth: tuple[str | bytes, str | bytes] | None = None, **headers: str
+) -> requests.Response:
+    return requests.get(
+        site.url(path),
+        auth=auth,
+        headers={k.replace("_", "-"): v for k, v in headers.items()},
+        timeout=60,
+    )  # type: ignore[arg-type]
 
 
 def status(site: Httpd, path: str, auth: tuple[str | bytes, str | bytes] | None = None) -> int:

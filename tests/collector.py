@@ -1,4 +1,6 @@
-"""A collector of telemetry for tests: it reads datagrams after the published description of the format, not with our encoder."""
+"""A collector of telemetry for tests: it reads datagrams after the published description of the
+format, not with our encoder.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,13 @@ def record(data: bytes) -> tuple[int, Any, bytes]:
     payload, rest = rest[: length * size], rest[length * size :]
     assert len(payload) == length * size
     items = [payload[at : at + size] for at in range(0, len(payload), size)]
-    return field, payload if kind == 4 else [number(item, True) if kind == 5 else double(item) for item in items], rest
+    return (
+        field,
+        payload
+        if kind == 4
+        else [number(item, True) if kind == 5 else double(item) for item in items],
+        rest,
+    )
 
 
 def decode(data: bytes) -> Datagram:
@@ -62,11 +70,15 @@ def decode(data: bytes) -> Datagram:
         assert field not in fields
         fields[field] = value
     assert list(fields) == sorted(fields) or KINDS[data[5]] == "gc event"
-    return Datagram(KINDS[data[5]], number(data[8:12]), number(data[12:16]), double(data[16:24]), fields)
+    return Datagram(
+        KINDS[data[5]], number(data[8:12]), number(data[12:16]), double(data[16:24]), fields
+    )
 
 
 class Collector:
-    """It reads all the time, since the system keeps only a few datagrams, unless it is lazy: then once read() is called."""
+    """It reads all the time, since the system keeps only a few datagrams, unless it is lazy: then
+    once read() is called.
+    """
 
     def __init__(self, path: Path, is_lazy: bool = False) -> None:
         self.path = path

@@ -15,7 +15,8 @@ MODES = {
 }
 
 
-# `make test` deals whole files to several processes, in this order: what takes longest must not be what is left in the end.
+# `make test` deals whole files to several processes, in this order: what takes longest must not be
+# what is left in the end.
 LONG_FIRST = (
     "test_debian.py",
     "test_examples.py",

@@ -1,4 +1,5 @@
-"""What `make lint` checks beside the tools: files that comments name exist, and commit subjects are short enough.
+"""What `make lint` checks beside the tools: files that comments name exist, and commit subjects are
+short enough.
 
     tests/conventions.py    prints each breach as FILE:LINE: what is wrong, and fails when there is one
 """
@@ -20,9 +21,13 @@ LONGEST_SUBJECT = 72
 FIRST_CHECKED = "c2642c11c68bd9ea85977e92219d7a2cc9e71cb5"
 
 C_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
-SOURCE_NAME = re.compile(r"(?<![\w./<${-])((?:[\w-]+/)*[\w-]+\.[ch])(?![\w(])|(?<![\w./${-])((?:[\w-]+/)+\w+\.py)(?!\w)")
+SOURCE_NAME = re.compile(
+    r"(?<![\w./<${-])((?:[\w-]+/)*[\w-]+\.[ch])(?![\w(])|(?<![\w./${-])((?:[\w-]+/)+\w+\.py)(?!\w)"
+)
 # Of httpd, APR, the C library and the kernel.
-FOREIGN = re.compile(r"(?:sys/)?(?:ap_\w+|apr\w*|http\w*|util_\w+|scoreboard|sysexits|mod_\w+|core|unixd|fcntl)\.[ch]$")
+FOREIGN = re.compile(
+    r"(?:sys/)?(?:ap_\w+|apr\w*|http\w*|util_\w+|scoreboard|sysexits|mod_\w+|core|unixd|fcntl)\.[ch]$"
+)
 
 
 def python_comments(path: Path) -> Iterator[tuple[int, str]]:
@@ -31,7 +36,9 @@ def python_comments(path: Path) -> Iterator[tuple[int, str]]:
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (said := ast.get_docstring(node)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and (
+            said := ast.get_docstring(node)
+        ):
             yield getattr(node, "lineno", 1), said
 
 
@@ -43,7 +50,12 @@ def c_comments(path: Path) -> Iterator[tuple[int, str]]:
 
 def sources() -> list[Path]:
     folders = ("apache", "src", "tests", "bench", "docs")
-    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in (".c", ".h", ".py"))
+    return sorted(
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".c", ".h", ".py")
+    )
 
 
 def unknown_files() -> Iterator[str]:
@@ -52,18 +64,29 @@ def unknown_files() -> Iterator[str]:
         for line, comment in python_comments(path) if path.suffix == ".py" else c_comments(path):
             for found in SOURCE_NAME.finditer(comment):
                 name = found[1] or found[2]
-                if not FOREIGN.search(name) and not any(place.endswith(f"/{name}") for place in known):
+                if not FOREIGN.search(name) and not any(
+                    place.endswith(f"/{name}") for place in known
+                ):
                     yield f"{path.relative_to(ROOT)}:{line}: there is no {name}"
 
 
 def long_subjects() -> Iterator[str]:
     """None where the history is not there, as in a source archive or a shallow clone."""
-    command = ("git", "-C", str(ROOT), "log", "--no-merges", "--format=%h %s", f"{FIRST_CHECKED}..HEAD")
+    command = (
+        "git",
+        "-C",
+        str(ROOT),
+        "log",
+        "--no-merges",
+        "--format=%h %s",
+        f"{FIRST_CHECKED}..HEAD",
+    )
     log = subprocess.run(command, capture_output=True, text=True)
     for commit in log.stdout.splitlines():
         number, _, subject = commit.partition(" ")
         if len(subject) > LONGEST_SUBJECT:
-            yield f"commit {number}: the subject has {len(subject)} characters, {LONGEST_SUBJECT} are allowed: {subject}"
+            length = f"{len(subject)} characters, {LONGEST_SUBJECT} are allowed"
+            yield f"commit {number}: the subject has {length}: {subject}"
 
 
 def main() -> int:

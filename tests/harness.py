@@ -1,4 +1,6 @@
-"""A private httpd for one test: its own ServerRoot, loopback, a free port, and a look at what it leaves behind."""
+"""A private httpd for one test: its own ServerRoot, loopback, a free port, and a look at what it
+leaves behind.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,11 @@ APACHE_USER = "www-data"
 
 
 def wait_for(look: Callable[[], Found], what: str, deadline: float = 60.0) -> Found:
-    """Returns the first result that is true, so what was waited for is what is checked, not what is there a moment later.
+    """Returns the first result that is true, so what was waited for is what is checked, not what is
+    there a moment later.
 
-    The deadline only ends a test that would hang: on a busy machine everything takes its time."""
+    The deadline only ends a test that would hang: on a busy machine everything takes its time.
+    """
     end = time.monotonic() + deadline
     while not (found := look()):
         assert time.monotonic() < end, f"{what}: not within {deadline} s"
@@ -47,8 +51,10 @@ def wait_until(condition: Callable[[], bool], what: str, deadline: float = 60.0)
 
 @functools.cache
 def own_ports() -> tuple[Iterator[int], socket.socket]:
-    """A block of ports for this process, and what keeps others off it: a name that lives as ports do, in the network namespace,
-    and goes with the process. The system gives none of these ports to outgoing connections."""
+    """A block of ports for this process, and what keeps others off it: a name that lives as ports
+    do, in the network namespace, and goes with the process. The system gives none of these ports to
+    outgoing connections.
+    """
     for first in range(12_000, 32_000, 200):
         mark = socket.socket(socket.AF_UNIX)
         try:
@@ -61,7 +67,9 @@ def own_ports() -> tuple[Iterator[int], socket.socket]:
 
 
 def free_port() -> int:
-    """A port that was not given for long and that nobody else gives, so it is free until the test's server takes it."""
+    """A port that was not given for long and that nobody else gives, so it is free until the test's
+    server takes it.
+    """
     for port in itertools.islice(own_ports()[0], 200):
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -83,7 +91,10 @@ def tcp_sockets() -> Iterator[tuple[int, str, str]]:
 
 def connections_of(port: int, *but: str) -> int:
     """How many connections the server at this port still holds, without those in these states."""
-    return sum(number == port and state not in (TIME_WAIT, LISTENING, *but) for number, state, _ in tcp_sockets())
+    return sum(
+        number == port and state not in (TIME_WAIT, LISTENING, *but)
+        for number, state, _ in tcp_sockets()
+    )
 
 
 def open_sockets(pid: int | str) -> set[str]:
@@ -103,7 +114,11 @@ def children_of(pid: int) -> list[int]:
 @functools.cache
 def modules_directory() -> Path:
     apxs = shutil.which("apxs") or shutil.which("apxs2") or "apxs"
-    return Path(subprocess.run([apxs, "-q", "LIBEXECDIR"], check=True, capture_output=True, text=True).stdout.strip())
+    return Path(
+        subprocess.run(
+            [apxs, "-q", "LIBEXECDIR"], check=True, capture_output=True, text=True
+        ).stdout.strip()
+    )
 
 
 @functools.cache
@@ -112,7 +127,9 @@ def builtin_modules() -> str:
 
 
 def has_environment(entry: Path) -> bool:
-    """In the midst of exec() a process has none, not even an empty one: the end of its place in memory is 0."""
+    """In the midst of exec() a process has none, not even an empty one: the end of its place in
+    memory is 0.
+    """
     if (entry / "environ").read_bytes() or b"VmSize" not in (entry / "status").read_bytes():
         return True
     return (entry / "stat").read_text().rpartition(") ")[2].split()[48] != "0"
@@ -140,7 +157,9 @@ def processes_marked(mark: str) -> list[int]:
 class Httpd:
     """`conf` uses {root}, {port} and {app} (the directory the test's applications were copied to)."""
 
-    def __init__(self, mpm: str = "event", extra_modules: tuple[str, ...] = (), module: Path = MODULE) -> None:
+    def __init__(
+        self, mpm: str = "event", extra_modules: tuple[str, ...] = (), module: Path = MODULE
+    ) -> None:
         self.root = Path(tempfile.mkdtemp(prefix="httpd-wsgi-test-"))
         self.root.chmod(0o755)
         self.app = self.root / "app"
@@ -163,8 +182,20 @@ class Httpd:
     def base_conf(self) -> str:
         directory = modules_directory()
         builtin = builtin_modules()
-        names = [f"mpm_{self.mpm}", "authz_core", "alias", "mime", "unixd", "env", *self.extra_modules]
-        lines = [f"LoadModule {n}_module {directory}/mod_{n}.so" for n in names if f"mod_{n}.c" not in builtin]
+        names = [
+            f"mpm_{self.mpm}",
+            "authz_core",
+            "alias",
+            "mime",
+            "unixd",
+            "env",
+            *self.extra_modules,
+        ]
+        lines = [
+            f"LoadModule {n}_module {directory}/mod_{n}.so"
+            for n in names
+            if f"mod_{n}.c" not in builtin
+        ]
         if AS_ROOT:
             lines += [f"User {APACHE_USER}", f"Group {APACHE_USER}"]
         (self.root / "mime.types").touch()
@@ -190,7 +221,11 @@ class Httpd:
 
     def write_conf(self, conf: str) -> Path:
         path = self.root / "httpd.conf"
-        text = conf.replace("{root}", str(self.root)).replace("{port}", str(self.port)).replace("{app}", str(self.app))
+        text = (
+            conf.replace("{root}", str(self.root))
+            .replace("{port}", str(self.port))
+            .replace("{app}", str(self.app))
+        )
         path.write_text(self.base_conf() + "\n" + text + "\n")
         return path
 
@@ -208,12 +243,16 @@ class Httpd:
 
     def configtest(self, conf: str) -> tuple[int, str]:
         self.write_conf(conf)
-        done = subprocess.run(self.command("-t"), capture_output=True, text=True, env=self.environment(), check=False)
+        done = subprocess.run(
+            self.command("-t"), capture_output=True, text=True, env=self.environment(), check=False
+        )
         return done.returncode, done.stdout + done.stderr
 
     def start(self, conf: str) -> None:
         self.write_conf(conf)
-        self.process = subprocess.Popen(self.command("-DFOREGROUND"), env=self.environment(), start_new_session=True)
+        self.process = subprocess.Popen(
+            self.command("-DFOREGROUND"), env=self.environment(), start_new_session=True
+        )
         wait_until(self.is_listening, "httpd listens")
 
     def is_listening(self) -> bool:
@@ -230,14 +269,23 @@ class Httpd:
         self.process.send_signal(number)
 
     def graceful(self) -> None:
-        """Returns when only children of the new generation accept connections; those before may still serve what they have."""
+        """Returns when only children of the new generation accept connections; those before may
+        still serve what they have.
+        """
         assert self.process
-        listening = {inode for _, state, inode in tcp_sockets() if state == LISTENING} & open_sockets(self.process.pid)
+        listening = {
+            inode for _, state, inode in tcp_sockets() if state == LISTENING
+        } & open_sockets(self.process.pid)
         old = [pid for pid in children_of(self.process.pid) if listening & open_sockets(pid)]
         before = self.log_text().count("resuming normal operations")
         self.signal(signal.SIGUSR1)
-        wait_until(lambda: self.log_text().count("resuming normal operations") > before, "graceful restart")
-        wait_until(lambda: not any(listening & open_sockets(pid) for pid in old), f"{old} accept no more connections")
+        wait_until(
+            lambda: self.log_text().count("resuming normal operations") > before, "graceful restart"
+        )
+        wait_until(
+            lambda: not any(listening & open_sockets(pid) for pid in old),
+            f"{old} accept no more connections",
+        )
 
     def restart(self) -> None:
         before = self.log_text().count("resuming normal operations")
@@ -254,21 +302,31 @@ class Httpd:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def expect(self, code: str, containing: str = "") -> str:
-        """Waits for a record with this code; it is then no longer an unexpected one. Returns the record."""
+        """Waits for a record with this code; it is then no longer an unexpected one. Returns the
+        record.
+        """
         self.expected.add(code)
 
         def records() -> list[str]:
-            return [line for line in self.log_text().splitlines() if code in line and containing in line]
+            return [
+                line for line in self.log_text().splitlines() if code in line and containing in line
+            ]
 
-        return wait_for(records, f"log record {code} containing {containing!r} in:\n{self.log_text()[-6000:]}")[-1]
+        return wait_for(
+            records, f"log record {code} containing {containing!r} in:\n{self.log_text()[-6000:]}"
+        )[-1]
 
     def workers(self) -> list[int]:
-        """Pids of the workers that are ready, in order of their start, as the log tells; pids are used again."""
+        """Pids of the workers that are ready, in order of their start, as the log tells; pids are
+        used again.
+        """
         ready = re.findall(r"WSGI0705: group \S+: worker (\d+) is ready", self.log_text())
         return [int(pid) for pid in dict.fromkeys(ready) if is_marked(pid, self.mark)]
 
     def worker(self) -> int:
-        """The only worker that is ready. Apache may have its first answer before the supervisor has logged that."""
+        """The only worker that is ready. Apache may have its first answer before the supervisor has
+        logged that.
+        """
         return self.only(self.workers, "worker")
 
     def supervisors(self) -> list[int]:
@@ -300,11 +358,15 @@ class Httpd:
 
     def stop(self) -> None:
         if self.process and self.process.poll() is None and not self.stopped_by_force:
-            # On SIGTERM httpd's event MPM looks at sockets that its own threads are just freeing, and now and then crashes.
+            # On SIGTERM httpd's event MPM looks at sockets that its own threads are just freeing,
+            # and now and then crashes.
             with contextlib.suppress(AssertionError):
                 wait_until(lambda: not connections_of(self.port), "connections are closed", 1)
-            with contextlib.suppress(AssertionError):  # what remains after a second is open at both ends, or on its way
-                wait_until(lambda: not connections_of(self.port, ESTABLISHED), "connections are closed", 15)
+            # What remains after a second is open at both ends, or on its way
+            with contextlib.suppress(AssertionError):
+                wait_until(
+                    lambda: not connections_of(self.port, ESTABLISHED), "connections are closed", 15
+                )
             self.process.send_signal(signal.SIGTERM)
         if self.process:
             self.process.wait(60)

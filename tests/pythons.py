@@ -1,4 +1,6 @@
-"""The Pythons of this machine, and for each an environment with the package, from a wheel that was made of the sdist."""
+"""The Pythons of this machine, and for each an environment with the package, from a wheel that was
+made of the sdist.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +21,31 @@ VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
 
 def find_pythons() -> dict[str, Path]:
-    """The distribution's, those of HTTPD_WSGI_PYTHONS (paths, separated by ':'), and pyenv's under their own names."""
+    """The distribution's, those of HTTPD_WSGI_PYTHONS (paths, separated by ':'), and pyenv's under
+    their own names.
+    """
     found = {}
-    for number, path in enumerate(filter(None, os.environ.get("HTTPD_WSGI_PYTHONS", "").split(":"))):
+    for number, path in enumerate(
+        filter(None, os.environ.get("HTTPD_WSGI_PYTHONS", "").split(":"))
+    ):
         found[f"given-{number}"] = Path(path)
     system = Path("/usr/bin/python3")
     if system.exists():
         found["system"] = system
-    roots = [Path(os.environ.get("PYENV_ROOT", "/nowhere")), Path.home() / ".pyenv", Path("/opt/pyenv"), Path("/usr/local/pyenv")]
+    roots = [
+        Path(os.environ.get("PYENV_ROOT", "/nowhere")),
+        Path.home() / ".pyenv",
+        Path("/opt/pyenv"),
+        Path("/usr/local/pyenv"),
+    ]
     for root in roots:
         if not os.access(root / "versions", os.R_OK | os.X_OK):
             continue
         for version in sorted((root / "versions").glob("3.*")):
-            if version.name.startswith(tuple(v + "." for v in VERSIONS)) and (version / "bin" / "python").exists():
+            if (
+                version.name.startswith(tuple(v + "." for v in VERSIONS))
+                and (version / "bin" / "python").exists()
+            ):
                 found[f"pyenv-{version.name}"] = version / "bin" / "python"
     return found
 
@@ -47,19 +61,30 @@ def readable(name: str, python: Path) -> Path:
     home, copy = python.resolve().parent.parent, STATE / "pythons" / name
     if not (copy / "complete").exists():
         shutil.rmtree(copy, ignore_errors=True)
-        unwanted = shutil.ignore_patterns("test", "tests", "*.a", "__pycache__", "idlelib", "tkinter", "share", "site-packages")
+        unwanted = shutil.ignore_patterns(
+            "test", "tests", "*.a", "__pycache__", "idlelib", "tkinter", "share", "site-packages"
+        )
         shutil.copytree(home, copy, symlinks=True, ignore=unwanted)
         for binary in (copy / "bin").glob("python3.*[0-9]"):
             if not binary.is_symlink():
-                subprocess.run(["patchelf", "--set-rpath", "$ORIGIN/../lib", str(binary)], check=True)
+                subprocess.run(
+                    ["patchelf", "--set-rpath", "$ORIGIN/../lib", str(binary)], check=True
+                )
         (copy / "complete").touch()
     return copy / "bin" / python.resolve().name
 
 
 def source_hash() -> str:
     total = hashlib.sha256()
-    build = [REPOSITORY / "setup.py", REPOSITORY / "pyproject.toml", REPOSITORY / "MANIFEST.in", Path(__file__)]
-    for path in sorted([*REPOSITORY.glob("src/**/*.[chp]*"), *REPOSITORY.glob("apache/**/*.[ch]"), *build]):
+    build = [
+        REPOSITORY / "setup.py",
+        REPOSITORY / "pyproject.toml",
+        REPOSITORY / "MANIFEST.in",
+        Path(__file__),
+    ]
+    for path in sorted(
+        [*REPOSITORY.glob("src/**/*.[chp]*"), *REPOSITORY.glob("apache/**/*.[ch]"), *build]
+    ):
         if path.is_file() and "__pycache__" not in path.parts:
             total.update(path.read_bytes())
     return total.hexdigest()[:16]
@@ -75,7 +100,9 @@ def sdist(source: Path, target: Path) -> Path:
     """Made with this Python's setuptools, as every front end does it."""
     target.mkdir(parents=True, exist_ok=True)
     code = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
-    subprocess.run([sys.executable, "-c", code, target], cwd=source, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-c", code, target], cwd=source, check=True, stdout=subprocess.DEVNULL
+    )
     return next(target.glob("*.tar.gz"))
 
 
@@ -94,7 +121,14 @@ def sdist_of_repository() -> Path:
 
 def pip_for(home: Path) -> list[str | Path]:
     """This environment's pip at work in another one, which saves each the making of its own."""
-    return [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", home / "bin" / "python"]
+    return [
+        sys.executable,
+        "-m",
+        "pip",
+        "--disable-pip-version-check",
+        "--python",
+        home / "bin" / "python",
+    ]
 
 
 def make_environment(python: Path, home: Path) -> None:
@@ -106,7 +140,9 @@ def make_environment(python: Path, home: Path) -> None:
 
 
 def environment_with_package(name: str, python: Path) -> Path:
-    """A virtual environment of this Python with httpd-wsgi in it; the package is built again when a source has changed."""
+    """A virtual environment of this Python with httpd-wsgi in it; the package is built again when a
+    source has changed.
+    """
     home = STATE / "environments" / name
     made, stamp = home / "made", home / "dist" / source_hash()
     if not made.exists():
@@ -116,9 +152,20 @@ def environment_with_package(name: str, python: Path) -> Path:
         made.touch()
     if not stamp.exists():
         shutil.rmtree(home / "dist", ignore_errors=True)
-        wheel = ["wheel", "-q", "--no-deps", "--no-build-isolation", "-w", home / "dist", sdist_of_repository()]
+        wheel = [
+            "wheel",
+            "-q",
+            "--no-deps",
+            "--no-build-isolation",
+            "-w",
+            home / "dist",
+            sdist_of_repository(),
+        ]
         subprocess.run([*pip_for(home), *wheel], check=True)
-        subprocess.run([*pip_for(home), "install", "-q", "--no-deps", "--force-reinstall", wheel_of(home)], check=True)
+        subprocess.run(
+            [*pip_for(home), "install", "-q", "--no-deps", "--force-reinstall", wheel_of(home)],
+            check=True,
+        )
         stamp.touch()
     return home
 
@@ -135,16 +182,23 @@ def environment_or_reason(name: str, python: Path) -> Path | OSError:
 
 
 def build_environments() -> dict[str, Path]:
-    """By name. Pythons without venv or unreadable ones are left out; one for which the package cannot be built is a failure.
+    """By name. Pythons without venv or unreadable ones are left out; one for which the package
+    cannot be built is a failure.
 
-    Processes of one suite share the environments: the first makes them, the others wait and find them made."""
+    Processes of one suite share the environments: the first makes them, the others wait and find
+    them made.
+    """
     pythons = find_pythons()
     STATE.mkdir(parents=True, exist_ok=True)
     with (STATE / "environments.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         sdist_of_repository()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            results = dict(zip(pythons, pool.map(environment_or_reason, pythons, pythons.values()), strict=True))
+            results = dict(
+                zip(
+                    pythons, pool.map(environment_or_reason, pythons, pythons.values()), strict=True
+                )
+            )
     for name, result in results.items():
         if isinstance(result, OSError):
             print(f"skipped {name}: {result}")

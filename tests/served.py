@@ -43,7 +43,9 @@ def directory_with_hello(prefix: str = "httpd-wsgi-site-") -> Iterator[Path]:
 
 
 def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=60, **options)  # type: ignore[call-overload]
+    return subprocess.run(
+        [COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=60, **options
+    )  # type: ignore[call-overload]
 
 
 class Served:
@@ -58,7 +60,10 @@ class Served:
             stderr=self.errors,
             env={**os.environ, **environment, MARK: self.mark},
         )
-        wait_until(lambda: " is served on " in self.stderr() or self.process.poll() is not None, "the server is there")
+        wait_until(
+            lambda: " is served on " in self.stderr() or self.process.poll() is not None,
+            "the server is there",
+        )
         found = re.search(r"is served on (\S+)", self.stderr())
         assert found, self.stderr()
         self.url = found[1].rstrip("/")
@@ -102,12 +107,17 @@ def serving(directory: Path, *arguments: str, **environment: str) -> Iterator[Se
 
 @contextlib.contextmanager
 def started(directory: Path, *command: str) -> Iterator[tuple[str, Path]]:
-    """Any command that serves until it is told to end: the URL it answers at, and what it has written."""
+    """Any command that serves until it is told to end: the URL it answers at, and what it has
+    written.
+    """
     log = Path(tempfile.mkstemp(dir=directory)[1])
     with log.open("w") as out:
         process = subprocess.Popen(command, cwd=directory, stdout=out, stderr=out)
     try:
-        wait_until(lambda: " is served on " in log.read_text() or process.poll() is not None, "the server is there")
+        wait_until(
+            lambda: " is served on " in log.read_text() or process.poll() is not None,
+            "the server is there",
+        )
         found = re.search(r"is served on (\S+)", log.read_text())
         assert found, log.read_text()
         yield found[1].rstrip("/"), log

@@ -36,11 +36,19 @@ def shop(server: Httpd) -> dict[str, Any]:
 
 
 def counted(server: Httpd, total: int) -> dict[str, Any]:
-    """The group once this many requests are counted and over; both may be after their clients have their answers."""
+    """The group once this many requests are counted and over; both may be after their clients have
+    their answers.
+    """
 
     def settled() -> dict[str, Any] | None:
         group = shop(server)
-        return group if group["requests"]["total"] >= total and not group["running"] and not group["threads"]["busy"] else None
+        return (
+            group
+            if group["requests"]["total"] >= total
+            and not group["running"]
+            and not group["threads"]["busy"]
+            else None
+        )
 
     return wait_for(settled, f"{total} requests are counted")
 
@@ -50,7 +58,11 @@ def running_only(server: Httpd, *urls: str) -> dict[str, Any]:
 
     def there() -> dict[str, Any] | None:
         group = shop(server)
-        return group if sorted(request["url"] for request in group["running"]) == sorted(urls) else None
+        return (
+            group
+            if sorted(request["url"] for request in group["running"]) == sorted(urls)
+            else None
+        )
 
     return wait_for(there, f"{urls} run")
 
@@ -62,7 +74,12 @@ def embedded(server: Httpd, total: int, running: int = 0) -> dict[str, Any]:
         found: dict[str, Any] | None = status(server)["embedded"]
         if not found or len(found["running"]) != running:
             return None
-        return found if sum(application["requests"]["total"] for application in found["applications"]) >= total else None
+        return (
+            found
+            if sum(application["requests"]["total"] for application in found["applications"])
+            >= total
+            else None
+        )
 
     return wait_for(settled, f"{total} requests of embedded mode are counted and {running} run")
 
@@ -89,7 +106,9 @@ def waiting(server: Httpd, *targets: bytes) -> Iterator[None]:
     connections = []
     for target in targets:
         connection = socket.create_connection(("127.0.0.1", server.port), 60)
-        connection.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        connection.sendall(
+            b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
         connections.append(connection)
     try:
         yield

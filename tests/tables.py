@@ -9,7 +9,9 @@ from types import ModuleType
 
 
 def reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference", Path(__file__).parents[1] / "docs" / "reference.py")
+    spec = importlib.util.spec_from_file_location(
+        "reference", Path(__file__).parents[1] / "docs" / "reference.py"
+    )
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules["reference"] = module

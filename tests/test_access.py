@@ -1,4 +1,6 @@
-"""Who is let in: WSGIAccessScript, for whatever Apache serves; and what all scripts that Apache asks have in common."""
+"""Who is let in: WSGIAccessScript, for whatever Apache serves; and what all scripts that Apache
+asks have in common.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,23 @@ def test_access_is_refused(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("result", "part"), [("one", "returned 1"), ("zero", "returned 0"), ("empty", "an empty str"), ("match", "of type Match")]
+    ("result", "part"),
+    [
+        ("one", "returned 1"),
+        ("zero", "returned 0"),
+        ("empty", "an empty str"),
+        ("match", "of type Match"),
+    ],
 )
 def test_access_needs_true_false_or_none(site: Site, result: str, part: str) -> None:
-    with said(site, "WSGI0813", f"allow_access() of {site.app}/auth.py", part, "True (allowed", "None (no opinion)"):
+    with said(
+        site,
+        "WSGI0813",
+        f"allow_access() of {site.app}/auth.py",
+        part,
+        "True (allowed",
+        "None (no opinion)",
+    ):
         assert status(site, f"/access/page.txt?{result}") == 403
 
 
@@ -36,7 +51,9 @@ def test_a_value_that_is_merely_true_is_explained(site: Site) -> None:
         assert status(site, "/access/page.txt?match") == 403
 
 
-@pytest.mark.parametrize(("how", "part"), [("raises", "ValueError: boom"), ("exits", "SystemExit: 3")])
+@pytest.mark.parametrize(
+    ("how", "part"), [("raises", "ValueError: boom"), ("exits", "SystemExit: 3")]
+)
 def test_access_is_refused_when_the_script_fails(site: Site, how: str, part: str) -> None:
     with said(site, "WSGI0812", "allow_access()", "raised"):
         assert status(site, f"/access/page.txt?{how}") == 403
@@ -45,7 +62,9 @@ def test_access_is_refused_when_the_script_fails(site: Site, how: str, part: str
 
 
 def test_access_is_refused_without_the_function(site: Site) -> None:
-    with said(site, "WSGI0811", "allow_access()", "it defines Callable, application, instance, other"):
+    with said(
+        site, "WSGI0811", "allow_access()", "it defines Callable, application, instance, other"
+    ):
         assert status(site, "/access/nothing/page.txt") == 403
 
 
@@ -103,22 +122,51 @@ def test_an_access_script_has_its_interpreter(site: Site) -> None:
 
 
 def test_the_environ_of_an_access_script(site: Site) -> None:
-    get(site, "/access/page.txt?environ", ("anna", "secret"), Proxy="http://evil/", Proxy_Authorization="Basic x", X_Shop="open")
+    get(
+        site,
+        "/access/page.txt?environ",
+        ("anna", "secret"),
+        Proxy="http://evil/",
+        Proxy_Authorization="Basic x",
+        X_Shop="open",
+    )
     environ = shown(site)
     assert environ["host"] == environ["REMOTE_ADDR"] == "127.0.0.1"
-    assert (environ["REQUEST_METHOD"], environ["QUERY_STRING"], environ["SERVER_PROTOCOL"]) == ("GET", "environ", "HTTP/1.1")
+    assert (environ["REQUEST_METHOD"], environ["QUERY_STRING"], environ["SERVER_PROTOCOL"]) == (
+        "GET",
+        "environ",
+        "HTTP/1.1",
+    )
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"], environ["REQUEST_URI"]) == (
         "/access/page.txt",
         "",
         "/access/page.txt?environ",
     )
     assert environ["DOCUMENT_ROOT"] == str(site.root / "docs") and environ["HTTP_X_SHOP"] == "open"
-    assert environ["SERVER_SIGNATURE"] == "" and environ["SERVER_PORT"] == str(site.port) and environ["SERVER_NAME"]
+    assert (
+        environ["SERVER_SIGNATURE"] == ""
+        and environ["SERVER_PORT"] == str(site.port)
+        and environ["SERVER_NAME"]
+    )
     assert environ["mod_wsgi.version"] == [6, 1, 1] and environ["apache.version"][0] == 2
     assert environ["mod_wsgi.process_group"] == ("d" if site.mode == "daemon" else "")
     assert environ["wsgi.errors"] == "Log" and environ["https"] == 0 and environ["cipher"] is None
-    hidden = {"HTTP_AUTHORIZATION", "HTTP_PROXY_AUTHORIZATION", "HTTP_PROXY", "SECRET", "REMOTE_USER", "AUTH_TYPE", "REMOTE_HOST"}
-    absent = {"wsgi.input", "wsgi.version", "wsgi.url_scheme", "mod_wsgi.callable_object", "SCRIPT_FILENAME"}
+    hidden = {
+        "HTTP_AUTHORIZATION",
+        "HTTP_PROXY_AUTHORIZATION",
+        "HTTP_PROXY",
+        "SECRET",
+        "REMOTE_USER",
+        "AUTH_TYPE",
+        "REMOTE_HOST",
+    }
+    absent = {
+        "wsgi.input",
+        "wsgi.version",
+        "wsgi.url_scheme",
+        "mod_wsgi.callable_object",
+        "SCRIPT_FILENAME",
+    }
     assert not (hidden | absent) & set(environ)
 
 
@@ -138,13 +186,24 @@ def test_what_a_tls_connection_has_to_say(site: Site) -> None:
 def test_the_name_of_the_client_when_it_is_looked_up(site: Site) -> None:
     get(site, "/access/named/page.txt?environ")
     environ = shown(site)
-    assert environ["host"] == environ["REMOTE_HOST"] == "localhost" and environ["REMOTE_ADDR"] == "127.0.0.1"
+    assert (
+        environ["host"] == environ["REMOTE_HOST"] == "localhost"
+        and environ["REMOTE_ADDR"] == "127.0.0.1"
+    )
 
 
 def test_trusted_proxies_name_the_client(site: Site) -> None:
-    get(site, "/access/trusting/page.txt?environ", X_Forwarded_For="192.0.2.1", X_Forwarded_Host="shop.example.com")
+    get(
+        site,
+        "/access/trusting/page.txt?environ",
+        X_Forwarded_For="192.0.2.1",
+        X_Forwarded_Host="shop.example.com",
+    )
     environ = shown(site)
-    assert environ["host"] == environ["REMOTE_ADDR"] == "192.0.2.1" and environ["HTTP_HOST"] == "shop.example.com"
+    assert (
+        environ["host"] == environ["REMOTE_ADDR"] == "192.0.2.1"
+        and environ["HTTP_HOST"] == "shop.example.com"
+    )
 
 
 def test_nobody_names_the_client_when_it_is_not_said_who_may(site: Site) -> None:
@@ -172,7 +231,9 @@ def test_output_goes_to_the_log_of_the_request(site: Site) -> None:
 
 def test_questions_of_many_requests_do_not_mix(site: Site) -> None:
     def ask(number: int) -> str:
-        return str(get(site, "/basic/app", (f"user{number}", f"user{number}"[::-1])).json()["REMOTE_USER"])
+        return str(
+            get(site, "/basic/app", (f"user{number}", f"user{number}"[::-1])).json()["REMOTE_USER"]
+        )
 
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(ask, range(200))) == [f"user{number}" for number in range(200)]
@@ -284,8 +345,14 @@ def test_a_worker_that_is_silent_lets_nobody_in(site: Site) -> None:
 def apache_processes(httpd: Httpd) -> list[int]:
     assert httpd.process
     parent = httpd.process.pid
-    children = [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
-    return [pid for pid in [parent, *children] if Path(f"/proc/{pid}/exe").resolve() == Path(f"/proc/{parent}/exe").resolve()]
+    children = [
+        int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    ]
+    return [
+        pid
+        for pid in [parent, *children]
+        if Path(f"/proc/{pid}/exe").resolve() == Path(f"/proc/{parent}/exe").resolve()
+    ]
 
 
 def test_apache_loads_no_python_when_all_scripts_run_in_groups(httpd: Httpd) -> None:

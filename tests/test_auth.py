@@ -47,13 +47,17 @@ def test_a_provider_alias_has_a_script_of_its_own(site: Site) -> None:
         ("Ωmega", "decoded", "Ωmega"),
     ],
 )
-def test_the_name_that_the_script_returns_counts(site: Site, user: str, password: str, expected: str) -> None:
+def test_the_name_that_the_script_returns_counts(
+    site: Site, user: str, password: str, expected: str
+) -> None:
     told = get(site, "/basic/app", (user.encode(), password)).json()
     assert told["REMOTE_USER"].encode("latin-1").decode() == expected
 
 
 def test_a_name_in_latin_1_comes_back_as_it_was_sent(site: Site) -> None:
-    assert get(site, "/basic/app", ("josé".encode("latin-1"), "same")).json()["REMOTE_USER"] == "josé"
+    assert (
+        get(site, "/basic/app", ("josé".encode("latin-1"), "same")).json()["REMOTE_USER"] == "josé"
+    )
 
 
 def test_require_goes_by_the_returned_name(site: Site) -> None:
@@ -152,7 +156,12 @@ def test_a_member_of_the_group(site: Site, user: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("user", "part"), [("nobody", "returned no group"), ("stranger", "returned strangers"), ("letters", 'return ["name"]')]
+    ("user", "part"),
+    [
+        ("nobody", "returned no group"),
+        ("stranger", "returned strangers"),
+        ("letters", 'return ["name"]'),
+    ],
 )
 def test_a_user_who_is_not_in_the_group(site: Site, user: str, part: str) -> None:
     with said(site, "WSGI0815", f"{user} is in none of the groups staff, admins", part):
@@ -215,25 +224,36 @@ def test_groups_without_a_script_are_explained(site: Site) -> None:
 def test_the_environ_of_a_group_script(site: Site) -> None:
     assert grouped(site, "environ") == 200
     environ = shown(site)
-    assert environ["user"] == "environ" and "REMOTE_USER" not in environ and "HTTP_AUTHORIZATION" not in environ
+    assert (
+        environ["user"] == "environ"
+        and "REMOTE_USER" not in environ
+        and "HTTP_AUTHORIZATION" not in environ
+    )
 
 
 # ---- the configuration ----
 
 
-@pytest.mark.parametrize("directive", ["WSGIAccessScript", "WSGIAuthUserScript", "WSGIAuthGroupScript"])
+@pytest.mark.parametrize(
+    "directive", ["WSGIAccessScript", "WSGIAuthUserScript", "WSGIAuthGroupScript"]
+)
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
         ("", "needs a file"),
         ("{app}/auth.py aplication-group=x", "did you mean application-group="),
         ("{app}/auth.py callable-object=x", "option 'callable-object=x' is not valid"),
-        ("{app}/auth.py process-group=nobody", "which does not exist; define it with WSGIDaemonProcess"),
+        (
+            "{app}/auth.py process-group=nobody",
+            "which does not exist; define it with WSGIDaemonProcess",
+        ),
         ("{app}/auth.py process-group=service", "threads=0"),
         ("{app}/auth.py process-group=other", "belongs to another virtual host"),
     ],
 )
-def test_a_wrong_script_fails_the_configuration_test(httpd: Httpd, directive: str, arguments: str, part: str) -> None:
+def test_a_wrong_script_fails_the_configuration_test(
+    httpd: Httpd, directive: str, arguments: str, part: str
+) -> None:
     code, output = httpd.configtest(f"""WSGIDaemonProcess service threads=0
     <VirtualHost *:1>
         ServerName other
@@ -245,9 +265,14 @@ def test_a_wrong_script_fails_the_configuration_test(httpd: Httpd, directive: st
     assert code != 0 and part in output, output
 
 
-@pytest.mark.parametrize("directive", ["WSGIAccessScript", "WSGIAuthUserScript", "WSGIAuthGroupScript"])
+@pytest.mark.parametrize(
+    "directive", ["WSGIAccessScript", "WSGIAuthUserScript", "WSGIAuthGroupScript"]
+)
 def test_scripts_belong_into_directories(httpd: Httpd, directive: str) -> None:
-    for conf in (f"{directive} {{app}}/auth.py", f"<VirtualHost *:1>\n{directive} {{app}}/auth.py\n</VirtualHost>"):
+    for conf in (
+        f"{directive} {{app}}/auth.py",
+        f"<VirtualHost *:1>\n{directive} {{app}}/auth.py\n</VirtualHost>",
+    ):
         code, output = httpd.configtest(conf)
         assert code != 0 and f"{directive} not allowed" in output
 

@@ -42,23 +42,36 @@ def sees_header(httpd: Httpd, path: str) -> bool:
         ("WSGIPassAuthorization Off", False),
         ("CGIPassAuth Off", False),
         ("WSGIPassAuthorization On\nCGIPassAuth Off", True),
-        ("AuthType Basic\nAuthName x\nAuthBasicProvider file\nAuthUserFile {root}/users\nRequire all granted", False),
+        (
+            "AuthType Basic\nAuthName x\nAuthBasicProvider file\nAuthUserFile {root}/users\nRequire all granted",
+            False,
+        ),
     ],
 )
-def test_the_header_is_passed_unless_apache_authenticates(server: Httpd, mode: str, section: str, passed: bool) -> None:
-    server.start("ServerLimit 1\n" + conf_for(mode, "kitchen.py") + f"\n<Location />\n{section}\n</Location>")
+def test_the_header_is_passed_unless_apache_authenticates(
+    server: Httpd, mode: str, section: str, passed: bool
+) -> None:
+    server.start(
+        "ServerLimit 1\n" + conf_for(mode, "kitchen.py") + f"\n<Location />\n{section}\n</Location>"
+    )
     assert sees_header(server, "/environ") is passed
 
 
 @pytest.mark.parametrize(("flag", "passed"), [("On", True), ("Off", False)])
-def test_an_alias_decides_against_its_section(server: Httpd, mode: str, flag: str, passed: bool) -> None:
+def test_an_alias_decides_against_its_section(
+    server: Httpd, mode: str, flag: str, passed: bool
+) -> None:
     other = "Off" if passed else "On"
     alias = conf_for(mode, "kitchen.py") + f" pass-authorization={flag}"
-    server.start(f"ServerLimit 1\n{alias}\n<Location />\nWSGIPassAuthorization {other}\n</Location>")
+    server.start(
+        f"ServerLimit 1\n{alias}\n<Location />\nWSGIPassAuthorization {other}\n</Location>"
+    )
     assert sees_header(server, "/environ") is passed
 
 
-def test_the_header_stays_hidden_behind_an_internal_redirect_of_an_authenticated_request(server: Httpd, mode: str) -> None:
+def test_the_header_stays_hidden_behind_an_internal_redirect_of_an_authenticated_request(
+    server: Httpd, mode: str
+) -> None:
     (server.root / "htdocs" / "private").mkdir(parents=True)
     server.start(
         f"ServerLimit 1\nDocumentRoot {{root}}/htdocs\n{conf_for(mode, 'kitchen.py', '/app')}\n"
@@ -68,7 +81,9 @@ def test_the_header_stays_hidden_behind_an_internal_redirect_of_an_authenticated
     assert sees_header(server, "/app/environ") is True
 
 
-def test_an_application_that_misses_the_header_is_explained_once_per_virtual_host(server: Httpd, mode: str) -> None:
+def test_an_application_that_misses_the_header_is_explained_once_per_virtual_host(
+    server: Httpd, mode: str
+) -> None:
     group, _, alias = conf_for(mode, "reply.py").rpartition("\n")
     hosts = "".join(
         f"<VirtualHost *:{{port}}>\nServerName {name}.example\nErrorLog {{root}}/{name}.log\n{alias}\n"
@@ -79,11 +94,18 @@ def test_an_application_that_misses_the_header_is_explained_once_per_virtual_hos
     for name in ("one", "two", "three"):
         for auth in (None, ("joe", "secret"), ("joe", "secret")):
             response = requests.get(
-                server.url("/"), params=ANSWER_401, auth=auth, headers={"Host": f"{name}.example"}, timeout=20
+                server.url("/"),
+                params=ANSWER_401,
+                auth=auth,
+                headers={"Host": f"{name}.example"},
+                timeout=20,
             )
             assert response.status_code == 401
     logs = [server.root / f"{name}.log" for name in ("one", "two", "three")]
-    wait_until(lambda: all("WSGI0270" in log.read_text() for log in logs[:2]), "the explanations are logged")
+    wait_until(
+        lambda: all("WSGI0270" in log.read_text() for log in logs[:2]),
+        "the explanations are logged",
+    )
     one, two, three = (log.read_text() for log in logs)
     assert one.count("WSGI0270") == 1 and "AuthType" in one
     assert two.count("WSGI0270") == 1 and "WSGIPassAuthorization is Off here" in two

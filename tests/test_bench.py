@@ -36,7 +36,15 @@ def needs(program: str) -> pytest.MarkDecorator:
 
 def quick(tmp_path: Path, part: str, *arguments: str) -> dict[str, Any]:
     """The figures of one part."""
-    bench("run.py", "--quick", f"--part={part}", f"--results={tmp_path}", "--seconds=1", "--rounds=1", *arguments)
+    bench(
+        "run.py",
+        "--quick",
+        f"--part={part}",
+        f"--results={tmp_path}",
+        "--seconds=1",
+        "--rounds=1",
+        *arguments,
+    )
     result = json.loads((tmp_path / f"{part}.json").read_text())
     assert result["machine"]["httpd"]
     return result
@@ -87,7 +95,9 @@ def test_tables_of_the_documentation_can_be_made_of_the_figures(tmp_path: Path) 
     code = "import pathlib, sys, figures; print(figures.filled(sys.stdin.read(), pathlib.Path(sys.argv[1])))"
     page = "before\n<!-- figures: scale -->\nold\n<!-- end -->\n<!-- figures: memory -->\n<!-- end -->\nafter"
     command = [sys.executable, "-c", code, str(tmp_path)]
-    made = subprocess.run(command, input=page, cwd=BENCH, capture_output=True, text=True, check=True).stdout
+    made = subprocess.run(
+        command, input=page, cwd=BENCH, capture_output=True, text=True, check=True
+    ).stdout
     assert "| bytes sent, daemon | 1,000 | 1,234 |" in made and "Not measured yet." in made
     assert made.startswith("before\n") and "old" not in made and made.endswith("after\n")
 
@@ -95,7 +105,9 @@ def test_tables_of_the_documentation_can_be_made_of_the_figures(tmp_path: Path) 
 @needs("valgrind")
 @pytest.mark.parametrize(("part", "most"), [("embedded", 69_000), ("daemon-worker", 26_500)])
 def test_a_request_takes_no_more_instructions_than_it_did(part: str, most: int) -> None:
-    """A quarter above what is measured with CPython 3.11 and httpd 2.4; other versions of both differ by less."""
+    """A quarter above what is measured with CPython 3.11 and httpd 2.4; other versions of both
+    differ by less.
+    """
     output = bench("instructions.py", "--scenario=hello", f"--part={part}", "--requests=200")
     counted = int(output.split()[-1])
     assert 0 < counted <= most

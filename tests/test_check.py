@@ -66,15 +66,21 @@ def test_a_sound_configuration_has_no_findings(unstarted: Httpd) -> None:
 
 
 def test_a_configuration_without_a_group_directive_can_be_checked(unstarted: Httpd) -> None:
-    path = unstarted.write_conf("WSGIDaemonProcess d\nWSGIScriptAlias / {app}/hello.py process-group=d")
-    path.write_text("\n".join(line for line in path.read_text().splitlines() if not line.startswith("Group ")) + "\n")
+    path = unstarted.write_conf(
+        "WSGIDaemonProcess d\nWSGIScriptAlias / {app}/hello.py process-group=d"
+    )
+    path.write_text(
+        "\n".join(line for line in path.read_text().splitlines() if not line.startswith("Group "))
+        + "\n"
+    )
     done = run("check", str(path), "--import")
     assert done.returncode == 0 and "checked: 0 errors" in done.stdout, done
 
 
 def test_names_that_only_a_request_knows_are_no_mistakes(unstarted: Httpd) -> None:
     conf = (
-        "WSGIDaemonProcess d\nSetEnv who d\nWSGIRestrictProcess d\nWSGIScriptAlias /a {app}/hello.py process-group=%{ENV:who}\n"
+        "WSGIDaemonProcess d\nSetEnv who d\nWSGIRestrictProcess d\nWSGIScriptAlias /a "
+        "{app}/hello.py process-group=%{ENV:who}\n"
         "WSGIScriptAlias /b {app}/hello.py process-group=d application-group=%{ENV:who} callable-object=%{ENV:which}"
     )
     code, items = check(unstarted, conf, "--import")
@@ -84,14 +90,23 @@ def test_names_that_only_a_request_knows_are_no_mistakes(unstarted: Httpd) -> No
 def test_scripts_that_silently_run_embedded_are_found(unstarted: Httpd) -> None:
     code, items = check(unstarted, CONF)
     item = found(items, "inside Apache's own processes")
-    assert item["where"] == line_of(unstarted, "/inside") and "process-group=" in item["cure"] and code == 0
+    assert (
+        item["where"] == line_of(unstarted, "/inside")
+        and "process-group=" in item["cure"]
+        and code == 0
+    )
     assert check(unstarted, CONF, "--strict")[0] == 1
 
 
 def test_shadowed_aliases_are_found(unstarted: Httpd) -> None:
-    conf = CONF.replace("    Alias /files", "    WSGIScriptAlias /hello/deep {app}/facts.py\n    Alias /files")
+    conf = CONF.replace(
+        "    Alias /files", "    WSGIScriptAlias /hello/deep {app}/facts.py\n    Alias /files"
+    )
     item = found(check(unstarted, conf)[1], "/hello/deep of shop.example.com")
-    assert item["where"] == line_of(unstarted, "/hello/deep") and line_of(unstarted, "WSGIScriptAlias /hello ") in item["cause"]
+    assert (
+        item["where"] == line_of(unstarted, "/hello/deep")
+        and line_of(unstarted, "WSGIScriptAlias /hello ") in item["cause"]
+    )
     conf = CONF.replace("WSGIScriptAlias /inside", "WSGIScriptAlias /files/x")
     assert "Alias, RewriteRule" in found(check(unstarted, conf)[1], "/files/x of shop")["cause"]
 
@@ -99,8 +114,18 @@ def test_shadowed_aliases_are_found(unstarted: Httpd) -> None:
 @pytest.mark.parametrize(
     ("conf", "cause", "cure", "code"),
     [
-        ("WSGIDaemonProcess unused", "nothing uses the daemon group 'unused'", "process-group=unused", 0),
-        ("WSGIScriptAlias / {app}/nowhere.py process-group=d\nWSGIDaemonProcess d", "nowhere.py does not exist", "", 1),
+        (
+            "WSGIDaemonProcess unused",
+            "nothing uses the daemon group 'unused'",
+            "process-group=unused",
+            0,
+        ),
+        (
+            "WSGIScriptAlias / {app}/nowhere.py process-group=d\nWSGIDaemonProcess d",
+            "nowhere.py does not exist",
+            "",
+            1,
+        ),
         (
             "WSGIRestrictEmbedded On\nWSGIScriptAlias /x {app}/hello.py",
             "get status 500",
@@ -108,21 +133,39 @@ def test_shadowed_aliases_are_found(unstarted: Httpd) -> None:
             1,
         ),
         ("WSGIDaemonProcess d procesess=2", "did you mean processes", "mend that line", 1),
-        ("WSGIScriptAlias / {app}/hello.py process-group=missing", "the daemon group 'missing'", "WSGIDaemonProcess missing", 1),
+        (
+            "WSGIScriptAlias / {app}/hello.py process-group=missing",
+            "the daemon group 'missing'",
+            "WSGIDaemonProcess missing",
+            1,
+        ),
     ],
 )
-def test_mistakes_are_found_with_their_cure(unstarted: Httpd, conf: str, cause: str, cure: str, code: int) -> None:
+def test_mistakes_are_found_with_their_cure(
+    unstarted: Httpd, conf: str, cause: str, cure: str, code: int
+) -> None:
     status, items = check(unstarted, conf)
     item = found(items, cause)
     assert cure in item["cure"] and status == code, items
-    assert "Syntax error" not in item["cause"] and "failed" not in item["cause"]  # where and how httpd was asked is no cause
+    # Where and how httpd was asked is no cause
+    assert "Syntax error" not in item["cause"] and "failed" not in item["cause"]
 
 
 def test_a_configuration_without_the_module_says_what_to_paste(unstarted: Httpd) -> None:
     path = unstarted.write_conf("")
-    path.write_text("\n".join(line for line in path.read_text().splitlines() if "WSGI" not in line and "wsgi_" not in line))
+    path.write_text(
+        "\n".join(
+            line
+            for line in path.read_text().splitlines()
+            if "WSGI" not in line and "wsgi_" not in line
+        )
+    )
     done = run("check", str(path))
-    assert done.returncode == 1 and "does not load httpd-wsgi" in done.stdout and "module-config" in done.stdout
+    assert (
+        done.returncode == 1
+        and "does not load httpd-wsgi" in done.stdout
+        and "module-config" in done.stdout
+    )
 
 
 def test_a_module_of_another_httpd_is_recognised(unstarted: Httpd) -> None:
@@ -131,7 +174,9 @@ def test_a_module_of_another_httpd_is_recognised(unstarted: Httpd) -> None:
     path = unstarted.write_conf("")
     text = path.read_text()
     start = text.index("LoadModule wsgi_module")
-    path.write_text(text[:start] + f"LoadModule wsgi_module {fake}" + text[text.index("\n", start) :])
+    path.write_text(
+        text[:start] + f"LoadModule wsgi_module {fake}" + text[text.index("\n", start) :]
+    )
     done = run("check", str(path))
     assert done.returncode == 1 and done.stdout.startswith("error: ") and str(fake) in done.stdout
 
@@ -149,19 +194,29 @@ def test_a_python_without_the_runtime_is_found(unstarted: Httpd) -> None:
 
 
 def test_import_shows_the_traceback_of_the_application(unstarted: Httpd) -> None:
-    (unstarted.app / "broken.py").write_text("import os\nraise RuntimeError(os.environ['WHY'] + str(os.getuid()))\n")
+    (unstarted.app / "broken.py").write_text(
+        "import os\nraise RuntimeError(os.environ['WHY'] + str(os.getuid()))\n"
+    )
     conf = "WSGIDaemonProcess d env=WHY=because\nWSGIScriptAlias / {app}/broken.py process-group=d"
     code, items = check(unstarted, conf, "--import")
     uid = 33 if AS_ROOT else os.getuid()
     item = found(items, "cannot be loaded")
-    assert code == 1 and item["cause"].endswith(f"RuntimeError: because{uid}") and "Traceback" in item["detail"]
+    assert (
+        code == 1
+        and item["cause"].endswith(f"RuntimeError: because{uid}")
+        and "Traceback" in item["detail"]
+    )
     assert check(unstarted, conf)[0] == 0  # without --import nothing of it runs
 
 
 def test_import_finds_a_missing_callable_and_modules(unstarted: Httpd) -> None:
     (unstarted.app / "other.py").write_text("import mod_wsgi\ndef app(e, s): pass\n")
-    conf = "WSGIDaemonProcess d python-path={app}\nWSGIScriptAlias /a {app}/other.py process-group=d\n"
-    code, items = check(unstarted, conf + "WSGIScriptAlias /b other:app process-group=d", "--import")
+    conf = (
+        "WSGIDaemonProcess d python-path={app}\nWSGIScriptAlias /a {app}/other.py process-group=d\n"
+    )
+    code, items = check(
+        unstarted, conf + "WSGIScriptAlias /b other:app process-group=d", "--import"
+    )
     assert code == 1 and "it defines app" in found(items, "cannot be loaded")["cause"]
 
 
@@ -171,11 +226,17 @@ def test_ports_taken_by_others_are_found(unstarted: Httpd) -> None:
         taken.bind(("127.0.0.1", unstarted.port))
         taken.listen()
         code, items = check(unstarted, "")
-        assert code == 1 and f"(process {os.getpid()}) listens there already" in found(items, f":{unstarted.port}")["cause"]
+        assert (
+            code == 1
+            and f"(process {os.getpid()}) listens there already"
+            in found(items, f":{unstarted.port}")["cause"]
+        )
 
 
 def test_selinux_and_apparmor_are_looked_at(tmp_path: Path) -> None:
-    assert not list(findings.of_apparmor(tmp_path)) and not list(findings.of_selinux({"servers": []}, tmp_path))
+    assert not list(findings.of_apparmor(tmp_path)) and not list(
+        findings.of_selinux({"servers": []}, tmp_path)
+    )
     profiles = tmp_path / "sys/kernel/security/apparmor/profiles"
     profiles.parent.mkdir(parents=True)
     profiles.write_text("/usr/sbin/cupsd (enforce)\n/usr/sbin/apache2 (enforce)\n")
@@ -187,7 +248,9 @@ def test_selinux_and_apparmor_are_looked_at(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["shop.example.com", "x.shop.example.com"])
-def test_explain_says_what_serves_a_url_and_where_that_is_written(unstarted: Httpd, host: str) -> None:
+def test_explain_says_what_serves_a_url_and_where_that_is_written(
+    unstarted: Httpd, host: str
+) -> None:
     path = unstarted.write_conf(CONF)
     done = run("explain", f"http://{host}:{unstarted.port}/hello/a%20b?x=1", str(path))
     lines = [line.strip() for line in done.stdout.splitlines()]
@@ -195,34 +258,63 @@ def test_explain_says_what_serves_a_url_and_where_that_is_written(unstarted: Htt
     for value, why in (
         (f"virtual host  shop.example.com:{unstarted.port}", line_of(unstarted, "<VirtualHost")),
         (f"script        {unstarted.app}/hello.py", line_of(unstarted, "WSGIScriptAlias /hello")),
-        ("daemon group  shop, defined in " + line_of(unstarted, "WSGIDaemonProcess"), line_of(unstarted, "WSGIProcessGroup")),
+        (
+            "daemon group  shop, defined in " + line_of(unstarted, "WSGIDaemonProcess"),
+            line_of(unstarted, "WSGIProcessGroup"),
+        ),
     ):
         assert lines[lines.index(value) + 1].startswith(why), done.stdout
-    assert "PATH_INFO     /a b" in lines and f"interpreter   sub-interpreter shop.example.com:{unstarted.port}|/hello" in lines
+    assert (
+        "PATH_INFO     /a b" in lines
+        and f"interpreter   sub-interpreter shop.example.com:{unstarted.port}|/hello" in lines
+    )
 
 
-def test_explain_knows_the_main_interpreter_of_a_group_with_one_application(unstarted: Httpd) -> None:
-    path = unstarted.write_conf("WSGIDaemonProcess d\nWSGIScriptAlias / {app}/hello.py process-group=d")
+def test_explain_knows_the_main_interpreter_of_a_group_with_one_application(
+    unstarted: Httpd,
+) -> None:
+    path = unstarted.write_conf(
+        "WSGIDaemonProcess d\nWSGIScriptAlias / {app}/hello.py process-group=d"
+    )
     done = run("explain", f"http://localhost:{unstarted.port}/", str(path), "--json")
     rows = {row["what"]: row for row in json.loads(done.stdout)}
-    assert rows["interpreter"]["value"].startswith("main interpreter") and "only application" in rows["interpreter"]["why"]
-    assert rows["daemon group"]["why"] == rows["script"]["why"] == line_of(unstarted, "WSGIScriptAlias")
+    assert (
+        rows["interpreter"]["value"].startswith("main interpreter")
+        and "only application" in rows["interpreter"]["why"]
+    )
+    assert (
+        rows["daemon group"]["why"]
+        == rows["script"]["why"]
+        == line_of(unstarted, "WSGIScriptAlias")
+    )
 
 
 def test_explain_says_that_no_application_serves_a_file(unstarted: Httpd) -> None:
     path = unstarted.write_conf(CONF)
     done = run("explain", f"http://shop.example.com:{unstarted.port}/files/hello.py", str(path))
-    assert done.returncode == 1 and f"{unstarted.app}/hello.py" in done.stdout and "no WSGIScriptAlias" in done.stdout
+    assert (
+        done.returncode == 1
+        and f"{unstarted.app}/hello.py" in done.stdout
+        and "no WSGIScriptAlias" in done.stdout
+    )
 
 
 def test_explain_says_when_nothing_listens_on_the_port(unstarted: Httpd) -> None:
-    path = unstarted.write_conf(f"WSGIDaemonProcess d\nWSGIScriptAlias / {unstarted.app}/hello.py process-group=d\n")
+    path = unstarted.write_conf(
+        f"WSGIDaemonProcess d\nWSGIScriptAlias / {unstarted.app}/hello.py process-group=d\n"
+    )
     done = run("explain", "http://localhost/", str(path))
     assert "nothing listens on 80, which a URL without a port means" in done.stdout
     assert f"Listen says 127.0.0.1:{unstarted.port}" in done.stdout and done.returncode == 0
-    assert "nothing listens" not in run("explain", f"http://localhost:{unstarted.port}/", str(path)).stdout
+    assert (
+        "nothing listens"
+        not in run("explain", f"http://localhost:{unstarted.port}/", str(path)).stdout
+    )
     refused = run("explain", "http://localhost:99999/", str(path))
-    assert refused.returncode == 2 and "http://localhost:99999/: not a URL: port out of range" in refused.stderr
+    assert (
+        refused.returncode == 2
+        and "http://localhost:99999/: not a URL: port out of range" in refused.stderr
+    )
 
 
 def test_explain_knows_set_handler(unstarted: Httpd) -> None:
@@ -234,7 +326,9 @@ def test_explain_knows_set_handler(unstarted: Httpd) -> None:
     for url, script in (("/id/x", "kitchen.py"), ("/none", "hello.py"), ("/own", None)):
         done = run("explain", f"http://localhost:{unstarted.port}{url}", str(path))
         assert (script is None) == (done.returncode == 1), done.stdout
-        assert script is None or f"app/{script}" in done.stdout.split("script", 1)[1].splitlines()[0]
+        assert (
+            script is None or f"app/{script}" in done.stdout.split("script", 1)[1].splitlines()[0]
+        )
 
 
 def test_explain_says_why_a_request_is_refused(unstarted: Httpd) -> None:
@@ -262,6 +356,10 @@ def test_the_dump_hides_values_of_variables_unless_asked(unstarted: Httpd) -> No
 
 def test_the_dump_is_json_whatever_the_configuration_holds(unstarted: Httpd) -> None:
     path = unstarted.write_conf("WSGIDaemonProcess d")
-    path.write_bytes(path.read_bytes() + b'WSGIScriptAlias "/a\\"b\xe9\xc3\xa9\t" /x.py process-group=d\n')
-    dump = subprocess.run(unstarted.command("-t", "-D", "DUMP_WSGI"), capture_output=True, check=True).stdout
+    path.write_bytes(
+        path.read_bytes() + b'WSGIScriptAlias "/a\\"b\xe9\xc3\xa9\t" /x.py process-group=d\n'
+    )
+    dump = subprocess.run(
+        unstarted.command("-t", "-D", "DUMP_WSGI"), capture_output=True, check=True
+    ).stdout
     assert json.loads(dump)["servers"][0]["aliases"][0]["location"] == '/a"b\u00e9\u00e9\t'

@@ -58,7 +58,9 @@ def test_httpd_ends_with_the_command(site: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["raise RuntimeError('boom')", "boom boom"])
-def test_an_application_that_cannot_be_loaded_ends_it_with_a_code_of_its_own(site: Path, wrong: str) -> None:
+def test_an_application_that_cannot_be_loaded_ends_it_with_a_code_of_its_own(
+    site: Path, wrong: str
+) -> None:
     (site / "broken.py").write_text(wrong)
     done = run("serve", "--port", "0", "broken.py", cwd=site)
     assert done.returncode == 3 and "boom" in done.stderr
@@ -67,10 +69,12 @@ def test_an_application_that_cannot_be_loaded_ends_it_with_a_code_of_its_own(sit
 
 @pytest.mark.parametrize(
     ("code", "python"),
-    [("import os; os._exit(9)", "exec {python} \"$@\""), ("", "exit 1"), ("", None)],
+    [("import os; os._exit(9)", 'exec {python} "$@"'), ("", "exit 1"), ("", None)],
     ids=["the application ends it", "it ends at once", "nobody may run it"],
 )
-def test_a_python_that_ends_before_the_application_serves_ends_it_too(site: Path, code: str, python: str | None) -> None:
+def test_a_python_that_ends_before_the_application_serves_ends_it_too(
+    site: Path, code: str, python: str | None
+) -> None:
     (site / "broken.py").write_text(code)
     home = site / "home" / "bin"
     home.mkdir(parents=True)
@@ -85,7 +89,9 @@ def test_nothing_is_left_behind_in_the_temporary_directory(site: Path) -> None:
     temporary.mkdir(mode=0o711)
     with serving(site, "hello.py", TMPDIR=str(temporary)) as served:
         [root] = temporary.iterdir()
-        assert (root / "httpd.conf").stat().st_mode & 0o777 == 0o600 and root.stat().st_mode & 0o066 == 0
+        assert (
+            root / "httpd.conf"
+        ).stat().st_mode & 0o777 == 0o600 and root.stat().st_mode & 0o066 == 0
         assert served.get("/").status_code == 200
     assert list(temporary.iterdir()) == []
 
@@ -94,15 +100,21 @@ def test_in_a_pipe_it_says_two_things_at_most(site: Path) -> None:
     with serving(site, "hello.py") as served:
         served.get()
         served.stop()
-        assert [line for line in served.stderr().splitlines() if "httpd-wsgi:" in line][1:] == [] and "\r" not in served.stderr()
+        assert [line for line in served.stderr().splitlines() if "httpd-wsgi:" in line][
+            1:
+        ] == [] and "\r" not in served.stderr()
         assert len(served.stderr().splitlines()) == 1 and served.stdout() == ""
 
 
 def test_a_terminal_sees_how_long_the_application_takes_to_load(site: Path) -> None:
-    (site / "slow.py").write_text(f"import os, time\nwhile not os.path.exists('{site}/go'):\n    time.sleep(0.01)\n{HELLO}")
+    (site / "slow.py").write_text(
+        f"import os, time\nwhile not os.path.exists('{site}/go'):\n    time.sleep(0.01)\n{HELLO}"
+    )
     ours, theirs = os.openpty()
     os.set_blocking(ours, False)
-    process = subprocess.Popen([COMMAND, "serve", "slow.py", "--port", "0"], cwd=site, stdout=theirs, stderr=theirs)
+    process = subprocess.Popen(
+        [COMMAND, "serve", "slow.py", "--port", "0"], cwd=site, stdout=theirs, stderr=theirs
+    )
     os.close(theirs)
     shown = bytearray()
 
@@ -128,14 +140,20 @@ def test_a_second_server_in_the_same_directory_leaves_the_first_alone(site: Path
     with serving(site, "hello.py", "--server-root", str(root)) as served:
         before = (root / "httpd.conf").read_text()
         done = run("serve", "hello.py", "--port", "0", "--server-root", str(root), cwd=site)
-        assert done.returncode == 7 and done.stderr.count("\n") == 1 and "serves from it" in done.stderr, done.stderr
+        assert (
+            done.returncode == 7
+            and done.stderr.count("\n") == 1
+            and "serves from it" in done.stderr
+        ), done.stderr
         assert (root / "httpd.conf").read_text() == before and served.get().status_code == 200
 
 
 def test_what_the_system_refuses_is_one_line(site: Path) -> None:
     (site / "root" / "httpd.conf").mkdir(parents=True)
     done = run("setup", "--server-root", "root", "hello.py", cwd=site)
-    assert done.returncode == 71 and done.stderr.count("\n") == 1 and "httpd.conf" in done.stderr, done.stderr
+    assert (
+        done.returncode == 71 and done.stderr.count("\n") == 1 and "httpd.conf" in done.stderr
+    ), done.stderr
 
 
 def test_module_config_prints_lines_to_paste() -> None:
@@ -154,17 +172,37 @@ def test_module_config_prints_lines_to_paste() -> None:
         (["serve", "-b", ":1", "--port", "2", "x:y"], 2, "expected no --host and no --port"),
         (["serve", "-b", "203.0.113.9:8000", "x:y"], 4, "cannot be listened on"),
         (["serve", "-w", "0", "x:y"], 2, "--processes 0: expected a number from 1 to 10000"),
-        (["serve", "--memory-limit", "10", "x:y"], 2, "--memory-limit 10: 10 bytes are too little; expected 16M or more"),
-        (["serve", "--request-timeout", "soon", "x:y"], 2, "--request-timeout soon: expected a number of seconds"),
+        (
+            ["serve", "--memory-limit", "10", "x:y"],
+            2,
+            "--memory-limit 10: 10 bytes are too little; expected 16M or more",
+        ),
+        (
+            ["serve", "--request-timeout", "soon", "x:y"],
+            2,
+            "--request-timeout soon: expected a number of seconds",
+        ),
         (["serve", "--thread", "3", "x:y"], 2, "--thread: no such option, did you mean --threads?"),
         (["serve"], 2, "expected a TARGET"),
         (["serve", "--mpm", "wrkr", "x:y"], 2, "--mpm wrkr: expected event, worker or prefork"),
         (["serve", "--httpd"], 2, "httpd-wsgi: --httpd: expected one argument"),
         (["serve", "--python-home", "/nowhere", "x:y"], 2, "bin/python"),
         (["serve", "--https-port", "8443", "x:y"], 2, "--https-port: needs --https-certificate"),
-        (["serve", "--https-certificate", "/nowhere.pem", "x:y"], 8, "--https-certificate /nowhere.pem: cannot be read"),
-        (["serve", "--https-certificate", "/etc/passwd", "x:y"], 8, "expected a file in PEM format"),
-        (["serve", "--debug", "--host", "0.0.0.0", "x:y"], 2, "expected an address of this machine alone"),
+        (
+            ["serve", "--https-certificate", "/nowhere.pem", "x:y"],
+            8,
+            "--https-certificate /nowhere.pem: cannot be read",
+        ),
+        (
+            ["serve", "--https-certificate", "/etc/passwd", "x:y"],
+            8,
+            "expected a file in PEM format",
+        ),
+        (
+            ["serve", "--debug", "--host", "0.0.0.0", "x:y"],
+            2,
+            "expected an address of this machine alone",
+        ),
         (["serve", "--log-level", "loud", "x:y"], 2, "--log-level loud: expected one of"),
         (["serve", "--httpd", "/nowhere/httpd", "x:y"], 5, "--httpd /nowhere/httpd"),
         (["serve", "--modules-directory", "/nowhere", "x:y"], 5, "was not found in /nowhere"),
@@ -175,15 +213,26 @@ def test_module_config_prints_lines_to_paste() -> None:
         ([], 2, "COMMAND"),
     ],
 )
-def test_errors_are_one_line_with_their_own_code(arguments: list[str], code: int, said: str) -> None:
+def test_errors_are_one_line_with_their_own_code(
+    arguments: list[str], code: int, said: str
+) -> None:
     done = run(*arguments)
-    assert (done.returncode, done.stderr.count("\n")) == (code, 1) and said in done.stderr, done.stderr
+    assert (done.returncode, done.stderr.count("\n")) == (
+        code,
+        1,
+    ) and said in done.stderr, done.stderr
 
 
 def test_a_bug_shows_a_file_and_no_traceback(site: Path) -> None:
-    script = "from httpd_wsgi.command import cli, serve; serve.run = None; raise SystemExit(cli.main())"
+    script = (
+        "from httpd_wsgi.command import cli, serve; serve.run = None; raise SystemExit(cli.main())"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", script, "serve", "--port", "0", "hello.py"], cwd=site, capture_output=True, text=True, check=False
+        [sys.executable, "-c", script, "serve", "--port", "0", "hello.py"],
+        cwd=site,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 70 and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
     log = Path(done.stderr.split(" file ")[1].split()[0])

@@ -1,4 +1,6 @@
-"""What `serve` makes of its options: the text of the configuration, and what the server does with it."""
+"""What `serve` makes of its options: the text of the configuration, and what the server does with
+it.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from httpd_wsgi.command.render import Layout, render_conf
 from httpd_wsgi.command.settings import ServerSettings, parse_bind
 from httpd_wsgi.command.target import Target
 
-LAYOUT = Layout(Path("/run/site"), Target("/srv/app.py", "", "/srv", ()), (), Path("/lib/mod_wsgi.so"), "", 0)
+LAYOUT = Layout(
+    Path("/run/site"), Target("/srv/app.py", "", "/srv", ()), (), Path("/lib/mod_wsgi.so"), "", 0
+)
 NASTY = 'a "quote", it\'s ${HOME} $HOME %{GLOBAL} \\ back\\'
 
 
@@ -44,8 +48,14 @@ def certificate() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         path = Path(name, "cert.pem")
         names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
-        command = f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext {names}"
-        subprocess.run([*command.split(), "-keyout", f"{name}/key.pem", "-out", str(path)], check=True, capture_output=True)
+        command = (
+            f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext {names}"
+        )
+        subprocess.run(
+            [*command.split(), "-keyout", f"{name}/key.pem", "-out", str(path)],
+            check=True,
+            capture_output=True,
+        )
         yield path
 
 
@@ -63,7 +73,10 @@ def test_options_become_directives() -> None:
         f'WSGIDaemonProcess "serve" "python-home={settings.python_home}" "home=/srv" "env=A=1" processes=3 threads=7 '
         'display-name=%{GROUP} "request-timeout=30s"\n'
     ) in conf
-    assert 'WSGIScriptAlias "/shop" "/srv/app.py" "process-group=serve" "application-group=%{GLOBAL}"\n' in conf
+    assert (
+        'WSGIScriptAlias "/shop" "/srv/app.py" "process-group=serve" "application-group=%{GLOBAL}"\n'
+        in conf
+    )
     assert "processes=" not in render_conf(replace(settings, processes=None), LAYOUT)
 
 
@@ -78,7 +91,10 @@ def test_addresses_read_back_as_they_are_written(text: str) -> None:
 
 
 def test_units_of_systemd_keep_values_whole() -> None:
-    assert words.unit('a $b %c "d"') == '"a $$b %%c \\"d\\""' and words.unit("/usr/bin/x") == "/usr/bin/x"
+    assert (
+        words.unit('a $b %c "d"') == '"a $$b %%c \\"d\\""'
+        and words.unit("/usr/bin/x") == "/usr/bin/x"
+    )
 
 
 def test_no_value_breaks_out_of_the_configuration(site: Path) -> None:
@@ -92,40 +108,66 @@ def test_directories_of_any_name_work(site: Path, name: str) -> None:
     home.mkdir()
     (home / "hello.py").write_text(HELLO)
     (home / "x.txt").write_text("a file")
-    with serving(home, "hello.py", "--static", f"/static/={home}/", "--document-root", str(home)) as served:
-        assert (served.get("/y").text, served.get("/static/x.txt").text) == (f"|/y||{home}", "a file")
+    with serving(
+        home, "hello.py", "--static", f"/static/={home}/", "--document-root", str(home)
+    ) as served:
+        assert (served.get("/y").text, served.get("/static/x.txt").text) == (
+            f"|/y||{home}",
+            "a file",
+        )
         assert served.get("/x.txt").text == "a file"
 
 
 @pytest.mark.parametrize(
     ("key", "said"),
-    [("other", "key is not that of the certificate"), ("encrypted", "is encrypted; httpd cannot"), ("", "name the key with")],
+    [
+        ("other", "key is not that of the certificate"),
+        ("encrypted", "is encrypted; httpd cannot"),
+        ("", "name the key with"),
+    ],
 )
-def test_keys_that_httpd_could_not_use_are_one_line(site: Path, certificate: Path, key: str, said: str) -> None:
+def test_keys_that_httpd_could_not_use_are_one_line(
+    site: Path, certificate: Path, key: str, said: str
+) -> None:
     pem = certificate.with_name("key.pem")
-    command = {"other": ["genrsa"], "encrypted": ["rsa", "-aes256", "-passout", "pass:x", "-in", str(pem)]}
+    command = {
+        "other": ["genrsa"],
+        "encrypted": ["rsa", "-aes256", "-passout", "pass:x", "-in", str(pem)],
+    }
     if key:
         done = subprocess.run(["openssl", *command[key]], check=True, capture_output=True)
         (site / "key.pem").write_bytes(done.stdout)
-    options = ["--https-certificate", str(certificate), *(["--https-key", "key.pem"] if key else [])]
+    options = [
+        "--https-certificate",
+        str(certificate),
+        *(["--https-key", "key.pem"] if key else []),
+    ]
     done = run("serve", "hello.py", "--port", "0", *options, cwd=site)
     assert (done.returncode, done.stderr.count("\n")) == (8, 1) and said in done.stderr, done.stderr
 
 
 def test_print_config_shows_what_would_run(site: Path) -> None:
     done = run("serve", "--print-config", "hello.py", "-w", "2", "-t", "9", cwd=site)
-    assert done.returncode == 0 and "processes=2" in done.stdout and '"request-timeout=9"' in done.stdout
+    assert (
+        done.returncode == 0
+        and "processes=2" in done.stdout
+        and '"request-timeout=9"' in done.stdout
+    )
 
 
 # ---- files ----
 
 
 def test_files_of_the_document_root_win_over_the_application(site: Path) -> None:
-    with serving(site, "hello.py", "--document-root", "public", "--directory-index", "index.html") as served:
+    with serving(
+        site, "hello.py", "--document-root", "public", "--directory-index", "index.html"
+    ) as served:
         assert served.get("/page.html").text.startswith("a page")
         assert served.get("/page.html").headers["Content-Type"] == "text/html"
         assert served.get("/sub/").text == "an index"
-        assert [served.get(path).text.split("|")[1] for path in ("/", "/other", "/page.html/x")] == [
+        assert [
+            served.get(path).text.split("|")[1] for path in ("/", "/other", "/page.html/x")
+        ] == [
             "/",
             "/other",
             "/page.html/x",
@@ -140,7 +182,14 @@ def test_hidden_files_are_not_published(site: Path, path: str) -> None:
 
 def test_url_aliases_and_mount_point(site: Path) -> None:
     with serving(
-        site, "hello.py", "--mount-point", "/app", "--static", "/static/=files", "--static", "/robots.txt=files/f.css"
+        site,
+        "hello.py",
+        "--mount-point",
+        "/app",
+        "--static",
+        "/static/=files",
+        "--static",
+        "/robots.txt=files/f.css",
     ) as served:
         assert served.url.endswith("/app")
         base = served.url.removesuffix("/app")
@@ -152,7 +201,9 @@ def test_url_aliases_and_mount_point(site: Path) -> None:
 
 
 def test_compression_and_the_limit_for_bodies(site: Path) -> None:
-    with serving(site, "hello.py", "--document-root", "public", "--compress", "--limit-request-body", "10") as served:
+    with serving(
+        site, "hello.py", "--document-root", "public", "--compress", "--limit-request-body", "10"
+    ) as served:
         assert served.get("/page.html").headers["Content-Encoding"] == "gzip"
         assert requests.post(served.url + "/x", data=b"x" * 11, timeout=60).status_code == 413
 
@@ -174,34 +225,77 @@ def test_other_mpms_serve(site: Path, mpm: str) -> None:
 
 def test_https_and_http2_on_the_address_itself(site: Path, certificate: Path) -> None:
     key = str(certificate.with_name("key.pem"))
-    arguments = ["--https-certificate", str(certificate), "--https-key", key, "--http2", "--hsts", "max-age=60"]
+    arguments = [
+        "--https-certificate",
+        str(certificate),
+        "--https-key",
+        key,
+        "--http2",
+        "--hsts",
+        "max-age=60",
+    ]
     with serving(site, "hello.py", *arguments) as served:
         assert served.url.startswith("https://")
         reply = served.get("/x", verify=str(certificate))
-        assert reply.text.startswith("|/x|") and reply.headers["Strict-Transport-Security"] == "max-age=60"
-        curl = ["curl", "-s", "--cacert", str(certificate), "--http2", "-o", "/dev/null", "-w", "%{http_version}", served.url]
+        assert (
+            reply.text.startswith("|/x|")
+            and reply.headers["Strict-Transport-Security"] == "max-age=60"
+        )
+        curl = [
+            "curl",
+            "-s",
+            "--cacert",
+            str(certificate),
+            "--http2",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_version}",
+            served.url,
+        ]
         assert subprocess.run(curl, capture_output=True, text=True, check=True).stdout == "2"
 
 
 def test_https_beside_http_with_a_redirect(site: Path, certificate: Path) -> None:
     key, port = str(certificate.with_name("key.pem")), free_port()
-    arguments = ["--https-certificate", str(certificate), "--https-key", key, "--https-port", str(port), "--https-only"]
+    arguments = [
+        "--https-certificate",
+        str(certificate),
+        "--https-key",
+        key,
+        "--https-port",
+        str(port),
+        "--https-only",
+    ]
     with serving(site, "hello.py", *arguments, "--document-root", "public") as served:
         reply = served.get("/a b?c=d")
-        assert (reply.status_code, reply.headers["Location"]) == (308, f"https://127.0.0.1:{port}/a%20b?c=d")
+        assert (reply.status_code, reply.headers["Location"]) == (
+            308,
+            f"https://127.0.0.1:{port}/a%20b?c=d",
+        )
         secure = f"https://localhost:{port}"
-        assert requests.get(secure + "/x", verify=str(certificate), timeout=60).text.startswith("|/x|")
-        assert requests.get(secure + "/page.html", verify=str(certificate), timeout=60).text.startswith("a page")
+        assert requests.get(secure + "/x", verify=str(certificate), timeout=60).text.startswith(
+            "|/x|"
+        )
+        assert requests.get(
+            secure + "/page.html", verify=str(certificate), timeout=60
+        ).text.startswith("a page")
 
 
 def test_only_the_named_hosts_are_answered(site: Path) -> None:
-    with serving(site, "hello.py", "--server-name", "www.shop.test", "--server-alias", "*.cdn.test") as served:
+    with serving(
+        site, "hello.py", "--server-name", "www.shop.test", "--server-alias", "*.cdn.test"
+    ) as served:
         base = served.url.replace("www.shop.test", "127.0.0.1")
 
         def ask(host: str) -> requests.Response:
-            return requests.get(base + "/x", headers={"Host": host}, timeout=60, allow_redirects=False)
+            return requests.get(
+                base + "/x", headers={"Host": host}, timeout=60, allow_redirects=False
+            )
 
-        assert [ask(host).status_code for host in ("www.shop.test", "a.cdn.test:80", "evil.test")] == [200, 200, 403]
+        assert [
+            ask(host).status_code for host in ("www.shop.test", "a.cdn.test:80", "evil.test")
+        ] == [200, 200, 403]
         assert ask("shop.test").headers["Location"].startswith("http://www.shop.test")
 
 
@@ -223,7 +317,10 @@ def test_more_than_one_address(site: Path) -> None:
 
         def both_answer() -> bool:
             try:
-                return all(requests.get(f"http://{host}:{port}/x", timeout=60).ok for host in ("127.0.0.1", "[::1]"))
+                return all(
+                    requests.get(f"http://{host}:{port}/x", timeout=60).ok
+                    for host in ("127.0.0.1", "[::1]")
+                )
             except requests.ConnectionError:
                 return False
 
@@ -238,22 +335,43 @@ def test_more_than_one_address(site: Path) -> None:
 
 def test_logs_as_json(site: Path) -> None:
     (site / "logs.py").write_text(
-        'def application(e, s):\n    print("said \\"so\\"", file=e["wsgi.errors"])\n    s("200 OK", [])\n    return [b"x"]\n'
+        'def application(e, s):\n    print("said \\"so\\"", file=e["wsgi.errors"])\n    s("200 '
+        'OK", [])\n    return [b"x"]\n'
     )
     with serving(site, "logs.py", "--log-format", "json", "--access-log", "-") as served:
         served.get("/p?q=1", headers={"User-Agent": 'a "b" \\ c'})
-        wait_until(lambda: "/p?q=1" in served.stdout() and "said" in served.stderr(), "both logs have it")
+        wait_until(
+            lambda: "/p?q=1" in served.stdout() and "said" in served.stderr(), "both logs have it"
+        )
         [access] = [json.loads(line) for line in served.stdout().splitlines()]
-        assert (access["method"], access["url"], access["status"], access["user_agent"]) == ("GET", "/p?q=1", 200, 'a "b" \\ c')
-        records = [json.loads(line) for line in served.stderr().splitlines() if not line.startswith("httpd-wsgi:")]
+        assert (access["method"], access["url"], access["status"], access["user_agent"]) == (
+            "GET",
+            "/p?q=1",
+            200,
+            'a "b" \\ c',
+        )
+        records = [
+            json.loads(line)
+            for line in served.stderr().splitlines()
+            if not line.startswith("httpd-wsgi:")
+        ]
         [said] = [record for record in records if 'said "so"' in record["message"]]
-        assert (said["level"], said["module"]) == ("error", "wsgi") and re.match(r"\d{4}-\d\d-\d\d[ T]", said["time"])
+        assert (said["level"], said["module"]) == ("error", "wsgi") and re.match(
+            r"\d{4}-\d\d-\d\d[ T]", said["time"]
+        )
 
 
 def test_logs_in_files(site: Path) -> None:
     logs = site / "logs"
     logs.mkdir()
-    arguments = ["--error-log", "logs/error", "--access-log", "logs/access", "--access-log-format", "%U %>s"]
+    arguments = [
+        "--error-log",
+        "logs/error",
+        "--access-log",
+        "logs/access",
+        "--access-log-format",
+        "%U %>s",
+    ]
     with serving(site, "hello.py", *arguments) as served:
         assert served.get("/p").ok
         wait_until(lambda: "/p 200\n" in (logs / "access").read_text(), "the request is logged")
@@ -266,7 +384,14 @@ def test_logs_in_files(site: Path) -> None:
         ("plain words", {"message": "plain words"}),
         (
             "[Wed Nov 25 08:20:48.123456 2026] [wsgi:notice] [pid 5:tid 6] WSGI0706: x has changed",
-            {"level": "notice", "module": "wsgi", "pid": 5, "tid": 6, "code": "WSGI0706", "message": "WSGI0706: x has changed"},
+            {
+                "level": "notice",
+                "module": "wsgi",
+                "pid": 5,
+                "tid": 6,
+                "code": "WSGI0706",
+                "message": "WSGI0706: x has changed",
+            },
         ),
     ],
 )
@@ -280,7 +405,9 @@ def test_lines_of_every_origin_become_objects(line: str, expected: dict[str, obj
 
 def test_reload_notices_a_changed_module_and_a_mended_one(site: Path) -> None:
     (site / "part.py").write_text("text = 'one'")
-    (site / "whole.py").write_text("import part\ndef application(e, s):\n    s('200 OK', [])\n    return [part.text.encode()]\n")
+    (site / "whole.py").write_text(
+        "import part\ndef application(e, s):\n    s('200 OK', [])\n    return [part.text.encode()]\n"
+    )
     with serving(site, "whole.py", "--reload") as served:
         assert served.get().text == "one"
         (site / "part.py").write_text("text = 'two'; more = 1")
@@ -305,20 +432,34 @@ def late():
 """
 
 
-@pytest.mark.parametrize(("path", "title"), [("/x", "ValueError: &lt;i&gt;&lt;b&gt;"), ("/late", "KeyError: &#x27;late&#x27;")])
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [("/x", "ValueError: &lt;i&gt;&lt;b&gt;"), ("/late", "KeyError: &#x27;late&#x27;")],
+)
 def test_debug_shows_tracebacks_in_the_browser(site: Path, path: str, title: str) -> None:
     (site / "failing.py").write_text(FAILING)
     with serving(site, "failing.py", "--debug") as served:
         reply = served.get(path)
-        assert reply.status_code == 500 and title in reply.text and "failing.py" in reply.text and "<i>" not in reply.text
-        wait_until(lambda: title.split(":")[0] in served.stderr(), "the traceback is in the log, too")
+        assert (
+            reply.status_code == 500
+            and title in reply.text
+            and "failing.py" in reply.text
+            and "<i>" not in reply.text
+        )
+        wait_until(
+            lambda: title.split(":")[0] in served.stderr(), "the traceback is in the log, too"
+        )
 
 
 def test_debug_shows_nothing_to_pages_of_other_names(site: Path) -> None:
     (site / "failing.py").write_text(FAILING)
     with serving(site, "failing.py", "--debug") as served:
         reply = served.get("/x", headers={"Host": "evil.test"})
-        assert reply.status_code == 500 and "ValueError" not in reply.text and "http://localhost/" in reply.text
+        assert (
+            reply.status_code == 500
+            and "ValueError" not in reply.text
+            and "http://localhost/" in reply.text
+        )
 
 
 def test_without_debug_no_traceback_is_shown(site: Path) -> None:
@@ -328,7 +469,9 @@ def test_without_debug_no_traceback_is_shown(site: Path) -> None:
         assert reply.status_code == 500 and "ValueError" not in reply.text
 
 
-def test_debug_shows_why_an_application_cannot_be_loaded_and_serves_it_when_mended(site: Path) -> None:
+def test_debug_shows_why_an_application_cannot_be_loaded_and_serves_it_when_mended(
+    site: Path,
+) -> None:
     (site / "failing.py").write_text("import nothing_of_this_name")
     with serving(site, "failing.py", "--debug") as served:
         assert "No module named &#x27;nothing_of_this_name&#x27;" in served.get().text

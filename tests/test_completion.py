@@ -12,8 +12,15 @@ from served import run
 
 def completed(words: list[str], directory: Path) -> list[str]:
     script = run("completion", "bash").stdout
-    ask = f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}; _httpd_wsgi; printf '%s\\n' \"${{COMPREPLY[@]}}\""
-    done = subprocess.run(["bash", "-c", f"{script}\n{ask}"], cwd=directory, capture_output=True, text=True, check=True)
+    typed = f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}"
+    ask = f"{typed}; _httpd_wsgi; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    done = subprocess.run(
+        ["bash", "-c", f"{script}\n{ask}"],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stderr == ""
     return done.stdout.split()
 
@@ -38,7 +45,10 @@ def test_bash_completes(tmp_path: Path, words: list[str], expected: list[str]) -
 
 def test_zsh_accepts_its_script(tmp_path: Path) -> None:
     script = run("completion", "zsh").stdout
-    assert script.startswith("#compdef httpd-wsgi\n") and "complete -F _httpd_wsgi httpd-wsgi" in script
+    assert (
+        script.startswith("#compdef httpd-wsgi\n")
+        and "complete -F _httpd_wsgi httpd-wsgi" in script
+    )
     if shutil.which("zsh"):
         (tmp_path / "completion").write_text(script)
         subprocess.run(["zsh", "-n", str(tmp_path / "completion")], check=True)

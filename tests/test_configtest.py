@@ -1,4 +1,6 @@
-"""What `apachectl configtest` says about things that are not there, cannot be reached or do not fit together."""
+"""What `apachectl configtest` says about things that are not there, cannot be reached or do not fit
+together.
+"""
 
 from __future__ import annotations
 
@@ -57,11 +59,15 @@ def make_stale(home: Path) -> str:
 
 
 @pytest.mark.parametrize("make", [make_missing, make_file, make_empty, make_stale])
-@pytest.mark.parametrize("line", ["WSGIDaemonProcess d python-home={root}/venv", "WSGIPythonHome {root}/venv"])
+@pytest.mark.parametrize(
+    "line", ["WSGIDaemonProcess d python-home={root}/venv", "WSGIPythonHome {root}/venv"]
+)
 def test_a_home_without_python(httpd: Httpd, make: Callable[[Path], str], line: str) -> None:
     said = make(httpd.root / "venv")
     found = warned(httpd, line, "WSGI0280")
-    assert said in found and str(httpd.root / "venv") in found and f"{httpd.root}/httpd.conf:" in found
+    assert (
+        said in found and str(httpd.root / "venv") in found and f"{httpd.root}/httpd.conf:" in found
+    )
     assert ("daemon group 'd'" if "Daemon" in line else "WSGIPythonHome") in found
 
 
@@ -88,7 +94,10 @@ def test_a_python_without_runtime_is_told_how_to_get_one(httpd: Httpd, version: 
     (home / "bin" / "python").write_text("")
     conf = f"WSGIDaemonProcess d python-home={home}"
     found = warned(httpd, conf, "WSGI0281")
-    assert f"Python {version} in {home}" in found and f"{home}/bin/python -m pip install SOURCE" in found
+    assert (
+        f"Python {version} in {home}" in found
+        and f"{home}/bin/python -m pip install SOURCE" in found
+    )
     (packages / "httpd_wsgi").mkdir()
     (packages / "httpd_wsgi" / f"_runtime.cpython-3{version[2:]}-x86_64-linux-gnu.so").touch()
     assert "WSGI0281" not in httpd.configtest(conf)[1]
@@ -109,7 +118,12 @@ def test_what_may_have_a_runtime_is_not_warned_of(httpd: Httpd, name: str) -> No
 
 def test_a_real_environment_uses_the_runtime_beside_the_module(httpd: Httpd) -> None:
     real_venv(httpd.root / "venv")
-    assert "WSGI028" not in httpd.configtest(f"WSGIProcessGroup d\nWSGIDaemonProcess d python-home={httpd.root}/venv")[1]
+    assert (
+        "WSGI028"
+        not in httpd.configtest(
+            f"WSGIProcessGroup d\nWSGIDaemonProcess d python-home={httpd.root}/venv"
+        )[1]
+    )
 
 
 def test_a_home_that_does_not_exist(httpd: Httpd) -> None:
@@ -118,7 +132,10 @@ def test_a_home_that_does_not_exist(httpd: Httpd) -> None:
     )
 
 
-@pytest.mark.parametrize("line", ["WSGIPythonPath {root}/none:{root}", "WSGIDaemonProcess d python-path={root}:{root}/none"])
+@pytest.mark.parametrize(
+    "line",
+    ["WSGIPythonPath {root}/none:{root}", "WSGIDaemonProcess d python-path={root}:{root}/none"],
+)
 def test_a_directory_of_the_python_path_that_does_not_exist(httpd: Httpd, line: str) -> None:
     found = warned(httpd, line, "WSGI0296")
     assert f": {httpd.root}/none does not exist" in found and f"{httpd.root}/httpd.conf:" in found
@@ -136,7 +153,9 @@ def test_the_default_python_of_a_module_without_runtime(tmp_path: Path, home: st
     (tmp_path / "bin" / "python3").symlink_to("python3.99")
     httpd = Httpd(module=package / "mod_wsgi.so")
     try:
-        status, output = httpd.configtest("WSGIDaemonProcess d " + home.replace("{prefix}", sys.prefix))
+        status, output = httpd.configtest(
+            "WSGIDaemonProcess d " + home.replace("{prefix}", sys.prefix)
+        )
     finally:
         httpd.finish()
     assert status == 0 and len(lines_with(output, "WSGI0295")) == (not home), output
@@ -165,7 +184,9 @@ def test_a_script_that_nothing_grants_access_to(httpd: Httpd, more: str, is_deni
 
 @pytest.mark.parametrize("url", ["/", "/d/"])
 def test_a_target_that_does_not_exist(httpd: Httpd, url: str) -> None:
-    line = warned(httpd, f"WSGIScriptAlias {url} {{root}}/none{url.rstrip('/') and '/'}", "WSGI0282")
+    line = warned(
+        httpd, f"WSGIScriptAlias {url} {{root}}/none{url.rstrip('/') and '/'}", "WSGI0282"
+    )
     assert f"{httpd.root}/none" in line and "404" in line
 
 
@@ -193,10 +214,16 @@ def test_a_directory_of_scripts_must_be_enterable(httpd: Httpd) -> None:
 )
 @pytest.mark.parametrize(
     ("mode", "file_mode", "said"),
-    [(0o700, 0o644, "directory {app}/private (mode 0700)"), (0o755, 0o600, "may not read it (mode 0600)"), (0o755, 0o644, "")],
+    [
+        (0o700, 0o644, "directory {app}/private (mode 0700)"),
+        (0o755, 0o600, "may not read it (mode 0600)"),
+        (0o755, 0o644, ""),
+    ],
 )
 @as_root
-def test_scripts_that_the_groups_user_cannot_read(httpd: Httpd, conf: str, mode: int, file_mode: int, said: str) -> None:
+def test_scripts_that_the_groups_user_cannot_read(
+    httpd: Httpd, conf: str, mode: int, file_mode: int, said: str
+) -> None:
     private = httpd.app / "private"
     private.mkdir()
     (private / "app.py").write_text("")
@@ -207,7 +234,10 @@ def test_scripts_that_the_groups_user_cannot_read(httpd: Httpd, conf: str, mode:
     lines = lines_with(output, "WSGI0283")
     assert len(lines) == bool(said)
     if said:
-        assert said.replace("{app}", str(httpd.app)) in lines[0] and "user daemon of daemon group 'd'" in lines[0]
+        assert (
+            said.replace("{app}", str(httpd.app)) in lines[0]
+            and "user daemon of daemon group 'd'" in lines[0]
+        )
         assert "chmod o+" in lines[0]
     assert len(lines_with(output, "WSGI0284")) == (mode == 0o700)
 
@@ -244,7 +274,9 @@ def test_a_python_in_a_private_directory(httpd: Httpd) -> None:
 
 def test_a_script_outside_of_the_chroot_is_an_error(httpd: Httpd) -> None:
     (httpd.root / "jail").mkdir()
-    conf = "WSGIDaemonProcess d chroot={root}/jail\nWSGIScriptAlias / {app}/hello.py process-group=d"
+    conf = (
+        "WSGIDaemonProcess d chroot={root}/jail\nWSGIScriptAlias / {app}/hello.py process-group=d"
+    )
     status, output = httpd.configtest(conf)
     assert status != 0 and f"outside of chroot={httpd.root}/jail" in output and "WSGI0291" in output
 
@@ -309,10 +341,14 @@ def test_a_group_that_nothing_uses(httpd: Httpd, line: str, is_used: bool) -> No
     assert status == 0 and len(lines_with(output, "WSGI0287")) == (not is_used)
 
 
-GROUP = "WSGIDaemonProcess shop processes=1 threads=3 user={user} env=A=1 supplementary-groups={user}"
+GROUP = (
+    "WSGIDaemonProcess shop processes=1 threads=3 user={user} env=A=1 supplementary-groups={user}"
+)
 HOSTS = (
-    "<VirtualHost *:{port}>\nServerName {first}\n%s\nWSGIScriptAlias / {app}/hello.py process-group=shop\n</VirtualHost>\n"
-    "<VirtualHost *:{port}>\nServerName {second}\n%s\nWSGIScriptAlias / {app}/hello.py process-group=shop\n</VirtualHost>\n"
+    "<VirtualHost *:{port}>\nServerName {first}\n%s\nWSGIScriptAlias / {app}/hello.py "
+    "process-group=shop\n</VirtualHost>\n"
+    "<VirtualHost *:{port}>\nServerName {second}\n%s\nWSGIScriptAlias / {app}/hello.py "
+    "process-group=shop\n</VirtualHost>\n"
 )
 
 
@@ -324,7 +360,10 @@ def two_hosts(first: str, second: str) -> str:
 def test_a_copied_group_is_shared_by_both_virtual_hosts(httpd: Httpd) -> None:
     httpd.start(two_hosts(GROUP, GROUP.replace(" ", "  ")))
     for host in ("one", "two"):
-        assert requests.get(httpd.url("/"), headers={"Host": f"{host}.example.com"}, timeout=60).text == "Hello World!"
+        assert (
+            requests.get(httpd.url("/"), headers={"Host": f"{host}.example.com"}, timeout=60).text
+            == "Hello World!"
+        )
     assert len(httpd.supervisors()) == 1
 
 
@@ -341,7 +380,9 @@ def test_a_copied_group_is_shared_by_both_virtual_hosts(httpd: Httpd) -> None:
         ("threads=3", "threads=3 request-timeout=5", "request-timeout"),
     ],
 )
-def test_different_groups_of_one_name_are_an_error(httpd: Httpd, old: str, new: str, option: str) -> None:
+def test_different_groups_of_one_name_are_an_error(
+    httpd: Httpd, old: str, new: str, option: str
+) -> None:
     status, output = httpd.configtest(two_hosts(GROUP, GROUP.replace(old, new)))
     assert status != 0 and f"with another {option}=" in output
     assert output.count(f"{httpd.root}/httpd.conf") == 2
@@ -358,10 +399,15 @@ def test_different_groups_of_one_name_are_an_error(httpd: Httpd, old: str, new: 
 )
 def test_an_expansion_that_is_none(httpd: Httpd, line: str) -> None:
     found = warned(httpd, line, "WSGI0293")
-    assert "%{GLOBLA} is none of %{GLOBAL}, %{SERVER}, %{HOST}, %{RESOURCE} and %{ENV:variable}, did you mean %{GLOBAL}" in found
+    assert (
+        "%{GLOBLA} is none of %{GLOBAL}, %{SERVER}, %{HOST}, %{RESOURCE} and %{ENV:variable}, did you mean %{GLOBAL}"
+        in found
+    )
 
 
-@pytest.mark.parametrize("value", ["%{GLOBAL}", "%{SERVER}", "%{HOST}", "%{RESOURCE}", "%{ENV:a}", "a%{b}"])
+@pytest.mark.parametrize(
+    "value", ["%{GLOBAL}", "%{SERVER}", "%{HOST}", "%{RESOURCE}", "%{ENV:a}", "a%{b}"]
+)
 def test_expansions_and_names_are_not_remarked_on(httpd: Httpd, value: str) -> None:
     assert "WSGI0293" not in httpd.configtest(f"WSGIApplicationGroup {value}")[1]
 

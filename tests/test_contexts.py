@@ -9,7 +9,14 @@ import requests
 from harness import Httpd
 from tables import reference
 
-G, S, D, FILEINFO, AUTHCONFIG, OBSOLETE = "global", "server", "directory", "FileInfo", "AuthConfig", "obsolete"
+G, S, D, FILEINFO, AUTHCONFIG, OBSOLETE = (
+    "global",
+    "server",
+    "directory",
+    "FileInfo",
+    "AuthConfig",
+    "obsolete",
+)
 
 CLASSES = {
     G: [
@@ -63,7 +70,11 @@ CLASSES = {
         "WSGITrustedProxies 10.0.0.0/8",
         "WSGIIgnoreActivity On",
     ],
-    AUTHCONFIG: ["WSGIAccessScript {app}/allows.py", "WSGIAuthUserScript {app}/allows.py", "WSGIAuthGroupScript {app}/allows.py"],
+    AUTHCONFIG: [
+        "WSGIAccessScript {app}/allows.py",
+        "WSGIAuthUserScript {app}/allows.py",
+        "WSGIAuthGroupScript {app}/allows.py",
+    ],
     OBSOLETE: [
         "WSGIAcceptMutex default",
         "WSGISocketRotation Off",
@@ -123,7 +134,9 @@ def test_what_is_accepted(httpd: Httpd, context: str) -> None:
     assert status == 0, output
 
 
-@pytest.mark.parametrize(("line", "context"), REFUSED, ids=lambda value: value.split()[0].strip("<>"))
+@pytest.mark.parametrize(
+    ("line", "context"), REFUSED, ids=lambda value: value.split()[0].strip("<>")
+)
 def test_what_is_refused(httpd: Httpd, line: str, context: str) -> None:
     status, output = httpd.configtest(CONTEXTS[context].replace("%s", line))
     assert status != 0
@@ -134,7 +147,13 @@ def test_what_is_refused(httpd: Httpd, line: str, context: str) -> None:
 def test_htaccess(httpd: Httpd) -> None:
     """Files in directories whose .htaccess has one directive each, under every AllowOverride."""
     (httpd.app / "allows.py").write_text("def allow_access(environ, host):\n    return True\n")
-    conf, cases = [f"Alias /h {httpd.root}/h", f"<Directory {httpd.root}/h>\nRequire all granted\n</Directory>"], {}
+    conf, cases = (
+        [
+            f"Alias /h {httpd.root}/h",
+            f"<Directory {httpd.root}/h>\nRequire all granted\n</Directory>",
+        ],
+        {},
+    )
     for allowed in ("None", "FileInfo", "AuthConfig", "All"):
         conf.append(f"<Directory {httpd.root}/h/{allowed}>\nAllowOverride {allowed}\n</Directory>")
         for kind, lines in CLASSES.items():
@@ -144,9 +163,15 @@ def test_htaccess(httpd: Httpd) -> None:
                 text = line.replace("{app}", str(httpd.app)).replace("{root}", str(httpd.root))
                 (directory / ".htaccess").write_text(text + "\n")
                 (directory / "file").write_text("served")
-                accepted = allowed == "None" or kind == OBSOLETE or (kind in (FILEINFO, AUTHCONFIG) and allowed in (kind, "All"))
+                accepted = (
+                    allowed == "None"
+                    or kind == OBSOLETE
+                    or (kind in (FILEINFO, AUTHCONFIG) and allowed in (kind, "All"))
+                )
                 cases[f"/h/{allowed}/{directory.name}/file"] = 200 if accepted else 500
     httpd.start("\n".join(conf))
     with requests.Session() as session:
-        assert {path: session.get(httpd.url(path), timeout=60).status_code for path in cases} == cases
+        assert {
+            path: session.get(httpd.url(path), timeout=60).status_code for path in cases
+        } == cases
     assert "WSGI0221" not in httpd.log_text()

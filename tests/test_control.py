@@ -75,7 +75,12 @@ def test_status_shows_the_workers(started: Httpd, group: str) -> None:
     )
 
 
-EXAMPLE = {"group": "shop", "supervisor": 812, "parent": 790, "where": "/etc/apache2/sites-enabled/shop.conf:3"}
+EXAMPLE = {
+    "group": "shop",
+    "supervisor": 812,
+    "parent": 790,
+    "where": "/etc/apache2/sites-enabled/shop.conf:3",
+}
 EXAMPLE_WORKERS: list[dict[str, object]] = [
     {"pid": 4711, "begun": 8123, "resident_bytes": 61 << 20, "cpu_seconds": 242.0},
     {"pid": 4712, "begun": 8077, "resident_bytes": 60 << 20, "cpu_seconds": 238.0},
@@ -85,21 +90,30 @@ EXAMPLE_WORKERS: list[dict[str, object]] = [
 def test_the_documented_output_of_status_is_what_it_prints(
     started: Httpd, group: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    documented = DOCS.read_text().partition("    $ sudo httpd-wsgi status shop\n")[2].partition("\n\n")[0].splitlines()
+    documented = (
+        DOCS.read_text()
+        .partition("    $ sudo httpd-wsgi status shop\n")[2]
+        .partition("\n\n")[0]
+        .splitlines()
+    )
     thread = threading.Thread(target=get, args=(started, "/wait"))
     thread.start()
     wait_until(lambda: " s  GET /wait\n" in run("status", group).stdout, "the request is there")
     found = status(group)
     (started.root / "go").touch()
     thread.join(60)
-    workers: list[dict[str, Any]] = sorted(found["workers"], key=lambda worker: not worker["requests"])  # type: ignore[call-overload]
+    workers: list[dict[str, Any]] = sorted(
+        found["workers"], key=lambda worker: not worker["requests"]
+    )  # type: ignore[call-overload]
     for worker, example in zip(workers, EXAMPLE_WORKERS, strict=True):
         assert set(example) < set(worker)
         worker.update(example, seconds=7380.0)
     workers[0]["requests"][0].update(what="GET /reports/2026", seconds=0.4)
     assert set(EXAMPLE) < set(found)
     monkeypatch.setattr(control, "user_name", lambda uid: "shop")
-    assert list(control.status_lines({**found, **EXAMPLE, "workers": workers})) == [line[4:] for line in documented]
+    assert list(control.status_lines({**found, **EXAMPLE, "workers": workers})) == [
+        line[4:] for line in documented
+    ]
 
 
 def line_of(httpd: Httpd, text: str) -> int:
@@ -112,7 +126,10 @@ def test_reload_replaces_the_workers(started: Httpd, group: str) -> None:
     done = run("reload", group)
     assert done.returncode == 0 and "new workers" in done.stdout
     started.expect("WSGI0715", containing="httpd-wsgi reload")
-    wait_until(lambda: len(started.workers()) == 2 and not set(started.workers()) & set(before), "the workers are new")
+    wait_until(
+        lambda: len(started.workers()) == 2 and not set(started.workers()) & set(before),
+        "the workers are new",
+    )
     assert get(started).status_code == 200
 
 
@@ -124,7 +141,9 @@ def test_an_order_does_not_reach_the_group_of_another_apache(started: Httpd, gro
         refused = run("stop", group)
         assert refused.returncode == 2 and "2 Apaches have one of this name" in refused.stderr
         assert all(f"{pid} (" in refused.stderr for pid in parents) and other.workers()
-        assert other.process and run("stop", group, "--apache", str(other.process.pid)).returncode == 0
+        assert (
+            other.process and run("stop", group, "--apache", str(other.process.pid)).returncode == 0
+        )
         other.expect("WSGI0852")
         assert "WSGI0852" not in started.log_text() and get(started).status_code == 200
         wrong = run("reload", group, "--apache", "1")
@@ -138,7 +157,11 @@ def test_stop_answers_503_until_reload(started: Httpd, group: str) -> None:
     assert get(started).status_code == 503
     started.expect("WSGI0309", 'it was stopped with "httpd-wsgi stop"')
     shown = run("status", group)
-    assert "0 of 2 workers serve" in shown.stdout and "stopped by hand" in shown.stdout and shown.returncode == 9
+    assert (
+        "0 of 2 workers serve" in shown.stdout
+        and "stopped by hand" in shown.stdout
+        and shown.returncode == 9
+    )
     assert run("reload", group).returncode == 0
     wait_until(lambda: get(started).status_code == 200, "it serves again")
 
@@ -159,17 +182,28 @@ def test_a_stopped_group_finishes_its_requests(started: Httpd, group: str) -> No
 
 
 @pytest.mark.parametrize(("path", "where"), [("/wait", ""), ("/sub/wait", " in interpreter other")])
-def test_stacks_show_where_the_application_is(started: Httpd, group: str, path: str, where: str) -> None:
+def test_stacks_show_where_the_application_is(
+    started: Httpd, group: str, path: str, where: str
+) -> None:
     thread = threading.Thread(target=get, args=(started, path))
     thread.start()
 
     def asleep() -> str:
         done = run("stacks", group)
         assert done.returncode == 0, done
-        return done.stdout if "in waiting_here" in done.stdout and "    time.sleep(0.01)" in done.stdout else ""
+        return (
+            done.stdout
+            if "in waiting_here" in done.stdout and "    time.sleep(0.01)" in done.stdout
+            else ""
+        )
 
     text = wait_for(asleep, "the request is there, and not just looking for the file")
-    assert f"{where}:\n" in text and '.py", line ' in text and "    time.sleep(0.01)" in text and "_boot.py" not in text
+    assert (
+        f"{where}:\n" in text
+        and '.py", line ' in text
+        and "    time.sleep(0.01)" in text
+        and "_boot.py" not in text
+    )
     assert text.index("in application") < text.index("in waiting_here")
     (started.root / "go").touch()
     thread.join(60)
@@ -179,13 +213,29 @@ def test_stacks_show_where_the_application_is(started: Httpd, group: str, path: 
 def test_others_may_not_control_a_group(started: Httpd, group: str) -> None:
     for command in ("status", "reload", "stop", "stacks"):
         done = subprocess.run(
-            [COMMAND, command, group], capture_output=True, text=True, check=False, user=65534, group=65534, cwd="/"
+            [COMMAND, command, group],
+            capture_output=True,
+            text=True,
+            check=False,
+            user=65534,
+            group=65534,
+            cwd="/",
         )
-        assert done.returncode == 9 and "only root and uid 33 may control this group" in done.stderr, done
+        assert (
+            done.returncode == 9 and "only root and uid 33 may control this group" in done.stderr
+        ), done
     started.expect("WSGI0851", containing="user 65534")
     assert started.log_text().count("WSGI0851") == 1
     assert len(started.workers()) == 2
-    done = subprocess.run([COMMAND, "status", group], capture_output=True, text=True, check=False, user=33, group=33, cwd="/")
+    done = subprocess.run(
+        [COMMAND, "status", group],
+        capture_output=True,
+        text=True,
+        check=False,
+        user=33,
+        group=33,
+        cwd="/",
+    )
     assert done.returncode == 0, done
 
 
@@ -200,7 +250,9 @@ def test_nobody_can_pretend_to_be_a_supervisor(group: str) -> None:
 
 def test_a_group_that_is_not_there_is_named() -> None:
     done = run("reload", "nowhere")
-    assert done.returncode == 9 and done.stderr.startswith("httpd-wsgi: group nowhere: no supervisor is running")
+    assert done.returncode == 9 and done.stderr.startswith(
+        "httpd-wsgi: group nowhere: no supervisor is running"
+    )
 
 
 def test_an_unknown_command_is_answered(started: Httpd, group: str) -> None:
@@ -211,7 +263,9 @@ def test_an_unknown_command_is_answered(started: Httpd, group: str) -> None:
 
 def test_names_with_anything_in_them_work(httpd: Httpd) -> None:
     name = "a/b%c@" + uuid.uuid4().hex * 3
-    httpd.start(f'WSGIDaemonProcess "{name}"\nWSGIScriptAlias / {{app}}/hello.py "process-group={name}"')
+    httpd.start(
+        f'WSGIDaemonProcess "{name}"\nWSGIScriptAlias / {{app}}/hello.py "process-group={name}"'
+    )
     wait_until(lambda: bool(httpd.workers()), "a worker is ready")
     assert run("status", name).stdout.startswith(f"{name}: 1 of 1")
 
@@ -221,10 +275,17 @@ def test_only_listening_sockets_of_the_group_are_found(tmp_path: Path) -> None:
     head = "Num       RefCount Protocol Flags    Type St Inode Path\n"
     row = "0000000000000000: 00000002 00000000 {} 0005 01 1234 @{}\n"
     names = ("httpd-wsgi/shop/12/ab", "httpd-wsgi/shop2/13/ab", "httpd-wsgi/shop/x/ab", "other")
-    table.write_text(head + "".join(row.format("00010000", n) for n in names) + row.format("00000000", "httpd-wsgi/shop/14/ab"))
+    table.write_text(
+        head
+        + "".join(row.format("00010000", n) for n in names)
+        + row.format("00000000", "httpd-wsgi/shop/14/ab")
+    )
     assert control.sockets("shop", table) == [("httpd-wsgi/shop/12/ab", 12)]
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0.25, "0.2 s"), (61, "1 min 1 s"), (3700, "1 h 1 min"), (200000, "2 d 7 h")])
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.25, "0.2 s"), (61, "1 min 1 s"), (3700, "1 h 1 min"), (200000, "2 d 7 h")],
+)
 def test_durations_are_readable(seconds: float, text: str) -> None:
     assert control.duration(seconds) == text

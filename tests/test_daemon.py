@@ -55,7 +55,9 @@ def test_threads_overlap(httpd: Httpd) -> None:
         assert [r.text for r in pool.map(lambda _: get(httpd, "/"), range(4))] == ["met"] * 4
 
 
-@pytest.mark.parametrize(("path", "said"), [("/crash", "signal 11 (SIGSEGV)"), ("/exit3", "exited with status 3")])
+@pytest.mark.parametrize(
+    ("path", "said"), [("/crash", "signal 11 (SIGSEGV)"), ("/exit3", "exited with status 3")]
+)
 def test_a_crash_costs_one_request_and_is_explained(httpd: Httpd, path: str, said: str) -> None:
     httpd.expected.add("WSGI0718")  # a signal leaves stacks
     httpd.start(ONE)
@@ -73,7 +75,11 @@ def test_the_stacks_of_a_crash_begin_with_the_thread_that_crashed(httpd: Httpd) 
     httpd.expect("WSGI0702")
     httpd.expect("WSGI0310")
     httpd.expect("WSGI0718", "other threads run no code of the application")
-    lines = [line.partition("group d: ")[2] for line in httpd.log_text().splitlines() if "WSGI0718" in line]
+    lines = [
+        line.partition("group d: ")[2]
+        for line in httpd.log_text().splitlines()
+        if "WSGI0718" in line
+    ]
     assert lines[0].startswith("Fatal Python error") and lines[1].startswith("Current thread")
     assert "in crash" in "".join(lines[2:5])
     assert not any("threading.py" in line or "worker.py" in line for line in lines)
@@ -128,7 +134,9 @@ def test_one_application_runs_in_the_main_interpreter_several_do_not_share(httpd
 
 
 def test_applications_are_loaded_before_the_first_request(httpd: Httpd) -> None:
-    (httpd.app / "loud.py").write_text("print('loaded early')\n" + (httpd.app / "hello.py").read_text())
+    (httpd.app / "loud.py").write_text(
+        "print('loaded early')\n" + (httpd.app / "hello.py").read_text()
+    )
     httpd.start(ONE.replace("kitchen", "loud"))
     assert "[client" not in httpd.expect("loaded early")
 
@@ -148,7 +156,8 @@ def test_kill_9_of_the_parent_leaves_nothing(httpd: Httpd) -> None:
     httpd.start(ONE)
     assert get(httpd, "/info").status_code == 200
     httpd.kill9()
-    # Apache's own children outlive a killed parent; they are not ours to end, but our processes go with the last of them.
+    # Apache's own children outlive a killed parent; they are not ours to end, but our processes go
+    # with the last of them.
     httpd.process.wait(60)  # type: ignore[union-attr]
     for pid in processes_marked(httpd.mark):
         with contextlib.suppress(OSError):  # it may be gone by now
@@ -175,8 +184,11 @@ def test_a_worker_that_cannot_start_backs_off_and_clients_get_503(httpd: Httpd) 
     assert response.status_code == 503 and int(response.headers["Retry-After"]) >= 1
     for code in ("WSGI0708", "WSGI0309"):
         httpd.expect(code)
-    attempts = re.findall(r"WSGI070(1|4):.*?(?:next attempt is in (\d+) s)?$", httpd.log_text(), re.MULTILINE)
-    assert all(code == "14"[number % 2] for number, (code, _) in enumerate(attempts))  # each start but the first after a pause
+    attempts = re.findall(
+        r"WSGI070(1|4):.*?(?:next attempt is in (\d+) s)?$", httpd.log_text(), re.MULTILINE
+    )
+    # Each start but the first after a pause
+    assert all(code == "14"[number % 2] for number, (code, _) in enumerate(attempts))
     pauses = [int(pause) for code, pause in attempts if code == "4"]
     assert all(pause <= most for pause, most in zip(pauses, (1, 2, 4, 8, 15), strict=False))
 
@@ -235,7 +247,9 @@ def test_a_request_in_progress_is_finished_when_apache_stops_its_group(httpd: Ht
 def test_every_mpm_serves_both_modes(mpm: str) -> None:
     server = Httpd(mpm=mpm)
     try:
-        server.start("WSGIDaemonProcess d\nWSGIScriptAlias /d {app}/hello.py process-group=d\nWSGIScriptAlias /e {app}/hello.py")
+        server.start(
+            "WSGIDaemonProcess d\nWSGIScriptAlias /d {app}/hello.py process-group=d\nWSGIScriptAlias /e {app}/hello.py"
+        )
         for path in ("/d", "/e") * 3:
             assert get(server, path).text == "Hello World!"
     finally:
@@ -270,7 +284,11 @@ def test_an_application_cannot_cut_off_the_memory_it_shares_with_apache(httpd: H
     )
     httpd.start(ONE.replace("kitchen", "cut"))
     said = get(httpd, "/").text
-    assert "wsgi-board" in said and "wsgi-activity" in said and said.endswith("Operation not permitted Operation not permitted")
+    assert (
+        "wsgi-board" in said
+        and "wsgi-activity" in said
+        and said.endswith("Operation not permitted Operation not permitted")
+    )
     assert get(httpd, "/").status_code == 200
 
 
@@ -279,7 +297,8 @@ SENDS = """
 import os, socket, stat, struct
 def connections():
     for fd in map(int, os.listdir("/proc/self/fd")):
-        if fd not in (3, 4) and os.path.exists(f"/proc/self/fd/{fd}") and stat.S_ISSOCK(os.stat(f"/proc/self/fd/{fd}").st_mode):
+        path = f"/proc/self/fd/{fd}"
+        if fd not in (3, 4) and os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode):
             yield socket.socket(fileno=os.dup(fd))
 def application(environ, start_response):
     sent = 0
@@ -313,7 +332,9 @@ def test_descriptors_that_a_worker_sends_without_being_asked_are_closed(httpd: H
 
 def test_a_file_of_negative_length_is_refused(httpd: Httpd) -> None:
     frame = "struct.pack('=IBBHqHHIIBBHqq', 16, ord('H'), 0, 0, -1, 200, 0, 0, 16, ord('F'), 0, 0, 0, -1)"
-    (httpd.app / "sends.py").write_text(SENDS.replace("FRAME", frame).replace("FDS", "[os.open(__file__, os.O_RDONLY)]"))
+    (httpd.app / "sends.py").write_text(
+        SENDS.replace("FRAME", frame).replace("FDS", "[os.open(__file__, os.O_RDONLY)]")
+    )
     httpd.start(ONE.replace("kitchen", "sends"))
     assert get(httpd, "/").status_code == 502
     httpd.expect("WSGI0312", "malformed FILE")

@@ -20,7 +20,9 @@ def alias(mode: str, options: str = "", script: str = "facts.py", mount: str = "
     return f"WSGIScriptAlias {mount} {{app}}/{script}{' process-group=d' * (mode == 'daemon')} {options}\n"
 
 
-def facts(httpd: Httpd, mode: str, conf: str, options: str = "application-group=%{GLOBAL}") -> dict[str, Any]:
+def facts(
+    httpd: Httpd, mode: str, conf: str, options: str = "application-group=%{GLOBAL}"
+) -> dict[str, Any]:
     httpd.start("ServerLimit 1\n" + GROUP + conf + "\n" + alias(mode, options))
     return dict(requests.get(httpd.url("/"), timeout=60).json())
 
@@ -30,21 +32,37 @@ def facts(httpd: Httpd, mode: str, conf: str, options: str = "application-group=
     [
         ("WSGIPythonOptimize 2", "optimize", 2),
         ("WSGIDontWriteBytecode On", "bytecode", True),
-        ("WSGIPythonWarnings error::BytesWarning\nWSGIPythonWarnings default", "warnings", ["error::BytesWarning", "default"]),
+        (
+            "WSGIPythonWarnings error::BytesWarning\nWSGIPythonWarnings default",
+            "warnings",
+            ["error::BytesWarning", "default"],
+        ),
         ("WSGIPythonHashSeed random", "hash_randomization", 1),
         ("WSGISwitchInterval 0.25", "switch", 0.25),
-        ("WSGIRestrictStdin On", "stdin", "sys.stdin is not available to WSGI applications here (WSGIRestrictStdin On)"),
-        ("WSGIRestrictStdout On", "stdout", "sys.stdout is not available to WSGI applications here (WSGIRestrictStdout On)"),
+        (
+            "WSGIRestrictStdin On",
+            "stdin",
+            "sys.stdin is not available to WSGI applications here (WSGIRestrictStdin On)",
+        ),
+        (
+            "WSGIRestrictStdout On",
+            "stdout",
+            "sys.stdout is not available to WSGI applications here (WSGIRestrictStdout On)",
+        ),
         ("WSGIRestrictStdin Off", "stdin", "str"),
     ],
 )
-def test_options_of_the_interpreter(httpd: Httpd, mode: str, line: str, key: str, value: object) -> None:
+def test_options_of_the_interpreter(
+    httpd: Httpd, mode: str, line: str, key: str, value: object
+) -> None:
     assert facts(httpd, mode, line)[key] == value
 
 
 def test_a_hash_seed_is_used(httpd: Httpd, mode: str) -> None:
     command = [sys.executable, "-c", "print(hash('a string'))"]
-    expected = subprocess.run(command, env={"PYTHONHASHSEED": "42"}, capture_output=True, text=True, check=True).stdout
+    expected = subprocess.run(
+        command, env={"PYTHONHASHSEED": "42"}, capture_output=True, text=True, check=True
+    ).stdout
     assert facts(httpd, mode, "WSGIPythonHashSeed 42")["hash"] == int(expected)
 
 
@@ -58,7 +76,9 @@ def test_signal_handlers_may_be_allowed(httpd: Httpd) -> None:
 
 
 def test_apache_request_is_passed_in_embedded_mode_only(httpd: Httpd, mode: str) -> None:
-    assert facts(httpd, mode, "WSGIPassApacheRequest On")["capsule"] == ("PyCapsule" if mode == "embedded" else "NoneType")
+    assert facts(httpd, mode, "WSGIPassApacheRequest On")["capsule"] == (
+        "PyCapsule" if mode == "embedded" else "NoneType"
+    )
 
 
 def test_sections_override_for_the_interpreters_they_name(httpd: Httpd, mode: str) -> None:
@@ -97,9 +117,13 @@ def test_restrict_process(httpd: Httpd, mode: str) -> None:
 
 
 def test_import_scripts_are_loaded_before_the_first_request(httpd: Httpd, mode: str) -> None:
-    (httpd.app / "early.py").write_text("import sys\nsys.modules['loaded_early'] = sys\nprint('early is here')\n")
+    (httpd.app / "early.py").write_text(
+        "import sys\nsys.modules['loaded_early'] = sys\nprint('early is here')\n"
+    )
     group = "d" if mode == "daemon" else "%{GLOBAL}"
-    line = f"WSGIImportScript {{app}}/early.py process-group={group} application-group=%{{GLOBAL}}\n"
+    line = (
+        f"WSGIImportScript {{app}}/early.py process-group={group} application-group=%{{GLOBAL}}\n"
+    )
     httpd.start("ServerLimit 1\n" + GROUP + line + alias(mode, "application-group=%{GLOBAL}"))
     assert "[client" not in httpd.expect("early is here")
     assert requests.get(httpd.url("/"), timeout=60).json()["imported"] == ["loaded_early"]
@@ -110,7 +134,9 @@ def test_a_service_script_runs_again_and_again_and_ends_with_apache(httpd: Httpd
     mark.touch()
     mark.chmod(0o666)
     (httpd.app / "service.py").write_text(f"open({str(mark)!r}, 'a').write('ran\\n')\n")
-    (httpd.app / "loop.py").write_text("import time\nprint('looping')\nwhile True:\n    time.sleep(0.1)\n")
+    (httpd.app / "loop.py").write_text(
+        "import time\nprint('looping')\nwhile True:\n    time.sleep(0.1)\n"
+    )
     httpd.start(
         "WSGIDaemonProcess once threads=0\nWSGIDaemonProcess loop threads=0\n"
         "WSGIImportScript {app}/service.py process-group=once application-group=%{GLOBAL}\n"
@@ -127,10 +153,14 @@ def test_interpreters_with_a_lock_of_their_own(httpd: Httpd, mode: str) -> None:
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="needs an older Python")
 def test_a_lock_of_their_own_needs_a_newer_python(httpd: Httpd, mode: str) -> None:
-    aliases = alias(mode, "application-group=a", mount="/a") + alias(mode, "application-group=b", mount="/b")
+    aliases = alias(mode, "application-group=a", mount="/a") + alias(
+        mode, "application-group=b", mount="/b"
+    )
     httpd.start("ServerLimit 1\nWSGIPerInterpreterGIL On\n" + GROUP + aliases)
     with ThreadPoolExecutor(2) as pool:
-        groups = pool.map(lambda path: requests.get(httpd.url(path), timeout=60).json()["group"], ("/a", "/b"))
+        groups = pool.map(
+            lambda path: requests.get(httpd.url(path), timeout=60).json()["group"], ("/a", "/b")
+        )
     assert list(groups) == ["a", "b"]
     httpd.expect("WSGI0802")
 
@@ -159,17 +189,37 @@ def test_destroy_interpreter_off_skips_atexit(httpd: Httpd, mode: str) -> None:
         ("WSGISwitchInterval 1s", ["greater than 0"]),
         ("WSGIRestrictStdin yes", ["On or Off"]),
         ("WSGIDaemonProcess x switch-interval=-1", ["switch-interval=-1", "greater than 0"]),
-        ("<VirtualHost *:81>\nWSGIPythonOptimize 1\n</VirtualHost>", ["WSGIPythonOptimize", "VirtualHost"]),
+        (
+            "<VirtualHost *:81>\nWSGIPythonOptimize 1\n</VirtualHost>",
+            ["WSGIPythonOptimize", "VirtualHost"],
+        ),
         ("<Directory />\nWSGIRestrictSignal On\n</Directory>", ["WSGIRestrictSignal"]),
-        ("WSGIImportScript {app}/hello.py process-group=d", ["needs a file, process-group= and application-group="]),
+        (
+            "WSGIImportScript {app}/hello.py process-group=d",
+            ["needs a file, process-group= and application-group="],
+        ),
         ("WSGIImportScript {app}/hello.py proces-group=d", ["did you mean process-group="]),
-        ("WSGIImportScript {app}/hello.py process-group=no application-group=%{GLOBAL}", ["WSGI0222", "does not exist"]),
-        ("WSGIScriptAlias /x {app}/hello.py process-group=no application-group=a", ["WSGI0222", "'no'"]),
-        ("WSGIScriptAlias /x {app}/hello.py process-group = d", ["process-group", "without space around"]),
-        ("<WSGIInterpreterOptions proces-group=d>\n</WSGIInterpreterOptions>", ["did you mean process-group="]),
+        (
+            "WSGIImportScript {app}/hello.py process-group=no application-group=%{GLOBAL}",
+            ["WSGI0222", "does not exist"],
+        ),
+        (
+            "WSGIScriptAlias /x {app}/hello.py process-group=no application-group=a",
+            ["WSGI0222", "'no'"],
+        ),
+        (
+            "WSGIScriptAlias /x {app}/hello.py process-group = d",
+            ["process-group", "without space around"],
+        ),
+        (
+            "<WSGIInterpreterOptions proces-group=d>\n</WSGIInterpreterOptions>",
+            ["did you mean process-group="],
+        ),
     ],
 )
-def test_a_wrong_value_fails_the_configuration_test(httpd: Httpd, conf: str, parts: list[str]) -> None:
+def test_a_wrong_value_fails_the_configuration_test(
+    httpd: Httpd, conf: str, parts: list[str]
+) -> None:
     code, output = httpd.configtest(conf)
     assert code != 0
     for part in parts:
@@ -177,7 +227,8 @@ def test_a_wrong_value_fails_the_configuration_test(httpd: Httpd, conf: str, par
 
 
 OBSOLETE = (
-    "WSGIAcceptMutex default|WSGISocketRotation Off|WSGIPythonEggs /tmp|WSGILazyInitialization On|WSGIVerboseDebugging On|"
+    "WSGIAcceptMutex default|WSGISocketRotation Off|WSGIPythonEggs /tmp|WSGILazyInitialization "
+    "On|WSGIVerboseDebugging On|"
     "WSGINewRelicConfigFile /x|WSGINewRelicEnvironment x|WSGIUserAuthoritative On|WSGIGroupAuthoritative On"
 ).split("|")
 
@@ -186,7 +237,10 @@ OBSOLETE = (
 def test_directives_of_old_are_accepted_and_explained(httpd: Httpd, line: str) -> None:
     code, output = httpd.configtest(line)
     assert code == 0, output
-    assert f"WSGI0221: {httpd.root}/httpd.conf:" in output and f"{line.split()[0]} has no effect" in output
+    assert (
+        f"WSGI0221: {httpd.root}/httpd.conf:" in output
+        and f"{line.split()[0]} has no effect" in output
+    )
 
 
 def test_option_values_may_be_quoted(httpd: Httpd, mode: str) -> None:
@@ -195,5 +249,7 @@ def test_option_values_may_be_quoted(httpd: Httpd, mode: str) -> None:
     script.write_text((httpd.app / "facts.py").read_text())
     os.chmod(script, 0o644)
     group = ' process-group="d"' * (mode == "daemon")
-    httpd.start(GROUP + f"WSGIScriptAlias / '{{app}}/with space/app.py'{group} application-group=\"a b\"\n")
+    httpd.start(
+        GROUP + f"WSGIScriptAlias / '{{app}}/with space/app.py'{group} application-group=\"a b\"\n"
+    )
     assert requests.get(httpd.url("/"), timeout=60).json()["group"] == "a b"

@@ -1,4 +1,6 @@
-"""Nothing is lost while everything is replaced: a load with a long request and a large download, restarts, reloads and kills."""
+"""Nothing is lost while everything is replaced: a load with a long request and a large download,
+restarts, reloads and kills.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ CONF = "ThreadsPerChild 25\nMaxRequestWorkers 100\nMaxKeepAliveRequests 0\nListe
 
 
 class Load:
-    """Clients with kept connections; one that finds its connection closed between two requests opens another."""
+    """Clients with kept connections; one that finds its connection closed between two requests
+    opens another.
+    """
 
     def __init__(self, httpd: Httpd, clients: int = CLIENTS) -> None:
         self.httpd = httpd
@@ -62,7 +66,10 @@ class Load:
         while not self.over.is_set():
             try:
                 if connection is None:
-                    connection, fresh = socket.create_connection(("127.0.0.1", self.httpd.port), 60), True
+                    connection, fresh = (
+                        socket.create_connection(("127.0.0.1", self.httpd.port), 60),
+                        True,
+                    )
                 connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
                 answer = connection.recv(65536)
             except OSError as exc:
@@ -145,7 +152,10 @@ def long_ones(site: Site) -> Iterator[None]:
                 size += len(chunk)
             results["download"] = size
 
-    threads = [threading.Thread(target=ask, daemon=True), threading.Thread(target=download, daemon=True)]
+    threads = [
+        threading.Thread(target=ask, daemon=True),
+        threading.Thread(target=download, daemon=True),
+    ]
     for thread in threads:
         thread.start()
     wait_until(lambda: Path(f"{site.flag}.long").exists(), "the long request runs")
@@ -166,7 +176,10 @@ def test_graceful_restarts_lose_nothing(site: Site) -> None:
                 site.httpd.signal(signal.SIGUSR1)
             site.httpd.graceful()
     assert set(load.seen) == {200}, load.seen
-    wait_until(lambda: len(site.httpd.supervisors()) == 1 and len(site.httpd.workers()) == 2, "the old generations have gone")
+    wait_until(
+        lambda: len(site.httpd.supervisors()) == 1 and len(site.httpd.workers()) == 2,
+        "the old generations have gone",
+    )
 
 
 @pytest.mark.parametrize("reload", ["now", "rolling"])
@@ -196,7 +209,11 @@ def test_code_with_a_syntax_error_under_load_fails_no_request(site: Site) -> Non
 def test_recycling_under_load_loses_nothing(site: Site) -> None:
     site.start("maximum-requests=50", processes=3)
     with Load(site.httpd) as load:
-        wait_until(lambda: site.httpd.log_text().count("(maximum_requests)") >= RESTARTS, "workers are recycled", 600)
+        wait_until(
+            lambda: site.httpd.log_text().count("(maximum_requests)") >= RESTARTS,
+            "workers are recycled",
+            600,
+        )
     assert set(load.seen) == {200}, load.seen
 
 
@@ -208,12 +225,16 @@ def test_killed_workers_cost_only_their_own_requests(site: Site) -> None:
             load.more(50)
             before = site.httpd.log_text().count("WSGI0702")
             os.kill(chance.choice(site.httpd.workers()), signal.SIGKILL)
-            wait_until(lambda before=before: site.httpd.log_text().count("WSGI0702") > before, "it is noticed")  # type: ignore[misc]
+            wait_until(
+                lambda before=before: site.httpd.log_text().count("WSGI0702") > before,
+                "it is noticed",
+            )  # type: ignore[misc]
             wait_until(lambda: len(site.httpd.workers()) == 3, "it is replaced")
         load.more()
     assert set(load.seen) <= {200, 502} and load.seen[502] <= RESTARTS * 5, load.seen
     site.httpd.expected |= {"WSGI0702", "WSGI0310"}
-    assert len(re.findall("WSGI0310", site.httpd.log_text())) == load.seen[502]  # each with its line
+    # Each with its line
+    assert len(re.findall("WSGI0310", site.httpd.log_text())) == load.seen[502]
 
 
 @pytest.mark.skipif(SANITIZED, reason="AddressSanitizer keeps freed memory for a while")
@@ -234,7 +255,8 @@ def test_crashes_leak_nothing(httpd: Httpd) -> None:
     before = crash(5)
     after = crash(1000 if LONG else 20)
     httpd.expected |= {"WSGI0702", "WSGI0310"}
-    assert after[0] <= before[0] + 4 and after[1] <= before[1] + 300, (before, after)  # at most one worker more is being started
+    # At most one worker more is being started
+    assert after[0] <= before[0] + 4 and after[1] <= before[1] + 300, (before, after)
 
 
 def is_supervisor(pid: int) -> bool:
@@ -267,7 +289,9 @@ def test_many_graceful_restarts_leave_the_parent_as_it_was(httpd: Httpd) -> None
         return parent_facts(httpd)
 
     def is_flat() -> bool:
-        """Ends of earlier generations are noticed at a restart, so one more lets go of what is left. What leaks stays."""
+        """Ends of earlier generations are noticed at a restart, so one more lets go of what is
+        left. What leaks stays.
+        """
         httpd.graceful()
         wait_until(lambda: generations(httpd) == 1, "one generation is left")
         after.append(parent_facts(httpd))

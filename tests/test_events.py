@@ -25,12 +25,18 @@ def get(server: Httpd, path: str, **options: Any) -> requests.Response:
 
 
 def seen(server: Httpd, request_id: str | None) -> list[tuple[str, dict[str, list[Any]], int]]:
-    return [item for item in get(server, "/seen").json() if item[1].get("request_id", [0, None])[1] == request_id]
+    return [
+        item
+        for item in get(server, "/seen").json()
+        if item[1].get("request_id", [0, None])[1] == request_id
+    ]
 
 
 def told(server: Httpd, request_id: str | None, *names: str) -> dict[str, dict[str, list[Any]]]:
     """The events of one request, once the last of names was published."""
-    wait_until(lambda: [item[0] for item in seen(server, request_id)] == list(names), f"events are {names}")
+    wait_until(
+        lambda: [item[0] for item in seen(server, request_id)] == list(names), f"events are {names}"
+    )
     return {name: event for name, event, _ in seen(server, request_id)}
 
 
@@ -38,7 +44,7 @@ def types(event: dict[str, list[Any]]) -> dict[str, str]:
     return {key: value[0] for key, value in event.items()}
 
 
-def test_a_request_is_told_from_start_to_finish_with_the_documented_keys(httpd: Httpd, mode: str) -> None:
+def test_events_of_a_request_have_the_documented_keys(httpd: Httpd, mode: str) -> None:
     httpd.start(CONF[mode])
     response = get(httpd, "/teapot")
     request_id = response.headers["X-Id"]
@@ -66,7 +72,13 @@ def test_a_request_is_told_from_start_to_finish_with_the_documented_keys(httpd: 
     }
     counts = ("input_reads", "input_length", "output_writes", "output_length", "gil_wait_count")
     numbers = ("thread_id", "server_pid", "status", *counts)
-    seconds = ("application_finish", "application_time", "input_time", "output_time", "gil_wait_time")
+    seconds = (
+        "application_finish",
+        "application_time",
+        "input_time",
+        "output_time",
+        "gil_wait_time",
+    )
     cpu = ("cpu_user_time", "cpu_system_time", "cpu_time")
     assert types(events["request_finished"]) == {
         **times,
@@ -75,10 +87,27 @@ def test_a_request_is_told_from_start_to_finish_with_the_documented_keys(httpd: 
         "request_id": "str",
         "request_data": "dict",
     }
-    start, finish = ({key: value[1] for key, value in events[name].items()} for name in ("request_started", "request_finished"))
-    assert start["callable_object"] == "application" and start["server_pid"] == finish["server_pid"] > 1
-    assert (start["daemon_connects"], start["daemon_restarts"]) == ((0, 0) if mode == "embedded" else (1, 0))
-    ordered = [start[key] for key in ("request_start", "queue_start", "daemon_start", "application_start")]
+
+
+def test_a_request_is_told_from_start_to_finish(httpd: Httpd, mode: str) -> None:
+    httpd.start(CONF[mode])
+    response = get(httpd, "/teapot")
+    request_id = response.headers["X-Id"]
+    events = told(httpd, request_id, "request_started", "response_started", "request_finished")
+    start, finish = (
+        {key: value[1] for key, value in events[name].items()}
+        for name in ("request_started", "request_finished")
+    )
+    assert (
+        start["callable_object"] == "application"
+        and start["server_pid"] == finish["server_pid"] > 1
+    )
+    assert (start["daemon_connects"], start["daemon_restarts"]) == (
+        (0, 0) if mode == "embedded" else (1, 0)
+    )
+    ordered = [
+        start[key] for key in ("request_start", "queue_start", "daemon_start", "application_start")
+    ]
     assert ordered[1:3] == [0.0, 0.0] if mode == "embedded" else ordered == sorted(ordered)
     assert ordered[0] <= ordered[3] <= finish["application_finish"]
     assert finish["status"] == 418 and finish["thread_id"] == start["thread_id"] >= 1
@@ -89,7 +118,9 @@ def test_a_request_is_told_from_start_to_finish_with_the_documented_keys(httpd: 
 def test_what_is_read_is_counted(httpd: Httpd, mode: str) -> None:
     httpd.start(CONF[mode])
     request_id = requests.post(httpd.url("/body"), data=b"x" * 100_000, timeout=60).headers["X-Id"]
-    finished = told(httpd, request_id, "request_started", "response_started", "request_finished")["request_finished"]
+    finished = told(httpd, request_id, "request_started", "response_started", "request_finished")[
+        "request_finished"
+    ]
     assert finished["input_length"][1] == 100_000 and finished["input_reads"][1] >= 2
 
 
@@ -108,7 +139,9 @@ def test_a_subscriber_may_replace_the_application_and_add_headers(httpd: Httpd, 
 
 
 @pytest.mark.parametrize(("path", "code"), [("/raises", "WSGI0401"), ("/close", "WSGI0405")])
-def test_an_exception_is_told_before_it_is_logged(httpd: Httpd, mode: str, path: str, code: str) -> None:
+def test_an_exception_is_told_before_it_is_logged(
+    httpd: Httpd, mode: str, path: str, code: str
+) -> None:
     httpd.start(CONF[mode])
     get(httpd, path)
     httpd.expect(code)
@@ -116,8 +149,13 @@ def test_an_exception_is_told_before_it_is_logged(httpd: Httpd, mode: str, path:
     def ids(name: str) -> list[str]:
         return [item[1]["request_id"][1] for item in get(httpd, "/seen").json() if item[0] == name]
 
-    wait_until(lambda: set(ids("request_exception")) <= set(ids("request_finished")), "the request is finished")
-    ((_, event, _),) = [item for item in get(httpd, "/seen").json() if item[0] == "request_exception"]
+    wait_until(
+        lambda: set(ids("request_exception")) <= set(ids("request_finished")),
+        "the request is finished",
+    )
+    ((_, event, _),) = [
+        item for item in get(httpd, "/seen").json() if item[0] == "request_exception"
+    ]
     assert types(event) == {"request_id": "str", "exception_info": "tuple", "request_data": "dict"}
     assert event["exception_info"][1] == ["type", "ValueError", "traceback"]
     finished = [item[1] for item in get(httpd, "/seen").json() if item[0] == "request_finished"]
@@ -134,7 +172,9 @@ def test_what_a_subscriber_raises_is_logged_and_ignored(httpd: Httpd, mode: str)
 
 def test_the_lists_are_plain_lists_and_signals_are_for_daemons(httpd: Httpd, mode: str) -> None:
     httpd.start(CONF[mode])
-    assert get(httpd, "/subscribers").json() == ([2, 1, 2, True] if mode == "daemon" else [2, 1, 0, True])
+    assert get(httpd, "/subscribers").json() == (
+        [2, 1, 2, True] if mode == "daemon" else [2, 1, 0, True]
+    )
     assert ("WSGI0440" in httpd.log_text()) == (mode == "embedded")
 
 
@@ -157,12 +197,17 @@ def test_each_interpreter_has_its_own_subscribers(httpd: Httpd) -> None:
     )
     in_a = get(httpd, "/a/").headers["X-Id"]
     in_b = get(httpd, "/b/").headers["X-Id"]
-    ids = {name: {item[1]["request_id"][1] for item in get(httpd, f"/{name}/seen").json()} for name in "ab"}
+    ids = {
+        name: {item[1]["request_id"][1] for item in get(httpd, f"/{name}/seen").json()}
+        for name in "ab"
+    }
     assert in_a in ids["a"] and in_b in ids["b"] and not {in_b} & ids["a"] and not {in_a} & ids["b"]
 
 
 def notes(server: Httpd, containing: str) -> list[str]:
-    return [line for line in server.log_text().splitlines() if "NOTE" in line and containing in line]
+    return [
+        line for line in server.log_text().splitlines() if "NOTE" in line and containing in line
+    ]
 
 
 def test_signals_reach_every_interpreter_and_do_nothing_else(httpd: Httpd) -> None:
@@ -177,7 +222,11 @@ def test_signals_reach_every_interpreter_and_do_nothing_else(httpd: Httpd) -> No
     for number, name in ((signal.SIGUSR2, "SIGUSR2"), (signal.SIGHUP, "SIGHUP")):
         os.kill(pid, number)
         wait_until(lambda name=name: len(notes(httpd, name)) == 2, f"{name} is told")  # type: ignore[misc]
-    assert re.search(rf"NOTE {pid} 'a' process_signal SIGUSR2 {int(signal.SIGUSR2)}$", httpd.log_text(), re.MULTILINE)
+    assert re.search(
+        rf"NOTE {pid} 'a' process_signal SIGUSR2 {int(signal.SIGUSR2)}$",
+        httpd.log_text(),
+        re.MULTILINE,
+    )
     assert get(httpd, "/a/").status_code == 200 and httpd.workers() == [pid]
 
 
@@ -192,7 +241,9 @@ def test_a_service_is_told_of_signals(httpd: Httpd) -> None:
         "print('NOTE started')\n"
         "stop.wait(60)\n"
     )
-    httpd.start("WSGIDaemonProcess d threads=0\nWSGIImportScript {app}/service.py process-group=d application-group=%{GLOBAL}")
+    httpd.start(
+        "WSGIDaemonProcess d threads=0\nWSGIImportScript {app}/service.py process-group=d application-group=%{GLOBAL}"
+    )
     wait_until(lambda: bool(notes(httpd, "started")), "the service runs")
     os.kill(httpd.worker(), signal.SIGHUP)
     wait_until(lambda: bool(notes(httpd, "SIGHUP")), "the signal is told")
@@ -231,7 +282,10 @@ def test_the_end_of_a_worker_is_told_once_in_each_interpreter(httpd: Httpd) -> N
     get(httpd, "/a/")
     get(httpd, "/b/")
     httpd.stop()
-    wait_until(lambda: len(notes(httpd, "process_stopping 'shutdown_signal' main=")) >= 2, "the end is told")
+    wait_until(
+        lambda: len(notes(httpd, "process_stopping 'shutdown_signal' main=")) >= 2,
+        "the end is told",
+    )
     groups = sorted(line.split("NOTE ")[1].split()[1] for line in notes(httpd, "process_stopping"))
     assert groups == ["'a'", "'b'"]
 
@@ -248,7 +302,9 @@ def test_the_end_is_told_in_the_main_thread_with_its_reason(httpd: Httpd) -> Non
     (line,) = [line for line in notes(httpd, "process_stopping") if f"NOTE {pid} " in line]
     assert line.endswith("process_stopping 'script_reload' main=True")
     httpd.graceful()
-    wait_until(lambda: notes(httpd, "process_stopping 'graceful_signal' main=True"), "a restart is no stop")
+    wait_until(
+        lambda: notes(httpd, "process_stopping 'graceful_signal' main=True"), "a restart is no stop"
+    )
 
 
 def test_the_end_of_an_apache_child_is_told_without_a_reason(httpd: Httpd) -> None:

@@ -42,7 +42,8 @@ def test_start_server_serves_and_says_what_differs(site: Path) -> None:
         "files",
     ]
     (site / "env.py").write_text(
-        "def application(e, s):\n    s('200 OK', [])\n    return [(e['GIVEN'] + str(e['wsgi.multiprocess'])).encode()]\n"
+        "def application(e, s):\n    s('200 OK', [])\n    return [(e['GIVEN'] + "
+        "str(e['wsgi.multiprocess'])).encode()]\n"
     )
     with started(site, COMMAND, "express", "start-server", "env.py", *options) as (url, log):
         assert requests.get(url, timeout=60).text == 'a "b"True'
@@ -54,7 +55,10 @@ def test_start_server_serves_and_says_what_differs(site: Path) -> None:
     ("arguments", "expected"),
     [
         (["hello", "--application-type", "module"], '"hello:application"'),
-        (["--application-type=module", "--entry-point", "hello", "--callable-object", "other"], '"hello:other"'),
+        (
+            ["--application-type=module", "--entry-point", "hello", "--callable-object", "other"],
+            '"hello:other"',
+        ),
         (["hello.py", "--callable-object", "other"], '"callable-object=other"'),
         (["hello.py"], "threads=5 "),
         (["hello.py", "--reque", "7"], '"request-timeout=7"'),
@@ -62,48 +66,92 @@ def test_start_server_serves_and_says_what_differs(site: Path) -> None:
         (["hello.py"], "LimitRequestBody 10485760"),
         (["hello.py", "--deadlock-timeout", "0"], "WSGIRestrictEmbedded On"),
         (["--application-type", "static", "files"], "/files"),
-        (["hello.py", "--auth-user-script", "auth.py", "--auth-group-script", "auth.py"], 'Require wsgi-group "wsgi"'),
+        (
+            ["hello.py", "--auth-user-script", "auth.py", "--auth-group-script", "auth.py"],
+            'Require wsgi-group "wsgi"',
+        ),
         (["hello.py", "--python-path", "$WHERE"], '"python-path=/from/variable"'),
         (["hello.py", "--log-level", "info"], "LogLevel info"),
         (["hello.py", "--access-log"], "/root/access_log"),
         (["hello.py", "--map-head-to-get", "Off"], "WSGIMapHEADToGET Off"),
-        (["hello.py", "--telemetry-service", "unix:/run/t"], 'WSGITelemetryService "unix:/run/t" "interval=1.0"'),
-        (["hello.py", "--telemetry-options=-CaptureUserAgent"], 'WSGITelemetryOptions "-CaptureUserAgent"'),
+        (
+            ["hello.py", "--telemetry-service", "unix:/run/t"],
+            'WSGITelemetryService "unix:/run/t" "interval=1.0"',
+        ),
+        (
+            ["hello.py", "--telemetry-options=-CaptureUserAgent"],
+            'WSGITelemetryOptions "-CaptureUserAgent"',
+        ),
         (["hello.py", "--slow-requests", "2.5"], 'WSGISlowRequests "2.5"'),
         (["hello.py", "--proxy-timeout", "9"], 'ProxyTimeout "9"'),
-        (["hello.py", "--service-script", "t", "hello.py", "--service-user", "t", "daemon"], 'threads=0 "user=daemon"'),
+        (
+            ["hello.py", "--service-script", "t", "hello.py", "--service-user", "t", "daemon"],
+            'threads=0 "user=daemon"',
+        ),
     ],
 )
-def test_setup_server_writes_what_the_options_mean(site: Path, arguments: list[str], expected: str) -> None:
+def test_setup_server_writes_what_the_options_mean(
+    site: Path, arguments: list[str], expected: str
+) -> None:
     done = run(
-        "express", "setup-server", *arguments, "--server-root", "root", cwd=site, env={**os.environ, "WHERE": "/from/variable"}
+        "express",
+        "setup-server",
+        *arguments,
+        "--server-root",
+        "root",
+        cwd=site,
+        env={**os.environ, "WHERE": "/from/variable"},
     )
     assert done.returncode == 0, done.stderr
     conf = (site / "root" / "httpd.conf").read_text()
-    assert expected in conf and ("deadlock-timeout" in conf) == ("0" not in arguments and "static" not in arguments)
-    checked = subprocess.run([site / "root" / "apachectl", "configtest"], capture_output=True, text=True, check=False)
+    assert expected in conf and ("deadlock-timeout" in conf) == (
+        "0" not in arguments and "static" not in arguments
+    )
+    checked = subprocess.run(
+        [site / "root" / "apachectl", "configtest"], capture_output=True, text=True, check=False
+    )
     assert "Syntax OK" in checked.stderr, checked.stderr
 
 
-def test_programs_of_the_document_root_other_servers_and_the_status_have_their_urls(site: Path) -> None:
+def test_programs_of_the_document_root_other_servers_and_the_status_have_their_urls(
+    site: Path,
+) -> None:
     (site / "report.py").write_text(
-        "def handle_request(e, s):\n    s('200 OK', [])\n    return [b'report of ' + e['SCRIPT_FILENAME'][-8:].encode()]\n"
+        "def handle_request(e, s):\n    s('200 OK', [])\n    return [b'report of ' + "
+        "e['SCRIPT_FILENAME'][-8:].encode()]\n"
     )
     (site / "files" / "a.report").write_text("raw")
-    (site / "files" / "run.cgi").write_text("#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\nby CGI'\n")
+    (site / "files" / "run.cgi").write_text(
+        "#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\nby CGI'\n"
+    )
     (site / "files" / "run.cgi").chmod(0o755)
     (site / "behind.py").write_text(
-        "def application(e, s):\n    s('200 OK', [])\n    return [(e['PATH_INFO'] + e['HTTP_X_FORWARDED_PREFIX']).encode()]\n"
+        "def application(e, s):\n    s('200 OK', [])\n    return [(e['PATH_INFO'] + "
+        "e['HTTP_X_FORWARDED_PREFIX']).encode()]\n"
     )
-    options = ["--port", str(free_port()), "--document-root", "files", "--add-handler", ".report", "report.py", "--with-cgi"]
+    options = [
+        "--port",
+        str(free_port()),
+        "--document-root",
+        "files",
+        "--add-handler",
+        ".report",
+        "report.py",
+        "--with-cgi",
+    ]
     with started(site, COMMAND, "serve", "behind.py", "--port", "0") as (behind, _):
         more = ["--server-status", "--proxy-mount-point", "/other", behind]
-        with started(site, COMMAND, "express", "start-server", "hello.py", *options, *more) as (url, _):
+        with started(site, COMMAND, "express", "start-server", "hello.py", *options, *more) as (
+            url,
+            _,
+        ):
             paths = ("/a.report", "/run.cgi", "/other/x", "/other", "/x")
             got = {path: requests.get(url + path, timeout=60).text for path in paths}
             status = requests.get(url + "/server-status?auto", timeout=60).text
     assert got["/a.report"] == "report of a.report" and got["/run.cgi"] == "by CGI"
-    assert (got["/other/x"], got["/other"]) == ("/x/other", "//other") and got["/x"].startswith("|/x|")
+    assert (got["/other/x"], got["/other"]) == ("/x/other", "//other") and got["/x"].startswith(
+        "|/x|"
+    )
     assert "BusyWorkers" in status
 
 
@@ -112,9 +160,19 @@ def test_a_script_may_ask_for_passwords(site: Path) -> None:
         "def check_password(environ, user, password):\n    return password == 'right'\n"
         "def groups_for_user(environ, user):\n    return ['wsgi']\n"
     )
-    options = ["--port", str(free_port()), "--auth-user-script", "auth.py", "--auth-group-script", "auth.py"]
+    options = [
+        "--port",
+        str(free_port()),
+        "--auth-user-script",
+        "auth.py",
+        "--auth-group-script",
+        "auth.py",
+    ]
     with started(site, COMMAND, "express", "start-server", "hello.py", *options) as (url, _):
-        codes = [requests.get(url, auth=("me", password), timeout=60).status_code for password in ("wrong", "right")]
+        codes = [
+            requests.get(url, auth=("me", password), timeout=60).status_code
+            for password in ("wrong", "right")
+        ]
         assert codes == [401, 200]
 
 
@@ -123,12 +181,21 @@ def test_a_script_may_ask_for_passwords(site: Path) -> None:
     [
         ([], "expected one of start-server"),
         (["start"], "express start: expected one of"),
-        (["start-server", "--proxy-virtual-host", "a", "b"], "--proxy-virtual-host a b: expected a host name and the URL"),
+        (
+            ["start-server", "--proxy-virtual-host", "a", "b"],
+            "--proxy-virtual-host a b: expected a host name and the URL",
+        ),
         (["start-server", "--debugger-startup"], "--debugger-startup: needs --enable-debugger"),
         (["start-server", "--enable-recorder"], "--enable-recorder: is not offered"),
         (["start-server", "x.py", "--rewrite-rules", "r"], "put `RewriteEngine On`"),
-        (["start-server", "x.py", "--proxy-mount-point", "/", "http://a/"], "expected a URL path below /"),
-        (["start-server", "x.py", "--service-user", "t", "daemon"], "there is no --service-script t"),
+        (
+            ["start-server", "x.py", "--proxy-mount-point", "/", "http://a/"],
+            "expected a URL path below /",
+        ),
+        (
+            ["start-server", "x.py", "--service-user", "t", "daemon"],
+            "there is no --service-script t",
+        ),
         (["start-server", "x.py", "--rewrite-rules", "r"], "name it with --include-file"),
         (["start-server", "--nonsense"], "--nonsense: no such option"),
         (["start-server", "x.py", "--ssl-certificate-key-file", "x"], "needs --https-certificate"),
@@ -136,9 +203,13 @@ def test_a_script_may_ask_for_passwords(site: Path) -> None:
         (["module-location", "x"], "expected no argument"),
     ],
 )
-def test_what_cannot_be_had_is_said_in_one_line(site: Path, arguments: list[str], said: str) -> None:
+def test_what_cannot_be_had_is_said_in_one_line(
+    site: Path, arguments: list[str], said: str
+) -> None:
     done = run("express", *arguments, cwd=site)
-    assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert (
+        done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
+    ), done.stderr
 
 
 def test_the_module_is_installed_as_a_link(site: Path) -> None:
@@ -178,8 +249,13 @@ def project(site: Path) -> Path:
     return site
 
 
-@pytest.mark.parametrize(("command", "options"), [("runhttpd", ["--port", "0", "-w", "2"]), ("runmodwsgi", ["--processes", "2"])])
-def test_manage_py_serves_the_project_with_its_files(project: Path, command: str, options: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [("runhttpd", ["--port", "0", "-w", "2"]), ("runmodwsgi", ["--processes", "2"])],
+)
+def test_manage_py_serves_the_project_with_its_files(
+    project: Path, command: str, options: list[str]
+) -> None:
     if command == "runmodwsgi":
         options = [*options, "--port", str(free_port())]
     with started(project, sys.executable, "manage.py", command, *options) as (url, _):
@@ -189,9 +265,12 @@ def test_manage_py_serves_the_project_with_its_files(project: Path, command: str
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"), [(["-w", "0"], 2, "--processes 0"), (["-b", "203.0.113.9:1"], 4, "cannot be listened")]
+    ("arguments", "code", "said"),
+    [(["-w", "0"], 2, "--processes 0"), (["-b", "203.0.113.9:1"], 4, "cannot be listened")],
 )
-def test_manage_py_reports_errors_as_django_does(project: Path, arguments: list[str], code: int, said: str) -> None:
+def test_manage_py_reports_errors_as_django_does(
+    project: Path, arguments: list[str], code: int, said: str
+) -> None:
     done = subprocess.run(
         [sys.executable, "manage.py", "runhttpd", *arguments],
         cwd=project,
@@ -200,4 +279,6 @@ def test_manage_py_reports_errors_as_django_does(project: Path, arguments: list[
         check=False,
         timeout=60,
     )
-    assert done.returncode == code and said in done.stderr and done.stderr.startswith("CommandError: ")
+    assert (
+        done.returncode == code and said in done.stderr and done.stderr.startswith("CommandError: ")
+    )

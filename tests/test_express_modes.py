@@ -1,4 +1,6 @@
-"""Modes of mod_wsgi-express: embedded, proxied hosts, and the debugging modes, with a terminal of the test's own."""
+"""Modes of mod_wsgi-express: embedded, proxied hosts, and the debugging modes, with a terminal of
+the test's own.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ def application(environ, start_response):
         marker = "before the breakpoint"
         breakpoint()
     start_response("200 OK", [("Content-Type", "text/plain")])
-    facts = f"{environ['wsgi.multithread']} {environ['wsgi.multiprocess']} {environ['mod_wsgi.process_group']!r} {total([1, 2])}"
+    several = f"{environ['wsgi.multithread']} {environ['wsgi.multiprocess']}"
+    facts = f"{several} {environ['mod_wsgi.process_group']!r} {total([1, 2])}"
     return iter([facts.encode()])
 """
 
@@ -56,7 +59,9 @@ class Session:
         self.shown = b""
         self.port = free_port()
         command = [COMMAND, "express", "start-server", *arguments, "--port", str(self.port)]
-        self.process = subprocess.Popen(command, cwd=site, stdin=theirs, stdout=theirs, stderr=theirs)
+        self.process = subprocess.Popen(
+            command, cwd=site, stdin=theirs, stdout=theirs, stderr=theirs
+        )
         os.close(theirs)
 
     def shows(self, text: str) -> bool:
@@ -78,7 +83,9 @@ class Session:
     def ask(self, path: str) -> subprocess.Popen[str]:
         """A client of its own, since the answer waits for what is typed."""
         url = f"http://127.0.0.1:{self.port}{path}"
-        return subprocess.Popen(["curl", "-s", "-w", "%{http_code}", url], stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            ["curl", "-s", "-w", "%{http_code}", url], stdout=subprocess.PIPE, text=True
+        )
 
     def stop(self) -> None:
         self.process.terminate()
@@ -107,7 +114,10 @@ def test_the_debugger_asks_on_the_terminal_when_the_application_raises(site: Pat
         debugged.wait_for("'seen by pdb'")
         debugged.type("continue")
         assert client.communicate(timeout=60)[0].endswith("500")
-        assert debugged.ask("/").communicate(timeout=60)[0] == f"False False 'localhost:{debugged.port}' 3200"
+        assert (
+            debugged.ask("/").communicate(timeout=60)[0]
+            == f"False False 'localhost:{debugged.port}' 3200"
+        )
 
 
 def test_a_breakpoint_stops_in_debug_mode(site: Path) -> None:
@@ -130,13 +140,20 @@ def test_the_debugger_may_begin_before_the_application_is_loaded(site: Path) -> 
 
 
 def test_profile_and_coverage_are_written_when_the_server_ends(site: Path) -> None:
-    options = ["--enable-profiler", "--profiler-directory", "profiles", "--enable-coverage", "--log-to-terminal"]
+    options = [
+        "--enable-profiler",
+        "--profiler-directory",
+        "profiles",
+        "--enable-coverage",
+        "--log-to-terminal",
+    ]
     with session(site, "app.py", *options) as measured:
         measured.wait_for("is served on")
         for _ in range(3):
             assert measured.ask("/").communicate(timeout=60)[0].endswith("200")
     [profile] = (site / "profiles").glob("*.pstats")
-    calls = {name: numbers[1] for (_, _, name), numbers in pstats.Stats(str(profile)).stats.items()}  # type: ignore[attr-defined]
+    stats = pstats.Stats(str(profile)).stats  # type: ignore[attr-defined]
+    calls = {name: numbers[1] for (_, _, name), numbers in stats.items()}
     assert calls["total"] == 3 and "never_called" not in calls
     report = next((site / "htmlcov").glob("app_py.html")).read_text()
     lines = re.findall(r'<p class="(run|mis)[^>]*>.*?</p>', report)
@@ -144,20 +161,40 @@ def test_profile_and_coverage_are_written_when_the_server_ends(site: Path) -> No
 
 
 def test_the_debugger_needs_a_terminal(site: Path) -> None:
-    done = run("express", "start-server", "app.py", "--enable-debugger", cwd=site, stdin=subprocess.DEVNULL)
-    assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith("httpd-wsgi: --enable-debugger: standard input is no")
+    done = run(
+        "express", "start-server", "app.py", "--enable-debugger", cwd=site, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith(
+        "httpd-wsgi: --enable-debugger: standard input is no"
+    )
 
 
 def test_debugging_is_not_for_services(site: Path) -> None:
-    done = run("express", "setup-server", "app.py", "--enable-profiler", "--server-root", "root", cwd=site)
-    assert done.returncode == 2 and "--enable-profiler: is for start-server" in done.stderr and not (site / "root").exists()
+    done = run(
+        "express", "setup-server", "app.py", "--enable-profiler", "--server-root", "root", cwd=site
+    )
+    assert (
+        done.returncode == 2
+        and "--enable-profiler: is for start-server" in done.stderr
+        and not (site / "root").exists()
+    )
 
 
 @pytest.mark.parametrize("mpm", ["event", "prefork"])
 def test_in_embedded_mode_apache_runs_the_application(site: Path, mpm: str) -> None:
     (site / "library.py").write_text("NAME = 'found'\n")
     (site / "inside.py").write_text("import library\n" + APPLICATION)
-    options = ["--embedded-mode", "--server-mpm", mpm, "--processes", "2", "--threads", "3", "--port", str(free_port())]
+    options = [
+        "--embedded-mode",
+        "--server-mpm",
+        mpm,
+        "--processes",
+        "2",
+        "--threads",
+        "3",
+        "--port",
+        str(free_port()),
+    ]
     with started(site, COMMAND, "express", "start-server", "inside.py", *options) as (url, _):
         assert requests.get(url, timeout=60).text == f"{mpm == 'event'} True '' 3"
 
@@ -167,9 +204,19 @@ def test_a_host_of_another_server_is_passed_on_to_it(site: Path) -> None:
     (site / "behind.py").write_text(f"def application(e, s):\n    {code}")
     with started(site, COMMAND, "serve", "behind.py", "--port", "0") as (behind, _):
         port = free_port()
-        options = ["--port", str(port), "--proxy-virtual-host", "other.example.com", behind, "--document-root", "."]
+        options = [
+            "--port",
+            str(port),
+            "--proxy-virtual-host",
+            "other.example.com",
+            behind,
+            "--document-root",
+            ".",
+        ]
         with started(site, COMMAND, "express", "start-server", "hello.py", *options) as (url, _):
-            other = requests.get(url + "/x", headers={"Host": f"other.example.com:{port}"}, timeout=60)
+            other = requests.get(
+                url + "/x", headers={"Host": f"other.example.com:{port}"}, timeout=60
+            )
             assert other.text == f"behind /x{port}"
             assert requests.get(url + "/x", timeout=60).text.startswith("|/x|")
             assert requests.get(url + "/hello.py", timeout=60).text == HELLO

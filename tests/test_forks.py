@@ -23,17 +23,26 @@ def server(request: pytest.FixtureRequest) -> Iterator[Httpd]:
     httpd.finish()
 
 
-@pytest.mark.parametrize(("deed", "status"), [("return", 0), ("write", 0), ("exit", 3), ("raise", 1)])
-def test_a_copy_that_leaves_the_application_ends_and_only_the_original_answers(server: Httpd, deed: str, status: int) -> None:
+@pytest.mark.parametrize(
+    ("deed", "status"), [("return", 0), ("write", 0), ("exit", 3), ("raise", 1)]
+)
+def test_a_copy_that_leaves_the_application_ends_and_only_the_original_answers(
+    server: Httpd, deed: str, status: int
+) -> None:
     requests.get(server.url("/exit"), timeout=60)  # there is a worker
     processes = set(processes_marked(server.mark))
     with requests.Session() as session:  # over one connection, which a copy must not serve on
         for _ in range(5):
             response = session.get(server.url(f"/{deed}"), timeout=60)
             assert (response.status_code, response.text) == (200, f"original {status}")
-    wait_until(lambda: set(processes_marked(server.mark)) <= processes, f"no others than {processes} are left")
+    wait_until(
+        lambda: set(processes_marked(server.mark)) <= processes,
+        f"no others than {processes} are left",
+    )
     if deed == "raise":
-        server.expect("WSGI0418", containing="a process that the application has forked raised an exception")
+        server.expect(
+            "WSGI0418", containing="a process that the application has forked raised an exception"
+        )
     if deed == "return":
         server.expect("WSGI0419")
 
@@ -43,7 +52,9 @@ def test_a_copy_does_not_go_on_with_a_response(server: Httpd) -> None:
 
 
 def test_a_process_that_was_forked_in_apache_keeps_no_group_alive(httpd: Httpd) -> None:
-    httpd.start(f"{conf_for('embedded', 'forks.py', '/forks')}\n{conf_for('daemon', 'hello.py')}{GLOBAL}")
+    httpd.start(
+        f"{conf_for('embedded', 'forks.py', '/forks')}\n{conf_for('daemon', 'hello.py')}{GLOBAL}"
+    )
     wait_until(lambda: len(httpd.workers()) == 2, "both workers")
     copy = int(requests.get(httpd.url(f"/forks/stay?{httpd.root}/go"), timeout=60).text.split()[1])
     groups = httpd.workers() + httpd.supervisors()
@@ -51,6 +62,9 @@ def test_a_process_that_was_forked_in_apache_keeps_no_group_alive(httpd: Httpd) 
     for pid in set(processes_marked(httpd.mark)) - {copy, *groups}:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not any(is_marked(pid, httpd.mark) for pid in groups), "the group's processes are gone")
+    wait_until(
+        lambda: not any(is_marked(pid, httpd.mark) for pid in groups),
+        "the group's processes are gone",
+    )
     assert is_marked(copy, httpd.mark)
     os.kill(copy, signal.SIGKILL)

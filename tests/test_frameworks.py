@@ -16,18 +16,28 @@ SITE = f"WSGIPythonHome {sys.prefix}\nWSGIDaemonProcess d threads=4 {HOME} pytho
 
 
 def needs(module: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(importlib.util.find_spec(module) is None, reason=f"{module} is not installed")
+    return pytest.mark.skipif(
+        importlib.util.find_spec(module) is None, reason=f"{module} is not installed"
+    )
 
 
 def conf(mode: str, script: str) -> str:
     path = "" if mode == "daemon" else "WSGIPythonPath {app}\n"
-    return SITE + path + "WSGIScriptAlias / {app}/" + script + (" process-group=d" if mode == "daemon" else "")
+    return (
+        SITE
+        + path
+        + "WSGIScriptAlias / {app}/"
+        + script
+        + (" process-group=d" if mode == "daemon" else "")
+    )
 
 
 @needs("django")
 def test_django_admin_login_form_and_static_files(httpd: Httpd, mode: str) -> None:
     site = httpd.app / "shop"
-    subprocess.run([sys.executable, "-m", "django", "startproject", "shop", str(httpd.app)], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "django", "startproject", "shop", str(httpd.app)], check=True
+    )
     manage = [sys.executable, str(httpd.app / "manage.py")]
     (site / "settings.py").write_text(
         (site / "settings.py").read_text()
@@ -52,7 +62,12 @@ def test_django_admin_login_form_and_static_files(httpd: Httpd, mode: str) -> No
     page = session.get(httpd.url("/admin/login/"), timeout=60)
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
     assert page.status_code == 200 and token
-    form = {"csrfmiddlewaretoken": token.group(1), "username": "root", "password": "secret", "next": "/admin/"}
+    form = {
+        "csrfmiddlewaretoken": token.group(1),
+        "username": "root",
+        "password": "secret",
+        "next": "/admin/",
+    }
     inside = session.post(httpd.url("/admin/login/"), data=form, timeout=60)
     assert inside.status_code == 200 and "Site administration" in inside.text
     assert requests.get(httpd.url("/static/admin/css/base.css"), timeout=60).status_code == 200
@@ -87,7 +102,9 @@ def test_webapp2(httpd: Httpd, mode: str) -> None:
     assert requests.get(httpd.url("/?name=you"), timeout=60).text == "Hello you"
 
 
-@pytest.mark.skipif(SANITIZED, reason="Zope's own extensions crash under AddressSanitizer, without this server")
+@pytest.mark.skipif(
+    SANITIZED, reason="Zope's own extensions crash under AddressSanitizer, without this server"
+)
 @needs("Zope2")
 def test_zope(httpd: Httpd) -> None:
     instance = httpd.root / "instance"
@@ -97,7 +114,8 @@ def test_zope(httpd: Httpd) -> None:
         path.chmod(0o777 if path.is_dir() else 0o666)
     configuration = str(instance / "etc" / "zope.conf")
     (httpd.app / "zserver.py").write_text(
-        "from Zope2.Startup.run import make_wsgi_app\n" f"application = make_wsgi_app({{}}, {configuration!r})\n"
+        "from Zope2.Startup.run import make_wsgi_app\n"
+        f"application = make_wsgi_app({{}}, {configuration!r})\n"
     )
     httpd.start(conf("daemon", "zserver.py"))
     assert "Zope" in requests.get(httpd.url("/"), timeout=60).text

@@ -12,13 +12,26 @@ from harness import SANITIZED
 
 HERE = Path(__file__).parent / "fuzz"
 SECONDS = os.environ.get("FUZZ_SECONDS", "20")
-FLAGS = ["-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=undefined", f"-I{HERE.parent.parent / 'src'}"]
+FLAGS = [
+    "-g",
+    "-O1",
+    "-fsanitize=fuzzer,address,undefined",
+    "-fno-sanitize-recover=undefined",
+    f"-I{HERE.parent.parent / 'src'}",
+]
 
 
 def has_libfuzzer(clang: str, directory: Path) -> bool:
     probe = directory / "probe.c"
-    probe.write_text("int LLVMFuzzerTestOneInput(const unsigned char *d, unsigned long n) { (void)d; (void)n; return 0; }\n")
-    return subprocess.run([clang, *FLAGS, probe, "-o", directory / "probe"], capture_output=True, check=False).returncode == 0
+    probe.write_text(
+        "int LLVMFuzzerTestOneInput(const unsigned char *d, unsigned long n) { (void)d; (void)n; return 0; }\n"
+    )
+    return (
+        subprocess.run(
+            [clang, *FLAGS, probe, "-o", directory / "probe"], capture_output=True, check=False
+        ).returncode
+        == 0
+    )
 
 
 @pytest.mark.skipif(SANITIZED, reason="the targets have sanitizers of their own")
@@ -32,11 +45,21 @@ def test_no_input_breaks_the_parsers(tmp_path: Path) -> None:
         name = target.stem.removeprefix("fuzz_")
         program = tmp_path / name
         subprocess.run([clang, *FLAGS, target, *sources, "-o", program], check=True)
-        command = [program, f"-max_total_time={SECONDS}", "-timeout=60", "-verbosity=0", HERE / "seeds" / name]
+        command = [
+            program,
+            f"-max_total_time={SECONDS}",
+            "-timeout=60",
+            "-verbosity=0",
+            HERE / "seeds" / name,
+        ]
         corpus = tmp_path / f"corpus-{name}"
         corpus.mkdir()
         command.insert(-1, corpus)
-        running.append(subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+        running.append(
+            subprocess.Popen(
+                command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            )
+        )
     assert len(running) >= 3
     for process in running:
         output = process.communicate()[0].decode(errors="replace")

@@ -38,7 +38,8 @@ def env_file(httpd: Httpd, text: str) -> Path:
 
 def test_variables_are_set_in_order_and_before_python_starts(httpd: Httpd) -> None:
     path = env_file(httpd, "COLOUR=from the file\nPYTHONUTF8=1\n")
-    options = f'env=COLOUR=red env-file={path} env=SHAPE="round and # big" env=EMPTY= env=HOME=/else env="SIZE=x y" env=A==b'
+    options = f'env=COLOUR=red env-file={path} env=SHAPE="round and # big" env=EMPTY= '
+    options += 'env=HOME=/else env="SIZE=x y" env=A==b'
     values, utf8 = environment(httpd, options)
     assert [values[name] for name in ("COLOUR", "SHAPE", "EMPTY", "HOME", "SIZE", "A")] == [
         "from the file",
@@ -53,7 +54,10 @@ def test_variables_are_set_in_order_and_before_python_starts(httpd: Httpd) -> No
 
 def test_other_groups_do_not_see_it(httpd: Httpd) -> None:
     (httpd.app / "shows_env.py").write_text(APP)
-    httpd.start("WSGIDaemonProcess e threads=1\nWSGIScriptAlias /e {app}/shows_env.py process-group=e\n" + group("env=MINE=1"))
+    httpd.start(
+        "WSGIDaemonProcess e threads=1\nWSGIScriptAlias /e {app}/shows_env.py process-group=e\n"
+        + group("env=MINE=1")
+    )
     assert "MINE" in json.loads(requests.get(httpd.url("/"), timeout=60).text)[0]
     assert "MINE" not in json.loads(requests.get(httpd.url("/e"), timeout=60).text)[0]
 
@@ -112,18 +116,30 @@ def test_a_file_is_read_before_privileges_are_dropped(httpd: Httpd) -> None:
         ("env-file=relative", None, ["env-file=relative must be an absolute path"]),
         ("env-file={root}/none", None, ["env-file={root}/none cannot be read", "No such file"]),
         ("env-file={root}", None, ["env-file={root} is not a file"]),
-        ("env-file={root}/group.env", "A=1\nB = secret\n", ["env-file={root}/group.env: line 2 is not NAME=value"]),
-        ("env-file={root}/group.env", "A='1\n2'\nsecret\n", ["env-file={root}/group.env: line 3 is not NAME=value"]),
+        (
+            "env-file={root}/group.env",
+            "A=1\nB = secret\n",
+            ["env-file={root}/group.env: line 2 is not NAME=value"],
+        ),
+        (
+            "env-file={root}/group.env",
+            "A='1\n2'\nsecret\n",
+            ["env-file={root}/group.env: line 3 is not NAME=value"],
+        ),
         ("env-file={root}/group.env", "\n\nA='secret\nB=2\n", ["line 3", "does not end"]),
         ("env-file={root}/group.env", 'A="secret\n', ["line 1", "does not end"]),
         ("env-file={root}/group.env", "A=b\0c\n", ["env-file={root}/group.env is not text"]),
     ],
 )
-def test_a_wrong_variable_or_file_fails_configtest(httpd: Httpd, options: str, text: str | None, parts: list[str]) -> None:
+def test_a_wrong_variable_or_file_fails_configtest(
+    httpd: Httpd, options: str, text: str | None, parts: list[str]
+) -> None:
     if text is not None:
         env_file(httpd, text)
     code, output = httpd.configtest(f"WSGIDaemonProcess shop {options}")
-    assert code != 0 and f"{httpd.root}/httpd.conf" in output and "WSGIDaemonProcess shop: " in output
+    assert (
+        code != 0 and f"{httpd.root}/httpd.conf" in output and "WSGIDaemonProcess shop: " in output
+    )
     assert "secret" not in output
     for part in parts:
         assert part.replace("{root}", str(httpd.root)) in output

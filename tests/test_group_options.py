@@ -1,4 +1,6 @@
-"""Values of WSGIDaemonProcess options: each option with what it must not accept and with what it must."""
+"""Values of WSGIDaemonProcess options: each option with what it must not accept and with what it
+must.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,11 @@ INVALID = [
     ("stack-size", "1000", f"is not a number from 32768 to 1073741824 {BYTES}"),
     ("maximum-requests", "-1", "is not a number from 0 to 1000000000"),
     ("startup-timeout", "-1", f"is not a number from 0 to 2147483647 {SECONDS}"),
-    ("shutdown-timeout", "5m", f"is not a number from 0 to 2147483647 {SECONDS}; for example shutdown-timeout=5"),
+    (
+        "shutdown-timeout",
+        "5m",
+        f"is not a number from 0 to 2147483647 {SECONDS}; for example shutdown-timeout=5",
+    ),
     ("graceful-timeout", "2147483648", f"is not a number from 0 to 2147483647 {SECONDS}"),
     ("eviction-timeout", "x", SECONDS),
     ("deadlock-timeout", "300 s", "'s' is not an option=value"),
@@ -61,7 +67,11 @@ INVALID = [
     ("socket-timeout", "60S", SECONDS),
     ("queue-timeout", "1us", SECONDS),
     ("response-socket-timeout", "never", SECONDS),
-    ("response-flush-delay", "61s", "is not a number from 0 to 60 seconds, given in milliseconds or with ms or s"),
+    (
+        "response-flush-delay",
+        "61s",
+        "is not a number from 0 to 60 seconds, given in milliseconds or with ms or s",
+    ),
     ("listen-backlog", "65536", "is not a number from 0 to 65535"),
     ("socket-user", "nobodyy", f"{NO_USER}, did you mean nobody"),
     ("send-buffer-size", "511", f"is not a number from 512 to 1073741824 {BYTES}"),
@@ -77,23 +87,35 @@ INVALID = [
     ("cpu-priority", "20", "is not a number from -20 to 19; for example cpu-priority=19"),
     ("cpu-priority", "-21", "is not a number from -20 to 19"),
     ("memory-limit", "512MB", BYTES),
-    ("memory-limit", "10", "memory-limit=10 is 10 bytes, too little for any process: expected 16M or more"),
+    (
+        "memory-limit",
+        "10",
+        "memory-limit=10 is 10 bytes, too little for any process: expected 16M or more",
+    ),
     ("virtual-memory-limit", "lots", BYTES),
     ("server-metrics", "yes", "expected On or Off"),
     ("request-timeout-scaling", "1", "expected On or Off"),
-    ("slow-request", "-1", f"is not a number from 0 to 2147483647 {SECONDS}; for example slow-request=10"),
+    (
+        "slow-request",
+        "-1",
+        f"is not a number from 0 to 2147483647 {SECONDS}; for example slow-request=10",
+    ),
     ("reload", "later", "expected now or rolling"),
     ("queue-size", "65536", "is not a number from 0 to 65535"),
     ("memory-rss-limit", "1GB", BYTES),
 ]
 
 VALID = (
-    "processes=10000 threads=10000 user=nobody group=#12345 supplementary-groups=mail,#9 umask=0777 chroot=/ home=/ lang=C "
-    "locale=C env=A=b env-file={root}/empty.env python-home={prefix} python-path=/a:/b python-eggs=/tmp switch-interval=0.0001 "
+    "processes=10000 threads=10000 user=nobody group=#12345 supplementary-groups=mail,#9 "
+    "umask=0777 chroot=/ home=/ lang=C "
+    "locale=C env=A=b env-file={root}/empty.env python-home={prefix} python-path=/a:/b "
+    "python-eggs=/tmp switch-interval=0.0001 "
     "stack-size=0 display-name='%{GROUP} x' maximum-requests=1000000000 startup-timeout=2147483647 shutdown-timeout=0 "
     "graceful-timeout=1500ms eviction-timeout=24h deadlock-timeout=5min inactivity-timeout=365d request-timeout=60s "
-    "interrupt-timeout=1 restart-interval=12h connect-timeout=0 socket-timeout=10 queue-timeout=45 response-socket-timeout=5 "
-    "response-flush-delay=0 listen-backlog=0 socket-user=#33 send-buffer-size=0 receive-buffer-size=64K header-buffer-size=32768 "
+    "interrupt-timeout=1 restart-interval=12h connect-timeout=0 socket-timeout=10 queue-timeout=45 "
+    "response-socket-timeout=5 "
+    "response-flush-delay=0 listen-backlog=0 socket-user=#33 send-buffer-size=0 "
+    "receive-buffer-size=64K header-buffer-size=32768 "
     "request-buffer-size=16M request-spool-size=0 response-buffer-size=1024G script-user=nobody cpu-time-limit=0 "
     "cpu-priority=-20 memory-limit=2G virtual-memory-limit=0 server-metrics=on "
     "request-timeout-scaling=Off slow-request=0 reload=rolling queue-size=65535 memory-rss-limit=0"
@@ -106,18 +128,28 @@ ANY_TEXT = {"lang", "locale", "python-path", "display-name"}
 def test_every_option_is_in_both_tables() -> None:
     invalid = {option for option, _, _ in INVALID}
     assert invalid | ANY_TEXT == {row.name for row in reference().options()}
-    assert {word.split("=")[0] for word in VALID.split() if "=" in word} | {"script-group"} == invalid | ANY_TEXT
+    assert {word.split("=")[0] for word in VALID.split() if "=" in word} | {
+        "script-group"
+    } == invalid | ANY_TEXT
 
 
-@pytest.mark.parametrize(("option", "value", "said"), INVALID, ids=lambda value: value.split()[0] if value.strip() else "empty")
-def test_what_is_not_valid_fails_configtest(httpd: Httpd, option: str, value: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    INVALID,
+    ids=lambda value: value.split()[0] if value.strip() else "empty",
+)
+def test_what_is_not_valid_fails_configtest(
+    httpd: Httpd, option: str, value: str, said: str
+) -> None:
     status, output = httpd.configtest(f"WSGIDaemonProcess shop {option}={value}")
     assert status != 0
     assert f"{httpd.root}/httpd.conf" in output and "WSGIDaemonProcess shop: " in output
     assert said in output
 
 
-@pytest.mark.parametrize("option", sorted(ANY_TEXT | {"python-home", "python-eggs", "supplementary-groups"}))
+@pytest.mark.parametrize(
+    "option", sorted(ANY_TEXT | {"python-home", "python-eggs", "supplementary-groups"})
+)
 def test_an_option_that_may_be_missing_may_be_empty(httpd: Httpd, option: str) -> None:
     status, output = httpd.configtest(f"WSGIDaemonProcess shop {option}='' {option}=")
     assert status == 0, output
@@ -125,14 +157,19 @@ def test_an_option_that_may_be_missing_may_be_empty(httpd: Httpd, option: str) -
 
 def test_what_is_valid_is_accepted(httpd: Httpd) -> None:
     (httpd.root / "empty.env").touch()
-    status, output = httpd.configtest("WSGIDaemonProcess shop " + VALID.replace("{prefix}", sys.prefix))
+    status, output = httpd.configtest(
+        "WSGIDaemonProcess shop " + VALID.replace("{prefix}", sys.prefix)
+    )
     assert status == 0, output
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("shop thread=5", "unknown option 'thread', did you mean threads; valid options are processes, threads, "),
+        (
+            "shop thread=5",
+            "unknown option 'thread', did you mean threads; valid options are processes, threads, ",
+        ),
         ("shop colour=red", "unknown option 'colour'; valid options are"),
         ("shop Threads=5", "unknown option 'Threads', did you mean threads"),
         ("shop threads", "'threads' is not an option=value"),
@@ -153,7 +190,9 @@ def hold(httpd: Httpd, options: str) -> tuple[str, Path]:
     """A group whose one thread can be kept busy: the URL that does it, and the file that ends it."""
     if AS_ROOT:
         httpd.root.chmod(0o777)
-    httpd.start(f"WSGIDaemonProcess d threads=1 {options}\nWSGIScriptAlias / {{app}}/process.py process-group=d\n")
+    httpd.start(
+        f"WSGIDaemonProcess d threads=1 {options}\nWSGIScriptAlias / {{app}}/process.py process-group=d\n"
+    )
     httpd.worker()  # the options limit how long one is waited for, too
     go = httpd.root / "go"
     return httpd.url(f"/hold?{go}"), go
@@ -186,7 +225,9 @@ def test_a_worker_that_is_silent_for_socket_timeout_gives_504(httpd: Httpd) -> N
 
 
 def test_switch_interval(httpd: Httpd) -> None:
-    httpd.start("WSGIDaemonProcess d switch-interval=0.25\nWSGIScriptAlias / {app}/facts.py process-group=d\n")
+    httpd.start(
+        "WSGIDaemonProcess d switch-interval=0.25\nWSGIScriptAlias / {app}/facts.py process-group=d\n"
+    )
     assert requests.get(httpd.url("/"), timeout=60).json()["switch"] == 0.25
 
 
@@ -196,5 +237,7 @@ def test_header_buffer_size_limits_nothing(httpd: Httpd) -> None:
         "    start_response('200 OK', [('X-Long', 'x' * 40000)])\n"
         "    return [b'sent']\n"
     )
-    httpd.start("WSGIDaemonProcess d header-buffer-size=8192\nWSGIScriptAlias / {app}/long.py process-group=d\n")
+    httpd.start(
+        "WSGIDaemonProcess d header-buffer-size=8192\nWSGIScriptAlias / {app}/long.py process-group=d\n"
+    )
     assert len(requests.get(httpd.url("/"), timeout=60).headers["X-Long"]) == 40000

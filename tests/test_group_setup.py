@@ -68,7 +68,11 @@ def test_a_home_that_is_given_and_cannot_be_entered_gives_503(httpd: Httpd) -> N
 @as_root
 def test_apaches_user_counts_wherever_it_is_written(httpd: Httpd) -> None:
     found = facts(httpd, "", "User daemon\nGroup mail\n")
-    assert (found["uid"], found["gid"], found["cwd"]) == (pwd.getpwnam("daemon").pw_uid, grp.getgrnam("mail").gr_gid, "/")
+    assert (found["uid"], found["gid"], found["cwd"]) == (
+        pwd.getpwnam("daemon").pw_uid,
+        grp.getgrnam("mail").gr_gid,
+        "/",
+    )
 
 
 def python_for(root: Path) -> None:
@@ -77,18 +81,28 @@ def python_for(root: Path) -> None:
     python = root / "py" / "bin" / "python"
     python.parent.mkdir(parents=True)
     shutil.copy(binary, python)
-    skipped = shutil.ignore_patterns("test", "tests", "idlelib", "tkinter", "lib2to3", "ensurepip", "*-packages", "config-*")
+    skipped = shutil.ignore_patterns(
+        "test", "tests", "idlelib", "tkinter", "lib2to3", "ensurepip", "*-packages", "config-*"
+    )
     library = root / "py" / "lib" / stdlib.name
     shutil.copytree(stdlib, library, ignore=skipped, symlinks=False, ignore_dangling_symlinks=True)
-    listed = subprocess.run(["ldd", binary, *library.rglob("*.so")], capture_output=True, text=True, check=False).stdout
+    listed = subprocess.run(
+        ["ldd", binary, *library.rglob("*.so")], capture_output=True, text=True, check=False
+    ).stdout
     for line in listed.splitlines():
-        source = next((word for word in line.split() if word.startswith("/") and not word.endswith(":")), "")
+        source = next(
+            (word for word in line.split() if word.startswith("/") and not word.endswith(":")), ""
+        )
         if source and not source.startswith(str(root)):
             target = root / source.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
     code = "import site; print(site.getsitepackages()[0])"
-    packages = Path(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
+    packages = Path(
+        subprocess.run(
+            [python, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+    )
     shutil.copytree(Path(httpd_wsgi.__file__).parent, packages / "httpd_wsgi")
 
 
@@ -99,7 +113,9 @@ def test_chroot(httpd: Httpd) -> None:
     python_for(jail)
     (jail / "srv").mkdir()
     shutil.copy(httpd.app / "process.py", jail / "srv")
-    (jail / "srv" / "process.py").write_text((httpd.app / "environ.py").read_text() + "import os\nassert os.listdir('/srv')\n")
+    (jail / "srv" / "process.py").write_text(
+        (httpd.app / "environ.py").read_text() + "import os\nassert os.listdir('/srv')\n"
+    )
     httpd.start(
         f"<Directory {jail}>\nRequire all granted\n</Directory>\n"
         f"WSGIDaemonProcess d threads=1 chroot={jail}/ python-home=/py home=/srv\n"
@@ -127,14 +143,19 @@ def test_memory_limits_are_the_workers_and_not_the_supervisors(httpd: Httpd) -> 
     found = facts(httpd, "memory-limit=700M virtual-memory-limit=4G")
     assert (found["data"], found["address_space"]) == ([700 << 20] * 2, [4 << 30] * 2)
     limits = [Path(f"/proc/{pid}/limits").read_text() for pid in ("self", found["ppid"])]
-    assert limits[0].splitlines()[3] == limits[1].splitlines()[3] and limits[0].splitlines()[3].startswith("Max data size")
+    assert limits[0].splitlines()[3] == limits[1].splitlines()[3] and limits[0].splitlines()[
+        3
+    ].startswith("Max data size")
     assert requests.get(httpd.url("/memory"), timeout=60).status_code == 507
 
 
-def test_workers_are_called_after_their_group_and_notices_are_logged_at_any_level(httpd: Httpd) -> None:
+def test_workers_are_called_after_their_group_and_notices_are_logged_at_any_level(
+    httpd: Httpd,
+) -> None:
     httpd.start(
         "LogLevel warn\nWSGIDaemonProcess shop threads=1\nWSGIDaemonProcess named threads=1 display-name=other\n"
-        "WSGIScriptAlias /shop {app}/process.py process-group=shop\nWSGIScriptAlias /named {app}/process.py process-group=named\n"
+        "WSGIScriptAlias /shop {app}/process.py process-group=shop\nWSGIScriptAlias /named "
+        "{app}/process.py process-group=named\n"
     )
     for url, title in (("/shop", b"(wsgi:shop)"), ("/named", b"other")):
         pid = requests.get(httpd.url(url), timeout=60).json()["pid"]
@@ -176,7 +197,9 @@ def test_a_locale_that_is_not_installed_is_a_warning(httpd: Httpd) -> None:
 
 
 def test_buffers_of_the_sockets(httpd: Httpd) -> None:
-    """An embedded application in the same Apache child looks at the child's end while a request is held."""
+    """An embedded application in the same Apache child looks at the child's end while a request is
+    held.
+    """
     if AS_ROOT:
         httpd.root.chmod(0o777)
     go = httpd.root / "go"
@@ -196,7 +219,11 @@ def test_buffers_of_the_sockets(httpd: Httpd) -> None:
 def test_socket_user(httpd: Httpd) -> None:
     more = "WSGIScriptAlias /embedded {app}/process.py\n"
     httpd.start("ServerLimit 1\n" + more + conf("socket-user=daemon"))
-    owners = [owner for owner, size in requests.get(httpd.url("/embedded"), timeout=60).json()["sockets"] if size is None]
+    owners = [
+        owner
+        for owner, size in requests.get(httpd.url("/embedded"), timeout=60).json()["sockets"]
+        if size is None
+    ]
     assert owners == [pwd.getpwnam("daemon").pw_uid]
     assert requests.get(httpd.url("/"), timeout=60).status_code == 503
     assert "Permission denied" in httpd.expect("WSGI0309")
@@ -208,12 +235,17 @@ def test_a_changed_socket_user_counts_after_a_graceful_restart(httpd: Httpd) -> 
     assert requests.get(httpd.url("/"), timeout=60).status_code == 200
     httpd.write_conf(conf("socket-user=daemon"))
     httpd.graceful()
-    wait_until(lambda: requests.get(httpd.url("/"), timeout=60).status_code == 503, "the socket is another user's")
+    wait_until(
+        lambda: requests.get(httpd.url("/"), timeout=60).status_code == 503,
+        "the socket is another user's",
+    )
     httpd.expect("WSGI0309")
 
 
 @pytest.mark.parametrize("buffer", ["0", "64M"])
-def test_response_socket_timeout_ends_responses_to_clients_that_take_nothing(httpd: Httpd, buffer: str) -> None:
+def test_response_socket_timeout_ends_responses_to_clients_that_take_nothing(
+    httpd: Httpd, buffer: str
+) -> None:
     if AS_ROOT:
         httpd.root.chmod(0o777)
     ended = httpd.root / "ended"

@@ -1,4 +1,6 @@
-"""`httpd-wsgi check` and `explain` about applications without a WSGIScriptAlias: what handlers, types and rules lead to."""
+"""`httpd-wsgi check` and `explain` about applications without a WSGIScriptAlias: what handlers,
+types and rules lead to.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,9 @@ def line_of(path: Path, text: str) -> str:
         ("/forced/a.page", "www/forced/a.page", "handler wsgi-script"),
     ],
 )
-def test_explain_finds_what_a_handler_leads_to(conf: Httpd, url: str, file: str, place: str) -> None:
+def test_explain_finds_what_a_handler_leads_to(
+    conf: Httpd, url: str, file: str, place: str
+) -> None:
     script = explained(conf, url)["script"]
     assert script["value"] == str(conf.root / file) and place in script["why"], script
 
@@ -117,14 +121,26 @@ def test_explain_says_which_htaccess_file_names_the_callable(conf: Httpd) -> Non
 
 
 def test_explain_and_check_tell_of_what_a_htaccess_file_may_not_say(httpd: Httpd) -> None:
-    for name, text in (("a.wsgi", ""), (".htaccess", "AddHandler wsgi-script .wsgi\nWSGIProcessGroup d\n")):
+    for name, text in (
+        ("a.wsgi", ""),
+        (".htaccess", "AddHandler wsgi-script .wsgi\nWSGIProcessGroup d\n"),
+    ):
         (httpd.root / "www").mkdir(exist_ok=True)
         (httpd.root / "www" / name).write_text(text)
-    path = httpd.write_conf("DocumentRoot {root}/www\n<Directory {root}/www>\nAllowOverride All\n</Directory>")
+    path = httpd.write_conf(
+        "DocumentRoot {root}/www\n<Directory {root}/www>\nAllowOverride All\n</Directory>"
+    )
     done = run("explain", httpd.url("/a.wsgi"), str(path))
-    assert done.returncode == 1 and "WSGIProcessGroup not allowed here" in done.stderr and "ends with status 500" in done.stdout
+    assert (
+        done.returncode == 1
+        and "WSGIProcessGroup not allowed here" in done.stderr
+        and "ends with status 500" in done.stdout
+    )
     [item] = [item for item in findings(httpd)[1]["findings"] if item["level"] == "error"]
-    assert item["where"] == f"{httpd.root}/www/.htaccess" and "WSGIProcessGroup not allowed here" in item["cause"]
+    assert (
+        item["where"] == f"{httpd.root}/www/.htaccess"
+        and "WSGIProcessGroup not allowed here" in item["cause"]
+    )
 
 
 def test_explain_says_that_it_cannot_choose_a_file_for_a_directory(conf: Httpd) -> None:
@@ -139,20 +155,31 @@ def findings(httpd: Httpd, *arguments: str) -> tuple[int, dict[str, Any]]:
 
 
 def test_check_counts_and_loads_what_handlers_lead_to(conf: Httpd) -> None:
-    # a.wsgi, c.wsgi.html, x, t.app, one.py, a.own, app.wsgi, a.page, o.wsgi, and hello.py by /report
+    # a.wsgi, c.wsgi.html, x, t.app, one.py, a.own, app.wsgi, a.page, o.wsgi, and hello.py by
+    # /report
     code, found = findings(conf, "--import")
     assert found["summary"].startswith("1 daemon group and 10 applications checked"), found
     loading = [item for item in found["findings"] if "cannot be loaded" in item["cause"]]
     # The handler script has no handle_request.
-    assert code == 1 and [item["cause"].split()[0] for item in loading] == [str(conf.app / "hello.py")]
+    assert code == 1 and [item["cause"].split()[0] for item in loading] == [
+        str(conf.app / "hello.py")
+    ]
 
 
 def test_check_finds_scripts_that_silently_run_embedded(httpd: Httpd) -> None:
     (httpd.root / "www").mkdir(mode=0o755)
     (httpd.root / "www" / "a.wsgi").write_text("")
-    path = httpd.write_conf("DocumentRoot {root}/www\nOptions +ExecCGI\nAddHandler wsgi-script .wsgi")
-    [item] = [item for item in findings(httpd)[1]["findings"] if "Apache's own processes" in item["cause"]]
-    assert "a.wsgi" in item["cause"] and item["where"] == line_of(path, "AddHandler") and item["level"] == "warning"
+    path = httpd.write_conf(
+        "DocumentRoot {root}/www\nOptions +ExecCGI\nAddHandler wsgi-script .wsgi"
+    )
+    [item] = [
+        item for item in findings(httpd)[1]["findings"] if "Apache's own processes" in item["cause"]
+    ]
+    assert (
+        "a.wsgi" in item["cause"]
+        and item["where"] == line_of(path, "AddHandler")
+        and item["level"] == "warning"
+    )
 
 
 def test_check_finds_scripts_that_options_keep_from_running(httpd: Httpd) -> None:
@@ -162,7 +189,11 @@ def test_check_finds_scripts_that_options_keep_from_running(httpd: Httpd) -> Non
     path = httpd.write_conf("DocumentRoot {root}/www\nAddHandler wsgi-script .wsgi")
     code, found = findings(httpd)
     [item] = [item for item in found["findings"] if item["level"] == "error"]
-    assert code == 1 and "ExecCGI is off for" in item["cause"] and "and 1 other file beside it" in item["cause"]
+    assert (
+        code == 1
+        and "ExecCGI is off for" in item["cause"]
+        and "and 1 other file beside it" in item["cause"]
+    )
     assert item["cure"] == f"put Options +ExecCGI into <Directory {httpd.root}/www>"
     assert item["where"] == line_of(path, "AddHandler")
 
@@ -174,11 +205,19 @@ def test_check_says_that_httpd_will_not_start_without_its_types(httpd: Httpd) ->
     assert code == 1 and "/nowhere/mime.types" in item["cause"] and "TypesConfig" in item["cure"]
 
 
-def test_no_more_files_are_looked_at_than_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_files_are_looked_at_than_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(5):
         (tmp_path / f"{number}.wsgi").touch()
     server = {"where": None, "document_root": str(tmp_path), "access_files": ".htaccess"}
-    setting = {"name": "AddHandler", "arguments": "wsgi-script .wsgi", "where": "x:1", "in": "", "server_where": None}
+    setting = {
+        "name": "AddHandler",
+        "arguments": "wsgi-script .wsgi",
+        "where": "x:1",
+        "in": "",
+        "server_where": None,
+    }
     dump = {"servers": [server], "directives": [setting]}
     monkeypatch.setattr(handlers, "MOST_FILES", 3)
     candidates = handlers.Candidates(dump)

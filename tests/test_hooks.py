@@ -1,4 +1,6 @@
-"""Scripts that are not applications of their own: handlers of kinds of documents, and what decides where requests run."""
+"""Scripts that are not applications of their own: handlers of kinds of documents, and what decides
+where requests run.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,11 @@ def test_a_handler_script_answers_for_the_resource(httpd: Httpd, mode: str) -> N
     httpd.start(handler_conf(httpd, mode))
     environ = ask(httpd, "/note.txt/more/path?q=1")
     assert environ["SCRIPT_FILENAME"] == str(httpd.root / "docs" / "note.txt")
-    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"], environ["QUERY_STRING"]) == ("/note.txt", "/more/path", "q=1")
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"], environ["QUERY_STRING"]) == (
+        "/note.txt",
+        "/more/path",
+        "q=1",
+    )
     assert environ["mod_wsgi.handler_script"] == str(httpd.app / "handler.py")
     assert environ["mod_wsgi.request_handler"].lower() == "report"
     assert environ["mod_wsgi.callable_object"] == "handle_request"
@@ -72,7 +78,9 @@ def test_urls_cannot_make_up_interpreters_for_a_handler_script(httpd: Httpd, mod
     (httpd.root / "docs" / "virtual").mkdir(mode=0o755, parents=True)
     more = "<Location /virtual>\nSetHandler report\n</Location>"
     httpd.start(handler_conf(httpd, mode, more=more))
-    groups = {ask(httpd, f"/virtual/{name}")["mod_wsgi.application_group"] for name in ("a", "b", "c")}
+    groups = {
+        ask(httpd, f"/virtual/{name}")["mod_wsgi.application_group"] for name in ("a", "b", "c")
+    }
     assert groups == {f"localhost:{httpd.port}|report"} or groups == {"localhost|report"}
 
 
@@ -88,7 +96,9 @@ def test_an_action_leads_to_a_script(httpd: Httpd, mode: str, kind: str) -> None
     httpd.start(handler_conf(httpd, mode, more=action + target))
     environ = ask(httpd, "/page/one")
     assert (environ["PATH_INFO"], environ["REDIRECT_URL"]) == ("/page/one", "/page/one")
-    assert environ["mod_wsgi.callable_object"] == ("handle_request" if kind == "handler" else "other")
+    assert environ["mod_wsgi.callable_object"] == (
+        "handle_request" if kind == "handler" else "other"
+    )
 
 
 def test_a_handler_script_is_reloaded_when_it_changes_itself(httpd: Httpd, mode: str) -> None:
@@ -109,7 +119,11 @@ def test_a_handler_script_is_not_reloaded_when_told_so(httpd: Httpd, mode: str) 
 
 def test_the_options_of_a_handler_script(httpd: Httpd, mode: str) -> None:
     options = "application-group=reports callable-object=other pass-authorization=On"
-    httpd.start(handler_conf(httpd, mode, options, "WSGIApplicationGroup elsewhere\nWSGICallableObject nothing"))
+    httpd.start(
+        handler_conf(
+            httpd, mode, options, "WSGIApplicationGroup elsewhere\nWSGICallableObject nothing"
+        )
+    )
     response = requests.get(httpd.url("/note.txt"), auth=("a", "b"), timeout=60)
     environ = response.json()
     assert environ["mod_wsgi.application_group"] == "reports"
@@ -139,7 +153,10 @@ def test_an_inner_section_adds_and_overrides_handler_scripts(httpd: Httpd) -> No
         AddHandler kept .kept
     </Directory>"""
     httpd.start(handler_conf(httpd, "embedded", more=more))
-    scripts = {path: Path(ask(httpd, path)["mod_wsgi.handler_script"]).name for path in ("/note.txt", "/inner/a.txt")}
+    scripts = {
+        path: Path(ask(httpd, path)["mod_wsgi.handler_script"]).name
+        for path in ("/note.txt", "/inner/a.txt")
+    }
     assert scripts == {"/note.txt": "handler.py", "/inner/a.txt": "second.py"}
     assert ask(httpd, "/inner/b.page")["mod_wsgi.application_group"] == "page"
     assert ask(httpd, "/inner/c.kept")["mod_wsgi.handler_script"] == str(httpd.app / "handler.py")
@@ -176,7 +193,9 @@ def test_a_missing_handler_script_is_explained(httpd: Httpd, mode: str) -> None:
         ("<Files x>\nWSGIHandlerScript report\n</Files>", "needs the name of a handler and a file"),
     ],
 )
-def test_a_wrong_handler_script_fails_the_configuration_test(httpd: Httpd, line: str, part: str) -> None:
+def test_a_wrong_handler_script_fails_the_configuration_test(
+    httpd: Httpd, line: str, part: str
+) -> None:
     code, output = httpd.configtest(line)
     assert code != 0 and part in output, output
 
@@ -228,14 +247,22 @@ def dispatch_conf(httpd: Httpd, mode: str, more: str = "", script: str = TENANTS
 
 def place(httpd: Httpd, query: str) -> tuple[str, str, str]:
     environ = ask(httpd, f"/site?{query}")
-    return environ["mod_wsgi.process_group"], environ["mod_wsgi.application_group"], environ["mod_wsgi.callable_object"]
+    return (
+        environ["mod_wsgi.process_group"],
+        environ["mod_wsgi.application_group"],
+        environ["mod_wsgi.callable_object"],
+    )
 
 
 def test_a_dispatch_script_chooses(httpd: Httpd, mode: str) -> None:
-    httpd.start(dispatch_conf(httpd, mode, "SetEnv WHERE d\nWSGIProcessGroup d\nWSGIApplicationGroup one"))
+    httpd.start(
+        dispatch_conf(httpd, mode, "SetEnv WHERE d\nWSGIProcessGroup d\nWSGIApplicationGroup one")
+    )
     assert place(httpd, "") == ("d", "one", "application")
     assert place(httpd, "process_group=e") == ("e", "one", "application")
-    assert place(httpd, "process_group=bytes:e&application_group=bytes:two&callable_object=bytes:other") == ("e", "two", "other")
+    assert place(
+        httpd, "process_group=bytes:e&application_group=bytes:two&callable_object=bytes:other"
+    ) == ("e", "two", "other")
     assert place(httpd, "process_group=") == ("", "one", "application")
     assert place(httpd, "process_group=&application_group=") == ("", "", "application")
     assert place(httpd, "callable_object=other") == ("d", "one", "other")
@@ -258,23 +285,38 @@ def application_group(environ):
 
 
 def test_a_dispatch_script_chooses_for_handler_scripts(httpd: Httpd, mode: str) -> None:
-    httpd.start(dispatch_conf(httpd, mode) + handler_conf(httpd, "embedded").replace("WSGIDaemonProcess", "#"))
+    httpd.start(
+        dispatch_conf(httpd, mode)
+        + handler_conf(httpd, "embedded").replace("WSGIDaemonProcess", "#")
+    )
     environ = ask(httpd, "/note.txt?process_group=d&callable_object=other")
-    assert (environ["mod_wsgi.process_group"], environ["mod_wsgi.callable_object"]) == ("d", "other")
+    assert (environ["mod_wsgi.process_group"], environ["mod_wsgi.callable_object"]) == (
+        "d",
+        "other",
+    )
 
 
 def test_the_environ_of_a_dispatch_script(httpd: Httpd, mode: str) -> None:
-    more = "SetEnv TENANT blue\n<Location /site>\nWSGITrustedProxyHeaders X-Forwarded-For\n</Location>"
+    more = (
+        "SetEnv TENANT blue\n<Location /site>\nWSGITrustedProxyHeaders X-Forwarded-For\n</Location>"
+    )
     httpd.start(dispatch_conf(httpd, mode, more))
     headers = {"X-Forwarded-For": "192.0.2.1", "Proxy": "http://evil/"}
     requests.get(httpd.url("/site/more?show"), headers=headers, timeout=60)
     told = json.loads(base64.b64decode(httpd.expect("ENVIRON").split("ENVIRON ")[1]))
     assert (told["TENANT"], told["REMOTE_ADDR"]) == ("blue", "192.0.2.1")
     assert (told["SCRIPT_NAME"], told["PATH_INFO"]) == ("/site", "/more")
-    assert told["mod_wsgi.request_handler"] == "wsgi-script" and told["SCRIPT_FILENAME"] == str(httpd.app / "site.py")
-    assert told["mod_wsgi.process_group"] == ("e" if mode == "daemon" else "") and told["mod_wsgi.application_group"] == ""
+    assert told["mod_wsgi.request_handler"] == "wsgi-script" and told["SCRIPT_FILENAME"] == str(
+        httpd.app / "site.py"
+    )
+    assert (
+        told["mod_wsgi.process_group"] == ("e" if mode == "daemon" else "")
+        and told["mod_wsgi.application_group"] == ""
+    )
     assert told["wsgi.errors"] == "Log" and told["mod_wsgi.request_id"]
-    assert not {"mod_wsgi.callable_object", "wsgi.input", "wsgi.url_scheme", "HTTP_PROXY"} & set(told)
+    assert not {"mod_wsgi.callable_object", "wsgi.input", "wsgi.url_scheme", "HTTP_PROXY"} & set(
+        told
+    )
 
 
 @pytest.fixture(scope="module", params=["embedded", "daemon"])
@@ -287,15 +329,20 @@ def dispatched(request: pytest.FixtureRequest) -> Iterator[Httpd]:
 
 @pytest.mark.parametrize("function", ["process_group", "application_group", "callable_object"])
 @pytest.mark.parametrize(
-    ("value", "code"), [("raise", "WSGI0812"), ("exit", "WSGI0812"), ("number", "WSGI0813"), ("control", "WSGI0813")]
+    ("value", "code"),
+    [("raise", "WSGI0812"), ("exit", "WSGI0812"), ("number", "WSGI0813"), ("control", "WSGI0813")],
 )
-def test_a_dispatch_script_that_fails_runs_nothing(dispatched: Httpd, function: str, value: str, code: str) -> None:
+def test_a_dispatch_script_that_fails_runs_nothing(
+    dispatched: Httpd, function: str, value: str, code: str
+) -> None:
     assert requests.get(dispatched.url(f"/site?{function}={value}"), timeout=60).status_code == 500
     assert f"{function}() of" in dispatched.expect(code, f"{function}()")
 
 
 @pytest.mark.parametrize("script", ["def process_group(:\n", "raise ValueError('boom')\n", None])
-def test_a_dispatch_script_that_cannot_be_loaded_runs_nothing(httpd: Httpd, mode: str, script: str | None) -> None:
+def test_a_dispatch_script_that_cannot_be_loaded_runs_nothing(
+    httpd: Httpd, mode: str, script: str | None
+) -> None:
     conf = dispatch_conf(httpd, mode, script=script or "")
     if script is None:
         (httpd.app / "tenants.py").unlink()
@@ -329,6 +376,8 @@ def test_the_group_that_a_dispatch_script_chooses_must_exist(httpd: Httpd, mode:
         ("WSGIDispatchScript {app}/hello.py process-group=nobody", "does not exist"),
     ],
 )
-def test_a_wrong_dispatch_script_fails_the_configuration_test(httpd: Httpd, line: str, part: str) -> None:
+def test_a_wrong_dispatch_script_fails_the_configuration_test(
+    httpd: Httpd, line: str, part: str
+) -> None:
     code, output = httpd.configtest(line)
     assert code != 0 and part in output, output

@@ -1,7 +1,8 @@
-"""Whatever a daemon group's processes do, Apache lives, answers, logs, and passes on nothing that looks like something else.
+"""Whatever a daemon group's processes do, Apache lives, answers, logs, and passes on nothing that
+looks like something else.
 
-Applications run in these processes, so a broken or a hostile one may send anything (tests/apps/hostile.py), and write anything
-into memory that it shares with Apache.
+Applications run in these processes, so a broken or a hostile one may send anything
+(tests/apps/hostile.py), and write anything into memory that it shares with Apache.
 """
 
 from __future__ import annotations
@@ -26,7 +27,16 @@ WSGIScriptAlias / {app}/hello.py process-group=d
     SetHandler wsgi-status
 </Location>
 """
-WHOLE = {"too-much", "long-times", "times-before-0", "kept-and-closed", "kept-and-talking", "nul", "log", "zero-length"}
+WHOLE = {
+    "too-much",
+    "long-times",
+    "times-before-0",
+    "kept-and-closed",
+    "kept-and-talking",
+    "nul",
+    "log",
+    "zero-length",
+}
 STATUSES = {"failure-200": 500, "failure-404": 404}
 BY_HTTPD = {"split-header", "no-token"}  # which checks the headers of a response itself
 
@@ -46,7 +56,10 @@ def server() -> Iterator[Httpd]:
 
 def ask(server: Httpd, path: str, body: bytes = b"") -> tuple[Answer | None, bytes]:
     """The answer, and whatever comes behind it."""
-    with socket.create_connection(("127.0.0.1", server.port), 60) as connection, connection.makefile("rb") as file:
+    with (
+        socket.create_connection(("127.0.0.1", server.port), 60) as connection,
+        connection.makefile("rb") as file,
+    ):
         head = f"{'POST' if body else 'GET'} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body)
         answer = read_answer(file)
@@ -55,12 +68,19 @@ def ask(server: Httpd, path: str, body: bytes = b"") -> tuple[Answer | None, byt
 
 
 def is_fine(answer: Answer | None) -> bool:
-    return answer is not None and (answer.status, answer.body, answer.is_complete) == (200, b"fine", True)
+    return answer is not None and (answer.status, answer.body, answer.is_complete) == (
+        200,
+        b"fine",
+        True,
+    )
 
 
 def children(server: Httpd) -> list[int]:
     """Without processes that are about to become supervisors."""
-    return wait_for(lambda: found if len(found := server.apache_children()) == 1 else [], "there is one child of Apache's")
+    return wait_for(
+        lambda: found if len(found := server.apache_children()) == 1 else [],
+        "there is one child of Apache's",
+    )
 
 
 def descriptors(server: Httpd) -> dict[int, int]:
@@ -106,7 +126,15 @@ def test_asking_for_more_of_a_body_than_there_is_gets_nothing(server: Httpd) -> 
 
 def test_no_descriptor_is_left_in_apache(server: Httpd) -> None:
     def everything() -> None:
-        for deed in ("fds", "file/pipe", "file/socket", "begun-garbage", "too-much", "kept-and-talking", "grant/1"):
+        for deed in (
+            "fds",
+            "file/pipe",
+            "file/socket",
+            "begun-garbage",
+            "too-much",
+            "kept-and-talking",
+            "grant/1",
+        ):
             ask(server, f"/{deed}")
 
     everything()
@@ -123,15 +151,29 @@ def test_a_request_takes_no_more_memory_the_longer_it_lasts(server: Httpd, deed:
         connection.sendall(f"GET /{deed} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         while connection.recv(1 << 20):
             pass
-    peak = next(line for line in Path(f"/proc/{child}/status").read_text().splitlines() if line.startswith("VmHWM"))
+    peak = next(
+        line
+        for line in Path(f"/proc/{child}/status").read_text().splitlines()
+        if line.startswith("VmHWM")
+    )
     assert int(peak.split()[1]) < 30_000, peak
 
 
 def test_a_connection_that_is_kept_may_be_no_better_than_a_new_one(server: Httpd) -> None:
-    for deed, count in (("begun", 1), ("garbage", 5), ("kept-and-talking", 2**31 - 1), ("two-heads", -1), ("nothing", 2)):
+    for deed, count in (
+        ("begun", 1),
+        ("garbage", 5),
+        ("kept-and-talking", 2**31 - 1),
+        ("two-heads", -1),
+        ("nothing", 2),
+    ):
         assert is_fine(ask(server, f"/grant/{count}")[0])
         answer, behind = ask(server, f"/{deed}")
-        assert answer and behind == b"" and (answer.status == 502 or deed in WHOLE or not answer.is_complete)
+        assert (
+            answer
+            and behind == b""
+            and (answer.status == 502 or deed in WHOLE or not answer.is_complete)
+        )
 
 
 def test_shared_memory_may_hold_anything(server: Httpd) -> None:
@@ -139,7 +181,10 @@ def test_shared_memory_may_hold_anything(server: Httpd) -> None:
     for seed in range(10):
         assert is_fine(ask(server, f"/scribble/{seed}")[0])
         for form in ("html", "json", "openmetrics", "prometheus"):
-            assert requests.get(server.url(f"/server-wsgi?format={form}"), timeout=60).status_code == 200
+            assert (
+                requests.get(server.url(f"/server-wsgi?format={form}"), timeout=60).status_code
+                == 200
+            )
         assert ask(server, "/two-heads")[0]
     assert ask(server, "/nothing")[0]
     server.graceful()

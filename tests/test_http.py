@@ -1,4 +1,6 @@
-"""What httpd does around an application: both modes give the same answers, headers, errors and log lines."""
+"""What httpd does around an application: both modes give the same answers, headers, errors and log
+lines.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,19 @@ from harness import Httpd, free_port, wait_until
 
 RESET = b"(reset)"  # what raw() puts where the connection was reset
 PLAIN = {**os.environ, "LD_PRELOAD": ""}  # tools are not the object of `make asan`
-MODULES = ("deflate", "dir", "filter", "headers", "http2", "include", "log_config", "ratelimit", "rewrite", "setenvif", "ssl")
+MODULES = (
+    "deflate",
+    "dir",
+    "filter",
+    "headers",
+    "http2",
+    "include",
+    "log_config",
+    "ratelimit",
+    "rewrite",
+    "setenvif",
+    "ssl",
+)
 PAGES = """
 Listen 127.0.0.1:{tls}
 H2EarlyHints on
@@ -112,8 +126,23 @@ def server(request: pytest.FixtureRequest) -> Iterator[Httpd]:
     documents.mkdir()
     (documents / "error.txt").write_text("Apache's own page")
     (documents / "page.shtml").write_text('[<!--#include virtual="/r/part?x" -->]')
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "2"]
-    subprocess.run([*command, "-subj", "/CN=localhost"], cwd=httpd.root, check=True, capture_output=True)
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "key.pem",
+        "-out",
+        "cert.pem",
+        "-days",
+        "2",
+    ]
+    subprocess.run(
+        [*command, "-subj", "/CN=localhost"], cwd=httpd.root, check=True, capture_output=True
+    )
     pages = PAGES.replace("{tls}", str(httpd.tls))  # type: ignore[attr-defined]
     alias = conf_for(request.param, "reply.py", "/r").replace("processes=2", "processes=1")
     other = f"WSGIScriptAlias /flow {{app}}/flow.py {alias.partition('.py')[2]}"
@@ -130,7 +159,9 @@ def query(**told: object) -> str:
 Told = dict[str, object]
 
 
-def get(server: Httpd, path: str, method: str = "GET", told: Told | None = None, **options: object) -> requests.Response:
+def get(
+    server: Httpd, path: str, method: str = "GET", told: Told | None = None, **options: object
+) -> requests.Response:
     url = server.url(path) + (query(**told) if told is not None else "")
     options.setdefault("allow_redirects", False)
     return requests.request(method, url, timeout=60, **options)  # type: ignore[arg-type]
@@ -175,16 +206,28 @@ def test_a_header_arrives_as_the_application_gave_it(server: Httpd, name: str, v
     assert (response.status_code, response.headers[name], response.text) == (200, value, "body")
 
 
-@pytest.mark.parametrize("status", ["200 Error", "201 Created", "404 Nix Da", "299 Odd", "600 Odd", "999 Most", "200", "200 "])
+@pytest.mark.parametrize(
+    "status",
+    ["200 Error", "201 Created", "404 Nix Da", "299 Odd", "600 Odd", "999 Most", "200", "200 "],
+)
 def test_statuses_and_reasons_are_the_applications(server: Httpd, status: str) -> None:
-    line = raw(server, f"GET /r/x{query(status=status, items=['b'])} HTTP/1.0\r\nHost: x\r\n\r\n").split(b"\r\n")[0].decode()
+    line = (
+        raw(server, f"GET /r/x{query(status=status, items=['b'])} HTTP/1.0\r\nHost: x\r\n\r\n")
+        .split(b"\r\n")[0]
+        .decode()
+    )
     assert line == f"HTTP/1.1 {status}" if len(status) > 4 else line.startswith("HTTP/1.1 200")
 
 
 @pytest.mark.parametrize("location", ["/there", "http://other.example/x", "there"])
 @pytest.mark.parametrize("status", ["302 Found", "301 Moved Permanently", "201 Created"])
 def test_a_location_is_not_changed(server: Httpd, status: str, location: str) -> None:
-    assert get(server, "/r/x", told={"status": status, "headers": [["Location", location]]}).headers["Location"] == location
+    assert (
+        get(server, "/r/x", told={"status": status, "headers": [["Location", location]]}).headers[
+            "Location"
+        ]
+        == location
+    )
 
 
 @pytest.mark.parametrize(
@@ -220,10 +263,17 @@ def test_what_would_be_malformed_is_refused(server: Httpd, status: object, heade
     server.expect("WSGI0401")
 
 
-@pytest.mark.parametrize("name", ["Connection", "Keep-Alive", "Upgrade", "TE", "Trailer", "Proxy-Authenticate"])
+@pytest.mark.parametrize(
+    "name", ["Connection", "Keep-Alive", "Upgrade", "TE", "Trailer", "Proxy-Authenticate"]
+)
 def test_headers_of_the_connection_are_apaches(server: Httpd, name: str) -> None:
-    data = raw(server, f"GET /r/x{query(headers=[[name, 'nonsense']], items=['b'])} HTTP/1.0\r\nHost: x\r\n\r\n")
-    assert data.startswith(b"HTTP/1.1 200") and (b"nonsense" not in data or name == "Proxy-Authenticate")
+    data = raw(
+        server,
+        f"GET /r/x{query(headers=[[name, 'nonsense']], items=['b'])} HTTP/1.0\r\nHost: x\r\n\r\n",
+    )
+    assert data.startswith(b"HTTP/1.1 200") and (
+        b"nonsense" not in data or name == "Proxy-Authenticate"
+    )
 
 
 def test_connection_close_closes(server: Httpd) -> None:
@@ -234,7 +284,9 @@ def test_connection_close_closes(server: Httpd) -> None:
 
 @pytest.mark.parametrize("size", [30_000, 100_000])
 def test_many_and_long_headers_pass(server: Httpd, size: int) -> None:
-    head = raw(server, f"GET /r/x{query(many=1000, long=size)} HTTP/1.0\r\nHost: x\r\n\r\n").split(b"\r\n\r\n")[0]
+    head = raw(server, f"GET /r/x{query(many=1000, long=size)} HTTP/1.0\r\nHost: x\r\n\r\n").split(
+        b"\r\n\r\n"
+    )[0]
     assert head.count(b"X-Many-") == 1000 and b"y" * size in head
 
 
@@ -248,11 +300,20 @@ def test_many_and_long_headers_pass(server: Httpd, size: int) -> None:
         ({"items": [""]}, "0"),
         ({"items": ["x"], "status": "204 No Content", "list": 1}, None),
         ({"items": ["four"], "headers": [["Content-Length", "4"]]}, "4"),
-        ({"items": ["fo", "ur"], "headers": [["Content-Length", "9"], ["Content-Length", "4"]]}, "4"),
+        (
+            {"items": ["fo", "ur"], "headers": [["Content-Length", "9"], ["Content-Length", "4"]]},
+            "4",
+        ),
     ],
 )
-def test_content_length_is_given_where_it_is_known(server: Httpd, told: Told, length: str | None) -> None:
-    head = raw(server, f"GET /r/x{query(**told)} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").split(b"\r\n\r\n")[0].decode()
+def test_content_length_is_given_where_it_is_known(
+    server: Httpd, told: Told, length: str | None
+) -> None:
+    head = (
+        raw(server, f"GET /r/x{query(**told)} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .split(b"\r\n\r\n")[0]
+        .decode()
+    )
     found = re.findall(r"(?i)^content-length: (\d*)\s*$", head, re.M)
     if length and length.endswith("?"):  # httpd may count what arrives all at once
         assert found in ([], [length[:-1]])
@@ -278,10 +339,17 @@ def test_a_connection_is_kept_over_many_requests(server: Httpd) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "seen"), [("head-on", "GET"), ("head-off", "HEAD"), ("head-auto", "HEAD"), ("head-auto-filter", "GET")]
+    ("path", "seen"),
+    [("head-on", "GET"), ("head-off", "HEAD"), ("head-auto", "HEAD"), ("head-auto-filter", "GET")],
 )
 def test_head_is_mapped_to_get_as_configured(server: Httpd, path: str, seen: str) -> None:
-    response = get(server, f"/r/{path}", "HEAD", {"method": 1, "list": 1}, headers={"Accept-Encoding": "identity"})
+    response = get(
+        server,
+        f"/r/{path}",
+        "HEAD",
+        {"method": 1, "list": 1},
+        headers={"Accept-Encoding": "identity"},
+    )
     assert response.status_code == 200 and response.content == b""
     assert int(response.headers["Content-Length"]) == len(seen)
 
@@ -295,17 +363,27 @@ def test_the_applications_error_page_is_its_own_unless_overridden(server: Httpd)
     own = get(server, "/r/x", told=told)
     assert (own.status_code, own.text, own.headers["X-Mine"]) == (404, "mine", "1")
     other = get(server, "/r/override", told=told)
-    assert (other.status_code, other.text, other.headers["WWW-Authenticate"]) == (404, "Apache's own page", "X")
+    assert (other.status_code, other.text, other.headers["WWW-Authenticate"]) == (
+        404,
+        "Apache's own page",
+        "X",
+    )
     assert "X-Mine" not in other.headers
     assert get(server, "/r/override", "HEAD", told).status_code == 404
     assert get(server, "/r/override", told={"items": ["fine"]}).text == "fine"
 
 
 def test_an_error_document_may_be_an_application(server: Httpd) -> None:
-    response = get(server, "/r/override", told={"status": "503 Busy", "items": ["mine"], "environ": 1})
+    response = get(
+        server, "/r/override", told={"status": "503 Busy", "items": ["mine"], "environ": 1}
+    )
     told = response.json()
     assert response.status_code == 503
-    assert (told["REDIRECT_URL"], told["REDIRECT_STATUS"], told["PATH_INFO"]) == ("/r/override", "503", "/error")
+    assert (told["REDIRECT_URL"], told["REDIRECT_STATUS"], told["PATH_INFO"]) == (
+        "/r/override",
+        "503",
+        "/error",
+    )
     assert told["REQUEST_URI"].startswith("/r/override?")
 
 
@@ -318,11 +396,19 @@ def test_a_failure_shows_no_traceback_to_the_client(server: Httpd) -> None:
 @pytest.mark.parametrize("protocol", ["1.1", "1.0"])
 def test_a_truncated_response_shows_in_the_access_log(server: Httpd, protocol: str) -> None:
     path = f"/r/trunc{protocol}"
-    data = raw(server, f"GET {path}{query(items=['part'], fail=1)} HTTP/{protocol}\r\nHost: x\r\n\r\n")
-    assert data.endswith(b"part\r\n" if protocol == "1.1" else b"part" + RESET) and b"0\r\n\r\n" not in data
+    data = raw(
+        server, f"GET {path}{query(items=['part'], fail=1)} HTTP/{protocol}\r\nHost: x\r\n\r\n"
+    )
+    assert (
+        data.endswith(b"part\r\n" if protocol == "1.1" else b"part" + RESET)
+        and b"0\r\n\r\n" not in data
+    )
     server.expect("WSGI0401")
     access = server.root / "access_log"
-    wait_until(lambda: f"{path} 200 X " in access.read_text(), f"an aborted request in {access.read_text()}")
+    wait_until(
+        lambda: f"{path} 200 X " in access.read_text(),
+        f"an aborted request in {access.read_text()}",
+    )
 
 
 # ---- request bodies ----
@@ -341,11 +427,16 @@ def test_a_declared_body_over_the_limit_never_reaches_the_application(server: Ht
 
 @pytest.mark.parametrize("path", ["/r/limit", "/r/limit-now"])
 def test_a_chunked_body_over_the_limit_is_413_too(server: Httpd, path: str) -> None:
-    assert get(server, path, "POST", {"read": 1}, data=iter([b"x" * 900, b"y" * 900])).status_code == 413
+    assert (
+        get(server, path, "POST", {"read": 1}, data=iter([b"x" * 900, b"y" * 900])).status_code
+        == 413
+    )
 
 
 @pytest.mark.parametrize("path", ["/r/x", "/r/now"])
-@pytest.mark.parametrize("chunk", ["zz\r\nabc\r\n", "5;\x01\r\nabcde\r\n0\r\n\r\n", "-5\r\nabcde\r\n"])
+@pytest.mark.parametrize(
+    "chunk", ["zz\r\nabc\r\n", "5;\x01\r\nabcde\r\n0\r\n\r\n", "-5\r\nabcde\r\n"]
+)
 def test_a_malformed_chunk_is_400(server: Httpd, path: str, chunk: str) -> None:
     head = f"POST {path}{query(read=1)} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     data = raw(server, head + chunk)
@@ -364,7 +455,9 @@ def test_a_body_that_does_not_come_is_408(httpd: Httpd, mode: str, path: str) ->
     now = "<Location /r/now>\nWSGIRequestBuffering Off\n</Location>"
     httpd.start(conf_for(mode, "reply.py", "/r") + f"\nRequestReadTimeout body=1\n{now}")
     assert get(httpd, "/r/x", told={}).status_code == 200
-    data = raw(httpd, f"POST {path}{query(read=1)} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+    data = raw(
+        httpd, f"POST {path}{query(read=1)} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc"
+    )
     assert data.startswith(b"HTTP/1.1 408")
 
 
@@ -374,8 +467,15 @@ def test_a_body_that_does_not_come_is_408(httpd: Httpd, mode: str, path: str) ->
 def test_configured_variables_reach_environ_but_cannot_replace_the_servers(server: Httpd) -> None:
     told = environ(server, "/r/current//x", headers={"X-Kind": "odd", "X_Under": "1", "X.Dot": "1"})
     assert (told["SHOP"], told["KIND"], told["mod_wsgi.custom"]) == ("open", "odd", "1")
-    assert (told["SCRIPT_NAME"], told["PATH_INFO"], told["REQUEST_URI"]) == ("/r", "/current/x", "/r/current/x")
-    assert not {"PATH", "mod_wsgi.x-secret", "wsgi.run_once", "HTTP_X_UNDER", "HTTP_X_DOT"} & told.keys()
+    assert (told["SCRIPT_NAME"], told["PATH_INFO"], told["REQUEST_URI"]) == (
+        "/r",
+        "/current/x",
+        "/r/current/x",
+    )
+    assert (
+        not {"PATH", "mod_wsgi.x-secret", "wsgi.run_once", "HTTP_X_UNDER", "HTTP_X_DOT"}
+        & told.keys()
+    )
 
 
 def test_environ_of_rewritten_and_encoded_paths(server: Httpd) -> None:
@@ -387,7 +487,11 @@ def test_environ_of_rewritten_and_encoded_paths(server: Httpd) -> None:
 
 def test_https_may_come_from_a_variable(server: Httpd) -> None:
     told = environ(server, "/r/https", headers={"X-Forwarded-Proto": "https"})
-    assert told["wsgi.url_scheme"] == "https" and told["REQUEST_SCHEME"] == "http" and "HTTPS" not in told
+    assert (
+        told["wsgi.url_scheme"] == "https"
+        and told["REQUEST_SCHEME"] == "http"
+        and "HTTPS" not in told
+    )
     assert environ(server, "/r/https")["wsgi.url_scheme"] == "http"
 
 
@@ -408,9 +512,14 @@ def test_options_trace_and_odd_methods(server: Httpd) -> None:
 
 def test_filters_work_on_every_kind_of_response(server: Httpd) -> None:
     text = ["word " * 100, "x", "more " * 300]
-    for headers in ([["Content-Type", "text/plain"]], [["Content-Type", "text/plain"], ["Content-Length", "100050"]]):
+    for headers in (
+        [["Content-Type", "text/plain"]],
+        [["Content-Type", "text/plain"], ["Content-Length", "100050"]],
+    ):
         response = get(server, "/r/deflate", told={"items": text, "times": 50, "headers": headers})
-        assert response.headers["Content-Encoding"] == "gzip" and response.text == "".join(text * 50)
+        assert response.headers["Content-Encoding"] == "gzip" and response.text == "".join(
+            text * 50
+        )
     assert get(server, "/r/rate", told={"items": ["x" * 1000], "times": 5}).text == "x" * 5000
     response = get(server, "/r/headers", told={"headers": [["X-Removed", "1"]], "environ": 1})
     assert response.headers["X-Added"] == "by Apache" and "X-Removed" not in response.headers
@@ -420,7 +529,11 @@ def test_filters_work_on_every_kind_of_response(server: Httpd) -> None:
 def test_ranges_are_cut_by_httpd(server: Httpd) -> None:
     told: Told = {"items": ["0123456789"], "list": 1, "headers": [["Accept-Ranges", "bytes"]]}
     response = get(server, "/r/x", told=told, headers={"Range": "bytes=2-5"})
-    assert (response.status_code, response.text, response.headers["Content-Range"]) == (206, "2345", "bytes 2-5/10")
+    assert (response.status_code, response.text, response.headers["Content-Range"]) == (
+        206,
+        "2345",
+        "bytes 2-5/10",
+    )
 
 
 # ---- TLS and HTTP/2 ----
@@ -429,7 +542,9 @@ def test_ranges_are_cut_by_httpd(server: Httpd) -> None:
 def curl(server: Httpd, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
     program = shutil.which("curl")
     assert program
-    return subprocess.run([program, "-sS", "-k", "-m", "60", *arguments], capture_output=True, check=check, env=PLAIN)
+    return subprocess.run(
+        [program, "-sS", "-k", "-m", "60", *arguments], capture_output=True, check=check, env=PLAIN
+    )
 
 
 def http2(server: Httpd, secure: bool) -> tuple[str, str]:
@@ -450,11 +565,17 @@ def test_tls_shows_in_environ(server: Httpd) -> None:
 @pytest.mark.parametrize("secure", [False, True])
 def test_http2_carries_bodies_both_ways(server: Httpd, secure: bool) -> None:
     option, base = http2(server, secure)
-    assert json.loads(curl(server, option, base + "/r/x" + query(environ=1)).stdout)["SERVER_PROTOCOL"] == "HTTP/2.0"
+    assert (
+        json.loads(curl(server, option, base + "/r/x" + query(environ=1)).stdout)["SERVER_PROTOCOL"]
+        == "HTTP/2.0"
+    )
     upload = server.root / "upload"
     upload.write_bytes(b"0123456789" * 100_000)
     for path in ("/r/x", "/r/now"):
-        assert curl(server, option, "--data-binary", f"@{upload}", base + path + query(read=1)).stdout == upload.read_bytes()
+        assert (
+            curl(server, option, "--data-binary", f"@{upload}", base + path + query(read=1)).stdout
+            == upload.read_bytes()
+        )
     huge = curl(server, option, base + "/flow/huge").stdout
     assert len(huge) == 20_000_000 and huge[:3] == b"\0\0\0"
 
@@ -462,11 +583,16 @@ def test_http2_carries_bodies_both_ways(server: Httpd, secure: bool) -> None:
 @pytest.mark.parametrize("secure", [False, True])
 def test_http2_carries_what_comes_with_pauses(server: Httpd, secure: bool) -> None:
     option, base = http2(server, secure)
-    assert curl(server, option, base + "/flow/pauses").stdout == b"".join(bytes([n]) * 300_000 for n in range(8))
+    assert curl(server, option, base + "/flow/pauses").stdout == b"".join(
+        bytes([n]) * 300_000 for n in range(8)
+    )
     assert "WSGI0315" not in server.log_text()
 
 
-@pytest.mark.parametrize("told", [{"items": ["part"], "fail": 1}, {"items": ["part"], "headers": [["Content-Length", "9"]]}])
+@pytest.mark.parametrize(
+    "told",
+    [{"items": ["part"], "fail": 1}, {"items": ["part"], "headers": [["Content-Length", "9"]]}],
+)
 def test_http2_resets_the_stream_of_a_truncated_response(server: Httpd, told: Told) -> None:
     option, base = http2(server, False)
     done = curl(server, option, base + "/r/x" + query(**told), check=False)
@@ -489,4 +615,8 @@ def test_http2_streams_each_item_at_once(server: Httpd) -> None:
 def test_http2_sends_early_hints(server: Httpd) -> None:
     option, base = http2(server, False)
     head = curl(server, "-i", option, base + "/flow/hints").stdout.decode()
-    assert head.startswith("HTTP/2 103") and "link: </a.css>; rel=preload" in head and "HTTP/2 200" in head
+    assert (
+        head.startswith("HTTP/2 103")
+        and "link: </a.css>; rel=preload" in head
+        and "HTTP/2 200" in head
+    )

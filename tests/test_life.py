@@ -1,4 +1,6 @@
-"""What serves is given up only when something better serves: restarts of Apache, reloads, broken code."""
+"""What serves is given up only when something better serves: restarts of Apache, reloads, broken
+code.
+"""
 
 from __future__ import annotations
 
@@ -63,11 +65,16 @@ class Site:
     def start(self, options: str = "", more: str = "") -> None:
         group = f"WSGIDaemonProcess d threads=4 {options}"
         self.httpd.start(f"{more}\n{group}\nWSGIScriptAlias / {{app}}/version.py process-group=d\n")
-        wait_until(lambda: len(self.httpd.workers()) == (2 if "processes=2" in options else 1), "all workers are ready")
+        wait_until(
+            lambda: len(self.httpd.workers()) == (2 if "processes=2" in options else 1),
+            "all workers are ready",
+        )
 
     def write(self, word: str, more: str = "") -> None:
         self.versions += 1
-        self.script.write_text(VERSION.format(flag=str(self.flag), word=word, more=more.format(flag=str(self.flag))))
+        self.script.write_text(
+            VERSION.format(flag=str(self.flag), word=word, more=more.format(flag=str(self.flag)))
+        )
         os.utime(self.script, (self.versions, self.versions))
 
     def get(self, path: str = "/") -> tuple[int, str]:
@@ -101,7 +108,10 @@ def test_the_old_generation_serves_until_the_new_one_is_loaded(site: Site) -> No
     wait_until(lambda: site.get() == (200, "two"), "the new generation serves")
     site.httpd.expect("WSGI0716")
     site.httpd.expect("WSGI0703", "(graceful_signal)")
-    wait_until(lambda: len(site.httpd.supervisors()) == 1 and len(site.httpd.workers()) == 2, "the old generation has gone")
+    wait_until(
+        lambda: len(site.httpd.supervisors()) == 1 and len(site.httpd.workers()) == 2,
+        "the old generation has gone",
+    )
 
 
 def test_a_long_request_outlives_graceful_restarts(site: Site) -> None:
@@ -130,10 +140,13 @@ def test_a_graceful_restart_ends_the_wait_for_a_touched_script(site: Site) -> No
     wait_until(lambda: site.get() == (200, "two"), "the new code serves")
 
 
-def test_a_graceful_restart_before_all_workers_are_ready_takes_nothing_from_those_that_are(site: Site) -> None:
+def test_a_graceful_restart_before_all_workers_are_ready_takes_nothing_from_those_that_are(
+    site: Site,
+) -> None:
     site.write("one", ALONE)
     site.httpd.start(
-        "WSGIDaemonProcess d processes=2 threads=4 shutdown-timeout=1ms\nWSGIScriptAlias / {app}/version.py process-group=d\n"
+        "WSGIDaemonProcess d processes=2 threads=4 shutdown-timeout=1ms\nWSGIScriptAlias / "
+        "{app}/version.py process-group=d\n"
     )
     site.httpd.worker()
     with ThreadPoolExecutor(1) as pool:
@@ -148,7 +161,10 @@ def test_a_graceful_restart_before_all_workers_are_ready_takes_nothing_from_thos
         site.let("go")
         assert long.result(60) == (200, "one")
     wait_until(lambda: len(site.httpd.supervisors()) == 1, "the old generation has gone")
-    assert site.httpd.log_text().count("(graceful_signal)") == 2 and "(shutdown_signal)" not in site.httpd.log_text()
+    assert (
+        site.httpd.log_text().count("(graceful_signal)") == 2
+        and "(shutdown_signal)" not in site.httpd.log_text()
+    )
 
 
 def catches_sigchld(pid: int) -> bool:
@@ -185,7 +201,9 @@ def test_restarts_in_quick_succession_end_with_one_generation(site: Site) -> Non
     assert site.get() == (200, "one")
 
 
-@pytest.mark.parametrize("more", ["", "<Location /elsewhere>\nWSGICallableObject other\n</Location>"])
+@pytest.mark.parametrize(
+    "more", ["", "<Location /elsewhere>\nWSGICallableObject other\n</Location>"]
+)
 def test_a_script_that_lost_its_callable_replaces_nothing(site: Site, more: str) -> None:
     site.start(more=more)
     assert site.get() == (200, "one")
@@ -194,7 +212,10 @@ def test_a_script_that_lost_its_callable_replaces_nothing(site: Site, more: str)
     os.utime(site.script, (site.versions, site.versions))
     assert {site.get() for _ in range(10)} == {(200, "one")}
     record = site.httpd.expect("WSGI0403")
-    assert f"{site.script} has no callable named 'application'; it defines aplication; name the right one" in record
+    assert (
+        f"{site.script} has no callable named 'application'; it defines aplication; name the right one"
+        in record
+    )
     site.httpd.expect("WSGI0714")
     site.write("three")
     wait_until(lambda: site.get() == (200, "three"), "the mended code serves")
@@ -222,14 +243,19 @@ def test_what_serves_on_behind_broken_code_writes_to_the_new_log(site: Site) -> 
     for code in ("WSGI0415", "WSGI0714"):
         site.httpd.expect(code)
     site.let("say")
-    wait_until(lambda: "a thread outside of any request" in site.httpd.log_text(), "the worker writes to the new log")
+    wait_until(
+        lambda: "a thread outside of any request" in site.httpd.log_text(),
+        "the worker writes to the new log",
+    )
     site.write("three")
     site.httpd.expect("WSGI0716")  # from its supervisor
 
 
 def test_broken_code_at_a_cold_start_is_shown(httpd: Httpd) -> None:
     (httpd.app / "version.py").write_text("raise RuntimeError('half-finished')\n")
-    httpd.start("WSGIDaemonProcess d threads=4\nWSGIScriptAlias / {app}/version.py process-group=d\n")
+    httpd.start(
+        "WSGIDaemonProcess d threads=4\nWSGIScriptAlias / {app}/version.py process-group=d\n"
+    )
     assert requests.get(httpd.url("/"), timeout=60).status_code == 500
     for code in ("WSGI0415", "WSGI0404"):
         httpd.expect(code)
@@ -242,7 +268,8 @@ def test_a_hard_restart_does_not_wait_for_the_new_code(site: Site) -> None:
     old = site.httpd.worker()
     site.write("two", WAIT)
     site.httpd.restart()
-    with ThreadPoolExecutor(4) as pool:  # at once: what is asked after the restart is answered by the new code
+    # At once: what is asked after the restart is answered by the new code
+    with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(site.get) for _ in range(4)]
         wait_until(lambda: not Path(f"/proc/{old}").exists(), "the old worker has gone")
         site.let("load")
@@ -276,7 +303,9 @@ def test_a_touched_script_with_broken_code_leaves_the_old_code_serving(site: Sit
     assert site.get() == (200, "three")
 
 
-def test_a_touched_script_whose_import_ends_the_process_leaves_the_old_code_serving(site: Site) -> None:
+def test_a_touched_script_whose_import_ends_the_process_leaves_the_old_code_serving(
+    site: Site,
+) -> None:
     site.start()
     site.write("two", "os._exit(9)")
     assert {site.get() for _ in range(5)} == {(200, "one")}
@@ -318,7 +347,8 @@ def test_requests_that_are_handed_back_do_not_count(site: Site) -> None:
     site.start("maximum-requests=4")
     worker = site.httpd.worker()
     site.write("two", "raise RuntimeError('half-finished')")
-    assert site.get() == (200, "one")  # handed back until it is known that the new code does not load
+    # Handed back until it is known that the new code does not load
+    assert site.get() == (200, "one")
     for code in ("WSGI0415", "WSGI0714"):
         site.httpd.expect(code)
     supervisor = site.httpd.supervisor()
@@ -337,7 +367,10 @@ def test_signals_to_the_supervisor_load_the_code_again(site: Site, number: signa
     supervisor = site.httpd.supervisor()
     os.kill(supervisor, number)
     site.httpd.expect("WSGI0715", number.name)
-    wait_until(lambda: len(site.httpd.workers()) == 2 and not before & set(site.httpd.workers()), "both workers are new")
+    wait_until(
+        lambda: len(site.httpd.workers()) == 2 and not before & set(site.httpd.workers()),
+        "both workers are new",
+    )
     assert site.get() == (200, "one")
 
 
@@ -346,17 +379,21 @@ def test_signals_to_a_worker_replace_it(site: Site, number: signal.Signals) -> N
     site.start()
     before = site.httpd.worker()
     os.kill(before, number)
-    wait_until(lambda: site.httpd.workers() and before not in site.httpd.workers(), "the worker is another")
-    site.httpd.expect("WSGI0703")
-    assert site.httpd.log_text().index("is ready after", site.httpd.log_text().index("is ready after") + 1) < (
-        site.httpd.log_text().index("WSGI0703")
+    wait_until(
+        lambda: site.httpd.workers() and before not in site.httpd.workers(), "the worker is another"
     )
+    site.httpd.expect("WSGI0703")
+    assert site.httpd.log_text().index(
+        "is ready after", site.httpd.log_text().index("is ready after") + 1
+    ) < (site.httpd.log_text().index("WSGI0703"))
 
 
 # ---- the supervisor's death ----
 
 
-def test_requests_of_a_killed_supervisors_workers_have_as_long_as_after_a_restart(site: Site) -> None:
+def test_requests_of_a_killed_supervisors_workers_have_as_long_as_after_a_restart(
+    site: Site,
+) -> None:
     site.start("shutdown-timeout=1ms", "LogLevel wsgi:debug")
     supervisor = site.httpd.supervisor()
     with ThreadPoolExecutor(1) as pool:
@@ -396,7 +433,9 @@ def test_workers_without_a_supervisor_serve_while_none_can_be_started(site: Site
     assert site.get() == (200, "one")
 
 
-def test_requests_wait_when_a_supervisor_is_killed_twice_before_a_worker_was_ready(site: Site) -> None:
+def test_requests_wait_when_a_supervisor_is_killed_twice_before_a_worker_was_ready(
+    site: Site,
+) -> None:
     site.write("one", WAIT)
     site.httpd.start("WSGIDaemonProcess d\nWSGIScriptAlias / {app}/version.py process-group=d\n")
     with ThreadPoolExecutor(1) as pool:
@@ -418,13 +457,18 @@ def test_what_waits_to_become_a_supervisor_is_not_yet_the_groups_user(site: Site
     for died in range(1, 5):  # the last one is replaced after two seconds
         supervisor = site.httpd.supervisor()
         os.kill(supervisor, signal.SIGKILL)
-        wait_until(lambda count=died: site.httpd.log_text().count("WSGI0608") == count, "it has been missed")  # type: ignore[misc]
+        wait_until(
+            lambda count=died: site.httpd.log_text().count("WSGI0608") == count,
+            "it has been missed",
+        )  # type: ignore[misc]
     site.httpd.expect("WSGI0608", "started again in 2 s")
     waiting = site.httpd.supervisor()
     descriptors, status = Path(f"/proc/{waiting}/fd"), Path(f"/proc/{waiting}/status")
-    wait_until(lambda: len(list(descriptors.iterdir())) <= 11 and "State:\tS" in status.read_text(), "it waits")
+    wait_until(
+        lambda: len(list(descriptors.iterdir())) <= 11 and "State:\tS" in status.read_text(),
+        "it waits",
+    )
     assert "Uid:\t0\t0\t0\t0" in status.read_text()
-
 
 
 def test_workers_of_a_killed_supervisor_serve_until_others_do(site: Site) -> None:
@@ -440,7 +484,10 @@ def test_workers_of_a_killed_supervisor_serve_until_others_do(site: Site) -> Non
         site.let("load")
         site.let("go")
         assert long.result(60)[0] == 200
-    wait_until(lambda: site.get() == (200, "two") and not Path(f"/proc/{worker}").exists(), "only the new worker serves")
+    wait_until(
+        lambda: site.get() == (200, "two") and not Path(f"/proc/{worker}").exists(),
+        "only the new worker serves",
+    )
 
 
 def kill_supervisor_before_broken_code(site: Site, options: str = "") -> int:
@@ -458,10 +505,16 @@ def test_broken_code_never_replaces_the_workers_of_a_killed_supervisor(site: Sit
     worker = kill_supervisor_before_broken_code(site)
     assert {site.get() for _ in range(10)} == {(200, "one")}
     site.httpd.graceful()
-    wait_until(lambda: site.httpd.log_text().count("WSGI0714") == 2, "the next generation has tried it, too")
+    wait_until(
+        lambda: site.httpd.log_text().count("WSGI0714") == 2,
+        "the next generation has tried it, too",
+    )
     assert {site.get() for _ in range(10)} == {(200, "one")}
     site.write("three")
-    wait_until(lambda: site.get() == (200, "three") and not Path(f"/proc/{worker}").exists(), "only the mended code serves")
+    wait_until(
+        lambda: site.get() == (200, "three") and not Path(f"/proc/{worker}").exists(),
+        "only the mended code serves",
+    )
 
 
 def slow_request_is_shown(site: Site, pool: ThreadPoolExecutor) -> None:
@@ -473,7 +526,9 @@ def slow_request_is_shown(site: Site, pool: ThreadPoolExecutor) -> None:
     assert slow.result(60) == (200, "one")
 
 
-def test_slow_requests_of_a_killed_supervisors_workers_are_shown_by_the_next_one(site: Site) -> None:
+def test_slow_requests_of_a_killed_supervisors_workers_are_shown_by_the_next_one(
+    site: Site,
+) -> None:
     worker = kill_supervisor_before_broken_code(site, "slow-request=100ms")
     site.httpd.expect("WSGI0731", f"worker {worker}")
     with ThreadPoolExecutor(1) as pool:
@@ -487,20 +542,30 @@ def test_the_next_generation_looks_after_the_workers_of_a_killed_supervisor(site
     site.httpd.graceful()
     site.httpd.expect("WSGI0731", f"worker {worker}")
     site.let("say")
-    wait_until(lambda: "a thread outside of any request" in site.httpd.log_text(), "the worker writes to the new log")
+    wait_until(
+        lambda: "a thread outside of any request" in site.httpd.log_text(),
+        "the worker writes to the new log",
+    )
     with ThreadPoolExecutor(1) as pool:
         slow_request_is_shown(site, pool)
     site.write("three")
-    wait_until(lambda: site.get() == (200, "three") and not Path(f"/proc/{worker}").exists(), "only the new worker serves")
+    wait_until(
+        lambda: site.get() == (200, "three") and not Path(f"/proc/{worker}").exists(),
+        "only the new worker serves",
+    )
 
 
-def test_broken_code_is_shown_when_the_last_worker_of_a_killed_supervisor_has_gone(site: Site) -> None:
+def test_broken_code_is_shown_when_the_last_worker_of_a_killed_supervisor_has_gone(
+    site: Site,
+) -> None:
     worker = kill_supervisor_before_broken_code(site)
     with ThreadPoolExecutor(1) as pool:
         long = pool.submit(site.get, "/wait")
         wait_until(Path(f"{site.flag}.waits").exists, "the worker has a request")
         os.kill(worker, signal.SIGTERM)
-        wait_until(lambda: site.get()[0] == 500, "the broken code answers although the worker still drains")
+        wait_until(
+            lambda: site.get()[0] == 500, "the broken code answers although the worker still drains"
+        )
         site.let("go")
         assert long.result(60) == (200, "one")
     site.httpd.expect("WSGI0404")
@@ -532,21 +597,28 @@ def test_a_service_never_runs_twice_when_its_supervisor_is_killed(httpd: Httpd) 
 def test_a_supervisor_that_dies_again_and_again_comes_back_after_its_pause(httpd: Httpd) -> None:
     httpd.start("WSGIDaemonProcess d threads=1\nWSGIScriptAlias / {app}/hello.py process-group=d\n")
     httpd.expected |= {"WSGI0608", "WSGI0718"}
-    wait_until(lambda: len(httpd.workers()) == 1, "the first supervisor knows that its worker is ready")
+    wait_until(
+        lambda: len(httpd.workers()) == 1, "the first supervisor knows that its worker is ready"
+    )
     for number in range(3):
         httpd.supervisor()
         assert requests.get(httpd.url("/"), timeout=60).status_code == 200
         pid = httpd.supervisor()
-        wait_until(lambda pid=pid: b"_boot.py" in Path(f"/proc/{pid}/cmdline").read_bytes(), "Python")  # type: ignore[misc]
+        wait_until(
+            lambda pid=pid: b"_boot.py" in Path(f"/proc/{pid}/cmdline").read_bytes(), "Python"
+        )  # type: ignore[misc]
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda n=number: httpd.log_text().count("WSGI0607") > n + 1, "the next one")  # type: ignore[misc]
     httpd.supervisor()
     assert requests.get(httpd.url("/"), timeout=60).status_code == 200
     codes = re.findall("WSGI060[78]", httpd.log_text())
-    assert codes == ["WSGI0607", *["WSGI0608", "WSGI0607"] * 3]  # when the end is noticed, not with httpd's next maintenance
+    # When the end is noticed, not with httpd's next maintenance
+    assert codes == ["WSGI0607", *["WSGI0608", "WSGI0607"] * 3]
 
 
-def test_a_request_that_had_reached_no_application_code_is_asked_of_another_worker(httpd: Httpd) -> None:
+def test_a_request_that_had_reached_no_application_code_is_asked_of_another_worker(
+    httpd: Httpd,
+) -> None:
     (httpd.app / "holds.py").write_text(
         "import ctypes\n"
         "def application(environ, start_response):\n"
@@ -562,11 +634,16 @@ def test_a_request_that_had_reached_no_application_code_is_asked_of_another_work
     slots.taken[worker] = 0
     with ThreadPoolExecutor(2) as pool:
         holder = pool.submit(requests.get, httpd.url("/hold"), timeout=60)
-        wait_until(lambda: any(one.app for one in slots.seen(worker).running), "the application holds the GIL")
+        wait_until(
+            lambda: any(one.app for one in slots.seen(worker).running),
+            "the application holds the GIL",
+        )
         while True:  # the first ones may slip through before the lock is held for good
             waiting = pool.submit(requests.post, httpd.url("/"), data=b"x" * 1000, timeout=60)
             done = waiting.done
-            wait_until(lambda done=done: done() or len(slots.seen(worker).running) == 2, "a thread has it")  # type: ignore[misc]
+            wait_until(
+                lambda done=done: done() or len(slots.seen(worker).running) == 2, "a thread has it"
+            )  # type: ignore[misc]
             if not waiting.done():
                 break
         os.kill(worker, signal.SIGKILL)
@@ -616,7 +693,9 @@ def test_what_an_application_writes_to_its_supervisor_is_ignored(httpd: Httpd) -
         "    start_response('200 OK', [])\n"
         "    return [b'fine']\n"
     )
-    httpd.start("WSGIDaemonProcess d threads=2\nWSGIScriptAlias / {app}/writes.py process-group=d\n")
+    httpd.start(
+        "WSGIDaemonProcess d threads=2\nWSGIScriptAlias / {app}/writes.py process-group=d\n"
+    )
     assert requests.get(httpd.url("/"), timeout=60).text == "fine"
     httpd.expect("WSGI0729", containing="ready x")
     assert "WSGI0608" not in httpd.log_text()

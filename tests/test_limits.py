@@ -72,7 +72,9 @@ class Site:
         (httpd.app / "limits.py").write_text(APP.format(flag=str(self.flag)))
 
     def start(self, options: str, more: str = "") -> None:
-        self.httpd.start(f"WSGIDaemonProcess d {options}\n{more}\nWSGIScriptAlias / {{app}}/limits.py process-group=d\n")
+        self.httpd.start(
+            f"WSGIDaemonProcess d {options}\n{more}\nWSGIScriptAlias / {{app}}/limits.py process-group=d\n"
+        )
         wait_until(lambda: bool(self.httpd.workers()), "a worker is ready")
 
     def get(self, path: str) -> requests.Response:
@@ -93,7 +95,10 @@ class Site:
         Path(f"{self.flag}.{what}").touch()
 
     def replaced(self, pid: int) -> None:
-        wait_until(lambda: bool(self.httpd.workers()) and pid not in self.httpd.workers(), f"worker {pid} is replaced")
+        wait_until(
+            lambda: bool(self.httpd.workers()) and pid not in self.httpd.workers(),
+            f"worker {pid} is replaced",
+        )
 
 
 @pytest.fixture
@@ -108,7 +113,10 @@ def test_a_slow_request_is_explained_while_it_runs(site: Site) -> None:
     site.start("threads=2 slow-request=200ms")
     answer = site.ask("/wait?secret=1")
     line = site.httpd.expect("WSGI0720")
-    assert re.search(r"group d: GET /wait\?secret=1 in thread \d of worker \d+ has been running for \d+\.\d s \(queue ", line)
+    assert re.search(
+        r"group d: GET /wait\?secret=1 in thread \d of worker \d+ has been running for \d+\.\d s \(queue ",
+        line,
+    )
     assert re.search(r"slow-request=0\.2 \(\S*httpd\.conf:\d+\)", line)
     site.httpd.expect("in wait_for")
     site.let()
@@ -129,9 +137,14 @@ def test_a_slow_request_in_a_sub_interpreter_is_shown_with_its_own_stack(site: S
 
 @pytest.mark.parametrize(
     ("option", "directive", "said"),
-    [("", "0.2", r"WSGISlowRequests 0\.2 \("), ("slow-request=200ms", "60", r"slow-request=0\.2 \(")],
+    [
+        ("", "0.2", r"WSGISlowRequests 0\.2 \("),
+        ("slow-request=200ms", "60", r"slow-request=0\.2 \("),
+    ],
 )
-def test_a_threshold_for_all_groups_is_the_default_of_the_option(site: Site, option: str, directive: str, said: str) -> None:
+def test_a_threshold_for_all_groups_is_the_default_of_the_option(
+    site: Site, option: str, directive: str, said: str
+) -> None:
     site.start(f"threads=2 {option}", f"WSGISlowRequests {directive}")
     answer = site.ask("/wait")
     assert re.search(said + r"\S*httpd\.conf:\d+\)", site.httpd.expect("WSGI0720"))
@@ -139,18 +152,28 @@ def test_a_threshold_for_all_groups_is_the_default_of_the_option(site: Site, opt
     assert answer.result().status_code == 200
 
 
-def test_a_slow_request_is_explained_in_embedded_mode_too_when_a_threshold_is_given(site: Site) -> None:
-    site.httpd.start("WSGISlowRequests 0.2\nWSGIScriptAlias /app {app}/limits.py application-group=sub")
+def test_a_slow_request_is_explained_in_embedded_mode_too_when_a_threshold_is_given(
+    site: Site,
+) -> None:
+    site.httpd.start(
+        "WSGISlowRequests 0.2\nWSGIScriptAlias /app {app}/limits.py application-group=sub"
+    )
     site.get("/app/pid")  # what loads the script is slow, too
     answers = [site.ask("/app/wait?secret=1"), site.ask("/app/late")]
     for path in ("/app/wait?secret=1", "/app/late"):
-        said = re.compile(rf"GET {re.escape(path)} has been running for \d+\.\d s, in the application; WSGISlowRequests 0\.2 \(")
-        wait_until(lambda said=said: bool(said.search(site.httpd.log_text())), f"{path} is said to be slow")  # type: ignore[misc]
+        said = re.compile(
+            rf"GET {re.escape(path)} has been running for \d+\.\d s, in the application; WSGISlowRequests 0\.2 \("
+        )
+        wait_until(
+            lambda said=said: bool(said.search(site.httpd.log_text())), f"{path} is said to be slow"
+        )  # type: ignore[misc]
     for function in ("application", "late", "wait_for"):
         site.httpd.expect(f"in {function}")
     site.let()
     assert [answer.result().status_code for answer in answers] == [200, 200]
-    assert len(re.findall("WSGI0503: GET /app/wait.*in the application", site.httpd.log_text())) == 1
+    assert (
+        len(re.findall("WSGI0503: GET /app/wait.*in the application", site.httpd.log_text())) == 1
+    )
 
 
 def test_request_timeout_answers_504_and_replaces_the_worker(site: Site) -> None:
@@ -158,7 +181,9 @@ def test_request_timeout_answers_504_and_replaces_the_worker(site: Site) -> None
     worker = site.httpd.worker()
     assert site.get("/sleep").status_code == 504
     line = site.httpd.expect("WSGI0722", "[client")
-    assert "request-timeout=2" in line and re.search(r"app \d+\.\d s", line) and "GET /sleep" in line
+    assert (
+        "request-timeout=2" in line and re.search(r"app \d+\.\d s", line) and "GET /sleep" in line
+    )
     site.replaced(worker)
     site.httpd.expect("WSGI0717", "were given up")
     assert site.get("/").status_code == 200
@@ -244,10 +269,20 @@ def test_a_full_queue_answers_503_at_once(site: Site) -> None:
     others = [site.pool.submit(site.get, "/") for _ in range(6)]
     wait_until(lambda: sum(other.done() for other in others) == 5, "all but one are refused")
     refused = [other.result() for other in others if other.done()]
-    assert {response.status_code for response in refused} == {503} and refused[0].headers["Retry-After"] == "1"
+    assert {response.status_code for response in refused} == {503} and refused[0].headers[
+        "Retry-After"
+    ] == "1"
     assert "queue-size=1" in site.httpd.expect("WSGI0309")
     site.let()
-    assert sorted(answer.result().status_code for answer in [first, *others]) == [200, 200, 503, 503, 503, 503, 503]
+    assert sorted(answer.result().status_code for answer in [first, *others]) == [
+        200,
+        200,
+        503,
+        503,
+        503,
+        503,
+        503,
+    ]
 
 
 def test_a_queued_request_whose_client_has_left_is_not_run(site: Site) -> None:
@@ -281,7 +316,9 @@ def test_maximum_requests_replaces_a_worker_without_losing_a_request(site: Site)
 def test_one_request_per_process(site: Site) -> None:
     site.start("threads=1 maximum-requests=1")
     answers = [site.get("/") for _ in range(5)]
-    assert {answer.status_code for answer in answers} == {200} and len({answer.text for answer in answers}) == 5
+    assert {answer.status_code for answer in answers} == {200} and len(
+        {answer.text for answer in answers}
+    ) == 5
 
 
 @pytest.mark.skipif(SANITIZED, reason="sanitizers need memory of their own")
@@ -332,17 +369,30 @@ def test_restart_interval_replaces_a_worker(site: Site) -> None:
 
 @pytest.mark.parametrize(
     ("path", "said", "stack"),
-    [("/segv", "signal 11 (SIGSEGV)", True), ("/abort", "signal 6 (SIGABRT)", True), ("/exit", "exited with status 3", False)],
+    [
+        ("/segv", "signal 11 (SIGSEGV)", True),
+        ("/abort", "signal 6 (SIGABRT)", True),
+        ("/exit", "exited with status 3", False),
+    ],
 )
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer reports the crash")
-def test_a_death_is_explained_with_the_request_and_the_stack(site: Site, path: str, said: str, stack: bool) -> None:
+def test_a_death_is_explained_with_the_request_and_the_stack(
+    site: Site, path: str, said: str, stack: bool
+) -> None:
     site.start("threads=2")
     worker = site.httpd.worker()
     assert site.get(path).status_code == 502
     line = site.httpd.expect("WSGI0702")
-    assert said in line and f"worker {worker}" in line and re.search(rf"while serving GET {path} \(\d+\.\d", line)
+    assert (
+        said in line
+        and f"worker {worker}" in line
+        and re.search(rf"while serving GET {path} \(\d+\.\d", line)
+    )
     line = site.httpd.expect("WSGI0310", "[client")
-    assert f"process {worker} {'exited with status 3' if path == '/exit' else 'was killed by signal'}" in line
+    assert (
+        f"process {worker} {'exited with status 3' if path == '/exit' else 'was killed by signal'}"
+        in line
+    )
     if stack:
         site.httpd.expect("WSGI0718", "in application")
     site.replaced(worker)
@@ -378,14 +428,17 @@ def test_a_request_that_waits_for_a_worker_that_dies_is_served_by_the_next(site:
 
 def test_a_stop_while_workers_are_still_starting_leaves_nothing(httpd: Httpd) -> None:
     (httpd.app / "slow.py").write_text("import time\ntime.sleep(20)\n")
-    httpd.start("WSGIDaemonProcess d processes=3\nWSGIScriptAlias / {app}/slow.py process-group=d\n")
+    httpd.start(
+        "WSGIDaemonProcess d processes=3\nWSGIScriptAlias / {app}/slow.py process-group=d\n"
+    )
     httpd.expect("WSGI0701")
     httpd.stop()
 
 
 def test_apache_waits_for_its_workers_at_the_end(site: Site) -> None:
     (site.httpd.app / "limits.py").write_text(
-        (site.httpd.app / "limits.py").read_text() + "\nimport atexit\natexit.register(print, 'good', 'bye')\n"
+        (site.httpd.app / "limits.py").read_text()
+        + "\nimport atexit\natexit.register(print, 'good', 'bye')\n"
     )
     site.start("threads=2 processes=2")
     site.httpd.stop()

@@ -1,4 +1,6 @@
-"""Many requests, and clients that go away: everybody gets his own answer, and nothing is left behind."""
+"""Many requests, and clients that go away: everybody gets his own answer, and nothing is left
+behind.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ ALIAS = {
 def server(request: pytest.FixtureRequest) -> Iterator[Httpd]:
     httpd = Httpd(extra_modules=("unique_id",))
     httpd.start(
-        "ServerLimit 1\nThreadsPerChild 64\nThreadLimit 64\nMaxRequestWorkers 64\nMaxKeepAliveRequests 0\nListenBacklog 1000\n"
+        "ServerLimit 1\nThreadsPerChild 64\nThreadLimit 64\nMaxRequestWorkers 64\n"
+        "MaxKeepAliveRequests 0\nListenBacklog 1000\n"
         'ErrorLogFormat "[%t] [%m:%l] [pid %P:tid %T] [%L] %M"\n' + ALIAS[request.param]
     )
     yield httpd
@@ -69,13 +72,19 @@ def test_500_requests_at_once_get_their_own_answers(server: Httpd) -> None:
 def test_tracebacks_of_20_threads_do_not_interleave(server: Httpd) -> None:
     before = len(server.log_text())
     with ThreadPoolExecutor(20) as pool:
-        assert set(pool.map(lambda n: requests.get(server.url(f"/traceback?{n}"), timeout=60).status_code, range(60))) == {500}
+        assert set(
+            pool.map(
+                lambda n: requests.get(server.url(f"/traceback?{n}"), timeout=60).status_code,
+                range(60),
+            )
+        ) == {500}
     server.expect("WSGI0401")
     lines_of: dict[str, list[str]] = {}
     changes, last = 0, ""
     for line in server.log_text()[before:].splitlines():
         found = re.fullmatch(r"\[.*?\] \[wsgi:error\] \[pid \d+:tid \d+\] \[(\S+)\] (.*)", line)
-        if re.match(r"\[[^]]*\] \[(?!wsgi:error\])", line):  # of a start, or httpd says that its threads are all at work
+        # Of a start, or httpd says that its threads are all at work
+        if re.match(r"\[[^]]*\] \[(?!wsgi:error\])", line):
             continue
         assert found, line  # one record per line, every one with its request's id
         if found.group(1) not in lines_of or last != found.group(1):
@@ -99,7 +108,12 @@ def test_clients_that_go_away_leave_nothing_behind(server: Httpd) -> None:
         mine = random.Random(seed)
         size = mine.choice([0, 10, 70_000, 300_000])
         head = f"POST /mixed?{mine.choice([0, 100, 200_000])} HTTP/1.1\r\nHost: x\r\n"
-        kind = mine.choice([f"Content-Length: {size}\r\n\r\n", f"Transfer-Encoding: chunked\r\n\r\n{max(size, 1):x}\r\n"])
+        kind = mine.choice(
+            [
+                f"Content-Length: {size}\r\n\r\n",
+                f"Transfer-Encoding: chunked\r\n\r\n{max(size, 1):x}\r\n",
+            ]
+        )
         request = (head + kind).encode() + b"z" * size
         with socket.create_connection(("127.0.0.1", server.port), 60) as connection:
             try:
@@ -117,8 +131,14 @@ def test_clients_that_go_away_leave_nothing_behind(server: Httpd) -> None:
     wait_until(lambda: (c := counts(server))["started"] == c["closed"], "every result is closed")
     after = counts(server)
     assert after["native"] <= before["native"] and after["pid"] == before["pid"]
-    wait_until(lambda: counts(server)["fds"] <= before["fds"], f"as many descriptors in the application as before: {before}")
-    wait_until(lambda: len(os.listdir(f"/proc/{child}/fd")) <= fds + 2, "as many descriptors in Apache as before")
+    wait_until(
+        lambda: counts(server)["fds"] <= before["fds"],
+        f"as many descriptors in the application as before: {before}",
+    )
+    wait_until(
+        lambda: len(os.listdir(f"/proc/{child}/fd")) <= fds + 2,
+        "as many descriptors in Apache as before",
+    )
     assert requests.post(server.url("/mixed?3"), data=b"end", timeout=60).text == "3xxxend"
 
 
@@ -131,16 +151,23 @@ def test_a_program_the_application_starts_inherits_nothing(server: Httpd) -> Non
 @pytest.mark.skipif(SANITIZED, reason="AddressSanitizer keeps freed memory for a while")
 def test_memory_stays_flat_over_many_mixed_requests(server: Httpd) -> None:
     def visit(requests_each: int) -> None:
-        with requests.Session() as session, socket.create_connection(("127.0.0.1", server.port), 60) as connection:
+        with (
+            requests.Session() as session,
+            socket.create_connection(("127.0.0.1", server.port), 60) as connection,
+        ):
             for number in range(requests_each):
-                connection.sendall(b"GET /?%d HTTP/1.1\r\nHost: x\r\nCookie: a=%d\r\n\r\n" % (number, number))
+                connection.sendall(
+                    b"GET /?%d HTTP/1.1\r\nHost: x\r\nCookie: a=%d\r\n\r\n" % (number, number)
+                )
                 answer = b""
                 while not answer.endswith(b"\r\n\r\n%d" % number):
                     part = connection.recv(65536)
                     assert part, answer
                     answer += part
                 if number % 50 == 0:
-                    text = session.post(server.url("/mixed?70000"), data=b"y" * 100_000, timeout=60).text
+                    text = session.post(
+                        server.url("/mixed?70000"), data=b"y" * 100_000, timeout=60
+                    ).text
                     assert len(text) == 5 + 170_000
                     assert session.get(server.url("/traceback?1"), timeout=60).status_code == 500
 

@@ -49,7 +49,9 @@ def test_alias_match(httpd: Httpd) -> None:
 
 
 def test_the_first_alias_that_matches_wins(httpd: Httpd) -> None:
-    httpd.start("WSGIScriptAlias /a {app}/hello.py callable-object=other\nWSGIScriptAlias / {app}/hello.py")
+    httpd.start(
+        "WSGIScriptAlias /a {app}/hello.py callable-object=other\nWSGIScriptAlias / {app}/hello.py"
+    )
     assert get(httpd, "/a/x").text == "other"
     assert get(httpd, "/b").text == "Hello World!"
 
@@ -78,7 +80,9 @@ def test_set_handler_needs_exec_cgi(httpd: Httpd) -> None:
     assert "ExecCGI" in httpd.expect("WSGI0202")
 
 
-def test_an_alias_decides_against_a_suffix_and_set_handler_against_an_alias(httpd: Httpd, mode: str) -> None:
+def test_an_alias_decides_against_a_suffix_and_set_handler_against_an_alias(
+    httpd: Httpd, mode: str
+) -> None:
     httpd.start(
         conf_for(mode, "hello.py")
         + "\nAddHandler default-handler .py\n<Location /as-text>\nSetHandler default-handler\n</Location>"
@@ -92,7 +96,9 @@ def test_a_slash_too_many_in_an_alias_is_explained(httpd: Httpd) -> None:
     httpd.start("WSGIScriptAlias /blog/ {app}/hello.py")
     assert get(httpd, "/blog/").text == "Hello World!"
     assert get(httpd, "/blog/2024").status_code == 404
-    assert "hello.py2024 does not exist; the URL path of its alias ends with /" in httpd.expect("WSGI0203")
+    assert "hello.py2024 does not exist; the URL path of its alias ends with /" in httpd.expect(
+        "WSGI0203"
+    )
 
 
 @pytest.mark.parametrize("options", ["", " application-group=a"])
@@ -106,7 +112,9 @@ def test_only_the_script_of_a_target_is_loaded_early(httpd: Httpd, options: str)
     )
     environ = get(httpd, "/shop").json()
     assert (environ["SCRIPT_NAME"][1], environ["PATH_INFO"][1]) == ("/shop", "/environ")
-    assert get(httpd, "/scripts/hello.py").text == get(httpd, "/tools/hello.py").text == "Hello World!"
+    assert (
+        get(httpd, "/scripts/hello.py").text == get(httpd, "/tools/hello.py").text == "Hello World!"
+    )
     wait_until(lambda: bool(httpd.workers()), "a worker is ready")
     assert "WSGI0415" not in httpd.log_text()
 
@@ -126,8 +134,12 @@ def test_callable_object(httpd: Httpd, mode: str, where: str) -> None:
     assert get(httpd, "/").text == "object"
 
 
-def test_a_callable_that_only_htaccess_names_is_no_mistake_when_processes_start(httpd: Httpd) -> None:
-    (httpd.app / "named.py").write_text("def shop(e, s):\n    s('200 OK', [])\n    return [b'yes']\n")
+def test_a_callable_that_only_htaccess_names_is_no_mistake_when_processes_start(
+    httpd: Httpd,
+) -> None:
+    (httpd.app / "named.py").write_text(
+        "def shop(e, s):\n    s('200 OK', [])\n    return [b'yes']\n"
+    )
     (httpd.app / ".htaccess").write_text("  WSGICallableObject shop\n")
     allowed = "\n<Directory {app}>\nAllowOverride FileInfo\n</Directory>"
     httpd.start(DAEMON + "WSGIScriptAlias / {app}/named.py process-group=d" + allowed)
@@ -158,12 +170,22 @@ def test_a_missing_callable_is_explained(httpd: Httpd, mode: str) -> None:
     httpd.start(conf_for(mode, "hello.py") + "\nWSGICallableObject app")
     assert get(httpd, "/").status_code == 404
     record = httpd.expect("WSGI0403")
-    assert "'app'" in record and "application" in record and "instance" not in record.split("defines")[0]
+    assert (
+        "'app'" in record
+        and "application" in record
+        and "instance" not in record.split("defines")[0]
+    )
 
 
-def test_a_syntax_error_gives_500_and_its_traceback_and_hurts_nothing_else(httpd: Httpd, mode: str) -> None:
+def test_a_syntax_error_gives_500_and_its_traceback_and_hurts_nothing_else(
+    httpd: Httpd, mode: str
+) -> None:
     (httpd.app / "broken.py").write_text("def application(:\n")
-    conf = conf_for(mode, "hello.py", "/good") + "\n" + conf_for(mode, "broken.py", "/bad").splitlines()[-1]
+    conf = (
+        conf_for(mode, "hello.py", "/good")
+        + "\n"
+        + conf_for(mode, "broken.py", "/bad").splitlines()[-1]
+    )
     httpd.start(conf)
     assert get(httpd, "/bad").status_code == 500
     httpd.expect("WSGI0404")
@@ -178,7 +200,9 @@ def test_a_directory_without_require_is_explained(httpd: Httpd, mode: str) -> No
     closed.mkdir(mode=0o755)
     (closed / "hello.py").write_text((httpd.app / "hello.py").read_text())
     conf = conf_for(mode, "hello.py").replace("{app}", "{root}/closed")
-    httpd.start("ServerLimit 1\n" + conf + "\n<Directory {root}/closed>\nRequire all denied\n</Directory>")
+    httpd.start(
+        "ServerLimit 1\n" + conf + "\n<Directory {root}/closed>\nRequire all denied\n</Directory>"
+    )
     assert get(httpd, "/").status_code == 403
     record = httpd.expect("WSGI0201")
     assert str(closed) in record and "Require all granted" in record
@@ -229,8 +253,14 @@ def test_a_group_of_another_virtual_host_is_refused(httpd: Httpd) -> None:
         ("WSGIScriptAliasMatch ( {app}/hello.py", ["not a valid regular expression"]),
         ("WSGIPassAuthorization maybe", ["On or Off"]),
         ("WSGIMapHEADToGET maybe", ["expected On, Off or Auto"]),
-        ("<VirtualHost *:80>\nWSGIPythonHome /usr\n</VirtualHost>", ["WSGIPythonHome", "VirtualHost"]),
-        ("<Directory /tmp>\nWSGIScriptAlias /a {app}/hello.py\n</Directory>", ["WSGIScriptAlias not allowed"]),
+        (
+            "<VirtualHost *:80>\nWSGIPythonHome /usr\n</VirtualHost>",
+            ["WSGIPythonHome", "VirtualHost"],
+        ),
+        (
+            "<Directory /tmp>\nWSGIScriptAlias /a {app}/hello.py\n</Directory>",
+            ["WSGIScriptAlias not allowed"],
+        ),
     ],
 )
 def test_a_wrong_directive_fails_configtest(httpd: Httpd, conf: str, parts: list[str]) -> None:

@@ -24,22 +24,30 @@ def names(httpd: Httpd, host: str) -> tuple[str, str]:
 
 def test_the_host_chooses_among_the_names_of_the_configuration(httpd: Httpd, mode: str) -> None:
     group, _, alias = conf_for(mode, "kitchen.py").rpartition("\n")
-    httpd.start(f"ServerLimit 1\n{group}\n{VHOST}{alias} application-group=%{{HOST}}\n</VirtualHost>")
-    seen = [names(httpd, host)[1] for host in ("www.example.com", "shop.example.com", "made-up.example.org", "elsewhere:1234")]
+    httpd.start(
+        f"ServerLimit 1\n{group}\n{VHOST}{alias} application-group=%{{HOST}}\n</VirtualHost>"
+    )
+    seen = [
+        names(httpd, host)[1]
+        for host in ("www.example.com", "shop.example.com", "made-up.example.org", "elsewhere:1234")
+    ]
     assert seen == ["www.example.com", "Shop.example.com", "www.example.com", "www.example.com"]
 
 
 def test_the_port_of_a_host_is_the_configured_one(httpd: Httpd, mode: str) -> None:
     vhost = VHOST.replace(":80", ":8080")
     group, _, alias = conf_for(mode, "kitchen.py").rpartition("\n")
-    httpd.start(f"ServerLimit 1\n{group}\n{vhost}{alias} application-group=%{{HOST}}\n</VirtualHost>")
+    httpd.start(
+        f"ServerLimit 1\n{group}\n{vhost}{alias} application-group=%{{HOST}}\n</VirtualHost>"
+    )
     assert names(httpd, "shop.example.com:99")[1] == "Shop.example.com:8080"
 
 
 def test_the_host_chooses_the_process_group(httpd: Httpd) -> None:
     httpd.start(
         "WSGIDaemonProcess www.example.com threads=1\nWSGIDaemonProcess Shop.example.com threads=1\n"
-        f"{VHOST}WSGIScriptAlias / {{app}}/kitchen.py process-group=%{{HOST}} application-group=%{{GLOBAL}}\n</VirtualHost>"
+        f"{VHOST}WSGIScriptAlias / {{app}}/kitchen.py process-group=%{{HOST}} "
+        f"application-group=%{{GLOBAL}}\n</VirtualHost>"
     )
     assert names(httpd, "www.example.com") == ("www.example.com", "")
     assert names(httpd, "SHOP.example.com") == ("Shop.example.com", "")
@@ -63,7 +71,9 @@ def test_the_environment_names_the_callable_of_an_alias(httpd: Httpd, mode: str)
     assert "the variable which is not set" in record and httpd.log_text().count("WSGI0272") == 1
 
 
-@pytest.mark.parametrize(("setting", "group"), [("SetEnv which d", "d"), ("SetEnvIf Host . which=%{GLOBAL}", "")])
+@pytest.mark.parametrize(
+    ("setting", "group"), [("SetEnv which d", "d"), ("SetEnvIf Host . which=%{GLOBAL}", "")]
+)
 def test_the_environment_names_the_process_group(setting: str, group: str) -> None:
     alias = "WSGIDaemonProcess d threads=1\nWSGIScriptAlias / {app}/kitchen.py process-group=%{ENV:which}\n"
     with running(alias + setting, extra_modules=("setenvif",)) as httpd:
@@ -71,7 +81,9 @@ def test_the_environment_names_the_process_group(setting: str, group: str) -> No
 
 
 def test_a_variable_that_is_not_set_is_named(httpd: Httpd) -> None:
-    httpd.start("WSGIDaemonProcess d threads=1\nWSGIScriptAlias / {app}/kitchen.py process-group=%{ENV:tenant}")
+    httpd.start(
+        "WSGIDaemonProcess d threads=1\nWSGIScriptAlias / {app}/kitchen.py process-group=%{ENV:tenant}"
+    )
     assert get(httpd, "/").status_code == 500
     record = httpd.expect("WSGI0271")
     assert "%{ENV:tenant}" in record and "the variable tenant is not set" in record
@@ -86,6 +98,11 @@ def test_an_interpreter_of_an_unset_name_runs_and_is_reported_once(httpd: Httpd,
 
 def test_a_regular_expression_makes_one_interpreter_of_one_script(httpd: Httpd, mode: str) -> None:
     more = " process-group=d" if mode == "daemon" else ""
-    httpd.start(f"WSGIDaemonProcess d threads=1\nWSGIScriptAliasMatch ^/m/([a-z]+) {{app}}/environ.py{more}")
-    groups = {requests.get(httpd.url(f"/m/{word}"), timeout=60).json()["mod_wsgi.application_group"] for word in ("a", "b", "c")}
+    httpd.start(
+        f"WSGIDaemonProcess d threads=1\nWSGIScriptAliasMatch ^/m/([a-z]+) {{app}}/environ.py{more}"
+    )
+    groups = {
+        requests.get(httpd.url(f"/m/{word}"), timeout=60).json()["mod_wsgi.application_group"]
+        for word in ("a", "b", "c")
+    }
     assert len(groups) == 1

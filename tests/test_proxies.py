@@ -49,7 +49,10 @@ def ask(server: Httpd, path: str, **headers: str) -> dict[str, str]:
 def test_nothing_happens_where_no_header_is_declared(server: Httpd) -> None:
     environ = ask(server, "plain", X_Forwarded_For="192.0.2.1", X_Forwarded_Proto="https")
     assert environ["REMOTE_ADDR"] == "127.0.0.1" and environ["wsgi.url_scheme"] == "http"
-    assert environ["HTTP_X_FORWARDED_FOR"] == "192.0.2.1" and environ["HTTP_X_FORWARDED_PROTO"] == "https"
+    assert (
+        environ["HTTP_X_FORWARDED_FOR"] == "192.0.2.1"
+        and environ["HTTP_X_FORWARDED_PROTO"] == "https"
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,7 +75,9 @@ def test_nothing_happens_where_no_header_is_declared(server: Httpd) -> None:
         ("192.0.2.1 10.0.0.1", "127.0.0.1", None),
     ],
 )
-def test_the_client_is_the_last_that_is_no_trusted_proxy(server: Httpd, sent: str, address: str, left: str | None) -> None:
+def test_the_client_is_the_last_that_is_no_trusted_proxy(
+    server: Httpd, sent: str, address: str, left: str | None
+) -> None:
     environ = ask(server, "net", X_Forwarded_For=sent)
     assert environ["REMOTE_ADDR"] == address
     if left is not None or address == "127.0.0.1":
@@ -81,14 +86,22 @@ def test_the_client_is_the_last_that_is_no_trusted_proxy(server: Httpd, sent: st
 
 @pytest.mark.parametrize(
     ("sent", "address"),
-    [("203.0.113.6, 192.0.2.1", "203.0.113.6"), ("[2001:db8::5]:1, bogus", "2001:db8::5"), ("x, y", "127.0.0.1")],
+    [
+        ("203.0.113.6, 192.0.2.1", "203.0.113.6"),
+        ("[2001:db8::5]:1, bogus", "2001:db8::5"),
+        ("x, y", "127.0.0.1"),
+    ],
 )
-def test_without_a_list_of_proxies_the_first_element_counts(server: Httpd, sent: str, address: str) -> None:
+def test_without_a_list_of_proxies_the_first_element_counts(
+    server: Httpd, sent: str, address: str
+) -> None:
     assert ask(server, "anyone", X_Forwarded_For=sent)["REMOTE_ADDR"] == address
 
 
 def test_a_later_header_of_a_category_wins_and_the_others_are_hidden(server: Httpd) -> None:
-    environ = ask(server, "net", X_Forwarded_For="192.0.2.1", X_Client_IP="192.0.2.2", X_Real_IP="192.0.2.3")
+    environ = ask(
+        server, "net", X_Forwarded_For="192.0.2.1", X_Client_IP="192.0.2.2", X_Real_IP="192.0.2.3"
+    )
     assert environ["REMOTE_ADDR"] == environ["HTTP_X_REAL_IP"] == "192.0.2.3"
     assert not {"HTTP_X_FORWARDED_FOR", "HTTP_X_CLIENT_IP"} & environ.keys()
     environ = ask(server, "net", X_Client_IP="192.0.2.2", X_Real_IP="evil\\,")
@@ -96,7 +109,12 @@ def test_a_later_header_of_a_category_wins_and_the_others_are_hidden(server: Htt
 
 
 def test_a_stranger_is_not_believed_and_what_he_declares_is_hidden(server: Httpd) -> None:
-    sent = {"X_Forwarded_For": "192.0.2.1", "X_Real_IP": "192.0.2.1", "X_Forwarded_Proto": "https", "X_Scheme": "https"}
+    sent = {
+        "X_Forwarded_For": "192.0.2.1",
+        "X_Real_IP": "192.0.2.1",
+        "X_Forwarded_Proto": "https",
+        "X_Scheme": "https",
+    }
     environ = ask(server, "stranger", **sent, X_Forwarded_Host="evil", X_Forwarded_Port="1")
     assert environ["REMOTE_ADDR"] == "127.0.0.1" and environ["wsgi.url_scheme"] == "http"
     assert environ["HTTP_HOST"].startswith("127.0.0.1")
@@ -129,14 +147,19 @@ def test_a_stranger_is_not_believed_and_what_he_declares_is_hidden(server: Httpd
         ("X-Forwarded-SSL", "off", "wsgi.url_scheme", "http"),
     ],
 )
-def test_each_kind_of_header(server: Httpd, header: str, value: str, key: str, expected: str | None) -> None:
+def test_each_kind_of_header(
+    server: Httpd, header: str, value: str, key: str, expected: str | None
+) -> None:
     before = ask(server, "all")
     environ = ask(server, "all", **{header: value})
     assert environ[key] == (before[key] if expected is None else expected)
     assert ("HTTP_" + header.upper().replace("-", "_") in environ) == (expected is not None)
     if header == "X-Script-Name":
         assert environ.get("mod_wsgi.mount_point") == expected
-        assert environ["mod_wsgi.script_name"] == before["SCRIPT_NAME"] and environ["PATH_INFO"] == before["PATH_INFO"]
+        assert (
+            environ["mod_wsgi.script_name"] == before["SCRIPT_NAME"]
+            and environ["PATH_INFO"] == before["PATH_INFO"]
+        )
 
 
 def test_an_inner_section_replaces_the_outer_list(server: Httpd) -> None:
@@ -160,4 +183,9 @@ def test_wrong_values_fail_the_configuration_test(httpd: Httpd, line: str, said:
 
 def test_a_header_nobody_knows_is_a_warning_only(httpd: Httpd) -> None:
     code, output = httpd.configtest("WSGITrustedProxyHeaders X-Forwarded-Prot CF-Connecting-IP")
-    assert code == 0 and "WSGI0219" in output and "did you mean X-Forwarded-Proto" in output and "CF-Connecting-IP" in output
+    assert (
+        code == 0
+        and "WSGI0219" in output
+        and "did you mean X-Forwarded-Proto" in output
+        and "CF-Connecting-IP" in output
+    )

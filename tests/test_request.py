@@ -39,7 +39,12 @@ def raw(server: Httpd, request: bytes) -> bytes:
 
 def test_environ_has_the_cgi_and_wsgi_keys_with_their_types(kitchen: Httpd) -> None:
     url = kitchen.url("/k/environ//a%20b?x=1&y=%20")
-    headers = {"X-Foo": "bär".encode("latin-1"), "X_Bad": "1", "Authorization": "Basic x", "Proxy": "http://evil"}
+    headers = {
+        "X-Foo": "bär".encode("latin-1"),
+        "X_Bad": "1",
+        "Authorization": "Basic x",
+        "Proxy": "http://evil",
+    }
     environ = requests.get(kitchen.url("/k/environ?x=1&y=%20"), headers=headers, timeout=60).json()
     value = {key: pair[1] for key, pair in environ.items()}
     kind = {key: pair[0] for key, pair in environ.items()}
@@ -59,27 +64,38 @@ def test_environ_has_the_cgi_and_wsgi_keys_with_their_types(kitchen: Httpd) -> N
 
 
 def test_slashes_are_collapsed_in_path_info_and_kept_in_request_uri(kitchen: Httpd) -> None:
-    environ = json.loads(raw(kitchen, b"GET /k//environ/ HTTP/1.0\r\nHost: x\r\n\r\n").split(b"\r\n\r\n", 1)[1])
+    environ = json.loads(
+        raw(kitchen, b"GET /k//environ/ HTTP/1.0\r\nHost: x\r\n\r\n").split(b"\r\n\r\n", 1)[1]
+    )
     assert environ["PATH_INFO"][1] == "/environ/" and environ["REQUEST_URI"][1] == "/k//environ/"
 
 
 @pytest.mark.parametrize("size", [0, 1, 1024, 65536, 65537, 10_000_000])
 def test_request_bodies_arrive_whole(kitchen: Httpd, size: int) -> None:
-    assert requests.post(kitchen.url("/k/body_read"), data=b"x" * size, timeout=60).text == str(size)
+    assert requests.post(kitchen.url("/k/body_read"), data=b"x" * size, timeout=60).text == str(
+        size
+    )
 
 
 def test_chunked_request_bodies_arrive_whole(kitchen: Httpd) -> None:
-    assert requests.post(kitchen.url("/k/body_read"), data=iter([b"x" * 100_000] * 5), timeout=60).text == "500000"
+    assert (
+        requests.post(kitchen.url("/k/body_read"), data=iter([b"x" * 100_000] * 5), timeout=60).text
+        == "500000"
+    )
 
 
 def test_input_methods(kitchen: Httpd) -> None:
-    text = requests.post(kitchen.url("/k/body_methods"), data=b"first\nsecond\nthird\nfourth\nfifth", timeout=60).text
+    text = requests.post(
+        kitchen.url("/k/body_methods"), data=b"first\nsecond\nthird\nfourth\nfifth", timeout=60
+    ).text
     assert text == repr([b"first\n", b"sec", b"ond\n", [b"third\n"], [b"fourth\n", b"fifth"], b""])
 
 
 def test_an_upload_may_be_refused_unread(kitchen: Httpd) -> None:
     with socket.create_connection(("127.0.0.1", kitchen.port), 60) as s:
-        s.sendall(b"POST /k/unread HTTP/1.1\r\nHost: x\r\nContent-Length: 900000000\r\nExpect: 100-continue\r\n\r\n")
+        s.sendall(
+            b"POST /k/unread HTTP/1.1\r\nHost: x\r\nContent-Length: 900000000\r\nExpect: 100-continue\r\n\r\n"
+        )
         assert s.recv(65536).startswith(b"HTTP/1.1 403")
 
 
@@ -124,7 +140,10 @@ def test_close_is_called_once(httpd: Httpd, mode: str) -> None:
     conf = conf_for(mode, "kitchen.py", "/k").replace("processes=2", "processes=1")
     httpd.start("ServerLimit 1\n" + conf)
     assert [get(httpd, "closing").text for _ in range(3)] == ["item"] * 3
-    wait_until(lambda: int(get(httpd, "closed_count").text) >= 3, "each is closed, which may be after its answer")
+    wait_until(
+        lambda: int(get(httpd, "closed_count").text) >= 3,
+        "each is closed, which may be after its answer",
+    )
     assert get(httpd, "closed_count").text == "3"
 
 
@@ -133,13 +152,18 @@ def test_objects_of_an_ended_request_are_dead(httpd: Httpd, mode: str) -> None:
     httpd.start("ServerLimit 1\n" + conf)
     assert get(httpd, "saved").text == "first"
     for _ in range(2):
-        wait_until(lambda: get(httpd, "saved").text == "dead", "the request before is over, which is after its answer")
+        wait_until(
+            lambda: get(httpd, "saved").text == "dead",
+            "the request before is over, which is after its answer",
+        )
 
 
 def test_file_wrapper_starts_at_the_files_position(kitchen: Httpd) -> None:
     whole = (kitchen.app / "kitchen.py").read_bytes()
     response = get(kitchen, "file?100")
-    assert response.content == whole[100:] and response.headers["Content-Length"] == str(len(whole) - 100)
+    assert response.content == whole[100:] and response.headers["Content-Length"] == str(
+        len(whole) - 100
+    )
 
 
 def test_head_has_the_headers_and_no_body(kitchen: Httpd) -> None:
@@ -149,7 +173,9 @@ def test_head_has_the_headers_and_no_body(kitchen: Httpd) -> None:
 
 @pytest.mark.parametrize("status", [204, 304])
 def test_statuses_without_content_have_none(kitchen: Httpd, status: int) -> None:
-    data = raw(kitchen, f"GET /k/status?{status} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    data = raw(
+        kitchen, f"GET /k/status?{status} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+    )
     assert data.startswith(f"HTTP/1.1 {status}".encode()) and data.endswith(b"\r\n\r\n")
 
 
@@ -159,7 +185,9 @@ def test_duplicate_headers_stay_separate(kitchen: Httpd) -> None:
 
 
 @pytest.mark.parametrize("path", ["raises", "injection", "twice", "system_exit"])
-def test_an_exception_gives_500_and_the_whole_traceback_in_the_log(kitchen: Httpd, path: str) -> None:
+def test_an_exception_gives_500_and_the_whole_traceback_in_the_log(
+    kitchen: Httpd, path: str
+) -> None:
     assert get(kitchen, path).status_code == 500
     kitchen.expect("WSGI0401")
     assert f"in {path}" in kitchen.log_text()
@@ -172,7 +200,9 @@ def test_truncation_is_visible_to_the_client(kitchen: Httpd, path: str) -> None:
         data = raw(kitchen, f"GET /k/{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert data.startswith(b"HTTP/1.1 200") and not data.endswith(b"0\r\n\r\n")
         assert b"Transfer-Encoding: chunked" in data or b"Content-Length: 100" in data
-    with pytest.raises((requests.exceptions.ChunkedEncodingError, requests.exceptions.ConnectionError)):
+    with pytest.raises(
+        (requests.exceptions.ChunkedEncodingError, requests.exceptions.ConnectionError)
+    ):
         get(kitchen, path)
     kitchen.expect({"raises_late": "WSGI0401", "short": "WSGI0412"}[path])
 
@@ -184,7 +214,12 @@ def test_excess_over_content_length_is_cut(kitchen: Httpd) -> None:
 
 def test_everything_printed_goes_to_the_error_log_with_the_client(kitchen: Httpd) -> None:
     get(kitchen, "logs")
-    for text in ("printed to stdout", "printed to stderr", "written to wsgi.errors", "logged by logging"):
+    for text in (
+        "printed to stdout",
+        "printed to stderr",
+        "written to wsgi.errors",
+        "logged by logging",
+    ):
         record = kitchen.expect(text)
         assert "[client 127.0.0.1:" in record
 
@@ -217,10 +252,17 @@ def application(environ, start_response):
 """
 
 
-def test_a_thread_that_still_reads_when_the_request_ends_is_told_so(httpd: Httpd, mode: str) -> None:
+def test_a_thread_that_still_reads_when_the_request_ends_is_told_so(
+    httpd: Httpd, mode: str
+) -> None:
     (httpd.app / "helped.py").write_text(HELPED)
     conf = "ServerLimit 1\nWSGIRequestBuffering Off\nWSGIScriptAlias / {app}/helped.py"
-    httpd.start("WSGIDaemonProcess d threads=2\n" + conf + (" process-group=d" if mode == "daemon" else "") + "\n")
+    httpd.start(
+        "WSGIDaemonProcess d threads=2\n"
+        + conf
+        + (" process-group=d" if mode == "daemon" else "")
+        + "\n"
+    )
 
     def said() -> str:
         response = requests.get(httpd.url("/"), timeout=60)

@@ -30,12 +30,24 @@ def answers(port: int) -> bool:
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_the_server_root_is_controlled_with_apachectl(site: Path, log_format: str) -> None:
     root, port = site / "it's $root", free_port()
-    done = run("setup", "hello.py", "--port", str(port), "--server-root", str(root), "--log-format", log_format, cwd=site)
+    done = run(
+        "setup",
+        "hello.py",
+        "--port",
+        str(port),
+        "--server-root",
+        str(root),
+        "--log-format",
+        log_format,
+        cwd=site,
+    )
     assert done.returncode == 0 and str(root / "apachectl") in done.stderr
     assert (root / "httpd.conf").stat().st_mode & 0o777 == 0o600
 
     def control(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([root / "apachectl", *words], capture_output=True, text=True, check=False, cwd="/")
+        return subprocess.run(
+            [root / "apachectl", *words], capture_output=True, text=True, check=False, cwd="/"
+        )
 
     (root / "envvars").write_text("export MARKED='from envvars'\n")
     assert "Syntax OK" in control("configtest").stderr
@@ -44,7 +56,10 @@ def test_the_server_root_is_controlled_with_apachectl(site: Path, log_format: st
         wait_until(lambda: answers(port), "the server answers")
         assert "from envvars" in requests.get(f"http://127.0.0.1:{port}/x", timeout=60).text
         assert control("graceful").returncode == 0
-        wait_until(lambda: (root / "error_log").read_text().count("resuming normal operations") == 2, "a graceful restart")
+        wait_until(
+            lambda: (root / "error_log").read_text().count("resuming normal operations") == 2,
+            "a graceful restart",
+        )
         assert answers(port)
     finally:
         assert control("stop").returncode == 0
@@ -62,11 +77,16 @@ def test_a_second_setup_keeps_what_belongs_to_the_user(site: Path) -> None:
 
 def test_a_unit_for_systemd_is_printed(site: Path) -> None:
     done = run("setup", "hello.py", "--server-root", str(site / "100%"), "--systemd", cwd=site)
-    assert f'ExecStart="{site}/100%%/apachectl" start -DFOREGROUND' in done.stdout and "KillSignal=SIGWINCH" in done.stdout
+    assert (
+        f'ExecStart="{site}/100%%/apachectl" start -DFOREGROUND' in done.stdout
+        and "KillSignal=SIGWINCH" in done.stdout
+    )
     if shutil.which("systemd-analyze"):
         unit = site / "site.service"
         unit.write_text(done.stdout)
-        checked = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+        checked = subprocess.run(
+            ["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False
+        )
         assert "site.service" not in checked.stderr, checked.stderr
 
 
@@ -77,10 +97,15 @@ def test_a_unit_for_systemd_is_printed(site: Path) -> None:
         (["setup", "hello.py", "--server-root", "root", "--reload"], "--reload: no such option"),
         (["setup", "hello.py", "--server-root", "root", "--port", "0"], "--port 0"),
         (["setup", "hello.py", "--server-root", "no/where"], "its parent must exist"),
-        (["setup", "hello.py", "--server-root", "link"], "expected a directory, and no link to one"),
+        (
+            ["setup", "hello.py", "--server-root", "link"],
+            "expected a directory, and no link to one",
+        ),
     ],
 )
 def test_setup_refuses_in_one_line(site: Path, arguments: list[str], said: str) -> None:
     os.symlink("/tmp", site / "link")
     done = run(*arguments, cwd=site)
-    assert done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1, done.stderr
+    assert (
+        done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
+    ), done.stderr

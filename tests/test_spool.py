@@ -1,4 +1,6 @@
-"""The temporary files of uploads and of responses that a slow client does not take, when there is no room for them."""
+"""The temporary files of uploads and of responses that a slow client does not take, when there is
+no room for them.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def small_disk() -> Iterator[Path]:
 def server(httpd: Httpd, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> Httpd:
     monkeypatch.setenv("TMPDIR", str(small_disk))
     (httpd.app / "spool.py").write_text(APP)
-    httpd.start("WSGIDaemonProcess d processes=1 threads=2\nWSGIScriptAlias / {app}/spool.py process-group=d\n")
+    httpd.start(
+        "WSGIDaemonProcess d processes=1 threads=2\nWSGIScriptAlias / {app}/spool.py process-group=d\n"
+    )
     return httpd
 
 
@@ -55,10 +59,15 @@ def is_empty(disk: Path) -> bool:
     return room.f_bfree == room.f_blocks
 
 
-def test_an_upload_for_which_there_is_no_room_is_answered_with_507(server: Httpd, small_disk: Path) -> None:
+def test_an_upload_for_which_there_is_no_room_is_answered_with_507(
+    server: Httpd, small_disk: Path
+) -> None:
     assert upload(server, 3 * MB).status_code == 507
     assert f"WSGI0315: a temporary file in {small_disk} could not be written" in server.log_text()
-    wait_until(lambda: is_empty(small_disk), "the file of the request has gone with it, which is after its answer")
+    wait_until(
+        lambda: is_empty(small_disk),
+        "the file of the request has gone with it, which is after its answer",
+    )
     assert upload(server, 500 * KB).text == str(500 * KB)
 
 
@@ -72,6 +81,8 @@ def test_a_response_for_which_there_is_no_room_waits_for_the_client_instead(serv
     assert len(got.partition(b"\r\n\r\n")[2]) == size
 
 
-def test_no_file_is_left_in_the_directory_for_temporary_files(server: Httpd, small_disk: Path) -> None:
+def test_no_file_is_left_in_the_directory_for_temporary_files(
+    server: Httpd, small_disk: Path
+) -> None:
     assert upload(server, 500 * KB).status_code == 200
     assert not list(small_disk.iterdir())

@@ -59,7 +59,9 @@ def conf_for_target(mode: str, target: str, mount: str = "/", path: str = "{app}
         ("shop.wsgi:create_app()", "/", "/", "made 1"),
     ],
 )
-def test_a_module_and_callable_is_served(httpd: Httpd, mode: str, target: str, mount: str, path: str, expected: str) -> None:
+def test_a_module_and_callable_is_served(
+    httpd: Httpd, mode: str, target: str, mount: str, path: str, expected: str
+) -> None:
     with_package(httpd)
     httpd.start(conf_for_target(mode, target, mount))
     assert [get(httpd, path).text for _ in range(3)] == [expected] * 3
@@ -67,7 +69,10 @@ def test_a_module_and_callable_is_served(httpd: Httpd, mode: str, target: str, m
 
 def test_location_sections_protect_a_module(httpd: Httpd, mode: str) -> None:
     with_package(httpd)
-    httpd.start(conf_for_target(mode, "shop.wsgi:application") + "<Location /private>\nRequire all denied\n</Location>")
+    httpd.start(
+        conf_for_target(mode, "shop.wsgi:application")
+        + "<Location /private>\nRequire all denied\n</Location>"
+    )
     assert (get(httpd, "/private/x").status_code, get(httpd, "/x").status_code) == (403, 200)
 
 
@@ -80,7 +85,9 @@ def test_a_touched_module_is_new_at_the_next_request(httpd: Httpd, mode: str) ->
     assert all("|two|" in get(httpd, "/").text for _ in range(5))
 
 
-def test_a_module_that_cannot_be_imported_gives_500_and_its_traceback(httpd: Httpd, mode: str) -> None:
+def test_a_module_that_cannot_be_imported_gives_500_and_its_traceback(
+    httpd: Httpd, mode: str
+) -> None:
     httpd.start(conf_for_target(mode, "nowhere.wsgi:application"))
     assert get(httpd, "/").status_code == 500
     httpd.expect("WSGI0404", containing="nowhere.wsgi:application")
@@ -90,7 +97,9 @@ def test_a_module_that_cannot_be_imported_gives_500_and_its_traceback(httpd: Htt
 
 
 def test_the_client_cannot_choose_a_module(httpd: Httpd, mode: str) -> None:
-    httpd.start(conf_for_target(mode, "{app}/hello.py", "/unused") + "WSGIScriptAliasMatch ^/m/(.*) $1\n")
+    httpd.start(
+        conf_for_target(mode, "{app}/hello.py", "/unused") + "WSGIScriptAliasMatch ^/m/(.*) $1\n"
+    )
     assert get(httpd, "/m/os:getcwd").status_code in (403, 404)
     httpd.expected |= {"WSGI0203", "WSGI0201"}
 

@@ -1,4 +1,6 @@
-"""Everybody gets his own answer, whatever others do on the same workers meanwhile: upload, leave, fail, reload, kill."""
+"""Everybody gets his own answer, whatever others do on the same workers meanwhile: upload, leave,
+fail, reload, kill.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,20 @@ def start(httpd: Httpd, mode: str) -> None:
 def all_kinds(visitors: Visitors) -> None:
     """How far each client gets in its list of questions depends on the machine."""
     kinds = {"200", "500", "cut off"}
-    wait_until(lambda: kinds <= set(visitors.outcomes) or bool(visitors.wrong), "answers of all kinds come", 300)
+    wait_until(
+        lambda: kinds <= set(visitors.outcomes) or bool(visitors.wrong),
+        "answers of all kinds come",
+        300,
+    )
 
 
 def more(visitors: Visitors, answers: int) -> None:
     end = visitors.outcomes.total() + answers
-    wait_until(lambda: visitors.outcomes.total() >= end or bool(visitors.wrong), "answers come", 3600 if LONG else 300)
+    wait_until(
+        lambda: visitors.outcomes.total() >= end or bool(visitors.wrong),
+        "answers come",
+        3600 if LONG else 300,
+    )
 
 
 def test_every_answer_carries_its_own_token(httpd: Httpd, mode: str) -> None:

@@ -51,7 +51,11 @@ def expected(body: bytes, ops: list[list[object]]) -> list[object]:
             value: object = [next(stream, b"") for _ in range(args[0])]  # type: ignore[call-overload]
         else:
             value = getattr(stream, str(name))(*args)
-        results.append(value.decode("latin-1") if isinstance(value, bytes) else [v.decode("latin-1") for v in value])  # type: ignore
+        results.append(
+            value.decode("latin-1")
+            if isinstance(value, bytes)
+            else [v.decode("latin-1") for v in value]
+        )  # type: ignore
     return results
 
 
@@ -63,17 +67,26 @@ def some_ops(chance: random.Random) -> list[list[object]]:
         if name == "iterate":
             ops.append([name, chance.randrange(3)])
         else:
-            ops.append([name, chance.choice(sizes)] if chance.random() < 0.9 or name == "readlines" else [name])
+            ops.append(
+                [name, chance.choice(sizes)]
+                if chance.random() < 0.9 or name == "readlines"
+                else [name]
+            )
     return [*ops, ["read"], ["read"], ["readline"]]
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_input_reads_as_a_file_does(server: Httpd, seed: int) -> None:
     chance = random.Random(seed)
-    lines = [b"x" * chance.choice([0, 1, 3, 100, 8192, 20_000, 120_007]) for _ in range(chance.randrange(8))]
+    lines = [
+        b"x" * chance.choice([0, 1, 3, 100, 8192, 20_000, 120_007])
+        for _ in range(chance.randrange(8))
+    ]
     body, ops = b"\n".join(lines), some_ops(chance)
     data = iter([body[:7], body[7:]]) if seed % 2 and len(body) > 7 else body
-    answer = requests.post(server.url("/w/input_ops"), data=data, headers={"X-Ops": json.dumps(ops)}, timeout=60)
+    answer = requests.post(
+        server.url("/w/input_ops"), data=data, headers={"X-Ops": json.dumps(ops)}, timeout=60
+    )
     assert answer.json() == expected(body, ops)
 
 
@@ -88,7 +101,10 @@ def test_a_huge_size_costs_nothing(server: Httpd) -> None:
 
 def test_objects_of_an_ended_request_are_all_dead(server: Httpd) -> None:
     assert get(server, "/w/keep").text == "kept"
-    wait_until(lambda: get(server, "/w/use_kept").text == "dead", "the request is over, which is after its answer")
+    wait_until(
+        lambda: get(server, "/w/use_kept").text == "dead",
+        "the request is over, which is after its answer",
+    )
 
 
 # ---- Authorization ----
@@ -96,28 +112,51 @@ def test_objects_of_an_ended_request_are_all_dead(server: Httpd) -> None:
 
 def environ_of(server: Httpd, path: str, host: str) -> dict[str, str]:
     told: dict[str, str] = requests.get(server.url(path), headers={"Host": host}, timeout=60).json()
-    for key in ("REMOTE_PORT", "mod_wsgi.server_pid", "mod_wsgi.request_id", "mod_wsgi.connection_id"):
+    for key in (
+        "REMOTE_PORT",
+        "mod_wsgi.server_pid",
+        "mod_wsgi.request_id",
+        "mod_wsgi.connection_id",
+    ):
         told.pop(key, None)  # the connection has a number only when something is logged of it
     return told
 
 
 def test_environ_does_not_depend_on_the_requests_before(server: Httpd) -> None:
-    asked = [("/e/x", "one.test"), ("/e/named", "one.test"), ("/e/x", "two.test"), ("/e/y?a=b", "two.test:81")]
+    asked = [
+        ("/e/x", "one.test"),
+        ("/e/named", "one.test"),
+        ("/e/x", "two.test"),
+        ("/e/y?a=b", "two.test:81"),
+    ]
     first = [environ_of(server, *one) for one in asked]
     for at in (0, 0, 2, 1, 1, 3, 0, 1, 2):
         assert environ_of(server, *asked[at]) == first[at]
-    assert first[0]["mod_wsgi.callable_object"] == first[1]["mod_wsgi.callable_object"] == "application"
+    assert (
+        first[0]["mod_wsgi.callable_object"]
+        == first[1]["mod_wsgi.callable_object"]
+        == "application"
+    )
     assert first[0]["wsgi.url_scheme"] == first[1]["wsgi.url_scheme"] == "http"
-    assert (first[0]["mod_wsgi.handler_script"], first[1]["mod_wsgi.handler_script"]) == ("", "mine")
+    assert (first[0]["mod_wsgi.handler_script"], first[1]["mod_wsgi.handler_script"]) == (
+        "",
+        "mine",
+    )
     assert [told["HTTP_HOST"] for told in first] == [host for _, host in asked]
 
 
-@pytest.mark.parametrize(("path", "passed"), [("/e/x", True), ("/e/pass", True), ("/e/cgi", True), ("/e/auth", False)])
-def test_authorization_is_passed_where_the_configuration_says(server: Httpd, path: str, passed: bool) -> None:
+@pytest.mark.parametrize(
+    ("path", "passed"), [("/e/x", True), ("/e/pass", True), ("/e/cgi", True), ("/e/auth", False)]
+)
+def test_authorization_is_passed_where_the_configuration_says(
+    server: Httpd, path: str, passed: bool
+) -> None:
     told = get(server, path, auth=("joe", "secret"), headers={"Proxy-Authorization": "x"}).json()
     assert ("HTTP_AUTHORIZATION" in told) == passed
     assert ("HTTP_PROXY_AUTHORIZATION" in told) == (path == "/e/cgi")
-    assert (told.get("REMOTE_USER"), told.get("AUTH_TYPE")) == (("joe", "Basic") if path == "/e/auth" else (None, None))
+    assert (told.get("REMOTE_USER"), told.get("AUTH_TYPE")) == (
+        ("joe", "Basic") if path == "/e/auth" else (None, None)
+    )
 
 
 # ---- wsgi.file_wrapper ----
@@ -150,7 +189,9 @@ def test_a_wrapped_file_is_sent_from_its_position(server: Httpd, told: dict[str,
     body = str(told.get("write", "")).encode() + whole[int(str(told.get("seek", 0))) :]
     if "length" in told:
         body = body[: int(str(told["length"]))]
-    response = get(server, "/w/wrapper", headers={"X-Told": json.dumps({**told, "file": str(path)})})
+    response = get(
+        server, "/w/wrapper", headers={"X-Told": json.dumps({**told, "file": str(path)})}
+    )
     assert response.status_code == 200 and response.content == body
     if set(told) <= {"seek", "length", "subclass", "block"}:
         assert response.headers["Content-Length"] == str(len(body))
@@ -159,7 +200,9 @@ def test_a_wrapped_file_is_sent_from_its_position(server: Httpd, told: dict[str,
 
 def test_a_file_shorter_than_its_content_length_is_seen_to_be(server: Httpd) -> None:
     told = json.dumps({"length": 10**6, "file": str(server.app / "rules.py")})
-    with pytest.raises((requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+    with pytest.raises(
+        (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError)
+    ):
         get(server, "/w/wrapper", headers={"X-Told": told})
     server.expect("WSGI0412")
 
@@ -167,7 +210,10 @@ def test_a_file_shorter_than_its_content_length_is_seen_to_be(server: Httpd) -> 
 def test_a_range_of_a_wrapped_file(server: Httpd) -> None:
     told = json.dumps({"file": str(server.app / "rules.py")})
     response = get(server, "/w/wrapper", headers={"X-Told": told, "Range": "bytes=4-8"})
-    assert (response.status_code, response.content) == (206, (server.app / "rules.py").read_bytes()[4:9])
+    assert (response.status_code, response.content) == (
+        206,
+        (server.app / "rules.py").read_bytes()[4:9],
+    )
 
 
 # ---- logging ----
@@ -178,7 +224,13 @@ def test_everything_printed_is_a_record_with_its_client(server: Httpd) -> None:
     server.expect("alpha unfinished")
     records = [line for line in server.log_text().splitlines() if "alpha" in line]
     assert all("[client 127.0.0.1:" in line and "[wsgi:error]" in line for line in records)
-    for text in ("alpha stdout", "alpha stderr", "UserWarning: alpha warning", "alpha lastResort", "alpha partial"):
+    for text in (
+        "alpha stdout",
+        "alpha stderr",
+        "UserWarning: alpha warning",
+        "alpha lastResort",
+        "alpha partial",
+    ):
         assert sum(line.endswith(text) for line in records) == 1, (text, records)
     (control,) = [line for line in records if "alpha control" in line]
     assert control.endswith(r"control \x1b[31m\x1a end")
@@ -209,7 +261,9 @@ def test_each_virtual_host_has_its_own_log(httpd: Httpd, mode: str) -> None:
         requests.get(httpd.url(f"/print_all?from-{name}"), headers={"Host": name}, timeout=60)
     for name, other in (("one", "two"), ("two", "one")):
         log = httpd.root / f"{name}.log"
-        wait_until(lambda log=log, name=name: f"from-{name} unfinished" in log.read_text(), "the record")  # type: ignore[misc]
+        wait_until(
+            lambda log=log, name=name: f"from-{name} unfinished" in log.read_text(), "the record"
+        )  # type: ignore[misc]
         assert f"from-{other}" not in log.read_text()
     assert "from-" not in httpd.log_text()
 
@@ -249,13 +303,20 @@ def test_a_killed_worker_cuts_the_response_visibly(httpd: Httpd, option: str) ->
         httpd.expect(code)
 
 
-def test_requests_run_in_the_interpreter_of_their_group_whatever_the_thread_did_before(httpd: Httpd, mode: str) -> None:
+def test_requests_run_in_the_interpreter_of_their_group_whatever_the_thread_did_before(
+    httpd: Httpd, mode: str
+) -> None:
     names = ["a", "b", "c", ""]
     group = " process-group=d" * (mode == "daemon")
     httpd.start(
         "ServerLimit 1\nThreadsPerChild 3\nMaxRequestWorkers 3\nWSGIDaemonProcess d threads=3\n"
-        + "".join(f"WSGIScriptAlias /g{n} {{app}}/rules.py application-group={n or '%{GLOBAL}'}{group}\n" for n in names)
+        + "".join(
+            f"WSGIScriptAlias /g{n} {{app}}/rules.py application-group={n or '%{GLOBAL}'}{group}\n"
+            for n in names
+        )
     )
     with ThreadPoolExecutor(3) as pool:
         wanted = [random.Random(7).choice(names) for _ in range(150)]
-        assert list(pool.map(lambda n: get(httpd, f"/g{n}/group").text, wanted)) == [f"{n} {n}" for n in wanted]
+        assert list(pool.map(lambda n: get(httpd, f"/g{n}/group").text, wanted)) == [
+            f"{n} {n}" for n in wanted
+        ]

@@ -1,4 +1,6 @@
-"""Clients that know what they asked: each request has a token of its own, which its answer must carry, and no other."""
+"""Clients that know what they asked: each request has a token of its own, which its answer must
+carry, and no other.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +39,27 @@ class Question:
 
     def wire(self) -> bytes:
         method = b"POST" if self.body else b"GET"
-        head = method + b" /?" + self.query.encode() + b" HTTP/1.1\r\nHost: x\r\nX-Token: " + self.token + b"\r\n"
+        head = (
+            method
+            + b" /?"
+            + self.query.encode()
+            + b" HTTP/1.1\r\nHost: x\r\nX-Token: "
+            + self.token
+            + b"\r\n"
+        )
         if self.is_chunked:
             half = len(self.body) // 2
-            parts = [b"%x\r\n%b\r\n" % (len(part), part) for part in (self.body[:half], self.body[half:]) if part]
+            parts = [
+                b"%x\r\n%b\r\n" % (len(part), part)
+                for part in (self.body[:half], self.body[half:])
+                if part
+            ]
             return head + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(parts) + b"0\r\n\r\n"
-        return head + (b"Content-Length: %d\r\n\r\n" % len(self.body) if self.body else b"\r\n") + self.body
+        return (
+            head
+            + (b"Content-Length: %d\r\n\r\n" % len(self.body) if self.body else b"\r\n")
+            + self.body
+        )
 
     def expected(self) -> bytes:
         shape, _, count = self.query.partition("=")
@@ -85,7 +102,9 @@ def read_answer(file: BinaryIO) -> Answer | None:
 
 
 class Visitors:
-    """Threads with one kept connection each. `outcomes` counts statuses; `wrong` says what must not have been."""
+    """Threads with one kept connection each. `outcomes` counts statuses; `wrong` says what must not
+    have been.
+    """
 
     tokens = itertools.count(1)
 
@@ -95,7 +114,10 @@ class Visitors:
         self.wrong: list[str] = []
         self.lock = threading.Lock()
         self.over = threading.Event()
-        self.threads = [threading.Thread(target=self.run, args=(random.Random(seed + n),), daemon=True) for n in range(clients)]
+        self.threads = [
+            threading.Thread(target=self.run, args=(random.Random(seed + n),), daemon=True)
+            for n in range(clients)
+        ]
 
     def __enter__(self) -> Visitors:
         for thread in self.threads:
@@ -106,7 +128,9 @@ class Visitors:
         self.over.set()
         for thread in self.threads:
             thread.join(120)
-        assert not any(thread.is_alive() for thread in self.threads), "a client still waits for its answer"
+        assert not any(
+            thread.is_alive() for thread in self.threads
+        ), "a client still waits for its answer"
 
     def note(self, what: str) -> None:
         with self.lock:
@@ -138,9 +162,14 @@ class Visitors:
             case "chunked":
                 return Question(token, "digest", token * (size // len(token) + 1), is_chunked=True)
             case "part":
-                return Question(token, f"part={chance.randrange(100, 50_000)}", token * (size // len(token) + 1))
+                return Question(
+                    token, f"part={chance.randrange(100, 50_000)}", token * (size // len(token) + 1)
+                )
             case "stream" | "large":
-                return Question(token, f"{shape}={chance.choice((1, 10, 200, 9000 if shape == 'large' else 500))}")
+                return Question(
+                    token,
+                    f"{shape}={chance.choice((1, 10, 200, 9000 if shape == 'large' else 500))}",
+                )
         return Question(token, shape)
 
     def visit(self, connection: socket.socket, chance: random.Random, is_fresh: bool) -> bool:
@@ -148,7 +177,11 @@ class Visitors:
         shape = chance.choice(SHAPES)
         if shape == "leave":
             return self.leave(connection, chance)
-        questions = [self.question("plain", chance) for _ in range(3)] if shape == "pipeline" else [self.question(shape, chance)]
+        questions = (
+            [self.question("plain", chance) for _ in range(3)]
+            if shape == "pipeline"
+            else [self.question(shape, chance)]
+        )
         connection.sendall(b"".join(question.wire() for question in questions))
         with connection.makefile("rb") as file:
             for number, question in enumerate(questions):
@@ -164,7 +197,9 @@ class Visitors:
 
     def leave(self, connection: socket.socket, chance: random.Random) -> bool:
         """Goes away somewhere in the middle of its request or of the answer."""
-        wire = self.question(chance.choice(("digest", "chunked", "stream", "large", "file", "plain")), chance).wire()
+        wire = self.question(
+            chance.choice(("digest", "chunked", "stream", "large", "file", "plain")), chance
+        ).wire()
         connection.sendall(wire[: chance.randrange(len(wire) + 1)])
         if chance.random() < 0.5:
             connection.settimeout(0.02)
@@ -187,4 +222,6 @@ class Visitors:
             why = "cut off, and not its own"
         else:
             return
-        self.wrong.append(f"{question.query} {question.token!r}: {why}: {answer.headers}, {len(body)} bytes {body[:80]!r}")
+        self.wrong.append(
+            f"{question.query} {question.token!r}: {why}: {answer.headers}, {len(body)} bytes {body[:80]!r}"
+        )

@@ -29,17 +29,24 @@ static void check_group_of(apr_pool_t *p, const wsgi_use *use, const apr_array_h
     g = wsgi_group_in(groups, name);
     if (!g) {
         near = wsgi_group_nearest(p, groups, name);
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "WSGI0285: %s: %s names the daemon group '%s', which is not defined%s%s; "
-                     "define it with WSGIDaemonProcess %s%s", use->where, use->directive, name, near ? ", did you mean " : "",
-                     near ? near : "", name, use->serves_requests ? "; requests get 500 until then" : "");
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "WSGI0285: %s: %s names the daemon group '%s', which is not defined%s%s; "
+                     "define it with WSGIDaemonProcess %s%s",
+                     use->where, use->directive, name, near ? ", did you mean " : "",
+                     near ? near : "", name,
+                     use->serves_requests ? "; requests get 500 until then" : "");
     } else if (use->server->is_virtual && !wsgi_group_is_visible(g, use->server)) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "WSGI0286: %s: %s names the daemon group '%s', which %s defines for "
-                     "another virtual host; define it outside of <VirtualHost> to share it%s", use->where, use->directive, name,
-                     g->where, use->serves_requests ? "; requests get 500 until then" : "");
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "WSGI0286: %s: %s names the daemon group '%s', which %s defines for "
+                     "another virtual host; define it outside of <VirtualHost> to share it%s",
+                     use->where, use->directive, name, g->where,
+                     use->serves_requests ? "; requests get 500 until then" : "");
     } else if (g->threads == 0 && use->serves_requests) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "WSGI0288: %s: %s sends requests to the daemon group '%s', but that is a "
-                     "service (threads=0 in %s); requests get 500; give it threads or name another group", use->where,
-                     use->directive, name, g->where);
+        ap_log_error(
+            APLOG_MARK, APLOG_WARNING, 0, s,
+            "WSGI0288: %s: %s sends requests to the daemon group '%s', but that is a "
+            "service (threads=0 in %s); requests get 500; give it threads or name another group",
+            use->where, use->directive, name, g->where);
     }
 }
 
@@ -60,11 +67,16 @@ static void check_group(const wsgi_group *g, const apr_array_header_t *uses)
     const server_rec *s = wsgi_uses_log(g->server);
 
     if (!is_used(g, uses))
-        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s, "WSGI0287: %s: nothing uses the daemon group '%s'; its processes run all the "
-                     "same; send requests there with process-group=%s or WSGIProcessGroup", g->where, g->name, g->name);
-    if (geteuid() != 0 && g->user.name && g->user.id != geteuid() && ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_CONFIG_TEST)
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "WSGI0289: %s: user=%s of daemon group '%s' has no effect, because Apache "
-                     "was not started by root; its processes run as uid %d", g->where, g->user.name, g->name, (int)geteuid());
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, s,
+                     "WSGI0287: %s: nothing uses the daemon group '%s'; its processes run all the "
+                     "same; send requests there with process-group=%s or WSGIProcessGroup",
+                     g->where, g->name, g->name);
+    if (geteuid() != 0 && g->user.name && g->user.id != geteuid() &&
+        ap_state_query(AP_SQ_RUN_MODE) != AP_SQ_RM_CONFIG_TEST)
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "WSGI0289: %s: user=%s of daemon group '%s' has no effect, because Apache "
+                     "was not started by root; its processes run as uid %d",
+                     g->where, g->user.name, g->name, (int)geteuid());
 }
 
 /* ---- what can never work ---- */
@@ -72,13 +84,15 @@ static void check_group(const wsgi_group *g, const apr_array_header_t *uses)
 /* OK, or not, with the reason logged. */
 static int check_chroot_of(const wsgi_use *use, const apr_array_header_t *groups)
 {
-    const wsgi_group *g = use->script && use->process_group ? wsgi_group_in(groups, use->process_group) : NULL;
+    const wsgi_group *g =
+        use->script && use->process_group ? wsgi_group_in(groups, use->process_group) : NULL;
 
     if (!g || wsgi_group_inside(g, use->script))
         return OK;
-    ap_log_error(APLOG_MARK, APLOG_CRIT, 0, wsgi_uses_log(use->server),
-                 "WSGI0291: %s: %s: %s lies outside of chroot=%s of daemon group '%s' (%s); put it there", use->where,
-                 use->directive, use->script, g->chroot, g->name, g->where);
+    ap_log_error(
+        APLOG_MARK, APLOG_CRIT, 0, wsgi_uses_log(use->server),
+        "WSGI0291: %s: %s: %s lies outside of chroot=%s of daemon group '%s' (%s); put it there",
+        use->where, use->directive, use->script, g->chroot, g->name, g->where);
     return HTTP_INTERNAL_SERVER_ERROR;
 }
 
@@ -97,7 +111,8 @@ static int check_errors(apr_pool_t *pconf)
 
 static void report(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
 {
-    const apr_array_header_t *uses = wsgi_uses_noted(pconf), *groups = wsgi_groups_defined(pconf), *remarks = wsgi_remarks_noted(pconf);
+    const apr_array_header_t *uses = wsgi_uses_noted(pconf), *groups = wsgi_groups_defined(pconf),
+                             *remarks = wsgi_remarks_noted(pconf);
 
     for (int i = 0; i < remarks->nelts; i++) {
         const wsgi_remark *rem = &APR_ARRAY_IDX(remarks, i, wsgi_remark);
@@ -111,7 +126,8 @@ static void report(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
     wsgi_check_files(ptemp, s, uses, groups);
 }
 
-/* httpd reads the configuration twice when it starts. Only the second time are the logs open, and only then is something said. */
+/* httpd reads the configuration twice when it starts. Only the second time are the logs open, and
+ * only then is something said. */
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     (void)plog;

@@ -1,5 +1,6 @@
-/* check_access.c - scripts that nobody may ask for, because the only section that speaks of their directory denies it: usually that for /,
- * which distributions bring along. Only what the configuration says plainly is judged, so silence means little. */
+/* check_access.c - scripts that nobody may ask for, because the only section that speaks of their
+ * directory denies it: usually that for /, which distributions bring along. Only what the
+ * configuration says plainly is judged, so silence means little. */
 #include "check/check_access.h"
 
 #include "config/uses.h"
@@ -11,7 +12,8 @@
 APLOG_USE_MODULE(wsgi);
 
 typedef struct verdict {
-    const ap_directive_t *nearest; /* the <Directory> with Require lines that is closest to the script */
+    const ap_directive_t *nearest; /* the <Directory> with Require lines that is closest to the
+                                      script */
     size_t len;                    /* of its path */
     int is_unknown;                /* something else may grant it */
 } verdict;
@@ -24,7 +26,8 @@ static int is_named(const ap_directive_t *d, const char *name)
 /* Who may get in: old and new directives, and sections of them. */
 static int is_about_access(const ap_directive_t *d)
 {
-    return is_named(d, "Require") || is_named(d, "Satisfy") || is_named(d, "Allow") || !strncasecmp(d->directive, "<Require", 8);
+    return is_named(d, "Require") || is_named(d, "Satisfy") || is_named(d, "Allow") ||
+           !strncasecmp(d->directive, "<Require", 8);
 }
 
 static int has_access_inside(const ap_directive_t *d)
@@ -88,12 +91,14 @@ static void judge(apr_pool_t *p, const ap_directive_t *d, const wsgi_use *use, v
 
     for (; d; d = d->next) {
         if (is_named(d, "<VirtualHost")) {
-            if (s->is_virtual && s->defn_name && !strcmp(s->defn_name, d->filename) && (int)s->defn_line_number == d->line_num)
+            if (s->is_virtual && s->defn_name && !strcmp(s->defn_name, d->filename) &&
+                (int)s->defn_line_number == d->line_num)
                 judge(p, d->first_child, use, v);
         } else if (is_named(d, "<Directory")) {
             judge_directory(p, d, use->script, v);
         } else if (d->first_child) {
-            v->is_unknown |= has_access_inside(d->first_child); /* <Location>, <Files>, <If>, <DirectoryMatch>, … */
+            v->is_unknown |= has_access_inside(d->first_child); /* <Location>, <Files>, <If>,
+                                                                   <DirectoryMatch>, … */
         }
     }
 }
@@ -123,8 +128,10 @@ void wsgi_check_access(apr_pool_t *p, const apr_array_header_t *uses)
         judge(p, ap_conftree, use, &v);
         if (v.nearest && !v.is_unknown && denies_all(v.nearest))
             ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_uses_log(use->server),
-                         "WSGI0297: %s: %s: nothing grants access to %s, and %s:%d denies it; requests get 403 until there is a "
-                         "<Directory %s> with \"Require all granted\"", use->where, use->directive, use->script, v.nearest->filename,
+                         "WSGI0297: %s: %s: nothing grants access to %s, and %s:%d denies it; "
+                         "requests get 403 until there is a "
+                         "<Directory %s> with \"Require all granted\"",
+                         use->where, use->directive, use->script, v.nearest->filename,
                          v.nearest->line_num, ap_make_dirstr_parent(p, use->script));
     }
 }

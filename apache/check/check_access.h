@@ -1,4 +1,5 @@
-/* check_access.h - scripts that nobody may ask for, because the configuration denies their directory.
+/* check_access.h - scripts that nobody may ask for, because the configuration denies their
+ * directory.
  *
  * Parent only, one thread, when the configuration has been read. */
 #ifndef WSGI_CHECK_ACCESS_H

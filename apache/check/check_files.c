@@ -1,4 +1,5 @@
-/* check_files.c - the Pythons and scripts that the configuration names: are they there, for those who need them? */
+/* check_files.c - the Pythons and scripts that the configuration names: are they there, for those
+ * who need them? */
 #include "check/check_files.h"
 
 #include "check/check_access.h"
@@ -24,7 +25,8 @@ APLOG_USE_MODULE(wsgi);
 /* Everything known about a home that is not there, or is none. NULL: it is one. */
 static const char *find_fault(apr_pool_t *p, const char *root, const char *home)
 {
-    const char *directory = apr_pstrcat(p, root, home, NULL), *python = apr_pstrcat(p, root, wsgi_python_in(p, root, home), NULL);
+    const char *directory = apr_pstrcat(p, root, home, NULL),
+               *python = apr_pstrcat(p, root, wsgi_python_in(p, root, home), NULL);
     char link[4096];
     struct stat st;
     ssize_t len;
@@ -32,36 +34,44 @@ static const char *find_fault(apr_pool_t *p, const char *root, const char *home)
     if (stat(directory, &st) < 0 && errno != ENOENT && errno != ENOTDIR)
         return NULL;
     if (stat(directory, &st) < 0)
-        return apr_psprintf(p, "does not exist; create it, for example with \"python3 -m venv %s\"", directory);
+        return apr_psprintf(p, "does not exist; create it, for example with \"python3 -m venv %s\"",
+                            directory);
     if (!S_ISDIR(st.st_mode))
         return "is not a directory; name the directory that has bin/python";
     /* In a chroot an absolute link leads somewhere else. */
-    if ((*root ? lstat(python, &st) : stat(python, &st)) == 0 || (errno != ENOENT && errno != ENOTDIR))
+    if ((*root ? lstat(python, &st) : stat(python, &st)) == 0 ||
+        (errno != ENOENT && errno != ENOTDIR))
         return NULL;
     len = readlink(python, link, sizeof(link) - 1);
     if (len > 0)
-        return apr_psprintf(p, "has a bin/python that leads to %s, which does not exist any more; make the environment again, "
-                            "for example with \"python3 -m venv --clear %s\"", apr_pstrmemdup(p, link, (apr_size_t)len),
-                            directory);
-    return "has no bin/python, so it is neither a virtual environment nor an installation of Python";
+        return apr_psprintf(p,
+                            "has a bin/python that leads to %s, which does not exist any more; "
+                            "make the environment again, "
+                            "for example with \"python3 -m venv --clear %s\"",
+                            apr_pstrmemdup(p, link, (apr_size_t)len), directory);
+    return "has no bin/python, so it is neither a virtual environment nor an installation of "
+           "Python";
 }
 
 /* origin: "python-home= of daemon group 'shop'" */
-static void check_home(apr_pool_t *p, const server_rec *s, const char *root, const char *home, const char *origin,
-                       const char *where)
+static void check_home(apr_pool_t *p, const server_rec *s, const char *root, const char *home,
+                       const char *origin, const char *where)
 {
     const char *fault = find_fault(p, root, home), *version;
 
     if (fault) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "WSGI0280: %s: %s: %s %s; requests get an error until then", where,
-                     origin, home, fault);
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "WSGI0280: %s: %s: %s %s; requests get an error until then", where, origin,
+                     home, fault);
         return;
     }
     version = wsgi_python_version(p, root, home);
     if (version && !wsgi_python_may_have_runtime(p, root, home, version))
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
-                     "WSGI0281: %s: %s: Python %s in %s has no runtime; build one with \"%s\"; requests get an error until then",
-                     where, origin, version, home, wsgi_install_command(p, wsgi_python_in(p, root, home)));
+                     "WSGI0281: %s: %s: Python %s in %s has no runtime; build one with \"%s\"; "
+                     "requests get an error until then",
+                     where, origin, version, home,
+                     wsgi_install_command(p, wsgi_python_in(p, root, home)));
 }
 
 static const char *main_home_of(const server_rec *s)
@@ -79,16 +89,24 @@ static void check_default_python(apr_pool_t *p, const server_rec *s)
         *slash = '\0';
     version = wsgi_python_version(p, "", home);
     if (access(python, F_OK) < 0)
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "WSGI0294: the default Python, %s, does not exist; install it, or name another one "
-                     "with WSGIPythonHome or python-home=; requests get an error until then", python);
+        ap_log_error(
+            APLOG_MARK, APLOG_WARNING, 0, s,
+            "WSGI0294: the default Python, %s, does not exist; install it, or name another one "
+            "with WSGIPythonHome or python-home=; requests get an error until then",
+            python);
     else if (version && !wsgi_python_may_have_runtime(p, "", home, version))
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "WSGI0295: the default Python, %s (%s), has no runtime; build one with \"%s\", or "
-                     "name another Python with WSGIPythonHome or python-home=; requests get an error until then",
-                     python, version, wsgi_install_command(p, python));
+        ap_log_error(
+            APLOG_MARK, APLOG_WARNING, 0, s,
+            "WSGI0295: the default Python, %s (%s), has no runtime; build one with \"%s\", or "
+            "name another Python with WSGIPythonHome or python-home=; requests get an error until "
+            "then",
+            python, version, wsgi_install_command(p, python));
 }
 
-/* Does anything run with the default Python? Without a home of its own, a group does, and what is in no group. */
-static int needs_default_python(const server_rec *s, const apr_array_header_t *uses, const apr_array_header_t *groups)
+/* Does anything run with the default Python? Without a home of its own, a group does, and what is
+ * in no group. */
+static int needs_default_python(const server_rec *s, const apr_array_header_t *uses,
+                                const apr_array_header_t *groups)
 {
     if (main_home_of(s))
         return 0;
@@ -99,18 +117,24 @@ static int needs_default_python(const server_rec *s, const apr_array_header_t *u
 }
 
 /* Directories that are searched for modules. origin: "python-path= of daemon group 'shop'" */
-static void check_path(apr_pool_t *p, const server_rec *s, const char *root, const char *path, const char *origin, const char *where)
+static void check_path(apr_pool_t *p, const server_rec *s, const char *root, const char *path,
+                       const char *origin, const char *where)
 {
     char *rest, *one = path ? apr_strtok(apr_pstrdup(p, path), ":", &rest) : NULL;
     struct stat st;
 
     for (; one; one = apr_strtok(NULL, ":", &rest))
-        if (*one == '/' && stat(apr_pstrcat(p, root, one, NULL), &st) < 0 && (errno == ENOENT || errno == ENOTDIR))
-            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "WSGI0296: %s: %s: %s does not exist; create it or correct the path; modules "
-                         "are not found there until then", where, origin, one);
+        if (*one == '/' && stat(apr_pstrcat(p, root, one, NULL), &st) < 0 &&
+            (errno == ENOENT || errno == ENOTDIR))
+            ap_log_error(
+                APLOG_MARK, APLOG_WARNING, 0, s,
+                "WSGI0296: %s: %s: %s does not exist; create it or correct the path; modules "
+                "are not found there until then",
+                where, origin, one);
 }
 
-static void check_paths(apr_pool_t *p, const server_rec *main_server, const apr_array_header_t *groups)
+static void check_paths(apr_pool_t *p, const server_rec *main_server,
+                        const apr_array_header_t *groups)
 {
     const wsgi_interpreter_options *base = &wsgi_server_of(main_server)->base;
 
@@ -126,18 +150,23 @@ static void check_paths(apr_pool_t *p, const server_rec *main_server, const apr_
 static void check_pythons(apr_pool_t *p, server_rec *s, const apr_array_header_t *groups)
 {
     if (main_home_of(s))
-        check_home(p, s, "", main_home_of(s), "WSGIPythonHome", wsgi_server_of(s)->python_home_where);
+        check_home(p, s, "", main_home_of(s), "WSGIPythonHome",
+                   wsgi_server_of(s)->python_home_where);
     for (int i = 0; i < groups->nelts; i++) {
         const wsgi_group *g = APR_ARRAY_IDX(groups, i, const wsgi_group *);
-        const char *origin = apr_psprintf(p, "python-home= of daemon group '%s'", g->name), *root = g->chroot ? g->chroot : "";
+        const char *origin = apr_psprintf(p, "python-home= of daemon group '%s'", g->name),
+                   *root = g->chroot ? g->chroot : "";
         struct stat st;
 
         if (g->python_home)
             check_home(p, wsgi_uses_log(g->server), root, g->python_home, origin, g->where);
-        if (g->home && stat(apr_pstrcat(p, root, g->home, NULL), &st) < 0 && (errno == ENOENT || errno == ENOTDIR))
+        if (g->home && stat(apr_pstrcat(p, root, g->home, NULL), &st) < 0 &&
+            (errno == ENOENT || errno == ENOTDIR))
             ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_uses_log(g->server),
-                         "WSGI0290: %s: home=%s of daemon group '%s' does not exist; create the directory; requests get 503 "
-                         "until then", g->where, g->home, g->name);
+                         "WSGI0290: %s: home=%s of daemon group '%s' does not exist; create the "
+                         "directory; requests get 503 "
+                         "until then",
+                         g->where, g->home, g->name);
     }
 }
 
@@ -148,7 +177,8 @@ typedef struct need {
     const wsgi_use *use;
 } need;
 
-/* The group that certainly answers, of which "" is embedded mode. NULL: a section for a directory may say so, or the request. */
+/* The group that certainly answers, of which "" is embedded mode. NULL: a section for a directory
+ * may say so, or the request. */
 static const char *group_of(const wsgi_use *use, const apr_array_header_t *groups)
 {
     const wsgi_dir_config *dir = ap_get_module_config(use->server->lookup_defaults, &wsgi_module);
@@ -161,8 +191,10 @@ static const char *group_of(const wsgi_use *use, const apr_array_header_t *group
     return name && *name != '%' ? name : NULL;
 }
 
-/* A directory's files are only known with a request; it must be possible to enter it. What is not there is another matter. */
-static void add_need(apr_pool_t *p, apr_array_header_t *all, const char *path, int mode, const wsgi_use *use)
+/* A directory's files are only known with a request; it must be possible to enter it. What is not
+ * there is another matter. */
+static void add_need(apr_pool_t *p, apr_array_header_t *all, const char *path, int mode,
+                     const wsgi_use *use)
 {
     need *n = apr_pcalloc(p, sizeof(*n));
     struct stat st;
@@ -183,15 +215,24 @@ static const char *name_of(apr_pool_t *p, const wsgi_credentials *who)
 /* "may not enter the directory /srv (mode 0700); run …" */
 static const char *explain(apr_pool_t *p, const wsgi_reach *reach)
 {
-    if (reach->result == WSGI_BLOCKED_DIR && !(reach->blocked_mode & S_IXGRP)) /* perhaps a home: do not open it lightly */
-        return apr_psprintf(p, "may not enter the directory %s (mode %04o), which is its owner's alone; move it to a place such as "
-                            "/srv, or run \"chmod o+x %s\"", reach->blocked, reach->blocked_mode, reach->blocked);
+    if (reach->result == WSGI_BLOCKED_DIR &&
+        !(reach->blocked_mode & S_IXGRP)) /* perhaps a home: do not open it lightly */
+        return apr_psprintf(p,
+                            "may not enter the directory %s (mode %04o), which is its owner's "
+                            "alone; move it to a place such as "
+                            "/srv, or run \"chmod o+x %s\"",
+                            reach->blocked, reach->blocked_mode, reach->blocked);
     return reach->result == WSGI_BLOCKED_DIR
-               ? apr_psprintf(p, "may not enter the directory %s (mode %04o); run \"chmod o+x %s\", or make the user a member of "
-                              "its group", reach->blocked, reach->blocked_mode, reach->blocked)
-               : apr_psprintf(p, "may not %s it (mode %04o); run \"chmod o+r%s %s\", or make the user a member of its group",
-                              reach->mode == X_OK ? "run" : "read", reach->blocked_mode, reach->mode == X_OK ? "x" : "",
-                              reach->blocked);
+               ? apr_psprintf(p,
+                              "may not enter the directory %s (mode %04o); run \"chmod o+x %s\", "
+                              "or make the user a member of "
+                              "its group",
+                              reach->blocked, reach->blocked_mode, reach->blocked)
+               : apr_psprintf(p,
+                              "may not %s it (mode %04o); run \"chmod o+r%s %s\", or make the user "
+                              "a member of its group",
+                              reach->mode == X_OK ? "run" : "read", reach->blocked_mode,
+                              reach->mode == X_OK ? "x" : "", reach->blocked);
 }
 
 static int is_blocked(const wsgi_reach *reach)
@@ -200,7 +241,8 @@ static int is_blocked(const wsgi_reach *reach)
 }
 
 /* Apache's children look at each script's file, and read it in embedded mode. */
-static void check_as_apache(apr_pool_t *p, const apr_array_header_t *uses, const apr_array_header_t *groups)
+static void check_as_apache(apr_pool_t *p, const apr_array_header_t *uses,
+                            const apr_array_header_t *groups)
 {
     apr_array_header_t *all = apr_array_make(p, 8, sizeof(wsgi_reach *));
     wsgi_credentials who;
@@ -222,14 +264,15 @@ static void check_as_apache(apr_pool_t *p, const apr_array_header_t *uses, const
         const need *n = (const need *)APR_ARRAY_IDX(all, i, wsgi_reach *);
 
         if (is_blocked(&n->reach))
-            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_uses_log(n->use->server),
-                         "WSGI0284: %s: %s: %s: Apache's user %s %s; requests get an error until then", n->use->where,
-                         n->use->directive, n->reach.path, user, explain(p, &n->reach));
+            ap_log_error(
+                APLOG_MARK, APLOG_WARNING, 0, wsgi_uses_log(n->use->server),
+                "WSGI0284: %s: %s: %s: Apache's user %s %s; requests get an error until then",
+                n->use->where, n->use->directive, n->reach.path, user, explain(p, &n->reach));
     }
 }
 
-static void check_as_group(apr_pool_t *p, const wsgi_group *g, const char *home, const apr_array_header_t *uses,
-                           const apr_array_header_t *groups)
+static void check_as_group(apr_pool_t *p, const wsgi_group *g, const char *home,
+                           const apr_array_header_t *uses, const apr_array_header_t *groups)
 {
     apr_array_header_t *all = apr_array_make(p, 8, sizeof(wsgi_reach *));
     wsgi_credentials who;
@@ -254,12 +297,15 @@ static void check_as_group(apr_pool_t *p, const wsgi_group *g, const char *home,
 
         if (is_blocked(&n->reach) && n->use)
             ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_uses_log(n->use->server),
-                         "WSGI0283: %s: %s: %s: the user %s of daemon group '%s' %s; requests get an error until then",
-                         n->use->where, n->use->directive, n->reach.path, user, g->name, explain(p, &n->reach));
+                         "WSGI0283: %s: %s: %s: the user %s of daemon group '%s' %s; requests get "
+                         "an error until then",
+                         n->use->where, n->use->directive, n->reach.path, user, g->name,
+                         explain(p, &n->reach));
         else if (is_blocked(&n->reach))
             ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_uses_log(g->server),
-                         "WSGI0292: %s: %s: the user %s of daemon group '%s' %s; requests get 503 until then", g->where,
-                         n->reach.path, user, g->name, explain(p, &n->reach));
+                         "WSGI0292: %s: %s: the user %s of daemon group '%s' %s; requests get 503 "
+                         "until then",
+                         g->where, n->reach.path, user, g->name, explain(p, &n->reach));
     }
 }
 
@@ -272,8 +318,9 @@ static void check_existence(const apr_array_header_t *uses)
 
         /* ENOTDIR: what follows the script in the path is path info. */
         if (use->script && stat(use->script, &st) < 0 && errno == ENOENT)
-            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_uses_log(use->server), "WSGI0282: %s: %s: %s does not exist%s",
-                         use->where, use->directive, use->script, is_alias ? "; requests get 404 until it does" : "");
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_uses_log(use->server),
+                         "WSGI0282: %s: %s: %s does not exist%s", use->where, use->directive,
+                         use->script, is_alias ? "; requests get 404 until it does" : "");
     }
 }
 
@@ -290,6 +337,7 @@ void wsgi_check_files(apr_pool_t *p, server_rec *main_server, const apr_array_he
     for (int i = 0; i < groups->nelts; i++) {
         const wsgi_group *g = APR_ARRAY_IDX(groups, i, const wsgi_group *);
 
-        check_as_group(p, g, g->python_home ? g->python_home : main_home_of(main_server), uses, groups);
+        check_as_group(p, g, g->python_home ? g->python_home : main_home_of(main_server), uses,
+                       groups);
     }
 }

@@ -1,4 +1,5 @@
-/* check_files.h - the Pythons and scripts that the configuration names: are they there, for those who need them?
+/* check_files.h - the Pythons and scripts that the configuration names: are they there, for those
+ * who need them?
  *
  * Parent only, one thread, when the configuration has been read. */
 #ifndef WSGI_CHECK_FILES_H
@@ -7,7 +8,9 @@
 #include <apr_tables.h>
 #include <httpd.h>
 
-/* Warns of Pythons that cannot run and of files that cannot be read. uses: of wsgi_use, groups: of wsgi_group *. */
-void wsgi_check_files(apr_pool_t *p, server_rec *main_server, const apr_array_header_t *uses, const apr_array_header_t *groups);
+/* Warns of Pythons that cannot run and of files that cannot be read. uses: of wsgi_use, groups: of
+ * wsgi_group *. */
+void wsgi_check_files(apr_pool_t *p, server_rec *main_server, const apr_array_header_t *uses,
+                      const apr_array_header_t *groups);
 
 #endif

@@ -72,8 +72,10 @@ static void dump_names(wsgi_json *j, const server_rec *s)
     wsgi_json_close(j, ']');
     wsgi_json_open(j, "addresses", '[');
     for (const server_addr_rec *a = s->is_virtual ? s->addrs : NULL; a; a = a->next)
-        wsgi_json_string(j, NULL, a->host_port ? apr_psprintf(s->process->pool, "%s:%u", a->virthost, (unsigned)a->host_port)
-                                               : a->virthost);
+        wsgi_json_string(j, NULL,
+                         a->host_port ? apr_psprintf(s->process->pool, "%s:%u", a->virthost,
+                                                     (unsigned)a->host_port)
+                                      : a->virthost);
     wsgi_json_close(j, ']');
 }
 
@@ -90,7 +92,8 @@ static void dump_server(wsgi_json *j, apr_pool_t *p, server_rec *s)
     wsgi_json_string(j, "process_group", defaults->process_group);
     wsgi_json_string(j, "error_log", s->error_fname);
     wsgi_json_string(j, "document_root", core->ap_document_root);
-    wsgi_json_string(j, "access_files", core->access_name ? core->access_name : DEFAULT_ACCESS_FNAME);
+    wsgi_json_string(j, "access_files",
+                     core->access_name ? core->access_name : DEFAULT_ACCESS_FNAME);
     dump_aliases(j, p, s);
     dump_imports(j, s);
     wsgi_json_close(j, '}');
@@ -119,7 +122,9 @@ static void dump_env(wsgi_json *j, apr_pool_t *p, const wsgi_group *g)
     for (int i = 0; i < g->env->nelts; i++) {
         const char *assignment = APR_ARRAY_IDX(g->env, i, const char *);
 
-        wsgi_json_string(j, NULL, with_values ? assignment : apr_pstrmemdup(p, assignment, strcspn(assignment, "=")));
+        wsgi_json_string(j, NULL,
+                         with_values ? assignment
+                                     : apr_pstrmemdup(p, assignment, strcspn(assignment, "=")));
     }
     wsgi_json_close(j, ']');
 }
@@ -133,7 +138,8 @@ static void dump_group(wsgi_json *j, apr_pool_t *p, const wsgi_group *g)
     wsgi_json_string(j, "user", g->user.name ? g->user.name : ap_unixd_config.user_name);
     wsgi_json_number(j, "uid", g->user.name ? g->user.id : ap_unixd_config.user_id);
     wsgi_json_number(j, "gid", g->group.name ? g->group.id : ap_unixd_config.group_id);
-    wsgi_json_string(j, "python", wsgi_python_of_home(p, g->chroot ? g->chroot : "", g->python_home));
+    wsgi_json_string(j, "python",
+                     wsgi_python_of_home(p, g->chroot ? g->chroot : "", g->python_home));
     wsgi_json_string(j, "python_path", g->python_path);
     wsgi_json_string(j, "home", g->home);
     wsgi_json_string(j, "chroot", g->chroot);
@@ -146,10 +152,12 @@ static void dump_group(wsgi_json *j, apr_pool_t *p, const wsgi_group *g)
 
 /* ---- the rest ---- */
 
-/* Ours, and those of others that decide which files are applications and which URLs lead to them. */
+/* Ours, and those of others that decide which files are applications and which URLs lead to them.
+ */
 static int is_told(const ap_directive_t *d)
 {
-    static const char *const others[] = {"AddHandler", "AddType", "SetHandler", "ForceType", "Alias", "AllowOverride", NULL};
+    static const char *const others[] = {"AddHandler", "AddType",       "SetHandler", "ForceType",
+                                         "Alias",      "AllowOverride", NULL};
 
     for (int i = 0; others[i]; i++)
         if (!strcasecmp(d->directive, others[i]))
@@ -157,8 +165,10 @@ static int is_told(const ap_directive_t *d)
     return !strncasecmp(d->directive, "WSGI", 4) || !strncasecmp(d->directive, "<WSGI", 5);
 }
 
-/* Directives as written, with the sections around them; `in` is the sections' text, the outer first. */
-static void dump_directives(wsgi_json *j, apr_pool_t *p, const ap_directive_t *d, const char *in, const char *server_where)
+/* Directives as written, with the sections around them; `in` is the sections' text, the outer
+ * first. */
+static void dump_directives(wsgi_json *j, apr_pool_t *p, const ap_directive_t *d, const char *in,
+                            const char *server_where)
 {
     for (; d; d = d->next) {
         const char *where = apr_psprintf(p, "%s:%d", d->filename, d->line_num);
@@ -166,14 +176,16 @@ static void dump_directives(wsgi_json *j, apr_pool_t *p, const ap_directive_t *d
         if (is_told(d)) {
             wsgi_json_open(j, NULL, '{');
             wsgi_json_string(j, "name", d->directive);
-            wsgi_json_string(j, "arguments", strncasecmp(d->directive, "WSGIDaemonProcess", 17) ? d->args : NULL);
+            wsgi_json_string(j, "arguments",
+                             strncasecmp(d->directive, "WSGIDaemonProcess", 17) ? d->args : NULL);
             wsgi_json_string(j, "where", where);
             wsgi_json_string(j, "in", in);
             wsgi_json_string(j, "server_where", server_where);
             wsgi_json_close(j, '}');
         }
         if (d->first_child)
-            dump_directives(j, p, d->first_child, apr_pstrcat(p, in, *in ? " " : "", d->directive, " ", d->args, NULL),
+            dump_directives(j, p, d->first_child,
+                            apr_pstrcat(p, in, *in ? " " : "", d->directive, " ", d->args, NULL),
                             strcasecmp(d->directive, "<VirtualHost") ? server_where : where);
     }
 }
@@ -182,8 +194,12 @@ static void dump_listeners(wsgi_json *j, apr_pool_t *p)
 {
     wsgi_json_open(j, "listen", '[');
     for (const ap_listen_rec *l = ap_listeners; l; l = l->next)
-        wsgi_json_string(j, NULL, apr_psprintf(p, "%s:%u", l->bind_addr && l->bind_addr->hostname ? l->bind_addr->hostname : "*",
-                                               l->bind_addr ? (unsigned)l->bind_addr->port : 0));
+        wsgi_json_string(j, NULL,
+                         apr_psprintf(p, "%s:%u",
+                                      l->bind_addr && l->bind_addr->hostname
+                                          ? l->bind_addr->hostname
+                                          : "*",
+                                      l->bind_addr ? (unsigned)l->bind_addr->port : 0));
     wsgi_json_close(j, ']');
 }
 

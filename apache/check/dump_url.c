@@ -1,8 +1,10 @@
 /* dump_url.c - a request that never came, mapped as httpd would map it.
  *
- * In a configuration test no module has had its post_config, and nobody must be asked for passwords or run, so only these steps are taken:
- * choice of the virtual host, translation, the walks through sections and .htaccess files, and of what follows them the hooks of the few
- * modules that decide about handlers. What is only found by subrequests (DirectoryIndex, MultiViews) is therefore not seen. */
+ * In a configuration test no module has had its post_config, and nobody must be asked for passwords
+ * or run, so only these steps are taken: choice of the virtual host, translation, the walks through
+ * sections and .htaccess files, and of what follows them the hooks of the few modules that decide
+ * about handlers. What is only found by subrequests (DirectoryIndex, MultiViews) is therefore not
+ * seen. */
 #include "check/dump_url.h"
 
 #include "request/target.h"
@@ -68,13 +70,16 @@ static request_rec *make_request(apr_pool_t *p, conn_rec *c, const apr_uri_t *ur
     r->args = uri->query;
     r->parsed_uri = *uri;
     ap_run_create_request(r); /* the walks keep notes in what core makes here */
-    apr_table_setn(r->headers_in, "Host", uri->port_str ? apr_pstrcat(p, uri->hostname, ":", uri->port_str, NULL) : uri->hostname);
+    apr_table_setn(r->headers_in, "Host",
+                   uri->port_str ? apr_pstrcat(p, uri->hostname, ":", uri->port_str, NULL)
+                                 : uri->hostname);
     return r;
 }
 
 /* ---- the handler ---- */
 
-static int has_types; /* mod_mime is ready to be asked; single-threaded, as all of a configuration test */
+static int has_types; /* mod_mime is ready to be asked; single-threaded, as all of a configuration
+                         test */
 
 /* By suffix: AddHandler, AddType. */
 static int check_type(request_rec *r)
@@ -90,10 +95,12 @@ static int check_type(request_rec *r)
     return DECLINED;
 }
 
-/* Those that decide about handlers in their fixups and need no post_config for that: aliases of ours, SetHandler and ForceType, rules. */
+/* Those that decide about handlers in their fixups and need no post_config for that: aliases of
+ * ours, SetHandler and ForceType, rules. */
 static int decides_handlers(const char *module)
 {
-    return !strcmp(module, "mod_wsgi.c") || !strcmp(module, "core.c") || !strcmp(module, "mod_rewrite.c");
+    return !strcmp(module, "mod_wsgi.c") || !strcmp(module, "core.c") ||
+           !strcmp(module, "mod_rewrite.c");
 }
 
 static int fix_up(request_rec *r)
@@ -164,13 +171,16 @@ static int map(request_rec *r)
     return HTTP_OK;
 }
 
-/* Where rules in a section or .htaccess file lead the request with an internal redirect; NULL: nowhere else. */
+/* Where rules in a section or .htaccess file lead the request with an internal redirect; NULL:
+ * nowhere else. */
 static const char *redirection_of(const request_rec *r)
 {
     static const char prefix[] = "redirect:";
 
-    return r->handler && !strcmp(r->handler, "redirect-handler") && r->filename && !strncmp(r->filename, prefix, sizeof(prefix) - 1)
-               ? r->filename + sizeof(prefix) - 1 : NULL;
+    return r->handler && !strcmp(r->handler, "redirect-handler") && r->filename &&
+                   !strncmp(r->filename, prefix, sizeof(prefix) - 1)
+               ? r->filename + sizeof(prefix) - 1
+               : NULL;
 }
 
 static request_rec *redirected(request_rec *r, const char *path)
@@ -294,7 +304,8 @@ void wsgi_dump_url(wsgi_json *j, apr_pool_t *p, server_rec *main_server, const c
     wsgi_json_string(j, "asked", url);
     if (apr_uri_parse(p, url, &uri) == APR_SUCCESS && uri.hostname && *uri.hostname && uri.scheme) {
         uri.path = uri.path && *uri.path ? uri.path : apr_pstrdup(p, "/");
-        c = make_connection(p, main_server, uri.port ? uri.port : apr_uri_port_of_scheme(uri.scheme));
+        c = make_connection(p, main_server,
+                            uri.port ? uri.port : apr_uri_port_of_scheme(uri.scheme));
         if (c) {
             ap_update_vhost_given_ip(c);
             r = make_request(p, c, &uri);

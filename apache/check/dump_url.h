@@ -12,8 +12,10 @@
 void wsgi_dump_prepare(apr_pool_t *p, server_rec *main_server);
 
 /* Each writes what would serve the URL, as far as mapping decides it. */
-void wsgi_dump_location(wsgi_json *j, apr_pool_t *p, server_rec *s, const char *location); /* in this server */
-void wsgi_dump_paths(wsgi_json *j, apr_pool_t *p, server_rec *main_server, const char *paths); /* "0 /a\n1 /b" */
+void wsgi_dump_location(wsgi_json *j, apr_pool_t *p, server_rec *s,
+                        const char *location); /* in this server */
+void wsgi_dump_paths(wsgi_json *j, apr_pool_t *p, server_rec *main_server,
+                     const char *paths); /* "0 /a\n1 /b" */
 void wsgi_dump_url(wsgi_json *j, apr_pool_t *p, server_rec *main_server, const char *url);
 
 #endif

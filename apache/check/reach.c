@@ -10,7 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* What the process says about one path, in shared memory: blocked_len bytes of it are the directory that cannot be entered. */
+/* What the process says about one path, in shared memory: blocked_len bytes of it are the directory
+ * that cannot be entered. */
 typedef struct answer {
     int result;
     size_t blocked_len;
@@ -33,16 +34,19 @@ static answer try_path(char *path, int mode)
         rc = access(path, X_OK);
         *slash = '/';
         if (rc != 0)
-            return (answer){errno == EACCES ? WSGI_BLOCKED_DIR : WSGI_REACH_UNKNOWN, (size_t)(slash - path)};
+            return (answer){errno == EACCES ? WSGI_BLOCKED_DIR : WSGI_REACH_UNKNOWN,
+                            (size_t)(slash - path)};
     }
     if (access(path, mode) != 0)
         return (answer){errno == EACCES ? WSGI_BLOCKED_FILE : WSGI_REACH_UNKNOWN, strlen(path)};
     return (answer){WSGI_REACHED, 0};
 }
 
-static void answer_all(const wsgi_credentials *who, const apr_array_header_t *questions, answer *answers)
+static void answer_all(const wsgi_credentials *who, const apr_array_header_t *questions,
+                       answer *answers)
 {
-    if (setgroups((size_t)who->ngids, who->gids) < 0 || setgid(who->gids[0]) < 0 || setuid(who->uid) < 0)
+    if (setgroups((size_t)who->ngids, who->gids) < 0 || setgid(who->gids[0]) < 0 ||
+        setuid(who->uid) < 0)
         _exit(1);
     for (int i = 0; i < questions->nelts; i++) {
         const question *q = &APR_ARRAY_IDX(questions, i, question);
@@ -66,7 +70,8 @@ static void take(apr_pool_t *p, const question *q, const answer *a)
     q->reach->blocked = apr_pstrmemdup(p, q->path, a->blocked_len);
     q->reach->blocked_mode = stat(q->reach->blocked, &st) == 0 ? st.st_mode & 07777 : 0;
     /* What blocks may lie behind the link; then it is found on the resolved path. */
-    if (stat(q->reach->blocked, &st) == 0 && lstat(q->reach->blocked, &st) == 0 && S_ISLNK(st.st_mode))
+    if (stat(q->reach->blocked, &st) == 0 && lstat(q->reach->blocked, &st) == 0 &&
+        S_ISLNK(st.st_mode))
         q->reach->result = WSGI_REACH_UNKNOWN;
 }
 

@@ -44,14 +44,17 @@ const char *wsgi_where(cmd_parms *cmd)
 
 const char *wsgi_server_where(apr_pool_t *p, const server_rec *s)
 {
-    return s->is_virtual && s->defn_name ? apr_psprintf(p, "%s:%u", s->defn_name, s->defn_line_number) : NULL;
+    return s->is_virtual && s->defn_name
+               ? apr_psprintf(p, "%s:%u", s->defn_name, s->defn_line_number)
+               : NULL;
 }
 
 static const char *with_port(apr_pool_t *p, const server_rec *s, const char *name)
 {
     apr_port_t port = s->port ? s->port : s->addrs ? s->addrs->host_port : 0;
 
-    return port == 0 || port == 80 || port == 443 ? name : apr_psprintf(p, "%s:%u", name, (unsigned)port);
+    return port == 0 || port == 80 || port == 443 ? name
+                                                  : apr_psprintf(p, "%s:%u", name, (unsigned)port);
 }
 
 const char *wsgi_server_name(apr_pool_t *p, const server_rec *s)
@@ -99,7 +102,8 @@ static const char *skip_dotted_name(const char *at)
 
 const char *wsgi_script_path(apr_pool_t *p, const char *script)
 {
-    const char *colon = skip_dotted_name(script), *end = colon && *colon == ':' ? skip_dotted_name(colon + 1) : NULL;
+    const char *colon = skip_dotted_name(script),
+               *end = colon && *colon == ':' ? skip_dotted_name(colon + 1) : NULL;
 
     return end && (!*end || !strcmp(end, "()")) ? script : ap_server_root_relative(p, script);
 }
@@ -123,7 +127,7 @@ const char *wsgi_script_of(apr_pool_t *p, const char *target)
     if (wsgi_is_module(target))
         return target;
     if (target[strlen(target) - 1] == '/')
-        return NULL; /* meant as a directory, even if it does not exist yet */
+        return NULL;                    /* meant as a directory, even if it does not exist yet */
     while (APR_STATUS_IS_ENOTDIR(rv)) { /* some file is an ancestor of the path */
         rv = apr_stat(&info, path, APR_FINFO_TYPE, p);
         if (rv == APR_SUCCESS || rv == APR_INCOMPLETE)
@@ -136,7 +140,8 @@ const char *wsgi_script_of(apr_pool_t *p, const char *target)
     return target;
 }
 
-/* The value of an option may be quoted: option="a b", env=NAME="a b". ap_getword_conf() knows quotes only around the whole word. */
+/* The value of an option may be quoted: option="a b", env=NAME="a b". ap_getword_conf() knows
+ * quotes only around the whole word. */
 const char *wsgi_next_word(apr_pool_t *p, const char **args)
 {
     const char *at = *args, *equals, *value;
@@ -144,7 +149,8 @@ const char *wsgi_next_word(apr_pool_t *p, const char **args)
 
     while (apr_isspace(*at))
         at++;
-    for (equals = at; *equals && !apr_isspace(*equals) && !(*equals == '=' && is_quote(equals[1])); equals++)
+    for (equals = at; *equals && !apr_isspace(*equals) && !(*equals == '=' && is_quote(equals[1]));
+         equals++)
         ;
     if (*equals != '=' || is_quote(*at))
         return *args = at, ap_getword_conf(p, args);
@@ -180,7 +186,8 @@ static int distance(const char *a, const char *b)
 const char *wsgi_nearest(apr_pool_t *p, const char *word, const char *const *names)
 {
     const char *best = NULL;
-    int best_distance = MIN(4, (int)strlen(word)); /* a word of which no letter stays is not meant */
+    int best_distance =
+        MIN(4, (int)strlen(word)); /* a word of which no letter stays is not meant */
 
     (void)p;
     for (; *names; names++) {
@@ -199,7 +206,8 @@ const char *wsgi_nearest(apr_pool_t *p, const char *word, const char *const *nam
 void wsgi_interpreter_options_init(wsgi_interpreter_options *o)
 {
     memset(o, 0, sizeof(*o));
-    o->restrict_stdin = o->restrict_stdout = o->restrict_signal = o->own_gil = o->free_threading = WSGI_UNSET;
+    o->restrict_stdin = o->restrict_stdout = o->restrict_signal = o->own_gil = o->free_threading =
+        WSGI_UNSET;
 }
 
 void *wsgi_server_create(apr_pool_t *p, server_rec *s)

@@ -18,15 +18,16 @@ typedef struct wsgi_group wsgi_group;
 
 /* One WSGIScriptAlias, WSGIScriptAliasMatch or WSGIHandlerScript. */
 typedef struct wsgi_alias {
-    const char *location;          /* URL prefix, or the handler's name; NULL for the Match form */
+    const char *location; /* URL prefix, or the handler's name; NULL for the Match form */
     ap_regex_t *regex;
-    const char *script;            /* the file that the target leads to, see wsgi_script_of(); NULL: known only with the request */
-    const char *target;            /* file or directory, may hold $1 in the Match form; or "module:callable" */
-    const char *process_group;     /* NULL: not given here */
+    const char *script; /* the file that the target leads to, see wsgi_script_of(); NULL: known only
+                           with the request */
+    const char *target; /* file or directory, may hold $1 in the Match form; or "module:callable" */
+    const char *process_group; /* NULL: not given here */
     const char *application_group;
     const char *callable;
-    int pass_authorization;        /* or WSGI_UNSET */
-    const char *where;             /* "site.conf:14" */
+    int pass_authorization; /* or WSGI_UNSET */
+    const char *where;      /* "site.conf:14" */
 } wsgi_alias;
 
 /* One WSGIAccessScript, WSGIAuthUserScript, WSGIAuthGroupScript or WSGIDispatchScript. */
@@ -44,41 +45,44 @@ typedef struct wsgi_interpreter_options {
     const char *process_group;     /* "" embedded; NULL: any */
     const char *application_group; /* "" main interpreter; NULL: any */
     const char *python_path, *python_path_where;
-    const char *switch_interval;   /* seconds, as written */
-    int restrict_stdin, restrict_stdout, restrict_signal, own_gil, free_threading; /* or WSGI_UNSET */
+    const char *switch_interval; /* seconds, as written */
+    int restrict_stdin, restrict_stdout, restrict_signal, own_gil,
+        free_threading; /* or WSGI_UNSET */
 } wsgi_interpreter_options;
 
 /* One WSGIImportScript, or an alias whose groups are both spelled out. */
 typedef struct wsgi_import {
     const char *script, *process_group, *application_group;
-    const char *callable; /* of an alias, "" when only a request knows; NULL: loading is all, and a module:callable is called */
+    const char *callable; /* of an alias, "" when only a request knows; NULL: loading is all, and a
+                             module:callable is called */
     const char *where;
     server_rec *server;
 } wsgi_import;
 
 /* Where and how often processes tell what they do. */
 typedef struct wsgi_telemetry {
-    const char *path;              /* of a datagram socket; NULL: nowhere */
+    const char *path; /* of a datagram socket; NULL: nowhere */
     apr_interval_time_t interval;
-    int user_agent;                /* with the User-Agent of slow requests */
+    int user_agent; /* with the User-Agent of slow requests */
 } wsgi_telemetry;
 
 /* All but aliases and imports only matters in the main server. */
 typedef struct wsgi_server_config {
-    apr_array_header_t *aliases;   /* of wsgi_alias; after merging a virtual host's own come first */
-    apr_array_header_t *imports;   /* of wsgi_import; of this server only */
-    apr_array_header_t *groups;    /* of wsgi_group *, in the main server's config only */
+    apr_array_header_t *aliases; /* of wsgi_alias; after merging a virtual host's own come first */
+    apr_array_header_t *imports; /* of wsgi_import; of this server only */
+    apr_array_header_t *groups;  /* of wsgi_group *, in the main server's config only */
     const char *python_home, *python_home_where;
     const char *socket_prefix;
-    const char *hash_seed;         /* a number or "random" */
-    apr_array_header_t *warnings;  /* of const char *: filters as for python -W */
-    wsgi_interpreter_options base; /* top level */
-    apr_array_header_t *interpreter_options; /* of wsgi_interpreter_options: the sections, in order */
-    int optimize;                  /* 0, 1, 2 */
+    const char *hash_seed;                   /* a number or "random" */
+    apr_array_header_t *warnings;            /* of const char *: filters as for python -W */
+    wsgi_interpreter_options base;           /* top level */
+    apr_array_header_t *interpreter_options; /* of wsgi_interpreter_options: the sections, in order
+                                              */
+    int optimize;                            /* 0, 1, 2 */
     wsgi_telemetry telemetry;
     apr_interval_time_t slow_requests; /* 0: none is too slow; WSGI_UNSET */
-    const char *slow_requests_set; /* "WSGISlowRequests 2.5 (site.conf:14)" */
-    pid_t parent_pid;              /* Apache's, set by post_config */
+    const char *slow_requests_set;     /* "WSGISlowRequests 2.5 (site.conf:14)" */
+    pid_t parent_pid;                  /* Apache's, set by post_config */
     int restrict_embedded, case_sensitive, dont_write_bytecode, destroy_interpreter, server_metrics;
 } wsgi_server_config;
 
@@ -87,7 +91,7 @@ typedef struct wsgi_dir_config {
     const char *application_group;
     const char *callable;
     const wsgi_hook *access_script, *auth_user_script, *auth_group_script, *dispatch_script;
-    apr_hash_t *handlers;          /* name in lower case to wsgi_alias; NULL: no WSGIHandlerScript */
+    apr_hash_t *handlers; /* name in lower case to wsgi_alias; NULL: no WSGIHandlerScript */
     int pass_authorization;
     int script_reloading;
     int chunked_request;
@@ -98,9 +102,9 @@ typedef struct wsgi_dir_config {
     int ignore_activity;
     int pass_apache_request;
     apr_array_header_t *restrict_process; /* of const char *; NULL: any group */
-    int map_head;                  /* enum wsgi_map_head or WSGI_UNSET */
-    apr_array_header_t *trusted_headers; /* of int, see proxies.c; NULL: none */
-    apr_array_header_t *trusted_proxies; /* of apr_ipsubnet_t *; NULL: everybody */
+    int map_head;                         /* enum wsgi_map_head or WSGI_UNSET */
+    apr_array_header_t *trusted_headers;  /* of int, see proxies.c; NULL: none */
+    apr_array_header_t *trusted_proxies;  /* of apr_ipsubnet_t *; NULL: everybody */
 } wsgi_dir_config;
 
 enum wsgi_map_head { WSGI_HEAD_OFF, WSGI_HEAD_ON, WSGI_HEAD_AUTO };
@@ -120,8 +124,8 @@ const wsgi_dir_config *wsgi_dir_of(const request_rec *r);
 wsgi_server_config *wsgi_main_config(void);
 void wsgi_config_remember_main(server_rec *s);
 
-/* Returns the interpreter of an installation or environment. home NULL: that of WSGIPythonHome, or else that of the package. root: the
- * chroot, or "". */
+/* Returns the interpreter of an installation or environment. home NULL: that of WSGIPythonHome, or
+ * else that of the package. root: the chroot, or "". */
 const char *wsgi_python_of_home(apr_pool_t *p, const char *root, const char *home);
 
 /* "name.conf:12" of the directive being read. */
@@ -133,7 +137,8 @@ const char *wsgi_server_where(apr_pool_t *p, const server_rec *s);
 /* ServerName[:port unless 80 or 443], from the configuration alone. */
 const char *wsgi_server_name(apr_pool_t *p, const server_rec *s);
 
-/* The same with the ServerAlias that host is, if it is one that is spelled out. host may be NULL. */
+/* The same with the ServerAlias that host is, if it is one that is spelled out. host may be NULL.
+ */
 const char *wsgi_host_name(apr_pool_t *p, const server_rec *s, const char *host);
 
 /* "%{GLOBAL}" is the embedded group or main interpreter, whose name is "". */
@@ -145,8 +150,8 @@ const char *wsgi_script_path(apr_pool_t *p, const char *script);
 /* Is this "module:callable" rather than the path of a file? Paths are absolute here. */
 int wsgi_is_module(const char *script);
 
-/* The file of target, which may go on behind it with the beginning of PATH_INFO; target itself when nothing is there, or for a module;
- * NULL for a directory. */
+/* The file of target, which may go on behind it with the beginning of PATH_INFO; target itself when
+ * nothing is there, or for a module; NULL for a directory. */
 const char *wsgi_script_of(apr_pool_t *p, const char *target);
 
 /* The next argument; the value of name="a value" may be quoted. "" at the end. */

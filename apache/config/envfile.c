@@ -23,7 +23,9 @@ const char *wsgi_env_add(apr_pool_t *p, apr_array_header_t *env, const char *ass
     apr_size_t len = name_length(assignment);
 
     if (len == 0 || assignment[len] != '=')
-        return apr_psprintf(p, "env=%s is not NAME=value; for example env=DJANGO_SETTINGS_MODULE=shop.settings", assignment);
+        return apr_psprintf(
+            p, "env=%s is not NAME=value; for example env=DJANGO_SETTINGS_MODULE=shop.settings",
+            assignment);
     APR_ARRAY_PUSH(env, const char *) = assignment;
     return NULL;
 }
@@ -33,7 +35,7 @@ const char *wsgi_env_add(apr_pool_t *p, apr_array_header_t *env, const char *ass
 typedef struct reader {
     const char *at; /* NUL-terminated */
     int line;
-    char *out;      /* room for the rest of the file */
+    char *out; /* room for the rest of the file */
 } reader;
 
 static char take(reader *rd)
@@ -51,7 +53,8 @@ static int read_single(reader *rd)
     return *rd->at ? (rd->at++, 0) : -1;
 }
 
-/* Up to the next "; a backslash takes the meaning from " \ $ and `, and joins lines. 0, or -1: there is none. */
+/* Up to the next "; a backslash takes the meaning from " \ $ and `, and joins lines. 0, or -1:
+ * there is none. */
 static int read_double(reader *rd)
 {
     rd->at++;
@@ -73,8 +76,8 @@ static int is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* To the end of the line, without the blanks there. Quotes count where a value begins, and behind a quoted part.
- * 0, or -1: an open quote. */
+/* To the end of the line, without the blanks there. Quotes count where a value begins, and behind a
+ * quoted part. 0, or -1: an open quote. */
 static int read_value(reader *rd)
 {
     char *keep = rd->out; /* blanks from here on are only kept when something follows */
@@ -119,12 +122,15 @@ static const char *read_line(apr_pool_t *p, reader *rd, apr_array_header_t *env,
     len = name_length(rd->at);
     /* The line may hold a secret, so no more than its number is shown. */
     if (len == 0 || rd->at[len] != '=')
-        return apr_psprintf(p, "env-file=%s: line %d is not NAME=value, without space around the =", path, line);
+        return apr_psprintf(p, "env-file=%s: line %d is not NAME=value, without space around the =",
+                            path, line);
     memcpy(rd->out, rd->at, len + 1);
     rd->out += len + 1;
     rd->at += len + 1;
     if (read_value(rd) < 0)
-        return apr_psprintf(p, "env-file=%s: the quote that begins the value in line %d does not end", path, line);
+        return apr_psprintf(p,
+                            "env-file=%s: the quote that begins the value in line %d does not end",
+                            path, line);
     APR_ARRAY_PUSH(env, const char *) = start;
     return NULL;
 }
@@ -149,8 +155,11 @@ static const char *read_file(apr_pool_t *p, const char *path, char **text)
         apr_file_close(file);
     }
     if (rv != APR_SUCCESS && rv != APR_EOF)
-        return apr_psprintf(p, "env-file=%s cannot be read: %s", path, apr_strerror(rv, reason, sizeof(reason)));
-    return strlen(*text) == len ? NULL : apr_psprintf(p, "env-file=%s is not text: it has a NUL character", path);
+        return apr_psprintf(p, "env-file=%s cannot be read: %s", path,
+                            apr_strerror(rv, reason, sizeof(reason)));
+    return strlen(*text) == len
+               ? NULL
+               : apr_psprintf(p, "env-file=%s is not text: it has a NUL character", path);
 }
 
 const char *wsgi_env_add_file(apr_pool_t *p, apr_array_header_t *env, const char *path)
@@ -162,7 +171,8 @@ const char *wsgi_env_add_file(apr_pool_t *p, apr_array_header_t *env, const char
     if (error)
         return error;
     rd.at = text;
-    rd.out = apr_palloc(p, strlen(text) + 1); /* nothing grows: a value and its NUL are as long as the line at most */
+    rd.out = apr_palloc(p, strlen(text) + 1); /* nothing grows: a value and its NUL are as long as
+                                                 the line at most */
     while (!error && *rd.at) {
         rd.at += strspn(rd.at, " \t\r");
         if (*rd.at == '#' || *rd.at == ';')

@@ -19,10 +19,16 @@ enum option_type {
     OPT_MILLIS, /* the same; a bare number is milliseconds */
     OPT_SIZE,   /* apr_int64_t; bytes, or with K, M or G */
     OPT_FLAG,   /* int; On or Off */
-    OPT_ENV, OPT_ENV_FILE, /* array of const char *: NAME=value, the options may be repeated */
-    OPT_USER, OPT_GROUP,   /* wsgi_identity */
-    OPT_GROUPS,            /* array of wsgi_identity; separated by commas */
-    OPT_DECIMAL, OPT_TEXT, OPT_PATH, OPT_OCTAL, OPT_RELOAD /* const char *, checked */
+    OPT_ENV,
+    OPT_ENV_FILE, /* array of const char *: NAME=value, the options may be repeated */
+    OPT_USER,
+    OPT_GROUP,  /* wsgi_identity */
+    OPT_GROUPS, /* array of wsgi_identity; separated by commas */
+    OPT_DECIMAL,
+    OPT_TEXT,
+    OPT_PATH,
+    OPT_OCTAL,
+    OPT_RELOAD /* const char *, checked */
 };
 
 typedef struct option {
@@ -33,11 +39,11 @@ typedef struct option {
     size_t offset;
 } option;
 
-#define AT(f) APR_OFFSETOF(wsgi_group, f)
-#define LONGEST 2147483647 /* seconds; real configurations say "never" this way */
-#define MIB   ((apr_int64_t)1 << 20)
-#define GIB   ((apr_int64_t)1 << 30)
-#define NONE  0, 0, 0
+#define AT(f)        APR_OFFSETOF(wsgi_group, f)
+#define LONGEST      2147483647 /* seconds; real configurations say "never" this way */
+#define MIB          ((apr_int64_t)1 << 20)
+#define GIB          ((apr_int64_t)1 << 30)
+#define NONE         0, 0, 0
 #define LEAST_MEMORY (16 * MIB) /* of limits: with less, probably a unit was forgotten */
 
 static const option options[] = {
@@ -116,8 +122,8 @@ static const char *unknown_option(apr_pool_t *p, const char *name)
     }
     names[n] = NULL;
     near = wsgi_nearest(p, name, names);
-    return apr_psprintf(p, "unknown option '%s'%s%s; valid options are %s", name, near ? ", did you mean " : "",
-                        near ? near : "", all);
+    return apr_psprintf(p, "unknown option '%s'%s%s; valid options are %s", name,
+                        near ? ", did you mean " : "", near ? near : "", all);
 }
 
 typedef struct unit {
@@ -128,8 +134,9 @@ typedef struct unit {
 static const unit count_units[] = {{"", 1}, {NULL, 0}};
 static const unit size_units[] = {{"", 1}, {"K", 1024}, {"M", MIB}, {"G", GIB}, {NULL, 0}};
 /* In microseconds, as APR counts. */
-static const unit time_units[] = {{"", 1000000}, {"s", 1000000}, {"ms", 1000}, {"min", 60000000}, {"h", 3600000000},
-                                  {"d", 86400000000}, {NULL, 0}};
+static const unit time_units[] = {{"", 1000000},     {"s", 1000000},    {"ms", 1000},
+                                  {"min", 60000000}, {"h", 3600000000}, {"d", 86400000000},
+                                  {NULL, 0}};
 static const unit milli_units[] = {{"", 1000}, {"ms", 1000}, {"s", 1000000}, {NULL, 0}};
 
 /* Digits and a unit. 0, or -1: it is none, or too large. */
@@ -177,8 +184,12 @@ static const char *size_text(apr_pool_t *p, apr_int64_t size)
 /* What can be read and is far too little to mean it. */
 static const char *too_little(apr_pool_t *p, const option *o, const char *value, apr_int64_t size)
 {
-    return apr_psprintf(p, "%s=%s is %" APR_INT64_T_FMT " bytes, too little for any process: expected %s or more, with K, M or G behind "
-                        "the number; for example %s=512M", o->name, value, size, size_text(p, o->min), o->name);
+    return apr_psprintf(
+        p,
+        "%s=%s is %" APR_INT64_T_FMT
+        " bytes, too little for any process: expected %s or more, with K, M or G behind "
+        "the number; for example %s=512M",
+        o->name, value, size, size_text(p, o->min), o->name);
 }
 
 /* For counts, sizes and times. A size without a default may be 0, which means not given. */
@@ -191,13 +202,20 @@ static const char *set_number(apr_pool_t *p, const option *o, const char *value,
                                                 : count_units;
     apr_int64_t scale = is_time ? 1000000 : 1, number;
 
-    if (o->min == LEAST_MEMORY && read_number(value, units, &number) == 0 && number > 0 && number < o->min)
+    if (o->min == LEAST_MEMORY && read_number(value, units, &number) == 0 && number > 0 &&
+        number < o->min)
         return too_little(p, o, value, number);
     if (read_number(value, units, &number) < 0 ||
-        ((number < o->min * scale || number > o->max * scale) && !(o->type == OPT_SIZE && number == 0 && o->preset == 0)))
-        return apr_psprintf(p, "%s=%s is not a number from %" APR_INT64_T_FMT " to %" APR_INT64_T_FMT "%s; for example %s=%"
-                            APR_INT64_T_FMT, o->name, value, o->min, o->max, valid_units(o->type), o->name,
-                            o->preset ? o->preset : o->max < 60 ? o->max : o->min > 60 ? o->min : 60);
+        ((number < o->min * scale || number > o->max * scale) &&
+         !(o->type == OPT_SIZE && number == 0 && o->preset == 0)))
+        return apr_psprintf(p,
+                            "%s=%s is not a number from %" APR_INT64_T_FMT " to %" APR_INT64_T_FMT
+                            "%s; for example %s=%" APR_INT64_T_FMT,
+                            o->name, value, o->min, o->max, valid_units(o->type), o->name,
+                            o->preset     ? o->preset
+                            : o->max < 60 ? o->max
+                            : o->min > 60 ? o->min
+                                          : 60);
     if (o->type == OPT_COUNT)
         *(int *)at = (int)number;
     else
@@ -219,10 +237,14 @@ static const char *check_text(apr_pool_t *p, const option *o, const char *value)
 
     if ((o->type == OPT_PATH || o->type == OPT_ENV_FILE) && *value != '/')
         return apr_psprintf(p, "%s=%s must be an absolute path", o->name, value);
-    if (o->type == OPT_OCTAL && (strtol(value, &end, 8) > o->max || *end || *value < '0' || *value > '7'))
-        return apr_psprintf(p, "%s=%s is not an octal number from 0 to 0777; for example %s=0027", o->name, value, o->name);
-    if (o->type == OPT_DECIMAL && (!(strtod(value, &end) > 0) || *end || strspn(value, "0123456789.") != strlen(value)))
-        return apr_psprintf(p, "%s=%s: expected seconds greater than 0, for example %s=0.005", o->name, value, o->name);
+    if (o->type == OPT_OCTAL &&
+        (strtol(value, &end, 8) > o->max || *end || *value < '0' || *value > '7'))
+        return apr_psprintf(p, "%s=%s is not an octal number from 0 to 0777; for example %s=0027",
+                            o->name, value, o->name);
+    if (o->type == OPT_DECIMAL &&
+        (!(strtod(value, &end) > 0) || *end || strspn(value, "0123456789.") != strlen(value)))
+        return apr_psprintf(p, "%s=%s: expected seconds greater than 0, for example %s=0.005",
+                            o->name, value, o->name);
     if (o->type == OPT_RELOAD && strcmp(value, "now") && strcmp(value, "rolling"))
         return apr_psprintf(p, "%s=%s: expected now or rolling", o->name, value);
     return NULL;
@@ -233,12 +255,16 @@ static const char *set_user(apr_pool_t *p, const option *o, const char *value, w
     const char *error = wsgi_users_find_user(p, o->name, value, at);
 
     if (!error && at->id == 0 && o->offset == AT(user))
-        return apr_psprintf(p, "%s=%s: a daemon group must not run as root; name the user that owns the application, or one "
-                            "made for it", o->name, value);
+        return apr_psprintf(p,
+                            "%s=%s: a daemon group must not run as root; name the user that owns "
+                            "the application, or one "
+                            "made for it",
+                            o->name, value);
     return error;
 }
 
-static const char *set_groups(apr_pool_t *p, const option *o, const char *value, apr_array_header_t **at)
+static const char *set_groups(apr_pool_t *p, const option *o, const char *value,
+                              apr_array_header_t **at)
 {
     char *last, *name = apr_strtok(apr_pstrdup(p, value), ",", &last);
     const char *error = NULL;
@@ -249,7 +275,8 @@ static const char *set_groups(apr_pool_t *p, const option *o, const char *value,
     return error;
 }
 
-/* As in mod_wsgi: generated configurations write python-path='' and the like when there is nothing to say. */
+/* As in mod_wsgi: generated configurations write python-path='' and the like when there is nothing
+ * to say. */
 static int may_be_empty(const option *o)
 {
     return o->type == OPT_TEXT || o->type == OPT_GROUPS || !strncmp(o->name, "python-", 7);
@@ -263,7 +290,8 @@ static const char *set_option(apr_pool_t *p, wsgi_group *g, const char *word)
     void *at;
 
     if (!equals)
-        return apr_psprintf(p, "'%s' is not an option=value; there must be no space around the =", word);
+        return apr_psprintf(p, "'%s' is not an option=value; there must be no space around the =",
+                            word);
     name = apr_pstrmemdup(p, word, (apr_size_t)(equals - word));
     value = equals + 1;
     o = find_option(name);
@@ -318,7 +346,9 @@ static wsgi_group *make_group(cmd_parms *cmd, const char *name, apr_array_header
         if (o->type == OPT_COUNT)
             *(int *)at = (int)o->preset;
         else if (o->type < OPT_FLAG)
-            *(apr_int64_t *)at = o->preset * (o->type == OPT_TIME ? 1000000 : o->type == OPT_MILLIS ? 1000 : 1);
+            *(apr_int64_t *)at = o->preset * (o->type == OPT_TIME     ? 1000000
+                                              : o->type == OPT_MILLIS ? 1000
+                                                                      : 1);
     }
     return g;
 }
@@ -340,7 +370,8 @@ int wsgi_group_is_visible(const wsgi_group *g, const server_rec *s)
         const server_rec *owner = APR_ARRAY_IDX(g->owners, i, server_rec *);
 
         if (!owner->is_virtual || owner == s ||
-            (owner->server_hostname && s->server_hostname && !strcmp(owner->server_hostname, s->server_hostname)))
+            (owner->server_hostname && s->server_hostname &&
+             !strcmp(owner->server_hostname, s->server_hostname)))
             return 1;
     }
     return 0;
@@ -401,8 +432,10 @@ static int is_same_list(const option *o, const apr_array_header_t *a, const apr_
     if (!a || !b || a->nelts != b->nelts)
         return a == b;
     for (int i = 0; i < a->nelts; i++)
-        if (o->type == OPT_GROUPS ? !is_same_identity(&APR_ARRAY_IDX(a, i, wsgi_identity), &APR_ARRAY_IDX(b, i, wsgi_identity))
-                                  : !is_same_text(APR_ARRAY_IDX(a, i, const char *), APR_ARRAY_IDX(b, i, const char *)))
+        if (o->type == OPT_GROUPS ? !is_same_identity(&APR_ARRAY_IDX(a, i, wsgi_identity),
+                                                      &APR_ARRAY_IDX(b, i, wsgi_identity))
+                                  : !is_same_text(APR_ARRAY_IDX(a, i, const char *),
+                                                  APR_ARRAY_IDX(b, i, const char *)))
             return 0;
     return 1;
 }
@@ -429,17 +462,25 @@ static int is_same_value(const option *o, const void *a, const void *b)
     }
 }
 
-/* A tool that copies a virtual host, to give it TLS for instance, copies its groups. The copy is the same group. */
+/* A tool that copies a virtual host, to give it TLS for instance, copies its groups. The copy is
+ * the same group. */
 static const char *share(apr_pool_t *p, wsgi_group *first, const wsgi_group *again)
 {
     const option *o = options;
 
-    while (o->name && is_same_value(o, (const char *)first + o->offset, (const char *)again + o->offset))
+    while (o->name &&
+           is_same_value(o, (const char *)first + o->offset, (const char *)again + o->offset))
         o++;
-    if (o->name || first->processes_given != again->processes_given || first->slow_request_given != again->slow_request_given)
-        return apr_psprintf(p, "another group of this name is defined in %s, with another %s=; give one of them another name, or both "
-                            "the same options to share one group", first->where,
-                            o->name ? o->name : first->processes_given != again->processes_given ? "processes" : "slow-request");
+    if (o->name || first->processes_given != again->processes_given ||
+        first->slow_request_given != again->slow_request_given)
+        return apr_psprintf(p,
+                            "another group of this name is defined in %s, with another %s=; give "
+                            "one of them another name, or both "
+                            "the same options to share one group",
+                            first->where,
+                            o->name                                            ? o->name
+                            : first->processes_given != again->processes_given ? "processes"
+                                                                               : "slow-request");
     APR_ARRAY_PUSH(first->owners, server_rec *) = again->server;
     return NULL;
 }
@@ -472,7 +513,8 @@ const char *wsgi_group_define(cmd_parms *cmd, const char *args)
 
 const char *wsgi_group_seconds(apr_interval_time_t t, apr_pool_t *p)
 {
-    return t % APR_USEC_PER_SEC ? apr_psprintf(p, "%dms", (int)(t / 1000)) : apr_itoa(p, (int)apr_time_sec(t));
+    return t % APR_USEC_PER_SEC ? apr_psprintf(p, "%dms", (int)(t / 1000))
+                                : apr_itoa(p, (int)apr_time_sec(t));
 }
 
 apr_interval_time_t wsgi_group_socket_timeout(const wsgi_group *g, const server_rec *s)
@@ -482,5 +524,6 @@ apr_interval_time_t wsgi_group_socket_timeout(const wsgi_group *g, const server_
 
 apr_interval_time_t wsgi_group_client_timeout(const wsgi_group *g, const server_rec *s)
 {
-    return g->response_socket_timeout > 0 ? g->response_socket_timeout : wsgi_group_socket_timeout(g, s);
+    return g->response_socket_timeout > 0 ? g->response_socket_timeout
+                                          : wsgi_group_socket_timeout(g, s);
 }

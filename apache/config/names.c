@@ -27,7 +27,8 @@ const char *wsgi_resource_path(apr_pool_t *p, const char *path, size_t len)
     return wsgi_collapse(p, path, len);
 }
 
-const char *wsgi_expand(apr_pool_t *p, const char *value, const server_rec *s, const char *host, const char *script_name)
+const char *wsgi_expand(apr_pool_t *p, const char *value, const server_rec *s, const char *host,
+                        const char *script_name)
 {
     if (!value)
         value = "%{RESOURCE}";

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Given by the build: where a distribution puts the package, and the interpreter that the module was built with. */
+/* Given by the build: where a distribution puts the package, and the interpreter that the module
+ * was built with. */
 #ifndef WSGI_PACKAGE_DIR
 #define WSGI_PACKAGE_DIR "/usr/lib/python3/dist-packages/httpd_wsgi"
 #endif
@@ -29,8 +30,8 @@ static int is_in_package(char path[APR_PATH_MAX])
     return access(boot, F_OK) == 0;
 }
 
-/* The package surrounds the module when pip installed both, and may be what a link in Apache's own directory leads to; a distribution
- * puts the module elsewhere. */
+/* The package surrounds the module when pip installed both, and may be what a link in Apache's own
+ * directory leads to; a distribution puts the module elsewhere. */
 const char *wsgi_package_dir(void)
 {
     static char directory[APR_PATH_MAX];
@@ -53,8 +54,9 @@ const char *wsgi_package_dir(void)
     return directory;
 }
 
-/* PREFIX/lib/python3.12/site-packages/httpd_wsgi belongs to PREFIX/bin/python3.12. What the build knows is the second choice: a wheel
- * may have been built in a temporary environment or on another machine. */
+/* PREFIX/lib/python3.12/site-packages/httpd_wsgi belongs to PREFIX/bin/python3.12. What the build
+ * knows is the second choice: a wheel may have been built in a temporary environment or on another
+ * machine. */
 const char *wsgi_default_python(apr_pool_t *p)
 {
     char *prefix = apr_pstrdup(p, wsgi_package_dir()), *slash;
@@ -75,5 +77,6 @@ const char *wsgi_install_command(apr_pool_t *p, const char *python)
 {
     if (!strcmp(wsgi_package_dir(), WSGI_PACKAGE_DIR))
         return apr_pstrcat(p, python, " -m pip install " PACKAGED_SOURCE, NULL);
-    return apr_pstrcat(p, python, " -m pip install SOURCE (a clone of httpd-wsgi or its sdist)", NULL);
+    return apr_pstrcat(p, python, " -m pip install SOURCE (a clone of httpd-wsgi or its sdist)",
+                       NULL);
 }

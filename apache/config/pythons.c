@@ -13,10 +13,12 @@
 
 const char *wsgi_python_in(apr_pool_t *p, const char *root, const char *home)
 {
-    const char *python = apr_pstrcat(p, home, "/bin/python", NULL), *python3 = apr_pstrcat(p, python, "3", NULL);
+    const char *python = apr_pstrcat(p, home, "/bin/python", NULL),
+               *python3 = apr_pstrcat(p, python, "3", NULL);
     struct stat st;
 
-    if (lstat(apr_pstrcat(p, root, python, NULL), &st) < 0 && lstat(apr_pstrcat(p, root, python3, NULL), &st) == 0)
+    if (lstat(apr_pstrcat(p, root, python, NULL), &st) < 0 &&
+        lstat(apr_pstrcat(p, root, python3, NULL), &st) == 0)
         return python3;
     return python;
 }
@@ -42,7 +44,8 @@ const char *wsgi_python_version(apr_pool_t *p, const char *root, const char *hom
     free(real);
     if (version)
         return version;
-    if (glob(apr_pstrcat(p, root, home, "/lib/python3.*", NULL), 0, NULL, &found) == 0 && found.gl_pathc == 1) {
+    if (glob(apr_pstrcat(p, root, home, "/lib/python3.*", NULL), 0, NULL, &found) == 0 &&
+        found.gl_pathc == 1) {
         name = strrchr(found.gl_pathv[0], '/') + 1;
         if (version_length(name + 6))
             version = apr_pstrdup(p, name + 6);
@@ -68,7 +71,8 @@ static int adds_directory(const char *path)
     char line[PATH_MAX];
 
     while (file && !adds && fgets(line, sizeof(line), file))
-        adds = *line != '#' && strncmp(line, "import ", 7) && strncmp(line, "import\t", 7) && line[strspn(line, " \t\r\n")];
+        adds = *line != '#' && strncmp(line, "import ", 7) && strncmp(line, "import\t", 7) &&
+               line[strspn(line, " \t\r\n")];
     if (file)
         fclose(file);
     return adds;
@@ -87,7 +91,8 @@ static int any_adds_directory(const char *pattern)
 }
 
 /* Where pip and distributions put packages. */
-static int prefix_may_have_it(apr_pool_t *p, const char *prefix, const char *version, const char *file)
+static int prefix_may_have_it(apr_pool_t *p, const char *prefix, const char *version,
+                              const char *file)
 {
     const char *const places[] = {
         apr_pstrcat(p, prefix, "/lib*/python", version, "/*-packages/", NULL),
@@ -119,7 +124,8 @@ static const char *base_of(apr_pool_t *p, const char *root, const char *home)
         value[strcspn(value, "\r\n")] = '\0';
         value += 1 + strspn(value + 1, " ");
         if (!strncmp(line, "home ", 5) && strrchr(value, '/'))
-            base = apr_pstrmemdup(p, value, (apr_size_t)(strrchr(value, '/') - value)); /* without /bin */
+            base = apr_pstrmemdup(p, value, (apr_size_t)(strrchr(value, '/') - value)); /* without
+                                                                                           /bin */
         else if (!strncmp(line, "include-system-site-packages", 28))
             sees_base = !strcasecmp(value, "true");
     }
@@ -128,7 +134,8 @@ static const char *base_of(apr_pool_t *p, const char *root, const char *home)
     return sees_base ? base : NULL;
 }
 
-int wsgi_python_may_have_runtime(apr_pool_t *p, const char *root, const char *home, const char *version)
+int wsgi_python_may_have_runtime(apr_pool_t *p, const char *root, const char *home,
+                                 const char *version)
 {
     const char *base = base_of(p, root, home), *file;
 

@@ -13,13 +13,15 @@ static int read_seconds(const char *value, double least, apr_interval_time_t *ou
     char *end;
     double seconds = strtod(value, &end);
 
-    if (!*value || *end || strspn(value, "0123456789.") != strlen(value) || seconds < least || seconds > 86400)
+    if (!*value || *end || strspn(value, "0123456789.") != strlen(value) || seconds < least ||
+        seconds > 86400)
         return -1;
     *out = (apr_interval_time_t)(seconds * APR_USEC_PER_SEC);
     return 0;
 }
 
-const char *wsgi_telemetry_set_service(cmd_parms *cmd, void *unused, const char *service, const char *option)
+const char *wsgi_telemetry_set_service(cmd_parms *cmd, void *unused, const char *service,
+                                       const char *option)
 {
     static const char interval[] = "interval=";
     wsgi_telemetry *t = &wsgi_server_of(cmd->server)->telemetry;
@@ -29,16 +31,24 @@ const char *wsgi_telemetry_set_service(cmd_parms *cmd, void *unused, const char 
     if (error)
         return error;
     if (strncmp(service, SCHEME, strlen(SCHEME)) || *path != '/')
-        return apr_psprintf(cmd->pool, "%s %s: expected unix: and the absolute path of a socket, for example "
-                            "unix:/run/collector.sock", cmd->cmd->name, service);
+        return apr_psprintf(cmd->pool,
+                            "%s %s: expected unix: and the absolute path of a socket, for example "
+                            "unix:/run/collector.sock",
+                            cmd->cmd->name, service);
     if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
-        return apr_psprintf(cmd->pool, "%s %s: the path is longer than the %d bytes that the system allows for sockets",
-                            cmd->cmd->name, service, (int)sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+        return apr_psprintf(
+            cmd->pool,
+            "%s %s: the path is longer than the %d bytes that the system allows for sockets",
+            cmd->cmd->name, service, (int)sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
     t->interval = WSGI_TELEMETRY_INTERVAL;
     if (option && strncmp(option, interval, strlen(interval)))
-        return apr_psprintf(cmd->pool, "%s: option '%s' is not valid; valid is interval=, with seconds", cmd->cmd->name, option);
+        return apr_psprintf(cmd->pool,
+                            "%s: option '%s' is not valid; valid is interval=, with seconds",
+                            cmd->cmd->name, option);
     if (option && read_seconds(option + strlen(interval), 0.5, &t->interval) < 0)
-        return apr_psprintf(cmd->pool, "%s %s: expected seconds from 0.5 to 86400, for example interval=5", cmd->cmd->name, option);
+        return apr_psprintf(cmd->pool,
+                            "%s %s: expected seconds from 0.5 to 86400, for example interval=5",
+                            cmd->cmd->name, option);
     t->path = path;
     return NULL;
 }
@@ -69,10 +79,13 @@ static const char *set_option(cmd_parms *cmd, wsgi_telemetry *t, const char *wor
     const char *name = word + is_signed;
 
     if (is_signed && (!strcasecmp(name, "All") || !strcasecmp(name, "None")))
-        return apr_psprintf(cmd->pool, "%s %s: All and None have no sign; write %s", cmd->cmd->name, word, name);
+        return apr_psprintf(cmd->pool, "%s %s: All and None have no sign; write %s", cmd->cmd->name,
+                            word, name);
     if (strcasecmp(name, "None") && set_flag(t, name, *word != '-') < 0)
-        return apr_psprintf(cmd->pool, "%s %s: expected CaptureUserAgent, All or None; names may have + or - in front of them",
-                            cmd->cmd->name, word);
+        return apr_psprintf(
+            cmd->pool,
+            "%s %s: expected CaptureUserAgent, All or None; names may have + or - in front of them",
+            cmd->cmd->name, word);
     return NULL;
 }
 
@@ -87,7 +100,9 @@ const char *wsgi_telemetry_set_options(cmd_parms *cmd, void *unused, const char 
         word = ap_getword_conf(cmd->pool, &args);
         nsigned += *word == '+' || *word == '-';
         if (nsigned != 0 && nsigned != nwords + 1)
-            error = apr_psprintf(cmd->pool, "%s: names with and without + or - cannot be mixed; give all of them a sign, or none",
+            error = apr_psprintf(cmd->pool,
+                                 "%s: names with and without + or - cannot be mixed; give all of "
+                                 "them a sign, or none",
                                  cmd->cmd->name);
         else if (nwords == 0 && nsigned == 0)
             set_flag(t, "All", 0); /* what is named is all there is, also of earlier lines */
@@ -105,9 +120,12 @@ const char *wsgi_telemetry_set_slow(cmd_parms *cmd, void *unused, const char *se
     const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
 
     (void)unused;
-    c->slow_requests_set = apr_psprintf(cmd->pool, "%s %s (%s)", cmd->cmd->name, seconds, wsgi_where(cmd));
+    c->slow_requests_set =
+        apr_psprintf(cmd->pool, "%s %s (%s)", cmd->cmd->name, seconds, wsgi_where(cmd));
     if (!error && read_seconds(seconds, 0, &c->slow_requests) < 0)
-        error = apr_psprintf(cmd->pool, "%s %s: expected seconds from 0 to 86400, for example 2.5; 0: no request is too slow",
-                             cmd->cmd->name, seconds);
+        error = apr_psprintf(
+            cmd->pool,
+            "%s %s: expected seconds from 0 to 86400, for example 2.5; 0: no request is too slow",
+            cmd->cmd->name, seconds);
     return error;
 }

@@ -48,14 +48,18 @@ static int read_id(const char *value, apr_uint32_t *id)
     return 0;
 }
 
-static const char *not_found(apr_pool_t *p, const char *option, const char *value, const char *what, int error, const char *near)
+static const char *not_found(apr_pool_t *p, const char *option, const char *value, const char *what,
+                             int error, const char *near)
 {
     if (*value == '#')
-        return apr_psprintf(p, "%s=%s: expected # and a number, for example %s=#1000", option, value, option);
+        return apr_psprintf(p, "%s=%s: expected # and a number, for example %s=#1000", option,
+                            value, option);
     if (error)
-        return apr_psprintf(p, "%s=%s: the %s cannot be looked up: %s", option, value, what, strerror(error));
-    return apr_psprintf(p, "%s=%s: there is no such %s on this system%s%s; create it or name another one", option, value, what,
-                        near ? ", did you mean " : "", near ? near : "");
+        return apr_psprintf(p, "%s=%s: the %s cannot be looked up: %s", option, value, what,
+                            strerror(error));
+    return apr_psprintf(
+        p, "%s=%s: there is no such %s on this system%s%s; create it or name another one", option,
+        value, what, near ? ", did you mean " : "", near ? near : "");
 }
 
 /* getpwnam(3): a name that does not exist may also be reported as one of these. */
@@ -64,7 +68,8 @@ static int error_of_lookup(void)
     return errno == ENOENT || errno == ESRCH || errno == EBADF || errno == EPERM ? 0 : errno;
 }
 
-const char *wsgi_users_find_user(apr_pool_t *p, const char *option, const char *value, wsgi_identity *out)
+const char *wsgi_users_find_user(apr_pool_t *p, const char *option, const char *value,
+                                 wsgi_identity *out)
 {
     struct passwd *pw;
     int error;
@@ -81,7 +86,8 @@ const char *wsgi_users_find_user(apr_pool_t *p, const char *option, const char *
     return NULL;
 }
 
-const char *wsgi_users_find_group(apr_pool_t *p, const char *option, const char *value, wsgi_identity *out)
+const char *wsgi_users_find_group(apr_pool_t *p, const char *option, const char *value,
+                                  wsgi_identity *out)
 {
     struct group *gr;
     int error;

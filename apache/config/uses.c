@@ -32,7 +32,8 @@ static int is_htaccess(const cmd_parms *cmd)
     return cmd->pool == cmd->temp_pool;
 }
 
-void wsgi_uses_note(cmd_parms *cmd, const char *process_group, const char *script, int serves_requests)
+void wsgi_uses_note(cmd_parms *cmd, const char *process_group, const char *script,
+                    int serves_requests)
 {
     wsgi_use *use;
 
@@ -55,8 +56,9 @@ static void add_remark(cmd_parms *cmd, int level, const char *text)
 
 void wsgi_uses_note_obsolete(cmd_parms *cmd, const char *why)
 {
-    add_remark(cmd, APLOG_NOTICE, apr_psprintf(cmd->pool, "WSGI0221: %s: %s has no effect and can be removed: %s", wsgi_where(cmd),
-                                               cmd->cmd->name, why));
+    add_remark(cmd, APLOG_NOTICE,
+               apr_psprintf(cmd->pool, "WSGI0221: %s: %s has no effect and can be removed: %s",
+                            wsgi_where(cmd), cmd->cmd->name, why));
 }
 
 void wsgi_uses_note_name(cmd_parms *cmd, const char *value)
@@ -71,10 +73,12 @@ void wsgi_uses_note_name(cmd_parms *cmd, const char *value)
     if (*value != '%' || (!strncmp(value, "%{ENV:", 6) && len > 7 && value[len - 1] == '}'))
         return;
     near = wsgi_nearest(cmd->pool, value, known);
-    add_remark(cmd, APLOG_WARNING, apr_psprintf(cmd->pool, "WSGI0293: %s: %s: %s is none of %%{GLOBAL}, %%{SERVER}, %%{HOST}, "
-                                                "%%{RESOURCE} and %%{ENV:variable}%s%s; it is taken as it is written",
-                                                wsgi_where(cmd), cmd->cmd->name, value, near ? ", did you mean " : "",
-                                                near ? near : ""));
+    add_remark(cmd, APLOG_WARNING,
+               apr_psprintf(cmd->pool,
+                            "WSGI0293: %s: %s: %s is none of %%{GLOBAL}, %%{SERVER}, %%{HOST}, "
+                            "%%{RESOURCE} and %%{ENV:variable}%s%s; it is taken as it is written",
+                            wsgi_where(cmd), cmd->cmd->name, value, near ? ", did you mean " : "",
+                            near ? near : ""));
 }
 
 const server_rec *wsgi_uses_log(const server_rec *s)

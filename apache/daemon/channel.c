@@ -29,15 +29,21 @@ ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room, int flags
 {
     wire_fd_space space;
     struct iovec iov = {buf, room};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space,
-                         .msg_controllen = CMSG_LEN(sizeof(int))}; /* with its padding there would be room for another descriptor */
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &space,
+                         .msg_controllen = CMSG_LEN(sizeof(int))}; /* with its padding there would
+                                                                      be room for another descriptor
+                                                                    */
     ssize_t n;
 
     do
         n = recvmsg(ch->fd, &msg, MSG_CMSG_CLOEXEC | flags);
     while (n < 0 && errno == EINTR);
     if (n < 0)
-        return errno == EAGAIN || errno == EWOULDBLOCK ? -1 : errno == ECONNRESET ? WSGI_CHANNEL_RESET : 0;
+        return errno == EAGAIN || errno == EWOULDBLOCK ? -1
+               : errno == ECONNRESET                   ? WSGI_CHANNEL_RESET
+                                                       : 0;
     store_fds(ch, &msg);
     return n;
 }

@@ -1,8 +1,10 @@
-/* client.c - Apache's end of the socket to a worker (wire/frames.h): from the request to a worker that has answered it.
+/* client.c - Apache's end of the socket to a worker (wire/frames.h): from the request to a worker
+ * that has answered it.
  *
- * The body is read from the client before a worker is bothered. Until the first answer nothing has reached the application for
- * certain, so RETRY is answered by asking another worker. When a worker has answered, the connection to it is idle again, for
- * other requests (connections.h), while the client takes what is left. */
+ * The body is read from the client before a worker is bothered. Until the first answer nothing has
+ * reached the application for certain, so RETRY is answered by asking another worker. When a worker
+ * has answered, the connection to it is idle again, for other requests (connections.h), while the
+ * client takes what is left. */
 #include "daemon/client.h"
 
 #include "daemon/exchange.h"
@@ -19,8 +21,8 @@
 
 APLOG_USE_MODULE(wsgi);
 
-#define ROOM      (64u << 10)
-#define CALL_ROOM (4u << 10) /* grows when a frame is larger */
+#define ROOM           (64u << 10)
+#define CALL_ROOM      (4u << 10) /* grows when a frame is larger */
 #define SHORTEST_PAUSE (2 * 1000) /* microseconds between two tries, as the next */
 #define LONGEST_PAUSE  (100 * 1000)
 
@@ -39,9 +41,12 @@ static void note_try(wsgi_exchange *x)
 
 static int send_request(wsgi_exchange *x)
 {
-    wire_frame request = {.len = (uint32_t)x->block_len, .type = WIRE_REQUEST}, body = {.type = WIRE_BODY};
+    wire_frame request = {.len = (uint32_t)x->block_len, .type = WIRE_REQUEST},
+               body = {.type = WIRE_BODY};
     wire_file file = {0, (int64_t)x->upload.size};
-    struct iovec iov[4] = {{&request, sizeof(request)}, {(void *)x->block, x->block_len}, {&body, sizeof(body)}};
+    struct iovec iov[4] = {{&request, sizeof(request)},
+                           {(void *)x->block, x->block_len},
+                           {&body, sizeof(body)}};
 
     request.flags = wsgi_connection_is_wanted(x->t->group) ? WIRE_KEEP_ALIVE : 0;
     if (x->upload.kind == WIRE_BODY_NONE)
@@ -63,12 +68,14 @@ static const char *why_no_connection(const wsgi_exchange *x, apr_status_t rv)
     const wsgi_group *g = x->t->group;
 
     if (g->queue_size > 0 && rv == EAGAIN)
-        return apr_psprintf(x->r->pool, "as many requests wait as queue-size=%d allows", g->queue_size);
-    return apr_psprintf(x->r->pool, "no worker accepts within connect-timeout=%d (%s)", (int)apr_time_sec(g->connect_timeout),
-                        strerror(rv));
+        return apr_psprintf(x->r->pool, "as many requests wait as queue-size=%d allows",
+                            g->queue_size);
+    return apr_psprintf(x->r->pool, "no worker accepts within connect-timeout=%d (%s)",
+                        (int)apr_time_sec(g->connect_timeout), strerror(rv));
 }
 
-/* Over an idle connection, when a worker there has a thread for it. WSGI_NOT_YET: sent. WSGI_RETRY: not sent. */
+/* Over an idle connection, when a worker there has a thread for it. WSGI_NOT_YET: sent. WSGI_RETRY:
+ * not sent. */
 static int send_over_idle(wsgi_exchange *x, apr_interval_time_t timeout)
 {
     while (wsgi_connection_take(x->t->group, &x->connection)) {
@@ -92,7 +99,8 @@ static int send_over_new(wsgi_exchange *x, apr_interval_time_t timeout)
     if (send_request(x) == 0)
         return WSGI_NOT_YET;
     wsgi_channel_close(&x->worker);
-    return WSGI_RETRY; /* it left between our connect() and its accept(): nothing of the request was used */
+    return WSGI_RETRY; /* it left between our connect() and its accept(): nothing of the request was
+                          used */
 }
 
 static int try_worker(wsgi_exchange *x)
@@ -106,7 +114,8 @@ static int try_worker(wsgi_exchange *x)
     x->at = x->have = 0;
     x->heard = x->has_begun = 0;
     note_try(x);
-    if (x->connects == 1) /* those that are asked again need another worker, perhaps one that was started only now */
+    if (x->connects == 1) /* those that are asked again need another worker, perhaps one that was
+                             started only now */
         rc = send_over_idle(x, timeout);
     if (rc == WSGI_RETRY)
         rc = send_over_new(x, timeout);
@@ -125,11 +134,13 @@ static apr_interval_time_t pause_of(const wsgi_exchange *x)
     return pause < SHORTEST_PAUSE ? SHORTEST_PAUSE : pause > LONGEST_PAUSE ? LONGEST_PAUSE : pause;
 }
 
-/* Before the next try. When there is news, one of the next workers it meets should be able to answer: then it is asked for without delay. */
+/* Before the next try. When there is news, one of the next workers it meets should be able to
+ * answer: then it is asked for without delay. */
 static void wait_for_news(wsgi_exchange *x)
 {
     const wsgi_group *g = x->t->group;
-    apr_interval_time_t pause = pause_of(x), part = pause / 4 > SHORTEST_PAUSE ? pause / 4 : SHORTEST_PAUSE;
+    apr_interval_time_t pause = pause_of(x),
+                        part = pause / 4 > SHORTEST_PAUSE ? pause / 4 : SHORTEST_PAUSE;
     apr_time_t end = apr_time_now() + pause;
 
     do {
@@ -173,7 +184,11 @@ static void account(const wsgi_exchange *x, int rc)
 
 int wsgi_client_run(request_rec *r, const wsgi_target *t)
 {
-    wsgi_exchange x = {.r = r, .t = t, .room = ROOM, .left = -1, .client_fd = wsgi_exchange_socket_of(r->connection)};
+    wsgi_exchange x = {.r = r,
+                       .t = t,
+                       .room = ROOM,
+                       .left = -1,
+                       .client_fd = wsgi_exchange_socket_of(r->connection)};
     int rc;
 
     wsgi_respond_init(&x.out, r);
@@ -193,9 +208,16 @@ int wsgi_client_run(request_rec *r, const wsgi_target *t)
     return rc;
 }
 
-int wsgi_client_call_hook(wsgi_verdict *verdict, request_rec *r, const wsgi_target *t, const char *block, size_t len)
+int wsgi_client_call_hook(wsgi_verdict *verdict, request_rec *r, const wsgi_target *t,
+                          const char *block, size_t len)
 {
-    wsgi_exchange x = {.r = r, .t = t, .room = CALL_ROOM, .client_fd = -1, .verdict = verdict, .block = block, .block_len = len};
+    wsgi_exchange x = {.r = r,
+                       .t = t,
+                       .room = CALL_ROOM,
+                       .client_fd = -1,
+                       .verdict = verdict,
+                       .block = block,
+                       .block_len = len};
 
     wsgi_respond_init(&x.out, r);
     return ask_workers(&x);

@@ -10,7 +10,9 @@
 /* What a handler returns. */
 int wsgi_client_run(request_rec *r, const wsgi_target *t);
 
-/* Calls the hook in block of a script that runs in the target's group. OK and *verdict is set, or HTTP status with the reason logged. */
-int wsgi_client_call_hook(wsgi_verdict *verdict, request_rec *r, const wsgi_target *t, const char *block, size_t len);
+/* Calls the hook in block of a script that runs in the target's group. OK and *verdict is set, or
+ * HTTP status with the reason logged. */
+int wsgi_client_call_hook(wsgi_verdict *verdict, request_rec *r, const wsgi_target *t,
+                          const char *block, size_t len);
 
 #endif

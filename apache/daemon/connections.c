@@ -10,17 +10,19 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* A worker with so many more free threads than those that are connected is worth a new connection. */
+/* A worker with so many more free threads than those that are connected is worth a new connection.
+ */
 #define IMBALANCE 2
 
 typedef struct worker_connections {
     uint32_t pid;
     int n;
-    wsgi_connection *idle; /* room for as many as the worker has threads; the one used last is at the end */
+    wsgi_connection *idle; /* room for as many as the worker has threads; the one used last is at
+                              the end */
 } worker_connections;
 
 typedef struct wsgi_connections {
-    apr_pool_t *pool;          /* under lock, as the next two */
+    apr_pool_t *pool; /* under lock, as the next two */
     apr_thread_mutex_t *lock;
     worker_connections by_worker[WIRE_CREDITS];
     _Atomic int idle; /* of all workers */
@@ -48,7 +50,8 @@ static void close_all(wsgi_connections *connections, worker_connections *w)
         close(w->idle[--w->n].fd);
 }
 
-/* The entry with an idle connection whose worker has the most free threads; -1: there is none, or another one has many more. */
+/* The entry with an idle connection whose worker has the most free threads; -1: there is none, or
+ * another one has many more. */
 static int find_best(wsgi_connections *connections, wire_credits *all)
 {
     int32_t most = 0, best_count = 0;
@@ -81,7 +84,8 @@ int wsgi_connection_take(wsgi_group *g, wsgi_connection *connection)
     apr_thread_mutex_lock(connections->lock);
     do
         best = find_best(connections, all);
-    while (best >= 0 && !wire_credit_claim(&all->by_worker[best], connections->by_worker[best].pid));
+    while (best >= 0 &&
+           !wire_credit_claim(&all->by_worker[best], connections->by_worker[best].pid));
     if (best >= 0) {
         worker_connections *w = &connections->by_worker[best];
 
@@ -94,7 +98,8 @@ int wsgi_connection_take(wsgi_group *g, wsgi_connection *connection)
 
 int wsgi_connection_is_wanted(const wsgi_group *g)
 {
-    return g->connections && atomic_load_explicit(&g->connections->idle, memory_order_relaxed) < g->processes * g->threads;
+    return g->connections && atomic_load_explicit(&g->connections->idle, memory_order_relaxed) <
+                                 g->processes * g->threads;
 }
 
 static int find_entry(const wire_credits *all, uint32_t pid)
@@ -159,7 +164,8 @@ apr_status_t wsgi_connection_connect(wsgi_group *g, wsgi_connection *connection)
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     struct timeval second = {.tv_sec = 1};
     apr_interval_time_t pause = 1000;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), receive_buffer = (int)g->receive_buffer_size;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
+        receive_buffer = (int)g->receive_buffer_size;
 
     if (fd < 0)
         return errno;
@@ -175,8 +181,8 @@ apr_status_t wsgi_connection_connect(wsgi_group *g, wsgi_connection *connection)
 
         if (rv == EINTR)
             continue;
-        if ((rv != EAGAIN && rv != ECONNREFUSED) || g->queue_size > 0 || apr_time_now() >= deadline ||
-            wsgi_group_refusal(g)) {
+        if ((rv != EAGAIN && rv != ECONNREFUSED) || g->queue_size > 0 ||
+            apr_time_now() >= deadline || wsgi_group_refusal(g)) {
             close(fd);
             return rv;
         }

@@ -1,7 +1,7 @@
 /* exchange.c - two speeds: the worker's and the client's.
  *
- * The response is read off the worker as fast as it comes: what the client does not take meanwhile goes to a temporary file, so
- * that slow clients hold no worker. */
+ * The response is read off the worker as fast as it comes: what the client does not take meanwhile
+ * goes to a temporary file, so that slow clients hold no worker. */
 #include "daemon/exchange.h"
 
 #include "groups/board.h"
@@ -18,7 +18,8 @@
 
 APLOG_USE_MODULE(wsgi);
 
-/* What a client that lags behind is given at a time: little enough to fit into its socket's buffer. */
+/* What a client that lags behind is given at a time: little enough to fit into its socket's buffer.
+ */
 #define PART             (32u << 10)
 #define FILE_PATIENCE_MS 50 /* so long close() of the application's file may take */
 
@@ -44,9 +45,11 @@ void wsgi_exchange_set_client_timeout(const wsgi_exchange *x, apr_interval_time_
 
 int wsgi_exchange_unavailable(wsgi_exchange *x, const char *why)
 {
-    apr_table_setn(x->r->err_headers_out, "Retry-After", apr_itoa(x->r->pool, wsgi_group_retry_after(x->t->group)));
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, "WSGI0309: daemon group %s (%s) cannot serve %s: %s",
-                  x->t->group->name, x->t->group->where, x->r->uri, why);
+    apr_table_setn(x->r->err_headers_out, "Retry-After",
+                   apr_itoa(x->r->pool, wsgi_group_retry_after(x->t->group)));
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r,
+                  "WSGI0309: daemon group %s (%s) cannot serve %s: %s", x->t->group->name,
+                  x->t->group->where, x->r->uri, why);
     return HTTP_SERVICE_UNAVAILABLE;
 }
 
@@ -58,17 +61,22 @@ int wsgi_exchange_worker_gone(wsgi_exchange *x)
     memcpy(&head, x->block, sizeof(head));
     if (!x->heard && wsgi_group_died_before_application(x->t->group, head.queue_start_us))
         return WSGI_RETRY;
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, "WSGI0310: a worker of daemon group %s ended, process %s while serving %s %s%s",
-                  x->t->group->name, wsgi_group_death(x->t->group, head.queue_start_us, x->r->pool), x->r->method, x->r->uri,
-                  x->out.head_done ? "; the response is incomplete and the connection is closed" : "");
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r,
+                  "WSGI0310: a worker of daemon group %s ended, process %s while serving %s %s%s",
+                  x->t->group->name, wsgi_group_death(x->t->group, head.queue_start_us, x->r->pool),
+                  x->r->method, x->r->uri,
+                  x->out.head_done ? "; the response is incomplete and the connection is closed"
+                                   : "");
     return x->out.head_done ? wsgi_respond_abort(&x->out) : HTTP_BAD_GATEWAY;
 }
 
 static int timed_out(wsgi_exchange *x, apr_interval_time_t limit)
 {
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r,
-                  "WSGI0311: daemon group %s sent nothing for %s %s within %d s (socket-timeout= of %s, else Timeout)",
-                  x->t->group->name, x->r->method, x->r->uri, (int)apr_time_sec(limit), x->t->group->where);
+                  "WSGI0311: daemon group %s sent nothing for %s %s within %d s (socket-timeout= "
+                  "of %s, else Timeout)",
+                  x->t->group->name, x->r->method, x->r->uri, (int)apr_time_sec(limit),
+                  x->t->group->where);
     return x->out.head_done ? wsgi_respond_abort(&x->out) : HTTP_GATEWAY_TIME_OUT;
 }
 
@@ -84,8 +92,11 @@ static int wait_in_queue(wsgi_exchange *x)
     if (x->heard || !wsgi_channel_is_unread(&x->worker))
         return WSGI_NOT_YET;
     if (wsgi_has_hung_up(x->client_fd)) {
-        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r, "WSGI0320: the client has left before a thread of daemon group %s was free for its "
-                      "request, which is dropped", g->name);
+        ap_log_rerror(
+            APLOG_MARK, APLOG_DEBUG, 0, x->r,
+            "WSGI0320: the client has left before a thread of daemon group %s was free for its "
+            "request, which is dropped",
+            g->name);
         x->r->connection->aborted = 1;
         return OK;
     }
@@ -93,8 +104,10 @@ static int wait_in_queue(wsgi_exchange *x)
         return wsgi_exchange_unavailable(x, why);
     if (g->queue_timeout == 0 || waited < g->queue_timeout)
         return WSGI_NOT_YET;
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r, "WSGI0321: %s %s has waited %.1f s for a thread of daemon group %s, longer than "
-                  "queue-timeout=%s (%s); it is not run", x->r->method, x->r->uri, (double)waited / 1e6, g->name,
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r,
+                  "WSGI0321: %s %s has waited %.1f s for a thread of daemon group %s, longer than "
+                  "queue-timeout=%s (%s); it is not run",
+                  x->r->method, x->r->uri, (double)waited / 1e6, g->name,
                   wsgi_group_seconds(g->queue_timeout, x->r->pool), g->where);
     apr_table_setn(x->r->err_headers_out, "Retry-After", "1");
     return HTTP_GATEWAY_TIME_OUT;
@@ -105,13 +118,14 @@ static int slice_ms(const wsgi_exchange *x, apr_interval_time_t left)
 {
     apr_interval_time_t queue = x->t->group->queue_timeout;
 
-    if (!x->heard && queue > 0 && x->queued + queue > apr_time_now() && x->queued + queue - apr_time_now() < left)
+    if (!x->heard && queue > 0 && x->queued + queue > apr_time_now() &&
+        x->queued + queue - apr_time_now() < left)
         left = x->queued + queue - apr_time_now();
     return left > APR_USEC_PER_SEC ? 1000 : (int)(left / 1000) + 1;
 }
 
-/* Waits in slices of at most a second, so that a group that fails meanwhile is noticed. WSGI_NOT_YET: readable.
- * waited: so long it was already. */
+/* Waits in slices of at most a second, so that a group that fails meanwhile is noticed.
+ * WSGI_NOT_YET: readable. waited: so long it was already. */
 static int wait_readable(wsgi_exchange *x, apr_interval_time_t waited)
 {
     apr_interval_time_t limit = wsgi_group_socket_timeout(x->t->group, x->r->server);
@@ -144,12 +158,13 @@ static int is_client_ready(const wsgi_exchange *x)
     return x->client_fd >= 0 && poll(&p, 1, 0) > 0;
 }
 
-/* What was collected points into in[]. Before that is used again, it goes to the client, or into a file when the client lags
- * behind. */
+/* What was collected points into in[]. Before that is used again, it goes to the client, or into a
+ * file when the client lags behind. */
 static int make_room(wsgi_exchange *x)
 {
     if (wsgi_respond_pending(&x->out)) {
-        int spools = x->spool_most > 0 && (wsgi_respond_spooled(&x->out) > 0 || !is_client_ready(x));
+        int spools =
+            x->spool_most > 0 && (wsgi_respond_spooled(&x->out) > 0 || !is_client_ready(x));
 
         while (spools && wsgi_respond_spooled(&x->out) >= x->spool_most) { /* the worker waits */
             if (wsgi_respond_part(&x->out, PART) < 0)
@@ -168,7 +183,8 @@ static int make_room(wsgi_exchange *x)
     return WSGI_NOT_YET;
 }
 
-/* Nothing but the end should follow a file, and filters like byteranges want to see both at once. */
+/* Nothing but the end should follow a file, and filters like byteranges want to see both at once.
+ */
 static void wait_behind_file(wsgi_exchange *x)
 {
     struct pollfd p = {.fd = x->worker.fd, .events = POLLIN};
@@ -177,11 +193,14 @@ static void wait_behind_file(wsgi_exchange *x)
     poll(&p, 1, FILE_PATIENCE_MS);
 }
 
-/* Waits until the worker has sent something; meanwhile the client gets what there is for it, whenever it is ready. */
+/* Waits until the worker has sent something; meanwhile the client gets what there is for it,
+ * whenever it is ready. */
 static int wait_for_both(wsgi_exchange *x)
 {
-    struct pollfd p[2] = {{.fd = x->worker.fd, .events = POLLIN}, {.fd = x->client_fd, .events = POLLOUT}};
-    /* Where the client cannot be asked, the worker may pause for so long before the client gets a part. */
+    struct pollfd p[2] = {{.fd = x->worker.fd, .events = POLLIN},
+                          {.fd = x->client_fd, .events = POLLOUT}};
+    /* Where the client cannot be asked, the worker may pause for so long before the client gets a
+     * part. */
     apr_interval_time_t wait = x->t->group->response_flush_delay;
     int n;
 
@@ -190,14 +209,16 @@ static int wait_for_both(wsgi_exchange *x)
         wait = x->lags_since + x->client_timeout - apr_time_now();
     }
     do
-        n = poll(p, x->client_fd < 0 ? 1 : 2, wait > 0 ? (int)(wait / 1000 < INT_MAX ? wait / 1000 : INT_MAX) : 0);
+        n = poll(p, x->client_fd < 0 ? 1 : 2,
+                 wait > 0 ? (int)(wait / 1000 < INT_MAX ? wait / 1000 : INT_MAX) : 0);
     while (n < 0 && errno == EINTR);
     if (n > 0 && p[1].revents)
         x->lags_since = 0;
     if (n > 0 && p[0].revents)
         return WSGI_NOT_YET;
     if (n == 0 && x->client_fd >= 0) {
-        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r, "WSGI0316: the client has taken nothing for %d s "
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r,
+                      "WSGI0316: the client has taken nothing for %d s "
                       "(response-socket-timeout= of %s, else its socket-timeout=, else Timeout)",
                       (int)apr_time_sec(x->client_timeout), x->t->group->where);
         x->r->connection->aborted = 1;
@@ -206,16 +227,16 @@ static int wait_for_both(wsgi_exchange *x)
     return wsgi_respond_part(&x->out, PART) < 0 ? OK : WSGI_NOT_YET;
 }
 
-/* Most answers come within a second; waiting for them in the call that receives them saves two others. What is due the worker
- * sends right now, so the client does not wait long either. */
+/* Most answers come within a second; waiting for them in the call that receives them saves two
+ * others. What is due the worker sends right now, so the client does not wait long either. */
 static int can_wait_a_second(const wsgi_exchange *x, size_t due)
 {
     const wsgi_group *g = x->t->group;
 
     if (wsgi_group_socket_timeout(g, x->r->server) <= APR_USEC_PER_SEC)
         return 0;
-    return due > 0 ||
-           (!wsgi_respond_pending(&x->out) && (x->heard || g->queue_timeout == 0 || g->queue_timeout > APR_USEC_PER_SEC));
+    return due > 0 || (!wsgi_respond_pending(&x->out) &&
+                       (x->heard || g->queue_timeout == 0 || g->queue_timeout > APR_USEC_PER_SEC));
 }
 
 /* All that is due and has room wakes this thread once. */
@@ -224,7 +245,8 @@ static ssize_t receive_patiently(wsgi_exchange *x, size_t due)
     size_t room = x->room - x->have;
 
     if (due > 0)
-        return wsgi_channel_receive(&x->worker, x->in + x->have, due < room ? due : room, MSG_WAITALL);
+        return wsgi_channel_receive(&x->worker, x->in + x->have, due < room ? due : room,
+                                    MSG_WAITALL);
     return wsgi_channel_receive(&x->worker, x->in + x->have, room, 0);
 }
 
@@ -242,7 +264,8 @@ int wsgi_exchange_receive(wsgi_exchange *x, size_t due)
             wait_behind_file(x);
         is_patient = waited == 0 && can_wait_a_second(x, due);
         n = is_patient ? receive_patiently(x, due)
-                       : wsgi_channel_receive(&x->worker, x->in + x->have, x->room - x->have, MSG_DONTWAIT);
+                       : wsgi_channel_receive(&x->worker, x->in + x->have, x->room - x->have,
+                                              MSG_DONTWAIT);
         if (n > 0) {
             x->have += (size_t)n;
             x->heard = 1;
@@ -266,7 +289,8 @@ int wsgi_exchange_need(wsgi_exchange *x, size_t len)
     if (x->at + len > x->room && (rc = make_room(x)) != WSGI_NOT_YET)
         return rc;
     if (len > x->room) {
-        size_t room = len > 2 * x->room ? len : 2 * x->room; /* so that growing often costs no more than growing once */
+        size_t room = len > 2 * x->room ? len : 2 * x->room; /* so that growing often costs no more
+                                                                than growing once */
         char *larger = apr_palloc(x->r->pool, room);
 
         memcpy(larger, x->in, x->have);

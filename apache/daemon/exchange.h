@@ -1,4 +1,5 @@
-/* exchange.h - one request of Apache's in a daemon worker: what client.c, exchange.c and replies.c share.
+/* exchange.h - one request of Apache's in a daemon worker: what client.c, exchange.c and replies.c
+ * share.
  *
  * On the stack of the request's thread, which alone uses it.
  *
@@ -25,30 +26,31 @@ typedef struct wsgi_exchange {
     const wsgi_target *t;
     wsgi_respond out;
     wsgi_body_reader body;
-    const char *block;       /* in r->pool */
+    const char *block; /* in r->pool */
     size_t block_len;
     uint16_t connects, retries;
-    uint32_t news;       /* of the board, as last seen */
-    int hopes;           /* tries that are worth making at once */
+    uint32_t news; /* of the board, as last seen */
+    int hopes;     /* tries that are worth making at once */
     wsgi_body upload;
     wsgi_verdict *verdict; /* of a hook call, which has no response and no body; NULL: a request */
-    apr_time_t deadline; /* for retries */
-    apr_time_t queued;   /* since then it waits for a thread */
+    apr_time_t deadline;   /* for retries */
+    apr_time_t queued;     /* since then it waits for a thread */
     apr_interval_time_t client_timeout; /* for writing; Apache's own is back when this is over */
-    apr_time_t lags_since;  /* the client could have taken something and has not; 0: it has */
-    int client_fd;       /* -1: a stream of HTTP/2, which has no socket of its own */
-    apr_off_t spool_most; /* bytes of the response that may wait for the client */
+    apr_time_t lags_since; /* the client could have taken something and has not; 0: it has */
+    int client_fd;         /* -1: a stream of HTTP/2, which has no socket of its own */
+    apr_off_t spool_most;  /* bytes of the response that may wait for the client */
 
     wsgi_connection connection;
     wsgi_channel worker; /* over connection */
-    char *in;                /* in r->pool; received and not yet used: in[at..have) */
+    char *in;            /* in r->pool; received and not yet used: in[at..have) */
     size_t at, have, room;
     wire_times times;
-    int is_timed; /* the worker has said how long it took */
-    int heard;    /* the worker has sent something */
-    int has_begun; /* and not only for the log: it cannot hand the request back any more */
-    apr_int64_t left; /* bytes of the response that its head promised and that have not come; -1: it promised nothing */
-    int got_file; /* the last frame was a FILE */
+    int is_timed;     /* the worker has said how long it took */
+    int heard;        /* the worker has sent something */
+    int has_begun;    /* and not only for the log: it cannot hand the request back any more */
+    apr_int64_t left; /* bytes of the response that its head promised and that have not come; -1: it
+                         promised nothing */
+    int got_file;     /* the last frame was a FILE */
     int has_end_room; /* in[] is what replies.c made for the end of the response */
 } wsgi_exchange;
 
@@ -58,14 +60,15 @@ int wsgi_exchange_socket_of(conn_rec *c);
 /* Writing to the client may take so long. */
 void wsgi_exchange_set_client_timeout(const wsgi_exchange *x, apr_interval_time_t timeout);
 
-/* Receives at least one byte. WSGI_NOT_YET, or the handler's result. due: so many bytes are on their way and there
- * will be no more; 0: it is not known. */
+/* Receives at least one byte. WSGI_NOT_YET, or the handler's result. due: so many bytes are on
+ * their way and there will be no more; 0: it is not known. */
 int wsgi_exchange_receive(wsgi_exchange *x, size_t due);
 
 /* Makes len bytes available in one piece at in + at. */
 int wsgi_exchange_need(wsgi_exchange *x, size_t len);
 
-/* The connection ended before the response did. WSGI_RETRY, or the handler's result, as the next. */
+/* The connection ended before the response did. WSGI_RETRY, or the handler's result, as the next.
+ */
 int wsgi_exchange_worker_gone(wsgi_exchange *x);
 
 /* No worker can have it. */

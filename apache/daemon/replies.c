@@ -13,12 +13,14 @@
 
 APLOG_USE_MODULE(wsgi);
 
-#define LARGE_ROOM (160u << 10) /* more than workers send together with the end of a response (RT_LATER_LARGE) */
+/* More than workers send together with the end of a response (RT_LATER_LARGE). */
+#define LARGE_ROOM (160u << 10)
 
 static int bad_frame(wsgi_exchange *x, const char *what)
 {
     ap_log_rerror(APLOG_MARK, APLOG_CRIT, 0, x->r,
-                  "WSGI0312: daemon group %s sent a malformed %s; are Apache module and Python package of one version?",
+                  "WSGI0312: daemon group %s sent a malformed %s; are Apache module and Python "
+                  "package of one version?",
                   x->t->group->name, what);
     return x->out.head_done ? wsgi_respond_abort(&x->out) : HTTP_BAD_GATEWAY;
 }
@@ -46,10 +48,12 @@ static int on_want(wsgi_exchange *x)
         answer.len = (uint32_t)got;
         iov[1].iov_len = (size_t)got;
     }
-    return wsgi_channel_send(&x->worker, iov, 2, -1) < 0 ? wsgi_exchange_worker_gone(x) : WSGI_NOT_YET;
+    return wsgi_channel_send(&x->worker, iov, 2, -1) < 0 ? wsgi_exchange_worker_gone(x)
+                                                         : WSGI_NOT_YET;
 }
 
-/* In a pool of its own, as are hints: there may be any number of them, and a request may last for days. */
+/* In a pool of its own, as are hints: there may be any number of them, and a request may last for
+ * days. */
 static int on_lookup(wsgi_exchange *x, const wire_frame *f)
 {
     const char *value;
@@ -69,13 +73,15 @@ static int on_lookup(wsgi_exchange *x, const wire_frame *f)
 }
 
 /* 0, or -1: malformed, or too late. */
-static int read_head(wire_response *head, const wsgi_exchange *x, const wire_frame *f, apr_pool_t *p)
+static int read_head(wire_response *head, const wsgi_exchange *x, const wire_frame *f,
+                     apr_pool_t *p)
 {
     const char *payload = x->in + x->at;
 
     if (x->out.head_done || wire_head_open(head, payload, f->len) < 0)
         return -1;
-    return wire_head_read(head, apr_palloc(p, (head->nheaders + 1) * sizeof(wire_header)), payload, f->len);
+    return wire_head_read(head, apr_palloc(p, (head->nheaders + 1) * sizeof(wire_header)), payload,
+                          f->len);
 }
 
 static int on_hints(wsgi_exchange *x, const wire_frame *f)
@@ -98,7 +104,8 @@ static int on_head(wsgi_exchange *x, const wire_frame *f)
 {
     wire_response head;
 
-    if (read_head(&head, x, f, x->r->pool) < 0 || head.status < 200 || wire_has_control(head.reason, head.reason_len))
+    if (read_head(&head, x, f, x->r->pool) < 0 || head.status < 200 ||
+        wire_has_control(head.reason, head.reason_len))
         return bad_frame(x, "HEAD");
     if (!x->r->header_only && head.status != HTTP_NO_CONTENT && head.status != HTTP_NOT_MODIFIED)
         x->left = head.content_length;
@@ -109,7 +116,8 @@ static int on_head(wsgi_exchange *x, const wire_frame *f)
     return WSGI_NOT_YET;
 }
 
-/* The response's next len bytes. What is more than was promised, a client would take for the beginning of the next response. */
+/* The response's next len bytes. What is more than was promised, a client would take for the
+ * beginning of the next response. */
 static int is_promised(wsgi_exchange *x, apr_int64_t len)
 {
     if (x->left >= 0 && len > x->left)
@@ -118,7 +126,8 @@ static int is_promised(wsgi_exchange *x, apr_int64_t len)
     return 1;
 }
 
-/* What is left of a response shall come in one piece and go on to httpd together with what is there, which stays where it is. */
+/* What is left of a response shall come in one piece and go on to httpd together with what is
+ * there, which stays where it is. */
 static void make_room_for_the_end(wsgi_exchange *x, size_t due)
 {
     if (due <= x->room - x->have || due > LARGE_ROOM || x->has_end_room)
@@ -170,7 +179,8 @@ static int on_file(wsgi_exchange *x)
     int fd;
 
     memcpy(&file, x->in + x->at, sizeof(file));
-    if (file.offset < 0 || file.length < 0 || !is_promised(x, file.length) || (fd = wsgi_channel_take_fd(&x->worker)) < 0)
+    if (file.offset < 0 || file.length < 0 || !is_promised(x, file.length) ||
+        (fd = wsgi_channel_take_fd(&x->worker)) < 0)
         return bad_frame(x, "FILE");
     if (!is_file(fd)) {
         close(fd);
@@ -203,7 +213,8 @@ static int on_log_at(wsgi_exchange *x, const wire_frame *f)
     return WSGI_NOT_YET;
 }
 
-/* END and FAILURE: nothing more will come. Another request may have the connection while this one's client takes the rest. */
+/* END and FAILURE: nothing more will come. Another request may have the connection while this one's
+ * client takes the rest. */
 static void worker_is_done(wsgi_exchange *x, const wire_frame *f)
 {
     x->is_timed = f->len == sizeof(x->times);
@@ -220,12 +231,15 @@ static int on_failure(wsgi_exchange *x, const wire_frame *f)
     worker_is_done(x, f);
     if (x->out.head_done)
         return wsgi_respond_abort(&x->out);
-    return wsgi_body_status(&x->body, f->arg >= 400 && f->arg < 600 ? f->arg : HTTP_INTERNAL_SERVER_ERROR);
+    return wsgi_body_status(&x->body,
+                            f->arg >= 400 && f->arg < 600 ? f->arg : HTTP_INTERNAL_SERVER_ERROR);
 }
 
 static int on_verdict(wsgi_exchange *x, const wire_frame *f)
 {
-    return wsgi_verdict_take(x->verdict, x->r, f->arg, x->in + x->at, f->len) < 0 ? bad_frame(x, "VERDICT") : WSGI_NOT_YET;
+    return wsgi_verdict_take(x->verdict, x->r, f->arg, x->in + x->at, f->len) < 0
+               ? bad_frame(x, "VERDICT")
+               : WSGI_NOT_YET;
 }
 
 static int on_end(wsgi_exchange *x, const wire_frame *f)
@@ -237,7 +251,8 @@ static int on_end(wsgi_exchange *x, const wire_frame *f)
     return x->out.head_done && x->left <= 0 ? wsgi_respond_end(&x->out) : bad_frame(x, "END");
 }
 
-/* A hook call is answered by a verdict and nothing else, a request by anything else. Whatever is unknown on_frame() refuses. */
+/* A hook call is answered by a verdict and nothing else, a request by anything else. Whatever is
+ * unknown on_frame() refuses. */
 static int is_expected(const wsgi_exchange *x, int type)
 {
     switch (type) {

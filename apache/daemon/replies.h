@@ -6,8 +6,8 @@
 
 #include "daemon/exchange.h"
 
-/* Reads frames and does what they say until the response is complete or cannot be completed. Returns WSGI_RETRY, or the handler's
- * result. */
+/* Reads frames and does what they say until the response is complete or cannot be completed.
+ * Returns WSGI_RETRY, or the handler's result. */
 int wsgi_replies_obey(wsgi_exchange *x);
 
 #endif

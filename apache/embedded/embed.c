@@ -1,5 +1,6 @@
-/* embed.c - embedded mode. What Python there is, is asked of that Python itself: `PYTHON _boot.py probe`; then its libpython and
- * the runtime built for it are loaded. The state is per Apache child: written once under load_lock, read-only afterwards. */
+/* embed.c - embedded mode. What Python there is, is asked of that Python itself: `PYTHON _boot.py
+ * probe`; then its libpython and the runtime built for it are loaded. The state is per Apache
+ * child: written once under load_lock, read-only afterwards. */
 #include "embedded/embed.h"
 
 #include "config/package.h"
@@ -42,10 +43,12 @@ typedef struct facts {
     const char *version, *executable, *libpython, *runtime, *package;
 } facts;
 
-/* Runs the probe and returns everything it wrote to stdout and stderr; *status is its wait status. NULL: it did not run. */
+/* Runs the probe and returns everything it wrote to stdout and stderr; *status is its wait status.
+ * NULL: it did not run. */
 static char *run_probe(apr_pool_t *p, const char *python, int *status, const char **error)
 {
-    char *argv[] = {(char *)python, apr_pstrcat(p, wsgi_package_dir(), "/_boot.py", NULL), (char *)"probe", NULL};
+    char *argv[] = {(char *)python, apr_pstrcat(p, wsgi_package_dir(), "/_boot.py", NULL),
+                    (char *)"probe", NULL};
     posix_spawn_file_actions_t actions;
     char *out = apr_pcalloc(p, 8192);
     size_t used = 0;
@@ -61,7 +64,8 @@ static char *run_probe(apr_pool_t *p, const char *python, int *status, const cha
     rc = posix_spawn(&pid, python, &actions, NULL, argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
-    while (rc == 0 && used < 8191 && ((n = read(ends[0], out + used, 8191 - used)) > 0 || (n < 0 && errno == EINTR)))
+    while (rc == 0 && used < 8191 &&
+           ((n = read(ends[0], out + used, 8191 - used)) > 0 || (n < 0 && errno == EINTR)))
         used += n > 0 ? (size_t)n : 0;
     close(ends[0]);
     if (rc != 0)
@@ -103,16 +107,22 @@ static const char *probe(apr_pool_t *p, const char *python, facts *f)
 
     text = run_probe(p, python, &status, &error);
     if (!text)
-        return apr_psprintf(p, "%s cannot be run: %s; set WSGIPythonHome to the prefix of a Python installation or virtual "
-                            "environment that the Apache user can read", python, error);
+        return apr_psprintf(p,
+                            "%s cannot be run: %s; set WSGIPythonHome to the prefix of a Python "
+                            "installation or virtual "
+                            "environment that the Apache user can read",
+                            python, error);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         return apr_psprintf(p, "%s does not work: %s", python, *text ? text : "it printed nothing");
     parse_facts(f, text);
     if (!f->version || !f->runtime || !f->libpython || !f->executable)
         return apr_psprintf(p, "%s gave no usable answer about itself", python);
     if (!*f->libpython)
-        return apr_psprintf(p, "Python %s (%s) has no shared libpython, which embedded mode needs; use WSGIDaemonProcess with "
-                            "python-home=, or a Python built with --enable-shared", f->version, f->executable);
+        return apr_psprintf(p,
+                            "Python %s (%s) has no shared libpython, which embedded mode needs; "
+                            "use WSGIDaemonProcess with "
+                            "python-home=, or a Python built with --enable-shared",
+                            f->version, f->executable);
     return NULL;
 }
 
@@ -152,9 +162,11 @@ static const char *start_runtime(apr_pool_t *p, const char *python, const facts 
     if (!library)
         return apr_psprintf(p, "%s could not be loaded: %s", f->runtime, dlerror());
     runtime = dlsym(library, WIRE_RUNTIME_SYMBOL);
-    if (!runtime || runtime->contract_version != WIRE_CONTRACT_VERSION || runtime->block_magic != WIRE_BLOCK_MAGIC)
-        return apr_psprintf(p, "%s is of another version than the Apache module; run \"%s\" and restart Apache", f->runtime,
-                            wsgi_install_command(p, f->executable));
+    if (!runtime || runtime->contract_version != WIRE_CONTRACT_VERSION ||
+        runtime->block_magic != WIRE_BLOCK_MAGIC)
+        return apr_psprintf(
+            p, "%s is of another version than the Apache module; run \"%s\" and restart Apache",
+            f->runtime, wsgi_install_command(p, f->executable));
     return runtime->start(&config, err, 1024) < 0 ? err : NULL;
 }
 
@@ -178,11 +190,14 @@ static void load_locked(void)
         error = start_runtime(p, python, &f);
     if (error) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, ap_server_conf,
-                     "WSGI0501: Python could not be loaded into this Apache process: %s; requests that need it get 500", error);
+                     "WSGI0501: Python could not be loaded into this Apache process: %s; requests "
+                     "that need it get 500",
+                     error);
         state = FAILED;
     } else {
         apr_pool_pre_cleanup_register(child_pool, NULL, stop_runtime);
-        ap_log_error(APLOG_MARK, APLOG_INFO, 0, ap_server_conf, "WSGI0502: Python %s loaded from %s", f.version, f.libpython);
+        ap_log_error(APLOG_MARK, APLOG_INFO, 0, ap_server_conf,
+                     "WSGI0502: Python %s loaded from %s", f.version, f.libpython);
         wsgi_embedded_process(f.version);
         state = LOADED;
     }
@@ -208,7 +223,7 @@ typedef struct embedded {
     wsgi_body_reader body;
     int has_run;
     _Atomic uint32_t *phase; /* for the status; NULL: nobody looks */
-    wsgi_verdict *verdict; /* of a hook call, which has no response and no body */
+    wsgi_verdict *verdict;   /* of a hook call, which has no response and no body */
 } embedded;
 
 static int64_t op_read_body(void *ctx, char *buf, size_t len)
@@ -236,7 +251,8 @@ static int op_send_data(void *ctx, const char *data, size_t len, int flags)
     int rc;
 
     wsgi_respond_data(&e->out, data, len);
-    if (flags & WIRE_SEND_LAST && !e->out.replaced) { /* in one brigade: filters like byteranges want to see all of it */
+    if (flags & WIRE_SEND_LAST && !e->out.replaced) { /* in one brigade: filters like byteranges
+                                                         want to see all of it */
         e->out.body_unread = !e->body.ended;
         wsgi_respond_end(&e->out);
         return e->out.gone ? WIRE_IO_GONE : WIRE_IO_OK;
@@ -288,7 +304,9 @@ static int op_answer(void *ctx, enum wire_verdict verdict, const char *text, siz
 {
     embedded *e = ctx;
 
-    return e->verdict && wsgi_verdict_take(e->verdict, e->r, verdict, text, len) == 0 ? WIRE_IO_OK : WIRE_IO_FAILED;
+    return e->verdict && wsgi_verdict_take(e->verdict, e->r, verdict, text, len) == 0
+               ? WIRE_IO_OK
+               : WIRE_IO_FAILED;
 }
 
 static void op_log(void *ctx, int level, const char *text, size_t len)
@@ -298,7 +316,8 @@ static void op_log(void *ctx, int level, const char *text, size_t len)
     wsgi_log_request(e->r, level, text, len);
 }
 
-static void op_log_at(void *ctx, int level, const char *file, int line, const char *text, size_t len)
+static void op_log_at(void *ctx, int level, const char *file, int line, const char *text,
+                      size_t len)
 {
     embedded *e = ctx;
 
@@ -384,7 +403,8 @@ int wsgi_embed_call_hook(wsgi_verdict *verdict, request_rec *r, const char *bloc
     return OK;
 }
 
-/* Scripts that the configuration wants in Apache's own processes; only then is Python loaded before the first request. */
+/* Scripts that the configuration wants in Apache's own processes; only then is Python loaded before
+ * the first request. */
 static void run_imports(server_rec *s)
 {
     for (; s; s = s->next) {
@@ -394,7 +414,8 @@ static void run_imports(server_rec *s)
             const wsgi_import *import = &APR_ARRAY_IDX(imports, i, wsgi_import);
 
             if (!*import->process_group && is_loaded())
-                runtime->preload(import->application_group, import->script, import->callable ? import->callable : "");
+                runtime->preload(import->application_group, import->script,
+                                 import->callable ? import->callable : "");
         }
     }
 }

@@ -35,7 +35,8 @@ static int take(_Atomic pid_t *owner, pid_t me)
 
     if (found && (found == me || !wire_is_gone(found)))
         return 0;
-    return atomic_compare_exchange_strong_explicit(owner, &found, me, memory_order_acquire, memory_order_relaxed);
+    return atomic_compare_exchange_strong_explicit(owner, &found, me, memory_order_acquire,
+                                                   memory_order_relaxed);
 }
 
 static void give_up(_Atomic pid_t *owner, pid_t me)
@@ -57,7 +58,8 @@ void wsgi_embedded_process(const char *python)
 
 /* ---- applications ---- */
 
-/* Another thread that is naming it needs a moment; one that died while it did so is not waited for. */
+/* Another thread that is naming it needs a moment; one that died while it did so is not waited for.
+ */
 static int is_named(wsgi_embedded_application *a, const char *name)
 {
     uint32_t state = atomic_load_explicit(&a->state, memory_order_acquire);
@@ -87,7 +89,8 @@ static int find_application(const char *name)
 
 /* ---- requests ---- */
 
-static void describe(wsgi_embedded_request *q, const request_rec *r, int application, apr_time_t now)
+static void describe(wsgi_embedded_request *q, const request_rec *r, int application,
+                     apr_time_t now)
 {
     /* It may be odd already, when who had it before has died while writing. */
     uint32_t serial = atomic_load_explicit(&q->serial, memory_order_relaxed) | 1;
@@ -106,7 +109,8 @@ static void describe(wsgi_embedded_request *q, const request_rec *r, int applica
     atomic_store_explicit(&q->serial, serial + 1, memory_order_release);
 }
 
-wsgi_embedded_ticket wsgi_embedded_begin(const request_rec *r, const char *application_group, apr_time_t now)
+wsgi_embedded_ticket wsgi_embedded_begin(const request_rec *r, const char *application_group,
+                                         apr_time_t now)
 {
     wsgi_embedded_ticket ticket = {-1, -1};
     unsigned first = (unsigned)r->connection->id;
@@ -129,7 +133,8 @@ _Atomic uint32_t *wsgi_embedded_phase(wsgi_embedded_ticket ticket)
     return ticket.request >= 0 ? &counters->requests[ticket.request].phase : NULL;
 }
 
-void wsgi_embedded_end(wsgi_embedded_ticket ticket, const request_rec *r, int status, apr_interval_time_t us)
+void wsgi_embedded_end(wsgi_embedded_ticket ticket, const request_rec *r, int status,
+                       apr_interval_time_t us)
 {
     if (ticket.request >= 0)
         atomic_store_explicit(&counters->runners[ticket.request], 0, memory_order_release);
@@ -155,11 +160,14 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
         return OK;
     apr_pool_userdata_get(&memory, key, pool);
     if (!memory && wsgi_server_of(s)->restrict_embedded != 1) {
-        memory = mmap(NULL, sizeof(*counters), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        memory = mmap(NULL, sizeof(*counters), PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory == MAP_FAILED) {
             ap_log_error(APLOG_MARK, APLOG_WARNING, errno, s,
-                         "WSGI0265: no memory of %" APR_SIZE_T_FMT " bytes can be shared with Apache's children; "
-                         "the status page does not show embedded mode", sizeof(*counters));
+                         "WSGI0265: no memory of %" APR_SIZE_T_FMT
+                         " bytes can be shared with Apache's children; "
+                         "the status page does not show embedded mode",
+                         sizeof(*counters));
             memory = NULL;
         }
         apr_pool_userdata_setn(memory, key, NULL, pool);
@@ -168,7 +176,8 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     return OK;
 }
 
-/* What a dead process of the same number had is not this one's. Scripts that are loaded at the start come later. */
+/* What a dead process of the same number had is not this one's. Scripts that are loaded at the
+ * start come later. */
 static void child_init(apr_pool_t *p, server_rec *s)
 {
     pid_t me = wsgi_child_pid();

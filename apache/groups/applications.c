@@ -1,7 +1,8 @@
-/* applications.c - which applications of which daemon groups are known from the configuration alone.
+/* applications.c - which applications of which daemon groups are known from the configuration
+ * alone.
  *
- * They are loaded before the first request, and a group with a single application runs it in the main interpreter, where
- * extension modules that know nothing of sub-interpreters work. */
+ * They are loaded before the first request, and a group with a single application runs it in the
+ * main interpreter, where extension modules that know nothing of sub-interpreters work. */
 #include "groups/applications.h"
 
 #include "config/group.h"
@@ -31,7 +32,8 @@ static int is_static(const server_rec *s, const char *name)
     return strncmp(name, "%{ENV:", 6) != 0;
 }
 
-/* What the sections of a server say for everything in it; sections for directories and locations are not looked into. */
+/* What the sections of a server say for everything in it; sections for directories and locations
+ * are not looked into. */
 static const wsgi_dir_config *defaults_of(server_rec *s)
 {
     return ap_get_module_config(s->lookup_defaults, &wsgi_module);
@@ -49,21 +51,24 @@ static int names_callable(apr_pool_t *p, const char *path)
 
     if (ap_pcfg_openfile(&file, p, path) != APR_SUCCESS)
         return 0;
-    while (!found && ap_cfg_getline(line, sizeof(line), file) == APR_SUCCESS) /* without white space in front */
+    while (!found && ap_cfg_getline(line, sizeof(line), file) == APR_SUCCESS) /* without white space
+                                                                                 in front */
         found = !strncasecmp(line, directive, sizeof(directive) - 1);
     ap_cfg_closefile(file);
     return found;
 }
 
-/* The .htaccess files of the directories that lead to the script, as they are now. Whether AllowOverride lets them speak is not asked: when
- * it does not, all that is lost is a warning before the first request. */
+/* The .htaccess files of the directories that lead to the script, as they are now. Whether
+ * AllowOverride lets them speak is not asked: when it does not, all that is lost is a warning
+ * before the first request. */
 static int htaccess_names_callable(apr_pool_t *p, const server_rec *s, const char *script)
 {
     const core_server_config *core = ap_get_core_module_config(s->module_config);
     const char *names = core->access_name ? core->access_name : DEFAULT_ACCESS_FNAME;
 
     for (const char *slash = strchr(script, '/'); slash; slash = strchr(slash + 1, '/')) {
-        const char *directory = apr_pstrmemdup(p, script, (apr_size_t)(slash - script) + 1), *rest = names;
+        const char *directory = apr_pstrmemdup(p, script, (apr_size_t)(slash - script) + 1),
+                   *rest = names;
 
         while (*rest)
             if (names_callable(p, apr_pstrcat(p, directory, ap_getword_conf(p, &rest), NULL)))
@@ -72,17 +77,20 @@ static int htaccess_names_callable(apr_pool_t *p, const server_rec *s, const cha
     return 0;
 }
 
-static void add_application(apr_pool_t *p, apr_hash_t *by_group, server_rec *s, const wsgi_alias *alias)
+static void add_application(apr_pool_t *p, apr_hash_t *by_group, server_rec *s,
+                            const wsgi_alias *alias)
 {
     const wsgi_dir_config *dir = defaults_of(s);
     const char *group = alias->process_group ? alias->process_group : dir->process_group;
-    const char *app_group = alias->application_group ? alias->application_group : dir->application_group;
+    const char *app_group =
+        alias->application_group ? alias->application_group : dir->application_group;
     const char *callable = alias->callable ? alias->callable : dir->callable, *mount, *script;
     apr_array_header_t *known;
     const wsgi_group *g;
     application *app;
 
-    if (!group || alias->regex || !alias->script || !is_static(s, group) || !is_static(s, app_group) || !is_static(s, callable))
+    if (!group || alias->regex || !alias->script || !is_static(s, group) ||
+        !is_static(s, app_group) || !is_static(s, callable))
         return;
     mount = wsgi_resource_path(p, alias->location, strlen(alias->location));
     group = wsgi_expand(p, group, s, NULL, mount);
@@ -109,7 +117,8 @@ static int callables_vary(const ap_directive_t *d, int in_section)
     for (; d; d = d->next) {
         int is_section = *d->directive == '<' && strcasecmp(d->directive, "<VirtualHost");
 
-        if (!strcasecmp(d->directive, "WSGIDispatchScript") || (in_section && !strcasecmp(d->directive, "WSGICallableObject")))
+        if (!strcasecmp(d->directive, "WSGIDispatchScript") ||
+            (in_section && !strcasecmp(d->directive, "WSGICallableObject")))
             return 1;
         if (d->first_child && callables_vary(d->first_child, in_section || is_section))
             return 1;
@@ -117,7 +126,8 @@ static int callables_vary(const ap_directive_t *d, int in_section)
     return 0;
 }
 
-/* The same callable of the same script, unless the configuration names different interpreters for it. */
+/* The same callable of the same script, unless the configuration names different interpreters for
+ * it. */
 static int is_one_application(const apr_array_header_t *known)
 {
     const application *first = &APR_ARRAY_IDX(known, 0, application), *named = NULL;
@@ -181,9 +191,11 @@ static void add_imports(apr_pool_t *p, server_rec *s)
         wsgi_group *g = *import->process_group ? wsgi_group_find(import->process_group) : NULL;
         const char *script = g ? wsgi_group_inside(g, import->script) : NULL, *record;
 
-        if (!script || (import->callable && (has_script(p, g, "", script) || has_script(p, g, import->application_group, script))))
+        if (!script || (import->callable && (has_script(p, g, "", script) ||
+                                             has_script(p, g, import->application_group, script))))
             continue;
-        record = apr_psprintf(p, "%s\n%s\n%s", import->application_group, script, import->callable ? import->callable : "");
+        record = apr_psprintf(p, "%s\n%s\n%s", import->application_group, script,
+                              import->callable ? import->callable : "");
         if (!has_preload(g, record))
             APR_ARRAY_PUSH(g->preloads, const char *) = record;
     }
@@ -204,10 +216,13 @@ static int check_imports(apr_pool_t *p, server_rec *s, apr_array_header_t *group
                 g = APR_ARRAY_IDX(groups, n, wsgi_group *);
         near = g ? NULL : wsgi_group_nearest(p, groups, import->process_group);
         if (*import->process_group && (!g || !wsgi_group_is_visible(g, s))) {
-            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "WSGI0222: %s: %s is to be loaded in the daemon group '%s', which %s%s%s",
+            ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,
+                         "WSGI0222: %s: %s is to be loaded in the daemon group '%s', which %s%s%s",
                          import->where, import->script, import->process_group,
-                         g ? "belongs to another virtual host; define it outside of <VirtualHost> to share it"
-                           : "does not exist; define it with WSGIDaemonProcess", near ? ", did you mean " : "", near ? near : "");
+                         g ? "belongs to another virtual host; define it outside of <VirtualHost> "
+                             "to share it"
+                           : "does not exist; define it with WSGIDaemonProcess",
+                         near ? ", did you mean " : "", near ? near : "");
             return HTTP_INTERNAL_SERVER_ERROR;
         }
     }

@@ -8,7 +8,8 @@
 
 void wsgi_applications_register_hooks(apr_pool_t *p);
 
-/* Fills preloads and main_groups of every group from the aliases of all servers. Parent, post_config. */
+/* Fills preloads and main_groups of every group from the aliases of all servers. Parent,
+ * post_config. */
 void wsgi_applications_collect(apr_pool_t *p, server_rec *main_server);
 
 #endif

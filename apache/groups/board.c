@@ -41,7 +41,8 @@ static const volatile wire_death *find_death(const volatile wire_board *board, a
     return NULL;
 }
 
-static const volatile wire_death *wait_for_death(const volatile wire_board *board, apr_int64_t asked_us)
+static const volatile wire_death *wait_for_death(const volatile wire_board *board,
+                                                 apr_int64_t asked_us)
 {
     const volatile wire_death *d = find_death(board, asked_us);
     apr_time_t end = apr_time_now() + DEATH_PATIENCE;
@@ -70,7 +71,8 @@ const char *wsgi_group_death(const wsgi_group *g, apr_int64_t asked_us, apr_pool
         return "not known,";
     status = d->status;
     if (WIFSIGNALED(status))
-        return apr_psprintf(p, "%u was killed by signal %d (%s) after %.1f s", (unsigned)d->pid, WTERMSIG(status),
-                            strsignal(WTERMSIG(status)), d->ran_ms / 1e3);
-    return apr_psprintf(p, "%u exited with status %d after %.1f s", (unsigned)d->pid, WEXITSTATUS(status), d->ran_ms / 1e3);
+        return apr_psprintf(p, "%u was killed by signal %d (%s) after %.1f s", (unsigned)d->pid,
+                            WTERMSIG(status), strsignal(WTERMSIG(status)), d->ran_ms / 1e3);
+    return apr_psprintf(p, "%u exited with status %d after %.1f s", (unsigned)d->pid,
+                        WEXITSTATUS(status), d->ran_ms / 1e3);
 }

@@ -1,4 +1,5 @@
-/* generation.c - what of daemon groups survives restarts: a listening socket and a board for each name.
+/* generation.c - what of daemon groups survives restarts: a listening socket and a board for each
+ * name.
  *
  * Made in post_config in the parent, one thread. Children only connect. */
 #include "groups/generation.h"
@@ -27,7 +28,8 @@
 
 APLOG_USE_MODULE(wsgi);
 
-/* Of a group, from its first definition to the first configuration without it. In a pool of its own below the process pool. */
+/* Of a group, from its first definition to the first configuration without it. In a pool of its own
+ * below the process pool. */
 typedef struct retained_group {
     apr_pool_t *pool;
     int listen_fd, path_fd, board_fd;
@@ -68,8 +70,8 @@ static const char *socket_path(apr_pool_t *p, const wsgi_group *g)
     return apr_psprintf(p, "%s.%" APR_PID_T_FMT ".%d.sock", prefix, getpid(), g->number);
 }
 
-/* Bound under a name just long enough to get a descriptor that Apache children can connect through; then the name is removed,
- * so nothing is left on disk whatever kills Apache. */
+/* Bound under a name just long enough to get a descriptor that Apache children can connect through;
+ * then the name is removed, so nothing is left on disk whatever kills Apache. */
 static apr_status_t open_socket(retained_group *rg, const char *path)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -90,10 +92,12 @@ static apr_status_t open_socket(retained_group *rg, const char *path)
     if (rc < 0)
         return errno;
     rg->path_fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    rc = rg->path_fd < 0 || fstat(rg->path_fd, &st) < 0 || fstat(rg->listen_fd, &found) < 0 ? errno : 0;
+    rc = rg->path_fd < 0 || fstat(rg->path_fd, &st) < 0 || fstat(rg->listen_fd, &found) < 0 ? errno
+                                                                                            : 0;
     rg->listen_inode = found.st_ino;
     unlink(path);
-    /* Its owner is changed next; in a directory that others may write to, something else could have taken its place. */
+    /* Its owner is changed next; in a directory that others may write to, something else could have
+     * taken its place. */
     if (rc == 0 && !S_ISSOCK(st.st_mode))
         return EEXIST;
     return rc;
@@ -106,16 +110,22 @@ static apr_status_t configure_socket(const retained_group *rg, const wsgi_group 
 
     if (geteuid() == 0 && fchownat(rg->path_fd, "", owner, (gid_t)-1, AT_EMPTY_PATH) < 0)
         return errno;
-    /* Linux refuses a connection when more wait than listen() was told, so one more than that can. */
-    return listen(rg->listen_fd, g->queue_size > 0 ? g->queue_size - 1 : g->listen_backlog) < 0 ? errno : APR_SUCCESS;
+    /* Linux refuses a connection when more wait than listen() was told, so one more than that can.
+     */
+    return listen(rg->listen_fd, g->queue_size > 0 ? g->queue_size - 1 : g->listen_backlog) < 0
+               ? errno
+               : APR_SUCCESS;
 }
 
-/* Memory that the group's processes may write to, too. Its size is sealed: were an application to cut it off, whoever reads it next would
- * be killed by SIGBUS, and that may be the Apache parent. *fd is set, or -1. */
-static apr_status_t share_memory(void **memory, int *fd, const char *name, apr_size_t size, int protection)
+/* Memory that the group's processes may write to, too. Its size is sealed: were an application to
+ * cut it off, whoever reads it next would be killed by SIGBUS, and that may be the Apache parent.
+ * *fd is set, or -1. */
+static apr_status_t share_memory(void **memory, int *fd, const char *name, apr_size_t size,
+                                 int protection)
 {
     *fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (*fd < 0 || ftruncate(*fd, (off_t)size) < 0 || fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+    if (*fd < 0 || ftruncate(*fd, (off_t)size) < 0 ||
+        fcntl(*fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return errno;
     *memory = mmap(NULL, size, protection, MAP_SHARED, *fd, 0);
     return *memory == MAP_FAILED ? errno : APR_SUCCESS;
@@ -124,7 +134,8 @@ static apr_status_t share_memory(void **memory, int *fd, const char *name, apr_s
 static apr_status_t open_board(retained_group *rg)
 {
     void *memory;
-    apr_status_t rv = share_memory(&memory, &rg->board_fd, "wsgi-board", WIRE_SHARED_SIZE, PROT_READ | PROT_WRITE);
+    apr_status_t rv = share_memory(&memory, &rg->board_fd, "wsgi-board", WIRE_SHARED_SIZE,
+                                   PROT_READ | PROT_WRITE);
 
     if (rv == APR_SUCCESS)
         rg->board = memory;
@@ -171,19 +182,23 @@ static apr_status_t close_activity(void *group)
     return APR_SUCCESS;
 }
 
-/* For all supervisors of this generation, so that another one finds the workers of one that died. It stays mapped as long as such workers
- * are there, because those of an earlier generation are the ones that serve when new code does not load. */
+/* For all supervisors of this generation, so that another one finds the workers of one that died.
+ * It stays mapped as long as such workers are there, because those of an earlier generation are the
+ * ones that serve when new code does not load. */
 static apr_status_t make_activity(wsgi_group *g, retained_group *rg, apr_pool_t *pconf)
 {
     wsgi_activity a = {.slots = WIRE_ACTIVITY_SLOTS(g->processes), .threads = (uint32_t)g->threads};
     void *memory;
-    apr_status_t rv = share_memory(&memory, &g->activity_fd, "wsgi-activity", activity_size(&a), PROT_READ);
+    apr_status_t rv =
+        share_memory(&memory, &g->activity_fd, "wsgi-activity", activity_size(&a), PROT_READ);
 
     if (rv != APR_SUCCESS) {
         close(g->activity_fd);
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, g->server,
-                     "WSGI0615: group %s (%s): no memory of %" APR_SIZE_T_FMT " bytes can be shared with its workers; use fewer processes= "
-                     "or threads=", g->name, g->where, activity_size(&a));
+                     "WSGI0615: group %s (%s): no memory of %" APR_SIZE_T_FMT
+                     " bytes can be shared with its workers; use fewer processes= "
+                     "or threads=",
+                     g->name, g->where, activity_size(&a));
         return rv;
     }
     apr_pool_cleanup_register(pconf, g, close_activity, apr_pool_cleanup_null);
@@ -233,7 +248,8 @@ static apr_status_t make_retained(retained_group **made, apr_pool_t *process, co
     return rv;
 }
 
-static apr_status_t take_retained(wsgi_group *g, retained_groups *all, apr_pool_t *pconf, apr_pool_t *p, server_rec *s)
+static apr_status_t take_retained(wsgi_group *g, retained_groups *all, apr_pool_t *pconf,
+                                  apr_pool_t *p, server_rec *s)
 {
     retained_group *rg = apr_hash_get(all->by_name, g->name, APR_HASH_KEY_STRING);
     const char *path = socket_path(p, g);
@@ -248,8 +264,10 @@ static apr_status_t take_retained(wsgi_group *g, retained_groups *all, apr_pool_
         rv = configure_socket(rg, g);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
-                     "WSGI0605: group %s (%s): its socket could not be created as %s; choose another place with "
-                     "WSGISocketPrefix", g->name, g->where, path);
+                     "WSGI0605: group %s (%s): its socket could not be created as %s; choose "
+                     "another place with "
+                     "WSGISocketPrefix",
+                     g->name, g->where, path);
         return rv;
     }
     rg->generation = all->generation;
@@ -279,13 +297,15 @@ static void close_unused(retained_groups *all, apr_pool_t *p)
     }
 }
 
-static int start_groups(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s, apr_array_header_t *groups)
+static int start_groups(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s,
+                        apr_array_header_t *groups)
 {
     retained_groups *all = retained_groups_of(s);
     apr_status_t rv = wsgi_supervisors_begin(pconf);
 
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "WSGI0609: no lifeline pipes for the daemon groups");
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
+                     "WSGI0609: no lifeline pipes for the daemon groups");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     all->generation++;
@@ -323,7 +343,8 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     return start_groups(pconf, ptemp, s, groups);
 }
 
-/* A child needs neither the listening sockets nor the parent's bookkeeping; it keeps its copy of the lifeline. */
+/* A child needs neither the listening sockets nor the parent's bookkeeping; it keeps its copy of
+ * the lifeline. */
 static void child_init(apr_pool_t *p, server_rec *s)
 {
     apr_array_header_t *groups = wsgi_server_of(s)->groups;

@@ -1,5 +1,5 @@
-/* generation.h - a generation of the configuration: the sockets, boards and supervisors of its daemon groups, of which some survive
- * restarts.
+/* generation.h - a generation of the configuration: the sockets, boards and supervisors of its
+ * daemon groups, of which some survive restarts.
  *
  * Apache's parent, one thread; in a new child, what only the parent needs is closed. */
 #ifndef WSGI_GENERATION_H

@@ -1,8 +1,10 @@
-/* restart.c - after a graceful restart nobody accepts connections until httpd's parent has started new children, which it does when an old
- * one has ended. If none has when it looks for the first time, it sleeps for a second before it looks again, and a second is what clients
- * wait. Idle children end within some milliseconds. So the first end of a process after a graceful restart wakes the parent: a signal that
- * has a handler ends a sleep. Only the first one does, as the second between two looks is also what keeps httpd from starting children that
- * fail as fast as it can. */
+/* restart.c - after a graceful restart nobody accepts connections until httpd's parent has started
+ * new children, which it does when an old one has ended. If none has when it looks for the first
+ * time, it sleeps for a second before it looks again, and a second is what clients wait. Idle
+ * children end within some milliseconds. So the first end of a process after a graceful restart
+ * wakes the parent: a signal that has a handler ends a sleep. Only the first one does, as the
+ * second between two looks is also what keeps httpd from starting children that fail as fast as it
+ * can. */
 #include "groups/restart.h"
 
 #include <http_core.h>
@@ -17,7 +19,8 @@ static void wake(int number)
 
 static int is_after_graceful_restart(void)
 {
-    return ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG && ap_unixd_mpm_get_retained_data()->was_graceful;
+    return ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG &&
+           ap_unixd_mpm_get_retained_data()->was_graceful;
 }
 
 /* The last hook: processes that were started and have ended meanwhile do not count. */
@@ -29,7 +32,8 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     (void)plog;
     (void)ptemp;
     (void)s;
-    if (is_after_graceful_restart() && sigaction(SIGCHLD, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+    if (is_after_graceful_restart() && sigaction(SIGCHLD, NULL, &now) == 0 &&
+        now.sa_handler == SIG_DFL)
         sigaction(SIGCHLD, &once, NULL);
     return OK;
 }

@@ -21,8 +21,9 @@ APLOG_USE_MODULE(wsgi);
 
 #define HEAD_ROOM    128 /* bytes of the fields of the whole server */
 #define PROCESS_ROOM 48
-#define WORKER_ROOM  (8 * 22 + sizeof(((worker_score *)0)->client64) + sizeof(((worker_score *)0)->request) + \
-                      sizeof(((worker_score *)0)->vhost))
+#define WORKER_ROOM                                                                                \
+    (8 * 22 + sizeof(((worker_score *)0)->client64) + sizeof(((worker_score *)0)->request) +       \
+     sizeof(((worker_score *)0)->vhost))
 
 /* ---- formatting ---- */
 
@@ -53,9 +54,10 @@ static void put_number(writer *w, apr_int64_t number)
 static char letter_of(int status)
 {
     static const char letters[SERVER_NUM_STATUS] = {
-        [SERVER_DEAD] = '.', [SERVER_STARTING] = 'S', [SERVER_READY] = '_', [SERVER_BUSY_READ] = 'R', [SERVER_BUSY_WRITE] = 'W',
-        [SERVER_BUSY_KEEPALIVE] = 'K', [SERVER_BUSY_LOG] = 'L', [SERVER_BUSY_DNS] = 'D', [SERVER_CLOSING] = 'C',
-        [SERVER_GRACEFUL] = 'G', [SERVER_IDLE_KILL] = 'I',
+        [SERVER_DEAD] = '.',      [SERVER_STARTING] = 'S',   [SERVER_READY] = '_',
+        [SERVER_BUSY_READ] = 'R', [SERVER_BUSY_WRITE] = 'W', [SERVER_BUSY_KEEPALIVE] = 'K',
+        [SERVER_BUSY_LOG] = 'L',  [SERVER_BUSY_DNS] = 'D',   [SERVER_CLOSING] = 'C',
+        [SERVER_GRACEFUL] = 'G',  [SERVER_IDLE_KILL] = 'I',
     };
 
     return status >= 0 && status < SERVER_NUM_STATUS && letters[status] ? letters[status] : '?';
@@ -127,13 +129,15 @@ apr_size_t wsgi_scoreboard_write(char *buf, apr_size_t room)
 
 /* ---- the memory file ---- */
 
-/* Set by the parent once, inherited by its children; retained over restarts, since workers of an earlier generation may serve on, and
- * since httpd does not change its limits at restarts either. */
+/* Set by the parent once, inherited by its children; retained over restarts, since workers of an
+ * earlier generation may serve on, and since httpd does not change its limits at restarts either.
+ */
 static wire_scores *shared;
 static apr_size_t shared_size;
 static int shared_fd = -1;
 
-/* The workers' descriptor cannot be turned into one for writing: the file's mode would not let their user. */
+/* The workers' descriptor cannot be turned into one for writing: the file's mode would not let
+ * their user. */
 static int read_only(int fd)
 {
     char path[40];
@@ -162,8 +166,10 @@ static int share(void)
 int wsgi_scoreboard_share(server_rec *s)
 {
     if (shared_fd < 0 && share() < 0)
-        ap_log_error(APLOG_MARK, APLOG_WARNING, errno, s, "WSGI0260: no memory for Apache's scoreboard can be shared with daemon groups; "
-                     "mod_wsgi.server_metrics() returns None in those with server-metrics=On");
+        ap_log_error(
+            APLOG_MARK, APLOG_WARNING, errno, s,
+            "WSGI0260: no memory for Apache's scoreboard can be shared with daemon groups; "
+            "mod_wsgi.server_metrics() returns None in those with server-metrics=On");
     return shared_fd;
 }
 
@@ -172,7 +178,8 @@ void wsgi_scoreboard_refresh(void)
     uint32_t ticket = shared ? wire_scores_begin(shared, apr_time_now()) : 0;
 
     if (ticket)
-        wire_scores_end(shared, ticket, wsgi_scoreboard_write(shared->fields, shared_size - sizeof(*shared)));
+        wire_scores_end(shared, ticket,
+                        wsgi_scoreboard_write(shared->fields, shared_size - sizeof(*shared)));
 }
 
 /* Called every ten seconds in the parent. */

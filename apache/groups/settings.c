@@ -30,7 +30,8 @@ static void put_int(apr_array_header_t *out, apr_pool_t *p, const char *name, in
     put(out, name, apr_itoa(p, value));
 }
 
-static void put_seconds(apr_array_header_t *out, apr_pool_t *p, const char *name, apr_interval_time_t value)
+static void put_seconds(apr_array_header_t *out, apr_pool_t *p, const char *name,
+                        apr_interval_time_t value)
 {
     put(out, name, apr_psprintf(p, "%.3f", (double)value / 1e6));
 }
@@ -50,25 +51,33 @@ static const char *text_line(apr_pool_t *p, const char *name, const char *value)
     return value ? apr_pstrcat(p, "\n", name, "=", value, NULL) : "";
 }
 
-/* "interpreter=application_group" with a line for each option that is set; "*" is any interpreter. */
-static void put_interpreter(apr_array_header_t *out, apr_pool_t *p, const wsgi_interpreter_options *o, const char *python_path)
+/* "interpreter=application_group" with a line for each option that is set; "*" is any interpreter.
+ */
+static void put_interpreter(apr_array_header_t *out, apr_pool_t *p,
+                            const wsgi_interpreter_options *o, const char *python_path)
 {
     put(out, "interpreter",
-        apr_pstrcat(p, o->application_group ? "=" : "*", o->application_group ? o->application_group : "",
-                    o->process_group ? "\nspecific=1" : "", text_line(p, "python_path", python_path),
-                    text_line(p, "switch_interval", o->switch_interval), flag_line(p, "restrict_stdin", o->restrict_stdin),
-                    flag_line(p, "restrict_stdout", o->restrict_stdout), flag_line(p, "restrict_signal", o->restrict_signal),
+        apr_pstrcat(p, o->application_group ? "=" : "*",
+                    o->application_group ? o->application_group : "",
+                    o->process_group ? "\nspecific=1" : "",
+                    text_line(p, "python_path", python_path),
+                    text_line(p, "switch_interval", o->switch_interval),
+                    flag_line(p, "restrict_stdin", o->restrict_stdin),
+                    flag_line(p, "restrict_stdout", o->restrict_stdout),
+                    flag_line(p, "restrict_signal", o->restrict_signal),
                     flag_line(p, "own_gil", o->own_gil), NULL));
 }
 
-static void put_interpreters(apr_array_header_t *out, apr_pool_t *p, const wsgi_server_config *c, const wsgi_group *g)
+static void put_interpreters(apr_array_header_t *out, apr_pool_t *p, const wsgi_server_config *c,
+                             const wsgi_group *g)
 {
     const char *group = g ? g->name : "";
 
     /* The top level's path is for embedded mode; a daemon group has python-path=. */
     put_interpreter(out, p, &c->base, g ? g->python_path : c->base.python_path);
     for (int i = 0; i < c->interpreter_options->nelts; i++) {
-        const wsgi_interpreter_options *o = &APR_ARRAY_IDX(c->interpreter_options, i, wsgi_interpreter_options);
+        const wsgi_interpreter_options *o =
+            &APR_ARRAY_IDX(c->interpreter_options, i, wsgi_interpreter_options);
 
         if (!o->process_group || !strcmp(o->process_group, group))
             put_interpreter(out, p, o, o->python_path);
@@ -81,15 +90,18 @@ int wsgi_settings_free_threading(const char *group)
     int on = c->base.free_threading;
 
     for (int i = 0; i < c->interpreter_options->nelts; i++) {
-        const wsgi_interpreter_options *o = &APR_ARRAY_IDX(c->interpreter_options, i, wsgi_interpreter_options);
+        const wsgi_interpreter_options *o =
+            &APR_ARRAY_IDX(c->interpreter_options, i, wsgi_interpreter_options);
 
-        if (o->process_group && !o->application_group && o->free_threading != WSGI_UNSET && !strcmp(o->process_group, group))
+        if (o->process_group && !o->application_group && o->free_threading != WSGI_UNSET &&
+            !strcmp(o->process_group, group))
             on = o->free_threading;
     }
     return on == 1;
 }
 
-/* WSGISlowRequests is the default of the option. In embedded mode (no group) there is nothing else, and no default. */
+/* WSGISlowRequests is the default of the option. In embedded mode (no group) there is nothing else,
+ * and no default. */
 static void put_slow_request(apr_array_header_t *out, apr_pool_t *p, const wsgi_group *g)
 {
     const wsgi_server_config *c = wsgi_main_config();
@@ -139,7 +151,8 @@ static void put_group(apr_array_header_t *out, apr_pool_t *p, const wsgi_group *
         put(out, "preload", APR_ARRAY_IDX(g->preloads, i, const char *));
 }
 
-static void put_telemetry(apr_array_header_t *out, apr_pool_t *p, const wsgi_server_config *c, const wsgi_group *g)
+static void put_telemetry(apr_array_header_t *out, apr_pool_t *p, const wsgi_server_config *c,
+                          const wsgi_group *g)
 {
     if (!g && c->restrict_embedded)
         return;
@@ -173,7 +186,8 @@ const char *wsgi_settings_build(apr_pool_t *p, const wsgi_group *g, apr_size_t *
 
     put(out, "group", g ? g->name : "");
     put(out, "package_dir", wsgi_package_dir());
-    put_int(out, p, "log_level", ap_get_server_module_loglevel(g ? g->server : ap_server_conf, APLOG_MODULE_INDEX));
+    put_int(out, p, "log_level",
+            ap_get_server_module_loglevel(g ? g->server : ap_server_conf, APLOG_MODULE_INDEX));
     put_apache(out, p);
     put_int(out, p, "case_sensitive", c->case_sensitive);
     put_int(out, p, "destroy_interpreter", c->destroy_interpreter);

@@ -1,16 +1,19 @@
-/* settings.h - what the Python side is told when a process starts: the records described in wire/group.h.
+/* settings.h - what the Python side is told when a process starts: the records described in
+ * wire/group.h.
  *
- * The parent, when it starts a supervisor, and children, when they load Python; read-only configuration is all that is used. */
+ * The parent, when it starts a supervisor, and children, when they load Python; read-only
+ * configuration is all that is used. */
 #ifndef WSGI_SETTINGS_H
 #define WSGI_SETTINGS_H
 
 #include "config/group.h"
 
-/* For a daemon group, or for embedded mode when g is NULL. NUL-ended records in p; *len counts them all. */
+/* For a daemon group, or for embedded mode when g is NULL. NUL-ended records in p; *len counts them
+ * all. */
 const char *wsgi_settings_build(apr_pool_t *p, const wsgi_group *g, apr_size_t *len);
 
-/* WSGIFreeThreading of a daemon group, "" for embedded mode: decided once per process, so sections for single application groups do
- * not count. */
+/* WSGIFreeThreading of a daemon group, "" for embedded mode: decided once per process, so sections
+ * for single application groups do not count. */
 int wsgi_settings_free_threading(const char *group);
 
 #endif

@@ -1,7 +1,7 @@
 /* spawn.c - starts a group's supervisor: fork, drop privileges, exec.
  *
- * Between fork and exec only system calls are made, since Apache may have other threads. What needs memory or the name services is
- * prepared before. */
+ * Between fork and exec only system calls are made, since Apache may have other threads. What needs
+ * memory or the name services is prepared before. */
 #include "groups/spawn.h"
 
 #include "config/package.h"
@@ -89,9 +89,11 @@ static char **plan_env(const wsgi_group *g, apr_pool_t *p, const struct passwd *
     set_env(env, p, "LC_ALL", g->locale);
     set_env(env, p, "PYTHON_EGG_CACHE", g->python_eggs);
     for (int i = 0; i < g->env->nelts; i++) {
-        const char *assignment = APR_ARRAY_IDX(g->env, i, const char *), *equals = strchr(assignment, '=');
+        const char *assignment = APR_ARRAY_IDX(g->env, i, const char *),
+                   *equals = strchr(assignment, '=');
 
-        set_env(env, p, apr_pstrmemdup(p, assignment, (apr_size_t)(equals - assignment)), equals + 1);
+        set_env(env, p, apr_pstrmemdup(p, assignment, (apr_size_t)(equals - assignment)),
+                equals + 1);
     }
     APR_ARRAY_PUSH(env, char *) = NULL;
     return (char **)env->elts;
@@ -100,7 +102,8 @@ static char **plan_env(const wsgi_group *g, apr_pool_t *p, const struct passwd *
 static char **plan_command(const wsgi_group *g, apr_pool_t *p, const char *python, unsigned number)
 {
     /* Inside a chroot the package is where its Python has installed it. */
-    static const char code[] = "import sys; del sys.path[0]; from httpd_wsgi import _boot; sys.exit(_boot.main())";
+    static const char code[] =
+        "import sys; del sys.path[0]; from httpd_wsgi import _boot; sys.exit(_boot.main())";
     char **argv = apr_pcalloc(p, 6 * sizeof(char *));
     int n = 0;
 
@@ -119,8 +122,8 @@ static char **plan_command(const wsgi_group *g, apr_pool_t *p, const char *pytho
 /* ---- in the new process ---- */
 
 /* One record in the error log's format. */
-__attribute__((format(printf, 4, 5)))
-static void say(const plan *pl, const char *level, const char *code, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static void say(const plan *pl, const char *level,
+                                                      const char *code, const char *format, ...)
 {
     char stamp[40], text[2048];
     time_t now = time(NULL);
@@ -130,8 +133,8 @@ static void say(const plan *pl, const char *level, const char *code, const char 
 
     localtime_r(&now, &tm);
     strftime(stamp, sizeof(stamp), "%a %b %d %H:%M:%S.000000 %Y", &tm);
-    len = snprintf(text, sizeof(text), "[%s] [wsgi:%s] [pid %d] %s: group %s (%s): ", stamp, level, (int)getpid(), code,
-                   pl->group, pl->where);
+    len = snprintf(text, sizeof(text), "[%s] [wsgi:%s] [pid %d] %s: group %s (%s): ", stamp, level,
+                   (int)getpid(), code, pl->group, pl->where);
     if (len > (int)sizeof(text) / 2)
         len = sizeof(text) / 2; /* of a name that is longer the beginning must do */
     va_start(args, format);
@@ -144,7 +147,8 @@ static void say(const plan *pl, const char *level, const char *code, const char 
         _exit(127);
 }
 
-/* The first directory of path that this user may not enter, in place; NULL: there is none, but one may not exist. */
+/* The first directory of path that this user may not enter, in place; NULL: there is none, but one
+ * may not exist. */
 static const char *blocking_directory(char *path)
 {
     for (char *slash = path + 1; (slash = strchr(slash, '/')); slash++) {
@@ -166,7 +170,8 @@ static void explain_exec_failure(const plan *pl, int error)
     snprintf(path, sizeof(path), "%s", pl->python);
     blocked = blocking_directory(path);
     if (!blocked && realpath(pl->python, resolved) == NULL && errno == EACCES) {
-        ssize_t n = readlink(pl->python, path, sizeof(path) - 1); /* a virtual environment's python is a link */
+        ssize_t n = readlink(pl->python, path, sizeof(path) - 1); /* a virtual environment's python
+                                                                     is a link */
 
         if (n > 0) {
             path[n] = '\0';
@@ -176,14 +181,20 @@ static void explain_exec_failure(const plan *pl, int error)
     if (blocked) {
         int mode = stat(blocked, &st) == 0 ? (int)(st.st_mode & 07777) : -1;
 
-        say(pl, "error", code, "uid %d cannot run %s: it may not enter the directory %s (mode %04o); run \"chmod o+x %s\" or use a Python "
-            "that is installed elsewhere (python-home=); requests get 503", (int)geteuid(), pl->python, blocked,
-            mode < 0 ? 0 : (unsigned)mode, blocked);
+        say(pl, "error", code,
+            "uid %d cannot run %s: it may not enter the directory %s (mode %04o); run \"chmod o+x "
+            "%s\" or use a Python "
+            "that is installed elsewhere (python-home=); requests get 503",
+            (int)geteuid(), pl->python, blocked, mode < 0 ? 0 : (unsigned)mode, blocked);
     } else if (error == ENOENT) {
-        say(pl, "error", code, "%s does not exist; create the environment (python3 -m venv) or change python-home=; requests "
-            "get 503", pl->python);
+        say(pl, "error", code,
+            "%s does not exist; create the environment (python3 -m venv) or change python-home=; "
+            "requests "
+            "get 503",
+            pl->python);
     } else {
-        say(pl, "error", code, "uid %d cannot run %s: %s; requests get 503", (int)geteuid(), pl->python, strerror(error));
+        say(pl, "error", code, "uid %d cannot run %s: %s; requests get 503", (int)geteuid(),
+            pl->python, strerror(error));
     }
 }
 
@@ -192,11 +203,15 @@ static void enter_home(const plan *pl)
     if (chdir(pl->home) == 0)
         return;
     if (pl->home_is_given) {
-        say(pl, "error", "WSGI0611", "home=%s cannot be entered: %s; requests get 503", pl->home, strerror(errno));
+        say(pl, "error", "WSGI0611", "home=%s cannot be entered: %s; requests get 503", pl->home,
+            strerror(errno));
         _exit(126);
     }
-    say(pl, "warn", "WSGI0612", "the home directory %s of uid %d cannot be entered: %s; the workers run in /, choose another "
-        "directory with home=", pl->home, (int)pl->who.uid, strerror(errno));
+    say(pl, "warn", "WSGI0612",
+        "the home directory %s of uid %d cannot be entered: %s; the workers run in /, choose "
+        "another "
+        "directory with home=",
+        pl->home, (int)pl->who.uid, strerror(errno));
     if (chdir("/") < 0)
         _exit(126);
 }
@@ -204,16 +219,18 @@ static void enter_home(const plan *pl)
 static void become(const plan *pl)
 {
     if (pl->priority && setpriority(PRIO_PROCESS, 0, pl->priority) < 0)
-        say(pl, "warn", "WSGI0613", "cpu-priority=%d cannot be set: %s%s; it stays as it is", pl->priority, strerror(errno),
+        say(pl, "warn", "WSGI0613", "cpu-priority=%d cannot be set: %s%s; it stays as it is",
+            pl->priority, strerror(errno),
             pl->priority < 0 ? " (below Apache's own it needs root)" : "");
     if (pl->chroot && (chroot(pl->chroot) < 0 || chdir("/") < 0)) {
-        say(pl, "error", "WSGI0614", "chroot=%s cannot be entered: %s%s; requests get 503", pl->chroot, strerror(errno),
-            pl->drop ? "" : " (Apache must be started by root)");
+        say(pl, "error", "WSGI0614", "chroot=%s cannot be entered: %s%s; requests get 503",
+            pl->chroot, strerror(errno), pl->drop ? "" : " (Apache must be started by root)");
         _exit(126);
     }
-    if (pl->drop &&
-        (setgroups((size_t)pl->who.ngids, pl->who.gids) < 0 || setgid(pl->who.gids[0]) < 0 || setuid(pl->who.uid) < 0)) {
-        say(pl, "error", "WSGI0610", "uid %d and gid %d cannot be taken on: %s", (int)pl->who.uid, (int)pl->who.gids[0], strerror(errno));
+    if (pl->drop && (setgroups((size_t)pl->who.ngids, pl->who.gids) < 0 ||
+                     setgid(pl->who.gids[0]) < 0 || setuid(pl->who.uid) < 0)) {
+        say(pl, "error", "WSGI0610", "uid %d and gid %d cannot be taken on: %s", (int)pl->who.uid,
+            (int)pl->who.gids[0], strerror(errno));
         _exit(126);
     }
     if (pl->umask >= 0)
@@ -231,8 +248,8 @@ static void place(int *from, int count, int first)
             close(first + i); /* there is none */
 }
 
-/* The parent has no clock of its own that would be fine enough: httpd asks it for maintenance every ten seconds only. Apache's end is
- * the end of the wait. */
+/* The parent has no clock of its own that would be fine enough: httpd asks it for maintenance every
+ * ten seconds only. Apache's end is the end of the wait. */
 static void wait_to_start(int seconds)
 {
     struct pollfd lifeline = {.fd = WIRE_FD_GENERATION_LIFELINE, .events = POLLIN};
@@ -254,8 +271,10 @@ static void close_from(int first)
 
 static void child(const plan *pl, const wsgi_spawn *fds)
 {
-    int moved[] = {fds->listen_fd, fds->generation_lifeline_fd, fds->settings_fd, fds->board_fd, fds->scores_fd, fds->control_fd, fds->server_lifeline_fd,
-                   fds->activity_fd};
+    int moved[] = {fds->listen_fd,          fds->generation_lifeline_fd,
+                   fds->settings_fd,        fds->board_fd,
+                   fds->scores_fd,          fds->control_fd,
+                   fds->server_lifeline_fd, fds->activity_fd};
     int log = fds->log_fd, null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     sigset_t none;
 
@@ -270,14 +289,16 @@ static void child(const plan *pl, const wsgi_spawn *fds)
         signal(sig, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    wait_to_start(fds->delay_s); /* as root: until exec this memory is a copy of the parent's, with the keys for TLS */
+    wait_to_start(fds->delay_s); /* as root: until exec this memory is a copy of the parent's, with
+                                    the keys for TLS */
     become(pl);
     execve(pl->python, pl->argv, pl->env);
     explain_exec_failure(pl, errno);
     _exit(126);
 }
 
-apr_status_t wsgi_parent_spawn(const wsgi_group *g, const wsgi_spawn *fds, apr_pool_t *p, pid_t *pid)
+apr_status_t wsgi_parent_spawn(const wsgi_group *g, const wsgi_spawn *fds, apr_pool_t *p,
+                               pid_t *pid)
 {
     plan *pl = apr_pcalloc(p, sizeof(*pl));
     const struct passwd *pw;
@@ -294,7 +315,9 @@ apr_status_t wsgi_parent_spawn(const wsgi_group *g, const wsgi_spawn *fds, apr_p
     pl->priority = g->cpu_priority;
     pl->home_is_given = g->home != NULL;
     /* As mod_wsgi has it: a user of the group's own starts at home. */
-    pl->home = g->home ? g->home : pl->drop && pw && pl->who.uid != ap_unixd_config.user_id ? pw->pw_dir : "/";
+    pl->home = g->home                                                    ? g->home
+               : pl->drop && pw && pl->who.uid != ap_unixd_config.user_id ? pw->pw_dir
+                                                                          : "/";
     pl->umask = g->umask ? (int)strtol(g->umask, NULL, 8) : -1;
     pl->group = g->name;
     pl->where = g->where;

@@ -1,6 +1,7 @@
 /* spawn.h - starts a group's supervisor as the group's user.
  *
- * Apache parent only, one thread: while the configuration is checked, in post_config and its maintenance callbacks. */
+ * Apache parent only, one thread: while the configuration is checked, in post_config and its
+ * maintenance callbacks. */
 #ifndef WSGI_SPAWN_H
 #define WSGI_SPAWN_H
 
@@ -13,18 +14,21 @@ typedef struct wsgi_credentials {
     const struct passwd *pw; /* static memory of getpwuid(), or NULL */
 } wsgi_credentials;
 
-/* What the group's processes run as when Apache is started by root; g NULL: Apache's children. Parent only. */
+/* What the group's processes run as when Apache is started by root; g NULL: Apache's children.
+ * Parent only. */
 void wsgi_credentials_of(wsgi_credentials *out, const wsgi_group *g);
 
 typedef struct wsgi_spawn {
-    int listen_fd, generation_lifeline_fd, settings_fd, board_fd, scores_fd, control_fd, server_lifeline_fd,
-        activity_fd; /* become WIRE_FD_LISTEN …; -1: none */
-    int log_fd;                                        /* its standard output and error */
-    unsigned number;                                   /* see wire_board */
-    int delay_s;                                       /* what the new process waits before it executes anything */
+    int listen_fd, generation_lifeline_fd, settings_fd, board_fd, scores_fd, control_fd,
+        server_lifeline_fd, activity_fd; /* become WIRE_FD_LISTEN …; -1: none */
+    int log_fd;                          /* its standard output and error */
+    unsigned number;                     /* see wire_board */
+    int delay_s; /* what the new process waits before it executes anything */
 } wsgi_spawn;
 
-/* Apache parent only. Starts `PYTHON _boot.py supervisor` as the group's user. 0 and *pid, or an errno. */
-apr_status_t wsgi_parent_spawn(const wsgi_group *g, const wsgi_spawn *fds, apr_pool_t *scratch, pid_t *pid);
+/* Apache parent only. Starts `PYTHON _boot.py supervisor` as the group's user. 0 and *pid, or an
+ * errno. */
+apr_status_t wsgi_parent_spawn(const wsgi_group *g, const wsgi_spawn *fds, apr_pool_t *scratch,
+                               pid_t *pid);
 
 #endif

@@ -24,20 +24,23 @@ APLOG_USE_MODULE(wsgi);
 
 #define EXIT_HOPELESS_EXEC    126 /* wsgi_parent_spawn(): Python cannot be executed */
 #define EXIT_HOPELESS_RUNTIME 78  /* _boot.py: no runtime for this Python */
-#define KILLS_FORGIVEN        1  /* beside its first end, whatever that was */
-#define STEADY                apr_time_from_sec(60) /* a supervisor that lived so long starts its back-off anew */
-#define MOMENT                apr_time_from_sec(1)  /* beyond shutdown-timeout, for the supervisor itself */
-#define DRAIN_PATIENCE        (100 * 1000) /* microseconds a restart waits until old workers accept no more */
+#define KILLS_FORGIVEN        1   /* beside its first end, whatever that was */
+/* A supervisor that lived so long starts its back-off anew. */
+#define STEADY apr_time_from_sec(60)
+/* Beyond shutdown-timeout, for the supervisor itself. */
+#define MOMENT apr_time_from_sec(1)
+/* Microseconds a restart waits until old workers accept no more. */
+#define DRAIN_PATIENCE (100 * 1000)
 
 /* In a pool of its own below the process pool, until it is reaped and not to be started again. */
 typedef struct supervisor {
     apr_pool_t *pool;
-    apr_proc_t proc;           /* pid 0: not running */
-    const char *name;          /* of the group */
-    wsgi_group *group;         /* NULL once its generation is over */
-    int control_fd;            /* our end; -1: none */
-    int settings_fd;           /* for starting it again; -1 once its generation is over */
-    int scores_fd;             /* the process's; -1: none */
+    apr_proc_t proc;   /* pid 0: not running */
+    const char *name;  /* of the group */
+    wsgi_group *group; /* NULL once its generation is over */
+    int control_fd;    /* our end; -1: none */
+    int settings_fd;   /* for starting it again; -1 once its generation is over */
+    int scores_fd;     /* the process's; -1: none */
     int failures;
     apr_time_t started, next_start; /* next_start 0: nothing to start */
     apr_interval_time_t patience;   /* shutdown-timeout */
@@ -83,7 +86,8 @@ static void tell(const supervisor *sup, const char *line)
         send(sup->control_fd, line, strlen(line), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-/* It may serve for long yet, and its log may have been rotated away: it gets the one of the newer generation. */
+/* It may serve for long yet, and its log may have been rotated away: it gets the one of the newer
+ * generation. */
 static void tell_superseded(const supervisor *sup, int log_fd)
 {
     static char line[] = "superseded\n";
@@ -108,7 +112,8 @@ static void forget(supervisor *sup)
     apr_pool_destroy(sup->pool);
 }
 
-/* Others of the group that serve meanwhile: a supervisor of an earlier generation, workers of one that died. See wire_board. */
+/* Others of the group that serve meanwhile: a supervisor of an earlier generation, workers of one
+ * that died. See wire_board. */
 static int is_served(const wsgi_group *g)
 {
     struct flock asked = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -139,8 +144,17 @@ static void start(supervisor *sup, int delay_s)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) < 0)
         rv = errno;
     if (rv == APR_SUCCESS) {
-        wsgi_spawn spawn = {g->listen_fd, generation_lifeline[0], sup->settings_fd, g->board_fd, sup->scores_fd, control[1], server_lifeline[0], g->activity_fd,
-                            log_fd_of(g->server), ++*g->last_supervisor, delay_s};
+        wsgi_spawn spawn = {g->listen_fd,
+                            generation_lifeline[0],
+                            sup->settings_fd,
+                            g->board_fd,
+                            sup->scores_fd,
+                            control[1],
+                            server_lifeline[0],
+                            g->activity_fd,
+                            log_fd_of(g->server),
+                            ++*g->last_supervisor,
+                            delay_s};
 
         apr_pool_create(&scratch, sup->pool);
         rv = wsgi_parent_spawn(g, &spawn, scratch, &sup->proc.pid);
@@ -150,21 +164,23 @@ static void start(supervisor *sup, int delay_s)
     }
     if (rv != APR_SUCCESS) {
         sup->proc.pid = 0;
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, g->server, "WSGI0606: group %s (%s): no supervisor could be started", g->name,
-                     g->where);
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, g->server,
+                     "WSGI0606: group %s (%s): no supervisor could be started", g->name, g->where);
         say_failed(sup, 30);
         sup->next_start = apr_time_now() + apr_time_from_sec(30);
         return;
     }
     sup->started = apr_time_now() + apr_time_from_sec(delay_s);
     apr_proc_other_child_register(&sup->proc, on_other_child, sup, NULL, sup->pool);
-    ap_log_error(APLOG_MARK, APLOG_INFO, 0, g->server, "WSGI0607: group %s: supervisor %" APR_PID_T_FMT " started", g->name,
+    ap_log_error(APLOG_MARK, APLOG_INFO, 0, g->server,
+                 "WSGI0607: group %s: supervisor %" APR_PID_T_FMT " started", g->name,
                  sup->proc.pid);
 }
 
-/* The exit status, or -1: a signal ended it. httpd's main loop has taken the status of waitpid() apart by now and does not say which of
- * both it passes on. Signals end at SIGRTMAX; Python exits with 0, 1 or 2 where it does not with a number of ours, and a supervisor is
- * not ended by SIGHUP and SIGINT, whose numbers these are. */
+/* The exit status, or -1: a signal ended it. httpd's main loop has taken the status of waitpid()
+ * apart by now and does not say which of both it passes on. Signals end at SIGRTMAX; Python exits
+ * with 0, 1 or 2 where it does not with a number of ours, and a supervisor is not ended by SIGHUP
+ * and SIGINT, whose numbers these are. */
 static int exit_status(int status)
 {
     if (status > 255) /* a check for lost children, on restarts, passes on what waitpid() said */
@@ -172,7 +188,8 @@ static int exit_status(int status)
     return status <= 2 || status > SIGRTMAX ? status : -1;
 }
 
-/* Did somebody else end it? Then it may well live when it is started again. Not so when its own code is at fault. */
+/* Did somebody else end it? Then it may well live when it is started again. Not so when its own
+ * code is at fault. */
 static int was_killed(int code, int signal)
 {
     switch (code < 0 ? signal : 0) {
@@ -189,8 +206,9 @@ static int was_killed(int code, int signal)
     }
 }
 
-/* Seconds until it is started again: at once the first time, then after 1, 2, 4 … 30 s. Who kills it twice while it is looked at does not mean
- * that requests shall fail, but the kernel does it again and again when memory is short. */
+/* Seconds until it is started again: at once the first time, then after 1, 2, 4 … 30 s. Who kills
+ * it twice while it is looked at does not mean that requests shall fail, but the kernel does it
+ * again and again when memory is short. */
 static int pause_after(const supervisor *sup, int code, int signal)
 {
     int failures = sup->failures - (was_killed(code, signal) ? KILLS_FORGIVEN : 0);
@@ -200,7 +218,8 @@ static int pause_after(const supervisor *sup, int code, int signal)
     return failures > 0 ? 1 << (failures - 1) : 0;
 }
 
-/* A supervisor that ends while its group is wanted is replaced. Its workers go on serving until the next one's are ready. */
+/* A supervisor that ends while its group is wanted is replaced. Its workers go on serving until the
+ * next one's are ready. */
 static void died(supervisor *sup, int status)
 {
     wsgi_group *g = sup->group;
@@ -220,9 +239,9 @@ static void died(supervisor *sup, int status)
         say_failed(sup, wait);
     apr_snprintf(when, sizeof(when), "in %d s", wait);
     ap_log_error(APLOG_MARK, APLOG_ERR, 0, g->server,
-                 "WSGI0608: group %s (%s): its supervisor %s %d; it is started again %s", g->name, g->where,
-                 code >= 0 ? "exited with status" : "was killed by signal", code >= 0 ? code : status,
-                 wait > 0 ? when : "now");
+                 "WSGI0608: group %s (%s): its supervisor %s %d; it is started again %s", g->name,
+                 g->where, code >= 0 ? "exited with status" : "was killed by signal",
+                 code >= 0 ? code : status, wait > 0 ? when : "now");
     start(sup, wait);
 }
 
@@ -252,8 +271,9 @@ void wsgi_supervisors_monitor(void)
 
 /* ---- generations ---- */
 
-/* Apache ends. Whoever waits for the parent's end (a service manager, `apachectl stop`) wants to find nothing of ours behind it; what
- * does not obey is ended by its supervisor, and that one by the kernel when the server lifeline closes. */
+/* Apache ends. Whoever waits for the parent's end (a service manager, `apachectl stop`) wants to
+ * find nothing of ours behind it; what does not obey is ended by its supervisor, and that one by
+ * the kernel when the server lifeline closes. */
 static void wait_for_all(void)
 {
     apr_time_t end = apr_time_now();
@@ -276,18 +296,21 @@ static void wait_for_all(void)
     }
 }
 
-/* A restart that is not graceful. What is asked after it shall not be answered by what was loaded before it. */
+/* A restart that is not graceful. What is asked after it shall not be answered by what was loaded
+ * before it. */
 static void wait_for_drain(void)
 {
     apr_time_t end = apr_time_now() + DRAIN_PATIENCE;
 
     for (const supervisor *sup = all; sup; sup = sup->next)
-        while (sup->group && sup->group->threads > 0 && is_served(sup->group) && apr_time_now() < end)
+        while (sup->group && sup->group->threads > 0 && is_served(sup->group) &&
+               apr_time_now() < end)
             apr_sleep(1000);
 }
 
-/* pconf goes. After a graceful restart the old supervisors go on until the new ones can serve; otherwise theirs is over now. Closing our
- * end of the lifeline leaves it to the children that still hold theirs. */
+/* pconf goes. After a graceful restart the old supervisors go on until the new ones can serve;
+ * otherwise theirs is over now. Closing our end of the lifeline leaves it to the children that
+ * still hold theirs. */
 static apr_status_t end_generation(void *unused)
 {
     int restarts = ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_DESTROY_CONFIG;
@@ -311,8 +334,8 @@ static apr_status_t end_generation(void *unused)
     return APR_SUCCESS;
 }
 
-/* The process pool goes. Its subpools are destroyed in the reverse order of their making, so those of supervisors before pconf: this must
- * come before both. */
+/* The process pool goes. Its subpools are destroyed in the reverse order of their making, so those
+ * of supervisors before pconf: this must come before both. */
 static apr_status_t end_all(void *unused)
 {
     end_generation(unused);
@@ -331,7 +354,8 @@ static apr_status_t open_server_lifeline(apr_pool_t *process_pool)
 
 apr_status_t wsgi_supervisors_begin(apr_pool_t *pconf)
 {
-    apr_status_t rv = server_lifeline[1] < 0 ? open_server_lifeline(ap_server_conf->process->pool) : APR_SUCCESS;
+    apr_status_t rv =
+        server_lifeline[1] < 0 ? open_server_lifeline(ap_server_conf->process->pool) : APR_SUCCESS;
 
     if (rv != APR_SUCCESS)
         return rv;
@@ -384,7 +408,8 @@ void wsgi_supervisors_release_others(void)
     }
 }
 
-/* In a process that an application in this child has forked: what lives as long as Apache must not live on because of it. */
+/* In a process that an application in this child has forked: what lives as long as Apache must not
+ * live on because of it. */
 static void let_go(void)
 {
     close_fd(&generation_lifeline[1]);

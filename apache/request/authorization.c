@@ -10,7 +10,8 @@ APLOG_USE_MODULE(wsgi);
 
 static const char hidden_note[] = "httpd-wsgi-authorization-hidden"; /* its value says why */
 
-/* Also of what led here: an internal redirect, or a page that includes this one, may have been authenticated already. */
+/* Also of what led here: an internal redirect, or a page that includes this one, may have been
+ * authenticated already. */
 static int is_authenticated(const request_rec *r)
 {
     for (; r; r = r->prev ? r->prev : r->main)
@@ -48,7 +49,9 @@ void wsgi_authorization_hint(request_rec *r)
 
     if (why && wsgi_log_is_first(r->server, hidden_note))
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
-                      "WSGI0270: the application answers 401 and was not shown the client's Authorization header: %s; if the "
-                      "application checks passwords or tokens itself, add \"WSGIPassAuthorization On\" (said once per process)",
+                      "WSGI0270: the application answers 401 and was not shown the client's "
+                      "Authorization header: %s; if the "
+                      "application checks passwords or tokens itself, add \"WSGIPassAuthorization "
+                      "On\" (said once per process)",
                       why);
 }

@@ -1,5 +1,6 @@
-/* block_builder.c - a later pair overrides an earlier one, so the order is: what the server's configuration put into the request's
- * environment, the request headers, the CGI variables (RFC 3875 section 4.1), then what describes the request to the runtime. */
+/* block_builder.c - a later pair overrides an earlier one, so the order is: what the server's
+ * configuration put into the request's environment, the request headers, the CGI variables (RFC
+ * 3875 section 4.1), then what describes the request to the runtime. */
 #include "request/block_builder.h"
 
 #include "config/names.h"
@@ -19,18 +20,20 @@
 APLOG_USE_MODULE(wsgi);
 
 APR_DECLARE_OPTIONAL_FN(int, ssl_is_https, (conn_rec *));
-APR_DECLARE_OPTIONAL_FN(char *, ssl_var_lookup, (apr_pool_t *, server_rec *, conn_rec *, request_rec *, char *));
+APR_DECLARE_OPTIONAL_FN(char *, ssl_var_lookup,
+                        (apr_pool_t *, server_rec *, conn_rec *, request_rec *, char *));
 
-/* NULL without mod_ssl. Set by the parent whenever it has read its configuration, only read by the threads of its children. */
-static APR_OPTIONAL_FN_TYPE(ssl_is_https) *ssl_is_https_of;
-static APR_OPTIONAL_FN_TYPE(ssl_var_lookup) *ssl_lookup;
+/* NULL without mod_ssl. Set by the parent whenever it has read its configuration, only read by the
+ * threads of its children. */
+static APR_OPTIONAL_FN_TYPE(ssl_is_https) * ssl_is_https_of;
+static APR_OPTIONAL_FN_TYPE(ssl_var_lookup) * ssl_lookup;
 
 typedef struct builder {
     wire_writer w;
     request_rec *r;
-    const wsgi_target *t;  /* the application; NULL: not known */
+    const wsgi_target *t;    /* the application; NULL: not known */
     const wsgi_group *group; /* that is to get the block; NULL: embedded */
-    int shows_all;         /* also what an application gets in another form */
+    int shows_all;           /* also what an application gets in another form */
     wsgi_forwarded forwarded;
     int is_https; /* what the application is told */
     int tls;      /* what this connection is */
@@ -98,8 +101,8 @@ static void put_environment(builder *b)
 
 /* ---- headers ---- */
 
-/* What becomes of a header's letters in the name of its variable; 0: this one could be mistaken for another. Filled by the parent, only
- * read by the threads of its children. */
+/* What becomes of a header's letters in the name of its variable; 0: this one could be mistaken for
+ * another. Filled by the parent, only read by the threads of its children. */
 static char variable_letters[256];
 
 static void fill_letters(void)
@@ -108,7 +111,8 @@ static void fill_letters(void)
         variable_letters[c] = apr_isalnum(c) ? (char)apr_toupper(c) : c == '-' ? '_' : 0;
 }
 
-/* "HTTP_" and the name in upper case; 0 when it has characters that could be mistaken for others in that form. */
+/* "HTTP_" and the name in upper case; 0 when it has characters that could be mistaken for others in
+ * that form. */
 static size_t variable_name(char *out, size_t room, const char *header)
 {
     size_t len = 5;
@@ -126,7 +130,8 @@ static inline int is_called(const char *header, const char *name)
     return apr_tolower(*header) == apr_tolower(*name) && !strcasecmp(header, name);
 }
 
-/* A script that is asked before it is known who will see the request's credentials never sees them. */
+/* A script that is asked before it is known who will see the request's credentials never sees them.
+ */
 static int passes(const builder *b, const char *header)
 {
     if (is_called(header, "Authorization"))
@@ -165,7 +170,9 @@ static void put_headers(builder *b)
 static const char *request_uri(request_rec *r)
 {
     const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
-    const char *rule = core->cgi_var_rules ? apr_hash_get(core->cgi_var_rules, "REQUEST_URI", APR_HASH_KEY_STRING) : NULL;
+    const char *rule = core->cgi_var_rules
+                           ? apr_hash_get(core->cgi_var_rules, "REQUEST_URI", APR_HASH_KEY_STRING)
+                           : NULL;
     const char *at = r->the_request ? strchr(r->the_request, ' ') : NULL, *end;
 
     if (rule && !strcmp(rule, "current-uri"))
@@ -187,7 +194,8 @@ static void put_paths(builder *b)
     if (!strcmp(r->protocol, "INCLUDED"))
         info = 0; /* as CGI has it: the path of an included part is all script name */
     else if (info > len || strcmp(r->uri + len - info, r->path_info ? r->path_info : "") != 0)
-        info = 0; /* the path info is not the URI's tail after a rewrite: the whole URI is the script's name */
+        info = 0; /* the path info is not the URI's tail after a rewrite: the whole URI is the
+                     script's name */
     script_name = wsgi_collapse(r->pool, r->uri, len - info);
     path_info = r->path_info ? wsgi_collapse(r->pool, r->path_info, strlen(r->path_info)) : "";
     put(b, WIRE_SCRIPT_NAME, script_name);
@@ -196,14 +204,16 @@ static void put_paths(builder *b)
     put(b, WIRE_M_PATH_INFO, path_info);
 }
 
-/* HEAD as GET: when the configuration says so, or an output filter needs the body to compute headers from. */
+/* HEAD as GET: when the configuration says so, or an output filter needs the body to compute
+ * headers from. */
 static const char *method_of(const request_rec *r)
 {
     int map = wsgi_dir_of(r)->map_head;
 
     if (r->header_only && !strcmp(r->method, "HEAD") &&
-        (map == WSGI_HEAD_ON || ((map == WSGI_HEAD_AUTO || map == WSGI_UNSET) && r->output_filters &&
-                                 r->output_filters->frec->ftype < AP_FTYPE_PROTOCOL)))
+        (map == WSGI_HEAD_ON ||
+         ((map == WSGI_HEAD_AUTO || map == WSGI_UNSET) && r->output_filters &&
+          r->output_filters->frec->ftype < AP_FTYPE_PROTOCOL)))
         return "GET";
     return r->method;
 }
@@ -234,7 +244,9 @@ static void put_redirect(builder *b)
     if (!b->r->user && prev->user)
         put(b, WIRE_REDIRECT_REMOTE_USER, prev->user);
     put(b, WIRE_REDIRECT_URL,
-        core->qualify_redirect_url == AP_CORE_CONFIG_ON ? ap_construct_url(b->r->pool, prev->uri, prev) : prev->uri);
+        core->qualify_redirect_url == AP_CORE_CONFIG_ON
+            ? ap_construct_url(b->r->pool, prev->uri, prev)
+            : prev->uri);
     put(b, WIRE_REDIRECT_QUERY_STRING, prev->args);
 }
 
@@ -315,7 +327,8 @@ static uint32_t flags_of(const builder *b)
 
     if (b->t->group) {
         threads = b->t->group->threads;
-        processes = b->t->group->processes_given ? 2 : 1; /* the option's presence counts, as in mod_wsgi */
+        processes =
+            b->t->group->processes_given ? 2 : 1; /* the option's presence counts, as in mod_wsgi */
     } else {
         ap_mpm_query(AP_MPMQ_MAX_THREADS, &threads);
         ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &processes);
@@ -325,7 +338,8 @@ static uint32_t flags_of(const builder *b)
     flags |= b->is_https ? WIRE_RQ_HTTPS : 0;
     flags |= threads != 1 ? WIRE_RQ_MULTITHREAD : 0;
     flags |= processes != 1 ? WIRE_RQ_MULTIPROCESS : 0;
-    flags |= b->t->group && threads == 1 && b->t->group->maximum_requests == 1 ? WIRE_RQ_RUN_ONCE : 0;
+    flags |=
+        b->t->group && threads == 1 && b->t->group->maximum_requests == 1 ? WIRE_RQ_RUN_ONCE : 0;
     flags |= b->t->script_reloading ? WIRE_RQ_RELOADING : 0;
     flags |= !b->t->group && wsgi_dir_of(r)->pass_apache_request == 1 ? WIRE_RQ_APACHE_REQUEST : 0;
     flags |= wsgi_dir_of(r)->ignore_activity == 1 ? WIRE_RQ_IGNORE_ACTIVITY : 0;
@@ -342,7 +356,8 @@ static int is_tls(conn_rec *c)
 
 const char *wsgi_tls_variable(request_rec *r, const char *name, apr_pool_t *p)
 {
-    const char *value = ssl_lookup ? ssl_lookup(p, r->server, r->connection, r, (char *)name) : NULL;
+    const char *value =
+        ssl_lookup ? ssl_lookup(p, r->server, r->connection, r, (char *)name) : NULL;
 
     return value && *value ? value : NULL;
 }
@@ -372,7 +387,8 @@ static void put_application(builder *b)
 static int finish(builder *b, wire_block_head *head, const char **block, size_t *len)
 {
     if (wire_block_finish(&b->w, head) < 0) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, b->r, "WSGI0303: the request's headers and environment exceed %u bytes",
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, b->r,
+                      "WSGI0303: the request's headers and environment exceed %u bytes",
                       WIRE_BLOCK_MAX);
         return HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
     }
@@ -381,7 +397,8 @@ static int finish(builder *b, wire_block_head *head, const char **block, size_t 
     return OK;
 }
 
-int wsgi_block_build(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_body *body)
+int wsgi_block_build(const char **block, size_t *len, request_rec *r, const wsgi_target *t,
+                     const wsgi_body *body)
 {
     builder b = {.r = r, .t = t, .group = t->group};
     wire_block_head head;
@@ -389,7 +406,8 @@ int wsgi_block_build(const char **block, size_t *len, request_rec *r, const wsgi
     memset(&head, 0, sizeof(head));
     wire_block_begin(&b.w, grow, r->pool);
     put_application(&b);
-    if (body->kind != WIRE_BODY_NONE && !body->more) /* counted: known for chunked bodies too, and right behind filters */
+    if (body->kind != WIRE_BODY_NONE && !body->more) /* counted: known for chunked bodies too, and
+                                                        right behind filters */
         put(&b, WIRE_CONTENT_LENGTH, apr_psprintf(r->pool, "%" APR_INT64_T_FMT, body->len));
     put_target(&b, t);
     put_identity(&b);
@@ -408,8 +426,9 @@ int wsgi_block_build(const char **block, size_t *len, request_rec *r, const wsgi
 
 /* ---- calls ---- */
 
-/* The request itself, without what the server's configuration adds for applications. A header counts for the client's address only when it
- * is also said who may set it: this may decide who is let in. */
+/* The request itself, without what the server's configuration adds for applications. A header
+ * counts for the client's address only when it is also said who may set it: this may decide who is
+ * let in. */
 static void put_request(builder *b)
 {
     request_rec *r = b->r;
@@ -429,9 +448,14 @@ static void put_request(builder *b)
     put_forwarded(b);
 }
 
-int wsgi_block_build_hook_call(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_hook_call *call)
+int wsgi_block_build_hook_call(const char **block, size_t *len, request_rec *r,
+                               const wsgi_target *t, const wsgi_hook_call *call)
 {
-    builder b = {.r = r, .t = call->target, .group = t->group, .shows_all = 1, .tls = is_tls(r->connection)};
+    builder b = {.r = r,
+                 .t = call->target,
+                 .group = t->group,
+                 .shows_all = 1,
+                 .tls = is_tls(r->connection)};
     wire_block_head head;
 
     memset(&head, 0, sizeof(head));
@@ -448,8 +472,9 @@ int wsgi_block_build_hook_call(const char **block, size_t *len, request_rec *r, 
     put(&b, WIRE_M_HOOK, call->kind);
     put(&b, WIRE_M_HOOK_USER, call->user);
     put(&b, WIRE_M_HOOK_ARGUMENT, call->argument);
-    head.flags = WIRE_RQ_HOOK | (b.tls ? WIRE_RQ_TLS : 0) | (t->script_reloading ? WIRE_RQ_RELOADING : 0) |
-                 (!t->group && wsgi_dir_of(r)->pass_apache_request == 1 ? WIRE_RQ_APACHE_REQUEST : 0);
+    head.flags =
+        WIRE_RQ_HOOK | (b.tls ? WIRE_RQ_TLS : 0) | (t->script_reloading ? WIRE_RQ_RELOADING : 0) |
+        (!t->group && wsgi_dir_of(r)->pass_apache_request == 1 ? WIRE_RQ_APACHE_REQUEST : 0);
     head.request_start_us = r->request_time;
     head.log_level = (uint32_t)ap_get_request_module_loglevel(r, APLOG_MODULE_INDEX);
     return finish(&b, &head, block, len);

@@ -1,4 +1,5 @@
-/* block_builder.h - builds the request block: the one place where environ is computed, for both modes.
+/* block_builder.h - builds the request block: the one place where environ is computed, for both
+ * modes.
  *
  * Apache children only, any thread; blocks live as long as the request. */
 #ifndef WSGI_BLOCK_BUILDER_H
@@ -15,10 +16,12 @@ void wsgi_block_builder_register_hooks(apr_pool_t *p);
 const char *wsgi_tls_variable(request_rec *r, const char *name, apr_pool_t *p);
 
 /* OK and the block in r->pool, or an HTTP status with the reason logged. */
-int wsgi_block_build(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_body *body);
+int wsgi_block_build(const char **block, size_t *len, request_rec *r, const wsgi_target *t,
+                     const wsgi_body *body);
 
-/* Likewise for a hook call of the script of t. What the script sees of the request is the whole environ of call->target, or when that is
- * not known the request itself and its headers. */
-int wsgi_block_build_hook_call(const char **block, size_t *len, request_rec *r, const wsgi_target *t, const wsgi_hook_call *call);
+/* Likewise for a hook call of the script of t. What the script sees of the request is the whole
+ * environ of call->target, or when that is not known the request itself and its headers. */
+int wsgi_block_build_hook_call(const char **block, size_t *len, request_rec *r,
+                               const wsgi_target *t, const wsgi_hook_call *call);
 
 #endif

@@ -20,16 +20,19 @@ static apr_int64_t io_of(request_rec *r, apr_status_t rv)
         return WIRE_IO_TIMEOUT;
     if (rv == APR_ENOSPC)
         return WIRE_IO_TOO_LARGE;
-    if (APR_STATUS_IS_EOF(rv) || APR_STATUS_IS_ECONNRESET(rv) || APR_STATUS_IS_ECONNABORTED(rv) || r->connection->aborted)
+    if (APR_STATUS_IS_EOF(rv) || APR_STATUS_IS_ECONNRESET(rv) || APR_STATUS_IS_ECONNABORTED(rv) ||
+        r->connection->aborted)
         return WIRE_IO_GONE;
     return WIRE_IO_MALFORMED;
 }
 
-/* One brigade of the filters. Bytes; 0: the end, or nothing is there yet; or a negative enum wire_io. */
+/* One brigade of the filters. Bytes; 0: the end, or nothing is there yet; or a negative enum
+ * wire_io. */
 static apr_int64_t read_once(wsgi_body_reader *in, char *buf, size_t len, apr_read_type_e block)
 {
     apr_size_t got = len;
-    apr_status_t rv = ap_get_brigade(in->r->input_filters, in->bb, AP_MODE_READBYTES, block, (apr_off_t)len);
+    apr_status_t rv =
+        ap_get_brigade(in->r->input_filters, in->bb, AP_MODE_READBYTES, block, (apr_off_t)len);
 
     if (rv == APR_SUCCESS) {
         in->ended = !APR_BRIGADE_EMPTY(in->bb) && APR_BUCKET_IS_EOS(APR_BRIGADE_LAST(in->bb));
@@ -40,7 +43,8 @@ static apr_int64_t read_once(wsgi_body_reader *in, char *buf, size_t len, apr_re
         return (apr_int64_t)got;
     if (block == APR_NONBLOCK_READ && APR_STATUS_IS_EAGAIN(rv))
         return 0;
-    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, in->r, "WSGI0313: the request body could not be read");
+    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, in->r,
+                  "WSGI0313: the request body could not be read");
     in->failed = rv;
     in->r->connection->keepalive = AP_CONN_CLOSE;
     return io_of(in->r, rv);
@@ -59,14 +63,16 @@ apr_int64_t wsgi_body_read(wsgi_body_reader *in, char *buf, size_t len)
             return total;
     }
     /* httpd's filters hand out 8 KB at a time. */
-    while (!in->ended && (size_t)total < len && (got = read_once(in, buf + total, len - (size_t)total, APR_NONBLOCK_READ)) > 0)
+    while (!in->ended && (size_t)total < len &&
+           (got = read_once(in, buf + total, len - (size_t)total, APR_NONBLOCK_READ)) > 0)
         total += got;
     return total;
 }
 
 int wsgi_body_status(const wsgi_body_reader *in, int otherwise)
 {
-    return in->failed == APR_SUCCESS ? otherwise : ap_map_http_request_error(in->failed, HTTP_BAD_REQUEST);
+    return in->failed == APR_SUCCESS ? otherwise
+                                     : ap_map_http_request_error(in->failed, HTTP_BAD_REQUEST);
 }
 
 int wsgi_body_error(apr_int64_t io)
@@ -111,7 +117,8 @@ static int collect_in_memory(wsgi_body_reader *in, char *buf, apr_size_t room, a
 }
 
 /* Writes used bytes of buf, then what follows, with buf as the buffer. */
-static int collect_in_file(wsgi_body *body, wsgi_body_reader *in, char *buf, apr_size_t room, apr_size_t used, apr_off_t limit)
+static int collect_in_file(wsgi_body *body, wsgi_body_reader *in, char *buf, apr_size_t room,
+                           apr_size_t used, apr_off_t limit)
 {
     apr_int64_t got = (apr_int64_t)used;
 
@@ -128,13 +135,16 @@ static int collect_in_file(wsgi_body *body, wsgi_body_reader *in, char *buf, apr
 int wsgi_body_collect(wsgi_body *body, wsgi_body_reader *in, const wsgi_group *g)
 {
     apr_size_t room = (apr_size_t)g->request_buffer_size, used = 0;
-    apr_off_t limit = g->request_spool_size > g->request_buffer_size ? g->request_spool_size : g->request_buffer_size;
+    apr_off_t limit = g->request_spool_size > g->request_buffer_size ? g->request_spool_size
+                                                                     : g->request_buffer_size;
     char *buf;
     int rc;
 
-    if (!body->more || body->len > limit || in->r->expecting_100 || wsgi_dir_of(in->r)->request_buffering == 0)
+    if (!body->more || body->len > limit || in->r->expecting_100 ||
+        wsgi_dir_of(in->r)->request_buffering == 0)
         return OK;
-    /* One more than declared: then the end of a body that fits shows, and one that a filter made longer, too. */
+    /* One more than declared: then the end of a body that fits shows, and one that a filter made
+     * longer, too. */
     if (body->len >= 0 && (apr_size_t)body->len < room)
         room = (apr_size_t)body->len + 1;
     buf = apr_palloc(in->r->pool, room);

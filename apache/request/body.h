@@ -1,4 +1,5 @@
-/* body.h - the request body as it comes through httpd's input filters, and how much of it is read before a worker is taken.
+/* body.h - the request body as it comes through httpd's input filters, and how much of it is read
+ * before a worker is taken.
  *
  * Apache children only. Reader and body live as long as the request and belong to its thread. */
 #ifndef WSGI_BODY_H
@@ -21,11 +22,13 @@ typedef struct wsgi_body_reader {
 
 void wsgi_body_reader_init(wsgi_body_reader *in, request_rec *r);
 
-/* Blocks for at least one byte, and takes what else has come already. Bytes, 0 at the end, or a negative enum wire_io: then every later
- * call returns it, too. Sends `100 Continue` when it is due. */
+/* Blocks for at least one byte, and takes what else has come already. Bytes, 0 at the end, or a
+ * negative enum wire_io: then every later call returns it, too. Sends `100 Continue` when it is
+ * due. */
 apr_int64_t wsgi_body_read(wsgi_body_reader *in, char *buf, size_t len);
 
-/* The status to answer when the application could not: what reading the body came to (413, 408, 400), when that failed, else `otherwise`. */
+/* The status to answer when the application could not: what reading the body came to (413, 408,
+ * 400), when that failed, else `otherwise`. */
 int wsgi_body_status(const wsgi_body_reader *in, int otherwise);
 
 /* enum wire_io to enum wire_body_error. */
@@ -44,9 +47,11 @@ typedef struct wsgi_body {
 /* What the request says about its body; nothing is read. */
 void wsgi_body_of(wsgi_body *body, request_rec *r);
 
-/* Reads the body, so that no worker has to wait for a slow client: into memory up to request-buffer-size=, then into a file up to
- * request-spool-size=. A body declared to be larger than that stays unread, as does one that waits for `100 Continue` (RFC 9110
- * section 10.1.1: the application may still refuse it) and any under WSGIRequestBuffering Off. OK, or an HTTP status. */
+/* Reads the body, so that no worker has to wait for a slow client: into memory up to
+ * request-buffer-size=, then into a file up to request-spool-size=. A body declared to be larger
+ * than that stays unread, as does one that waits for `100 Continue` (RFC 9110 section 10.1.1: the
+ * application may still refuse it) and any under WSGIRequestBuffering Off. OK, or an HTTP status.
+ */
 int wsgi_body_collect(wsgi_body *body, wsgi_body_reader *in, const wsgi_group *g);
 
 #endif

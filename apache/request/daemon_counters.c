@@ -1,4 +1,5 @@
-/* daemon_counters.c - a few additions and notes for each request, so nothing is formatted or looked up that need not be. */
+/* daemon_counters.c - a few additions and notes for each request, so nothing is formatted or looked
+ * up that need not be. */
 #include "request/daemon_counters.h"
 
 #include "groups/board.h"
@@ -71,7 +72,9 @@ void wsgi_count_daemon(request_rec *r, const wsgi_group *g, const wsgi_outcome *
     if (!times)
         return;
     add_time(&sums->timings[WIRE_TIMING_QUEUE], times->queue_us);
-    add_time(&sums->timings[WIRE_TIMING_APP], (apr_int64_t)((apr_uint64_t)times->start_us + (apr_uint64_t)times->app_us)); /* any numbers */
+    add_time(&sums->timings[WIRE_TIMING_APP],
+             (apr_int64_t)((apr_uint64_t)times->start_us +
+                           (apr_uint64_t)times->app_us)); /* any numbers */
     add_time(&sums->timings[WIRE_TIMING_WRITE], times->write_us);
     note_times(r, times);
 }

@@ -1,9 +1,11 @@
-/* daemon_counters.h - what a request came to: notes for the access log, and the group's counters for the status page.
+/* daemon_counters.h - what a request came to: notes for the access log, and the group's counters
+ * for the status page.
  *
  * Apache children only, in the thread of the request.
  *
- * Notes of every request that a script has answered: wsgi.worker (pid), wsgi.app_us; in daemon mode wsgi.group, wsgi.thread,
- * wsgi.queue_us, wsgi.start_us and wsgi.write_us, too. A request that no worker has finished has wsgi.group alone. */
+ * Notes of every request that a script has answered: wsgi.worker (pid), wsgi.app_us; in daemon mode
+ * wsgi.group, wsgi.thread, wsgi.queue_us, wsgi.start_us and wsgi.write_us, too. A request that no
+ * worker has finished has wsgi.group alone. */
 #ifndef WSGI_DAEMON_COUNTERS_H
 #define WSGI_DAEMON_COUNTERS_H
 
@@ -12,8 +14,8 @@
 #include "wire/frames.h"
 
 typedef struct wsgi_outcome {
-    int status;              /* what the client was answered; 0: nothing, it had left */
-    int is_cut_off;          /* the response could not be completed */
+    int status;     /* what the client was answered; 0: nothing, it had left */
+    int is_cut_off; /* the response could not be completed */
     int retries;
     const wire_times *times; /* NULL: no worker has finished it */
 } wsgi_outcome;

@@ -1,5 +1,5 @@
-/* log.c - several lines are logged under a mutex that all Apache children share; a single line needs none, as httpd writes a record with
- * one system call. */
+/* log.c - several lines are logged under a mutex that all Apache children share; a single line
+ * needs none, as httpd writes a record with one system call. */
 #include "request/log.h"
 
 #include "config/config.h"
@@ -23,7 +23,8 @@ static apr_global_mutex_t *mutex; /* created by the parent, opened by each child
 /* What was said already in this child. The table and its pool are used under the lock only. */
 static struct {
     apr_thread_mutex_t *lock;
-    apr_pool_t *pool; /* with an allocator of its own, as the child's pool belongs to other threads, too */
+    apr_pool_t *pool; /* with an allocator of its own, as the child's pool belongs to other threads,
+                         too */
     apr_hash_t *subjects;
 } said;
 
@@ -43,9 +44,11 @@ static void log_line(request_rec *r, const source *at, const char *line, size_t 
         line = copy;
     }
     if (r)
-        ap_log_rerror(at->file, at->line, APLOG_MODULE_INDEX, at->level, 0, r, "%.*s", (int)len, line);
+        ap_log_rerror(at->file, at->line, APLOG_MODULE_INDEX, at->level, 0, r, "%.*s", (int)len,
+                      line);
     else
-        ap_log_error(at->file, at->line, APLOG_MODULE_INDEX, at->level, 0, ap_server_conf, "%.*s", (int)len, line);
+        ap_log_error(at->file, at->line, APLOG_MODULE_INDEX, at->level, 0, ap_server_conf, "%.*s",
+                     (int)len, line);
 }
 
 static void log_lines(request_rec *r, const source *at, const char *text, size_t len)
@@ -53,10 +56,12 @@ static void log_lines(request_rec *r, const source *at, const char *text, size_t
     const char *end = text + len;
 
     for (;;) {
-        const char *newline = memchr(text, '\n', (size_t)(end - text)), *line_end = newline ? newline : end;
+        const char *newline = memchr(text, '\n', (size_t)(end - text)),
+                   *line_end = newline ? newline : end;
 
         do {
-            size_t part = (size_t)(line_end - text) < RECORD_MAX ? (size_t)(line_end - text) : RECORD_MAX;
+            size_t part =
+                (size_t)(line_end - text) < RECORD_MAX ? (size_t)(line_end - text) : RECORD_MAX;
 
             log_line(r, at, text, part);
             text += part;
@@ -76,7 +81,8 @@ static void log_together(request_rec *r, const source *at, const char *text, siz
         apr_global_mutex_unlock(mutex);
 }
 
-void wsgi_log_at(request_rec *r, int level, const char *file, int line, const char *text, size_t len)
+void wsgi_log_at(request_rec *r, int level, const char *file, int line, const char *text,
+                 size_t len)
 {
     source at = {file, line, level & APLOG_LEVELMASK};
 
@@ -121,7 +127,9 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
     (void)plog;
     (void)ptemp;
-    return ap_mutex_register(pconf, mutex_type, NULL, APR_LOCK_DEFAULT, 0) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
+    return ap_mutex_register(pconf, mutex_type, NULL, APR_LOCK_DEFAULT, 0) == APR_SUCCESS
+               ? OK
+               : HTTP_INTERNAL_SERVER_ERROR;
 }
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
@@ -130,7 +138,9 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     (void)ptemp;
     if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG)
         return OK;
-    return ap_global_mutex_create(&mutex, NULL, mutex_type, NULL, s, pconf, 0) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
+    return ap_global_mutex_create(&mutex, NULL, mutex_type, NULL, s, pconf, 0) == APR_SUCCESS
+               ? OK
+               : HTTP_INTERNAL_SERVER_ERROR;
 }
 
 static void remember_nothing_said(apr_pool_t *p)
@@ -147,9 +157,12 @@ static void remember_nothing_said(apr_pool_t *p)
 static void child_init(apr_pool_t *p, server_rec *s)
 {
     remember_nothing_said(p);
-    if (mutex && apr_global_mutex_child_init(&mutex, apr_global_mutex_lockfile(mutex), p) != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s, "WSGI0317: the mutex %s cannot be opened; lines of different requests may mix "
-                     "in this log (see the directive Mutex)", mutex_type);
+    if (mutex &&
+        apr_global_mutex_child_init(&mutex, apr_global_mutex_lockfile(mutex), p) != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "WSGI0317: the mutex %s cannot be opened; lines of different requests may mix "
+                     "in this log (see the directive Mutex)",
+                     mutex_type);
         mutex = NULL;
     }
 }

@@ -6,19 +6,22 @@
 
 #include <httpd.h>
 
-/* One record per line of text; the records of one call stay together, whatever other threads and Apache processes log meanwhile. Long
- * lines become several records. level: as in APLOG_*. */
+/* One record per line of text; the records of one call stay together, whatever other threads and
+ * Apache processes log meanwhile. Long lines become several records. level: as in APLOG_*. */
 void wsgi_log_request(request_rec *r, int level, const char *text, size_t len);
 
 /* The same for what belongs to no request. */
 void wsgi_log_server(int level, const char *text, size_t len);
 
-/* 1 the first time that this process asks for this server and subject, then 0: for hints that need no repetition. Subjects come from the
- * configuration or are literals, so there is an end of them. */
+/* 1 the first time that this process asks for this server and subject, then 0: for hints that need
+ * no repetition. Subjects come from the configuration or are literals, so there is an end of them.
+ */
 int wsgi_log_is_first(const server_rec *s, const char *subject);
 
-/* The same with the place in the application's source that logs, for %F of ErrorLogFormat. r NULL: belongs to no request. */
-void wsgi_log_at(request_rec *r, int level, const char *file, int line, const char *text, size_t len);
+/* The same with the place in the application's source that logs, for %F of ErrorLogFormat. r NULL:
+ * belongs to no request. */
+void wsgi_log_at(request_rec *r, int level, const char *file, int line, const char *text,
+                 size_t len);
 void wsgi_log_server_at(int level, const char *file, int line, const char *text, size_t len);
 
 void wsgi_log_register_hooks(apr_pool_t *p);

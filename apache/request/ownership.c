@@ -10,7 +10,8 @@ static const char *kind(const wsgi_group *g)
     return g->script_user.name ? "user" : "group";
 }
 
-/* NULL, or what is wrong with the script or its directory. Whoever may write to the directory may replace the script. */
+/* NULL, or what is wrong with the script or its directory. Whoever may write to the directory may
+ * replace the script. */
 static const char *find_fault(apr_pool_t *p, const char *path, const wsgi_group *g)
 {
     int by_user = g->script_user.name != NULL;
@@ -22,13 +23,16 @@ static const char *find_fault(apr_pool_t *p, const char *path, const wsgi_group 
     apr_status_t rv = apr_stat(&info, path, APR_FINFO_OWNER | APR_FINFO_PROT, p);
 
     if (rv != APR_SUCCESS)
-        return apr_psprintf(p, "%s cannot be examined (%s)", path, apr_strerror(rv, reason, sizeof(reason)));
+        return apr_psprintf(p, "%s cannot be examined (%s)", path,
+                            apr_strerror(rv, reason, sizeof(reason)));
     owner = by_user ? (apr_uint32_t)info.user : (apr_uint32_t)info.group;
     if (owner != who->id)
-        return apr_psprintf(p, "%s belongs to %s %u; run \"%s %s %s\" if it is trusted", path, by_user ? "uid" : "gid", owner,
-                            by_user ? "chown" : "chgrp", who->name, path);
+        return apr_psprintf(p, "%s belongs to %s %u; run \"%s %s %s\" if it is trusted", path,
+                            by_user ? "uid" : "gid", owner, by_user ? "chown" : "chgrp", who->name,
+                            path);
     if (info.protection & forbidden)
-        return apr_psprintf(p, "%s may be written to by others; run \"chmod %s-w %s\"", path, by_user ? "go" : "o", path);
+        return apr_psprintf(p, "%s may be written to by others; run \"chmod %s-w %s\"", path,
+                            by_user ? "go" : "o", path);
     return NULL;
 }
 
@@ -45,8 +49,10 @@ int wsgi_ownership_check(request_rec *r, const wsgi_group *g, const char *script
     if (!fault)
         return OK;
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                  "WSGI0224: daemon group %s (%s) does not run %s: with script-%s=%s the file and its directory must belong to "
-                  "that %s, but %s", g->name, g->where, script, kind(g),
+                  "WSGI0224: daemon group %s (%s) does not run %s: with script-%s=%s the file and "
+                  "its directory must belong to "
+                  "that %s, but %s",
+                  g->name, g->where, script, kind(g),
                   g->script_user.name ? g->script_user.name : g->script_group.name, kind(g), fault);
     return HTTP_FORBIDDEN;
 }

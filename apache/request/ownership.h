@@ -1,4 +1,5 @@
-/* ownership.h - script-user= and script-group=: a daemon group that runs only what belongs to somebody.
+/* ownership.h - script-user= and script-group=: a daemon group that runs only what belongs to
+ * somebody.
  *
  * Apache children, any thread. */
 #ifndef WSGI_OWNERSHIP_H

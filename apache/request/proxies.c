@@ -1,6 +1,6 @@
-/* proxies.c - a header counts when its name is declared, its sender is a trusted proxy and its value is valid. Every other header of a declared
- * category is hidden, so that an application that looks at several of them cannot be deceived. Addresses are parsed, never
- * looked up. */
+/* proxies.c - a header counts when its name is declared, its sender is a trusted proxy and its
+ * value is valid. Every other header of a declared category is hidden, so that an application that
+ * looks at several of them cannot be deceived. Addresses are parsed, never looked up. */
 #include "request/proxies.h"
 
 #include "config/names.h"
@@ -15,7 +15,16 @@
 APLOG_USE_MODULE(wsgi);
 
 enum category { CLIENT, HOST, SERVER, PORT, SCRIPT, SCHEME };
-enum form { ADDRESS_LIST, ADDRESS, HOST_PORT, HOST_ONLY, PORT_NUMBER, URL_PATH, SCHEME_NAME, SWITCH };
+enum form {
+    ADDRESS_LIST,
+    ADDRESS,
+    HOST_PORT,
+    HOST_ONLY,
+    PORT_NUMBER,
+    URL_PATH,
+    SCHEME_NAME,
+    SWITCH
+};
 
 typedef struct known_header {
     const char *name;
@@ -79,11 +88,16 @@ const char *wsgi_proxies_add_header(cmd_parms *cmd, apr_array_header_t **list, c
     near = wsgi_nearest(cmd->pool, name, names);
     for (const char *c = name; *c; c++)
         if (!apr_isalnum(*c) && *c != '-')
-            return apr_psprintf(cmd->pool, "%s %s: not a header name: only letters, digits and - are possible%s%s; valid are %s",
-                                cmd->cmd->name, name, near ? "; did you mean " : "", near ? near : "", valid_names(cmd->pool));
+            return apr_psprintf(cmd->pool,
+                                "%s %s: not a header name: only letters, digits and - are "
+                                "possible%s%s; valid are %s",
+                                cmd->cmd->name, name, near ? "; did you mean " : "",
+                                near ? near : "", valid_names(cmd->pool));
     ap_log_error(APLOG_MARK, APLOG_WARNING, 0, cmd->server,
-                 "WSGI0219: %s: %s %s has no effect: a header of this name says nothing known%s%s; valid are %s", wsgi_where(cmd),
-                 cmd->cmd->name, name, near ? "; did you mean " : "", near ? near : "", valid_names(cmd->pool));
+                 "WSGI0219: %s: %s %s has no effect: a header of this name says nothing known%s%s; "
+                 "valid are %s",
+                 wsgi_where(cmd), cmd->cmd->name, name, near ? "; did you mean " : "",
+                 near ? near : "", valid_names(cmd->pool));
     return NULL;
 }
 
@@ -108,8 +122,11 @@ const char *wsgi_proxies_add_network(cmd_parms *cmd, apr_array_header_t **list, 
         *mask++ = '\0';
     unmap(&address, &mask, cmd->pool);
     if (apr_ipsubnet_create(&subnet, address, mask, cmd->pool) != APR_SUCCESS)
-        return apr_psprintf(cmd->pool, "%s %s: expected an address or a network, for example 10.0.0.1, 10.0.0.0/8, "
-                            "192.168.0.0/255.255.0.0 or 2001:db8::/32; host names are not looked up", cmd->cmd->name, network);
+        return apr_psprintf(
+            cmd->pool,
+            "%s %s: expected an address or a network, for example 10.0.0.1, 10.0.0.0/8, "
+            "192.168.0.0/255.255.0.0 or 2001:db8::/32; host names are not looked up",
+            cmd->cmd->name, network);
     if (!*list)
         *list = apr_array_make(cmd->pool, 4, sizeof(apr_ipsubnet_t *));
     APR_ARRAY_PUSH(*list, apr_ipsubnet_t *) = subnet;
@@ -118,7 +135,8 @@ const char *wsgi_proxies_add_network(cmd_parms *cmd, apr_array_header_t **list, 
 
 /* ---- values ---- */
 
-/* The numeric address in "1.2.3.4", "1.2.3.4:80", "2001:db8::1", "[2001:db8::1]" or "[2001:db8::1]:443"; NULL when it is none. */
+/* The numeric address in "1.2.3.4", "1.2.3.4:80", "2001:db8::1", "[2001:db8::1]" or
+ * "[2001:db8::1]:443"; NULL when it is none. */
 static const char *address_of(apr_pool_t *p, const char *text)
 {
     unsigned char bytes[sizeof(struct in6_addr)];
@@ -183,7 +201,8 @@ static int is_host(apr_pool_t *p, const char *text, int may_have_port)
 
     if (*text == '[') {
         end = strchr(text, ']');
-        if (!end || inet_pton(AF_INET6, apr_pstrmemdup(p, text + 1, (apr_size_t)(end - text - 1)), bytes) != 1)
+        if (!end || inet_pton(AF_INET6, apr_pstrmemdup(p, text + 1, (apr_size_t)(end - text - 1)),
+                              bytes) != 1)
             return 0;
         end++;
     } else {
@@ -201,7 +220,8 @@ static const char *mount_of(apr_pool_t *p, const char *text)
     if (*text != '/')
         return NULL;
     for (const char *c = text; *c; c++)
-        if (apr_iscntrl(*c) || *c == '?' || *c == '#' || *c == '"' || *c == '<' || *c == '>' || *c == '\\')
+        if (apr_iscntrl(*c) || *c == '?' || *c == '#' || *c == '"' || *c == '<' || *c == '>' ||
+            *c == '\\')
             return NULL;
     return wsgi_resource_path(p, text, strlen(text));
 }
@@ -221,9 +241,11 @@ static apr_array_header_t *elements_of(apr_pool_t *p, const char *value)
     return all;
 }
 
-/* From right to left as far as trusted proxies have written: the client is the first one that is not a trusted proxy. What is no
- * address was not written by one, so it ends the way and the last proxy is taken. 0, or -1: there is no valid address. */
-static int read_list(wsgi_forwarded *out, request_rec *r, const apr_array_header_t *networks, const char *value)
+/* From right to left as far as trusted proxies have written: the client is the first one that is
+ * not a trusted proxy. What is no address was not written by one, so it ends the way and the last
+ * proxy is taken. 0, or -1: there is no valid address. */
+static int read_list(wsgi_forwarded *out, request_rec *r, const apr_array_header_t *networks,
+                     const char *value)
 {
     apr_array_header_t *all = elements_of(r->pool, value), *rest;
     const char *address;
@@ -237,7 +259,8 @@ static int read_list(wsgi_forwarded *out, request_rec *r, const apr_array_header
             out->remote_addr = address;
         return address ? 0 : -1;
     }
-    while (at > 0 && is_in(r->pool, address_of(r->pool, APR_ARRAY_IDX(all, at, const char *)), networks))
+    while (at > 0 &&
+           is_in(r->pool, address_of(r->pool, APR_ARRAY_IDX(all, at, const char *)), networks))
         at--;
     if (!address_of(r->pool, APR_ARRAY_IDX(all, at, const char *)) && at < all->nelts - 1)
         at++;
@@ -250,13 +273,15 @@ static int read_list(wsgi_forwarded *out, request_rec *r, const apr_array_header
         APR_ARRAY_PUSH(rest, const char *) = APR_ARRAY_IDX(all, at, const char *);
     out->forwarded_for = APR_ARRAY_IDX(rest, 0, const char *);
     for (int i = 1; i < rest->nelts; i++)
-        out->forwarded_for = apr_pstrcat(r->pool, out->forwarded_for, ", ", APR_ARRAY_IDX(rest, i, const char *), NULL);
+        out->forwarded_for = apr_pstrcat(r->pool, out->forwarded_for, ", ",
+                                         APR_ARRAY_IDX(rest, i, const char *), NULL);
     return 0;
 }
 
 /* ---- a request ---- */
 
-static int read_scheme(wsgi_forwarded *out, const char *value, const char *on, const char *also_on, const char *off, const char *also_off)
+static int read_scheme(wsgi_forwarded *out, const char *value, const char *on, const char *also_on,
+                       const char *off, const char *also_off)
 {
     if (!strcasecmp(value, on) || !strcasecmp(value, also_on) || !strcmp(value, "1"))
         out->https = 1;
@@ -268,7 +293,8 @@ static int read_scheme(wsgi_forwarded *out, const char *value, const char *on, c
 }
 
 /* 0: *out says what the header says. -1: not a valid value. */
-static int read_header(wsgi_forwarded *out, request_rec *r, const apr_array_header_t *networks, enum form form, const char *value)
+static int read_header(wsgi_forwarded *out, request_rec *r, const apr_array_header_t *networks,
+                       enum form form, const char *value)
 {
     const char *first = first_of(r->pool, value), *found = NULL;
 
@@ -329,7 +355,8 @@ void wsgi_proxies_read(wsgi_forwarded *out, request_rec *r)
         if (read_header(out, r, dir->trusted_proxies, known[index].form, value) == 0)
             winner[known[index].category] = index;
         else
-            ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, "WSGI0220: the trusted header %s is ignored: its value is not valid: %s",
+            ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                          "WSGI0220: the trusted header %s is ignored: its value is not valid: %s",
                           known[index].name, value);
     }
     for (int i = 0; i < KNOWN_COUNT; i++)

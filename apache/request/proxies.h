@@ -1,7 +1,8 @@
-/* proxies.h - what trusted proxies say about the client (WSGITrustedProxies, WSGITrustedProxyHeaders).
+/* proxies.h - what trusted proxies say about the client (WSGITrustedProxies,
+ * WSGITrustedProxyHeaders).
  *
- * Only environ changes: Apache's own idea of the client (access log, Require ip) is mod_remoteip's business. Apache children, any
- * thread; the two setters: where the configuration is read. */
+ * Only environ changes: Apache's own idea of the client (access log, Require ip) is mod_remoteip's
+ * business. Apache children, any thread; the two setters: where the configuration is read. */
 #ifndef WSGI_PROXIES_H
 #define WSGI_PROXIES_H
 
@@ -13,7 +14,7 @@ typedef struct wsgi_forwarded {
     const char *script_name;   /* "" for a mount at the root */
     const char *forwarded_for; /* X-Forwarded-For without what the client may have made up */
     int https;                 /* 1, 0, or -1: nothing said */
-    unsigned hidden;           /* headers that must not reach the application, one bit per known header */
+    unsigned hidden; /* headers that must not reach the application, one bit per known header */
 } wsgi_forwarded;
 
 /* What the headers that are trusted for this request say; all unset when none is declared. */
@@ -22,9 +23,10 @@ void wsgi_proxies_read(wsgi_forwarded *out, request_rec *r);
 /* Whether this request header must not reach the application. */
 int wsgi_proxies_hide(const wsgi_forwarded *f, const char *header);
 
-/* One argument of WSGITrustedProxyHeaders or WSGITrustedProxies into the array, which is made when *list is NULL. NULL, or what is
- * wrong. */
+/* One argument of WSGITrustedProxyHeaders or WSGITrustedProxies into the array, which is made when
+ * *list is NULL. NULL, or what is wrong. */
 const char *wsgi_proxies_add_header(cmd_parms *cmd, apr_array_header_t **list, const char *name);
-const char *wsgi_proxies_add_network(cmd_parms *cmd, apr_array_header_t **list, const char *network);
+const char *wsgi_proxies_add_network(cmd_parms *cmd, apr_array_header_t **list,
+                                     const char *network);
 
 #endif

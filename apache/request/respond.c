@@ -14,7 +14,8 @@
 
 APLOG_USE_MODULE(wsgi);
 
-#define READ_SIZE (64u << 10) /* so much of a file is in memory at a time, where it cannot go by sendfile() */
+/* So much of a file is in memory at a time, where it cannot go by sendfile(). */
+#define READ_SIZE (64u << 10)
 
 static const char aborted_note[] = "httpd-wsgi-aborted";
 
@@ -30,7 +31,8 @@ static int is_named(const wire_header *h, const char *name)
     return wire_is_named(h->name, h->name_len, name);
 }
 
-/* RFC 9110 section 7.6.1: these describe a connection, which is Apache's. `Connection: close` asks it to close. */
+/* RFC 9110 section 7.6.1: these describe a connection, which is Apache's. `Connection: close` asks
+ * it to close. */
 static int is_hop_by_hop(request_rec *r, const wire_header *h)
 {
     if (is_named(h, "Connection")) {
@@ -38,8 +40,8 @@ static int is_hop_by_hop(request_rec *r, const wire_header *h)
             apr_table_setn(r->headers_out, "Connection", "close");
         return 1;
     }
-    return is_named(h, "Transfer-Encoding") || is_named(h, "Upgrade") || is_named(h, "Keep-Alive") ||
-           is_named(h, "TE") || is_named(h, "Trailer");
+    return is_named(h, "Transfer-Encoding") || is_named(h, "Upgrade") ||
+           is_named(h, "Keep-Alive") || is_named(h, "TE") || is_named(h, "Trailer");
 }
 
 /* RFC 8297. The final response's headers are httpd's and the application's, not these. */
@@ -58,7 +60,8 @@ int wsgi_respond_hints(wsgi_respond *out, const wire_response *hints)
     for (size_t i = 0; i < hints->nheaders; i++) {
         const wire_header *h = &hints->headers[i];
 
-        apr_table_addn(r->headers_out, apr_pstrmemdup(p, h->name, h->name_len), apr_pstrmemdup(p, h->value, h->value_len));
+        apr_table_addn(r->headers_out, apr_pstrmemdup(p, h->name, h->name_len),
+                       apr_pstrmemdup(p, h->value, h->value_len));
     }
     r->status = hints->status;
     r->status_line = ap_get_status_line(hints->status);
@@ -76,7 +79,8 @@ static int asks_for_streaming(const wire_header *h)
     static const char events[] = "text/event-stream";
 
     if (is_named(h, "Content-Type"))
-        return h->value_len >= sizeof(events) - 1 && !strncasecmp(h->value, events, sizeof(events) - 1);
+        return h->value_len >= sizeof(events) - 1 &&
+               !strncasecmp(h->value, events, sizeof(events) - 1);
     return is_named(h, "X-Accel-Buffering") && h->value_len == 2 && !strncasecmp(h->value, "no", 2);
 }
 
@@ -85,7 +89,8 @@ static const char *status_line(const request_rec *r, const wire_response *head)
 {
     const char *usual = ap_get_status_line(head->status);
 
-    if (atoi(usual) == head->status && strlen(usual) == head->reason_len + 4 && !memcmp(usual + 4, head->reason, head->reason_len))
+    if (atoi(usual) == head->status && strlen(usual) == head->reason_len + 4 &&
+        !memcmp(usual + 4, head->reason, head->reason_len))
         return usual;
     return apr_psprintf(r->pool, "%d %.*s", head->status, (int)head->reason_len, head->reason);
 }
@@ -123,10 +128,12 @@ void wsgi_respond_head(wsgi_respond *out, const wire_response *head)
 
 /* ---- what cannot be completed ---- */
 
-/* Does only the end of the connection tell the client where the response ends? Clients of HTTP/1.0 know no chunks. */
+/* Does only the end of the connection tell the client where the response ends? Clients of HTTP/1.0
+ * know no chunks. */
 static int ends_with_connection(const request_rec *r)
 {
-    return r->sent_bodyct && !r->chunked && !r->connection->master && !apr_table_get(r->headers_out, "Content-Length");
+    return r->sent_bodyct && !r->chunked && !r->connection->master &&
+           !apr_table_get(r->headers_out, "Content-Length");
 }
 
 /* That end must not look like a proper one, then: it is closed at once, with a reset. */
@@ -168,7 +175,8 @@ int wsgi_respond_spool(wsgi_respond *out)
         const char *data;
         apr_size_t len;
 
-        if (!APR_BUCKET_IS_TRANSIENT(first) || apr_bucket_read(first, &data, &len, APR_BLOCK_READ) != APR_SUCCESS ||
+        if (!APR_BUCKET_IS_TRANSIENT(first) ||
+            apr_bucket_read(first, &data, &len, APR_BLOCK_READ) != APR_SUCCESS ||
             wsgi_spool_write(&out->spool, out->r, data, len) < 0)
             return -1;
         apr_bucket_delete(first);
@@ -176,7 +184,8 @@ int wsgi_respond_spool(wsgi_respond *out)
     return 0;
 }
 
-/* Up to len bytes of the spooled data to the front of the brigade. When they are lost, nothing that looks complete may follow. */
+/* Up to len bytes of the spooled data to the front of the brigade. When they are lost, nothing that
+ * looks complete may follow. */
 static void take_spooled(wsgi_respond *out, apr_off_t len)
 {
     apr_off_t left = wsgi_respond_spooled(out);
@@ -199,15 +208,19 @@ static void take_spooled(wsgi_respond *out, apr_off_t len)
 /* Reading a file has failed, that is, and not writing to the client. */
 static int is_unreadable(apr_status_t rv)
 {
-    return APR_STATUS_IS_EOF(rv) || APR_STATUS_IS_BADARG(rv) || APR_STATUS_IS_EINVAL(rv) || rv == EIO || rv == EBADF;
+    return APR_STATUS_IS_EOF(rv) || APR_STATUS_IS_BADARG(rv) || APR_STATUS_IS_EINVAL(rv) ||
+           rv == EIO || rv == EBADF;
 }
 
 /* httpd's filters read the application's files, which may have changed meanwhile. */
 static void on_unreadable(wsgi_respond *out, apr_status_t rv)
 {
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, out->r, "WSGI0322: a file that the application sends for %s could not be read to its end; "
-                  "the response is cut off and the connection is closed; let the application replace files instead of changing them",
-                  out->r->uri);
+    ap_log_rerror(
+        APLOG_MARK, APLOG_ERR, rv, out->r,
+        "WSGI0322: a file that the application sends for %s could not be read to its end; "
+        "the response is cut off and the connection is closed; let the application replace files "
+        "instead of changing them",
+        out->r->uri);
     out->is_cut_off = 1;
     cut_off(out->r);
 }
@@ -223,7 +236,8 @@ static int pass(wsgi_respond *out)
         return -1;
     }
     if (rv != APR_SUCCESS || out->r->connection->aborted) {
-        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, out->r, "WSGI0304: the client has closed the connection");
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, out->r,
+                      "WSGI0304: the client has closed the connection");
         out->gone = 1;
         return -1;
     }
@@ -253,7 +267,8 @@ int wsgi_respond_part(wsgi_respond *out, apr_off_t len)
 {
     if (wsgi_respond_spooled(out) <= len)
         return wsgi_respond_flush(out);
-    if (out->gone || wsgi_respond_spool(out) < 0) /* in order: what was collected comes after what was spooled */
+    if (out->gone || wsgi_respond_spool(out) < 0) /* in order: what was collected comes after what
+                                                     was spooled */
         return out->gone ? -1 : wsgi_respond_flush(out);
     out->unflushed = 0;
     take_spooled(out, len);
@@ -264,12 +279,15 @@ int wsgi_respond_part(wsgi_respond *out, apr_off_t len)
 
 void wsgi_respond_data(wsgi_respond *out, const char *data, size_t len)
 {
-    if (!out->gone && !out->replaced && len > 0) /* transient: filters that keep it make their own copy */
-        APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_transient_create(data, len, out->bb->bucket_alloc));
+    if (!out->gone && !out->replaced && len > 0) /* transient: filters that keep it make their own
+                                                    copy */
+        APR_BRIGADE_INSERT_TAIL(out->bb,
+                                apr_bucket_transient_create(data, len, out->bb->bucket_alloc));
 }
 
-/* The file is the application's: were it cut off while its pages are mapped, whoever reads them (mod_deflate, for one) would be ended by
- * SIGBUS, and all connections of this Apache child with it. */
+/* The file is the application's: were it cut off while its pages are mapped, whoever reads them
+ * (mod_deflate, for one) would be ended by SIGBUS, and all connections of this Apache child with
+ * it. */
 static void read_without_mapping(apr_bucket *file)
 {
     apr_bucket_file_enable_mmap(file, 0);
@@ -283,7 +301,8 @@ void wsgi_respond_file(wsgi_respond *out, int fd, apr_off_t offset, apr_off_t le
 
     if (wsgi_dir_of(out->r)->enable_sendfile == 1)
         flags |= APR_FOPEN_SENDFILE_ENABLED;
-    if (wsgi_file_of_fd(&file, fd, flags, out->r->pool) == APR_SUCCESS && !out->gone && !out->replaced)
+    if (wsgi_file_of_fd(&file, fd, flags, out->r->pool) == APR_SUCCESS && !out->gone &&
+        !out->replaced)
         read_without_mapping(apr_brigade_insert_file(out->bb, file, offset, len, out->r->pool));
 }
 
@@ -297,7 +316,8 @@ int wsgi_respond_end(wsgi_respond *out)
     if (!out->gone && !out->ended) {
         out->ended = 1;
         take_spooled(out, wsgi_respond_spooled(out));
-        /* Else httpd would read and drop an upload that nobody read before the client hears that it is unwanted. */
+        /* Else httpd would read and drop an upload that nobody read before the client hears that it
+         * is unwanted. */
         if (out->body_unread)
             APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_flush_create(out->bb->bucket_alloc));
         APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_eos_create(out->bb->bucket_alloc));
@@ -306,25 +326,29 @@ int wsgi_respond_end(wsgi_respond *out)
     return out->is_cut_off ? AP_FILTER_ERROR : OK;
 }
 
-/* The error bucket makes the chunking filter leave out the last chunk (and HTTP/2 reset the stream); the connection is closed. */
+/* The error bucket makes the chunking filter leave out the last chunk (and HTTP/2 reset the
+ * stream); the connection is closed. */
 int wsgi_respond_abort(wsgi_respond *out)
 {
     request_rec *r = out->r;
 
-    /* What was sent goes out first: an error bucket behind unsent headers would become an error page. Only then may the connection be
-     * marked: httpd does not use chunks on a connection that it will close, and without them the end of the connection would look
-     * like the end of the body. */
+    /* What was sent goes out first: an error bucket behind unsent headers would become an error
+     * page. Only then may the connection be marked: httpd does not use chunks on a connection that
+     * it will close, and without them the end of the connection would look like the end of the
+     * body. */
     wsgi_respond_flush(out);
     cut_off(r);
     if (!out->gone && !r->connection->aborted) {
-        APR_BRIGADE_INSERT_TAIL(out->bb, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool, out->bb->bucket_alloc));
+        APR_BRIGADE_INSERT_TAIL(out->bb, ap_bucket_error_create(HTTP_BAD_GATEWAY, NULL, r->pool,
+                                                                out->bb->bucket_alloc));
         APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_eos_create(out->bb->bucket_alloc));
         ap_pass_brigade(r->output_filters, out->bb);
     }
     return AP_FILTER_ERROR;
 }
 
-/* AP_FILTER_ERROR before the head: httpd's filter for request bodies has answered a broken or too large one itself. */
+/* AP_FILTER_ERROR before the head: httpd's filter for request bodies has answered a broken or too
+ * large one itself. */
 int wsgi_respond_status(const wsgi_respond *out, int rc)
 {
     if (rc >= HTTP_CONTINUE)
@@ -332,8 +356,8 @@ int wsgi_respond_status(const wsgi_respond *out, int rc)
     return out->head_done || rc == AP_FILTER_ERROR ? out->r->status : 0;
 }
 
-/* %X of a log format is X for a response that was cut off. The mark holds only while the request is logged: what is still in the
- * connection's buffers must reach the client. */
+/* %X of a log format is X for a response that was cut off. The mark holds only while the request is
+ * logged: what is still in the connection's buffers must reach the client. */
 static int before_log(request_rec *r)
 {
     if (apr_table_get(r->notes, aborted_note) && !r->connection->aborted) {

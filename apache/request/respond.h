@@ -1,6 +1,7 @@
 /* respond.h - a response on its way to the client: what daemon/ and embedded/ have in common.
  *
- * Apache children only. One thread, the request's. After an error or an abort everything is a no-op. */
+ * Apache children only. One thread, the request's. After an error or an abort everything is a
+ * no-op. */
 #ifndef WSGI_RESPOND_H
 #define WSGI_RESPOND_H
 
@@ -15,11 +16,12 @@ typedef struct wsgi_respond {
     apr_bucket_brigade *bb;
     int head_done;
     int replaced;  /* WSGIErrorOverride: the application's body is dropped, httpd makes its own */
-    int streaming; /* the response asks not to be kept back: an event stream, or `X-Accel-Buffering: no` */
+    int streaming; /* the response asks not to be kept back: an event stream, or `X-Accel-Buffering:
+                      no` */
     int unflushed; /* httpd may keep something back */
     int body_unread; /* set by the caller: the client may still be sending a request body */
     int ended;
-    int gone;      /* the client has gone, or nothing can be sent any more */
+    int gone;       /* the client has gone, or nothing can be sent any more */
     int is_cut_off; /* the latter, and the client has seen it */
     wsgi_spool spool;
     apr_off_t spool_sent; /* of its bytes, so many were handed to httpd */
@@ -27,13 +29,15 @@ typedef struct wsgi_respond {
 
 void wsgi_respond_init(wsgi_respond *out, request_rec *r);
 
-/* An interim response (103), sent at once; nothing for HTTP/1.0 clients. Before wsgi_respond_head(). 0, or -1: the client has gone. */
+/* An interim response (103), sent at once; nothing for HTTP/1.0 clients. Before
+ * wsgi_respond_head(). 0, or -1: the client has gone. */
 int wsgi_respond_hints(wsgi_respond *out, const wire_response *hints);
 
 /* Status and headers into r. */
 void wsgi_respond_head(wsgi_respond *out, const wire_response *head);
 
-/* Collects without copying: data must stay valid until the next spool, send, flush, end or abort. */
+/* Collects without copying: data must stay valid until the next spool, send, flush, end or abort.
+ */
 void wsgi_respond_data(wsgi_respond *out, const char *data, size_t len);
 
 /* Collects. Takes fd over. */
@@ -45,10 +49,12 @@ apr_off_t wsgi_respond_spooled(const wsgi_respond *out);
 /* Is there anything that httpd has not got yet? */
 int wsgi_respond_pending(const wsgi_respond *out);
 
-/* Puts what was collected into a temporary file, behind what is there. 0, or -1: not possible, it is still collected. */
+/* Puts what was collected into a temporary file, behind what is there. 0, or -1: not possible, it
+ * is still collected. */
 int wsgi_respond_spool(wsgi_respond *out);
 
-/* Hands to httpd what was spooled and collected, which may keep small pieces back. 0, or -1 when the client has gone. */
+/* Hands to httpd what was spooled and collected, which may keep small pieces back. 0, or -1 when
+ * the client has gone. */
 int wsgi_respond_send(wsgi_respond *out);
 
 /* As send, and the client gets everything now. */
@@ -60,7 +66,8 @@ int wsgi_respond_part(wsgi_respond *out, apr_off_t len);
 /* The response is complete. What the handler returns. */
 int wsgi_respond_end(wsgi_respond *out);
 
-/* The response cannot be completed: nothing that looks like a proper end may reach the client. What the handler returns. */
+/* The response cannot be completed: nothing that looks like a proper end may reach the client. What
+ * the handler returns. */
 int wsgi_respond_abort(wsgi_respond *out);
 
 /* What the client was answered, when the handler returns rc; 0: nothing, it had left. */

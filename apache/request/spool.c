@@ -13,7 +13,8 @@ APLOG_USE_MODULE(wsgi);
 #define COPY_MAX   (32u << 10)
 #define FORGET_MIN (1 << 20)
 
-static const char *usual_directory; /* found out by each Apache child as it starts, read-only afterwards; NULL: not found */
+static const char *usual_directory; /* found out by each Apache child as it starts, read-only
+                                       afterwards; NULL: not found */
 
 /* APR tries a directory by writing a file there, which need not be done for each request. */
 static void child_init(apr_pool_t *p, server_rec *s)
@@ -51,11 +52,15 @@ static apr_status_t create(wsgi_spool *spool, request_rec *r, const char **direc
         return rv;
     fd = open(*directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (fd >= 0)
-        return wsgi_file_of_fd(&spool->file, fd, APR_FOPEN_READ | APR_FOPEN_WRITE | APR_FOPEN_SENDFILE_ENABLED, r->pool);
+        return wsgi_file_of_fd(&spool->file, fd,
+                               APR_FOPEN_READ | APR_FOPEN_WRITE | APR_FOPEN_SENDFILE_ENABLED,
+                               r->pool);
     /* Some file systems cannot make a file without a name. */
     path = apr_pstrcat(r->pool, *directory, "/wsgi-XXXXXX", NULL);
-    rv = apr_file_mktemp(&spool->file, path, APR_FOPEN_CREATE | APR_FOPEN_READ | APR_FOPEN_WRITE | APR_FOPEN_EXCL |
-                         APR_FOPEN_SENDFILE_ENABLED, r->pool);
+    rv = apr_file_mktemp(&spool->file, path,
+                         APR_FOPEN_CREATE | APR_FOPEN_READ | APR_FOPEN_WRITE | APR_FOPEN_EXCL |
+                             APR_FOPEN_SENDFILE_ENABLED,
+                         r->pool);
     return rv == APR_SUCCESS ? apr_file_remove(path, r->pool) : rv;
 }
 
@@ -72,8 +77,10 @@ int wsgi_spool_write(wsgi_spool *spool, request_rec *r, const char *data, apr_si
         rv = apr_file_write_full(spool->file, data, len, NULL);
     if (rv != APR_SUCCESS) {
         spool->failed = 1;
-        ap_log_rerror(APLOG_MARK, APLOG_WARNING, rv, r, "WSGI0315: a temporary file in %s could not be written; free space there "
-                      "or choose another place with TMPDIR in Apache's environment", directory);
+        ap_log_rerror(APLOG_MARK, APLOG_WARNING, rv, r,
+                      "WSGI0315: a temporary file in %s could not be written; free space there "
+                      "or choose another place with TMPDIR in Apache's environment",
+                      directory);
         return -1;
     }
     spool->size += (apr_off_t)len;
@@ -100,13 +107,16 @@ static int read_at(int fd, char *buf, size_t len, off_t offset)
 static apr_bucket *log_unreadable(request_rec *r, apr_status_t rv)
 {
     ap_log_rerror(APLOG_MARK, APLOG_ERR, rv, r,
-                  "WSGI0236: the temporary file with the response's data cannot be read; the connection is closed");
+                  "WSGI0236: the temporary file with the response's data cannot be read; the "
+                  "connection is closed");
     return NULL;
 }
 
-/* A file bucket takes over the file it is made of when httpd sets it aside (apr_file_setaside()), and reading one moves the file's
- * position. So it gets a file of its own, opened anew; what is small is copied, as each such file stays open as long as the request. */
-apr_bucket *wsgi_spool_bucket(wsgi_spool *spool, request_rec *r, apr_off_t offset, apr_off_t len, apr_bucket_alloc_t *alloc)
+/* A file bucket takes over the file it is made of when httpd sets it aside (apr_file_setaside()),
+ * and reading one moves the file's position. So it gets a file of its own, opened anew; what is
+ * small is copied, as each such file stays open as long as the request. */
+apr_bucket *wsgi_spool_bucket(wsgi_spool *spool, request_rec *r, apr_off_t offset, apr_off_t len,
+                              apr_bucket_alloc_t *alloc)
 {
     int fd = wsgi_spool_fd(spool);
     apr_file_t *view;
@@ -115,9 +125,11 @@ apr_bucket *wsgi_spool_bucket(wsgi_spool *spool, request_rec *r, apr_off_t offse
 
     if (len > COPY_MAX) {
         spool->is_viewed = 1;
-        rv = apr_file_open(&view, apr_psprintf(r->pool, "/proc/self/fd/%d", fd), APR_FOPEN_READ | APR_FOPEN_SENDFILE_ENABLED,
-                           APR_OS_DEFAULT, r->pool);
-        return rv == APR_SUCCESS ? apr_bucket_file_create(view, offset, (apr_size_t)len, r->pool, alloc) : log_unreadable(r, rv);
+        rv = apr_file_open(&view, apr_psprintf(r->pool, "/proc/self/fd/%d", fd),
+                           APR_FOPEN_READ | APR_FOPEN_SENDFILE_ENABLED, APR_OS_DEFAULT, r->pool);
+        return rv == APR_SUCCESS
+                   ? apr_bucket_file_create(view, offset, (apr_size_t)len, r->pool, alloc)
+                   : log_unreadable(r, rv);
     }
     copy = apr_bucket_alloc((apr_size_t)len, alloc);
     rv = read_at(fd, copy, (size_t)len, offset);
@@ -132,7 +144,8 @@ void wsgi_spool_forget(wsgi_spool *spool, apr_off_t offset)
     if (spool->is_viewed || offset - spool->forgotten < FORGET_MIN)
         return;
     /* Where the file system cannot do that, a response takes as much space as it is long. */
-    fallocate(wsgi_spool_fd(spool), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, spool->forgotten, offset - spool->forgotten);
+    fallocate(wsgi_spool_fd(spool), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, spool->forgotten,
+              offset - spool->forgotten);
     spool->forgotten = offset;
 }
 

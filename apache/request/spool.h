@@ -1,6 +1,7 @@
 /* spool.h - an unlinked temporary file that takes what is too much to keep in memory.
  *
- * Apache children only. Lives as long as the request and belongs to its thread; buckets that were made of it may be read by others. */
+ * Apache children only. Lives as long as the request and belongs to its thread; buckets that were
+ * made of it may be read by others. */
 #ifndef WSGI_SPOOL_H
 #define WSGI_SPOOL_H
 
@@ -9,19 +10,20 @@
 #include <httpd.h>
 
 typedef struct wsgi_spool {
-    apr_file_t *file; /* NULL before the first write; closed with r->pool */
-    apr_off_t size;   /* bytes written */
+    apr_file_t *file;    /* NULL before the first write; closed with r->pool */
+    apr_off_t size;      /* bytes written */
     apr_off_t forgotten; /* of them, so many take no space any more */
-    int is_viewed;    /* a bucket may still read from it */
-    int failed;       /* sticky; the reason is logged */
+    int is_viewed;       /* a bucket may still read from it */
+    int failed;          /* sticky; the reason is logged */
 } wsgi_spool;
 
 /* Appends. 0, or -1 when the file could not be created or written. */
 int wsgi_spool_write(wsgi_spool *spool, request_rec *r, const char *data, apr_size_t len);
 
-/* len bytes of what was written. Shares nothing with the spool, so httpd may keep it, or give it to another thread, while more is written. NULL,
- * with the reason logged, when they cannot be read. */
-apr_bucket *wsgi_spool_bucket(wsgi_spool *spool, request_rec *r, apr_off_t offset, apr_off_t len, apr_bucket_alloc_t *alloc);
+/* len bytes of what was written. Shares nothing with the spool, so httpd may keep it, or give it to
+ * another thread, while more is written. NULL, with the reason logged, when they cannot be read. */
+apr_bucket *wsgi_spool_bucket(wsgi_spool *spool, request_rec *r, apr_off_t offset, apr_off_t len,
+                              apr_bucket_alloc_t *alloc);
 
 /* What is before offset is not needed any more: its space is given back, now and then. */
 void wsgi_spool_forget(wsgi_spool *spool, apr_off_t offset);

@@ -14,7 +14,8 @@ APLOG_USE_MODULE(wsgi);
 
 /* ---- URL to file ---- */
 
-/* How many bytes of uri the prefix covers, 0 for none. Any run of slashes matches any run; the end is a component's end. */
+/* How many bytes of uri the prefix covers, 0 for none. Any run of slashes matches any run; the end
+ * is a component's end. */
 static size_t match_prefix(const char *uri, const char *prefix)
 {
     const char *u = uri, *a = prefix;
@@ -48,7 +49,8 @@ static const char *alias_target(request_rec *r, const wsgi_alias *alias, const c
         if (!strchr(target, '$'))
             return target;
         target = ap_pregsub(r->pool, target, r->uri, AP_MAX_REG_MATCH, match);
-        return target ? ap_server_root_relative(r->pool, target) : NULL; /* never a module: the client would choose it */
+        return target ? ap_server_root_relative(r->pool, target)
+                      : NULL; /* never a module: the client would choose it */
     }
     len = match_prefix(r->uri, alias->location);
     /* Mounted at the root, the whole path follows the file. */
@@ -86,10 +88,13 @@ static int translate_name(request_rec *r)
 /* A module has no place in the file system that <Directory> could speak of. */
 static int map_to_storage(request_rec *r)
 {
-    return ap_get_module_config(r->request_config, &wsgi_module) && wsgi_is_module(r->filename) ? OK : DECLINED;
+    return ap_get_module_config(r->request_config, &wsgi_module) && wsgi_is_module(r->filename)
+               ? OK
+               : DECLINED;
 }
 
-/* The alias that led here; NULL: none. After a fast internal redirect (DirectoryIndex) it is found again by the file. */
+/* The alias that led here; NULL: none. After a fast internal redirect (DirectoryIndex) it is found
+ * again by the file. */
 static const wsgi_alias *alias_of(request_rec *r)
 {
     const wsgi_alias *alias = ap_get_module_config(r->request_config, &wsgi_module);
@@ -97,7 +102,8 @@ static const wsgi_alias *alias_of(request_rec *r)
 
     for (int i = 0; !alias && r->filename && i < aliases->nelts; i++) {
         const wsgi_alias *candidate = &APR_ARRAY_IDX(aliases, i, wsgi_alias);
-        const char *rest, *target = alias_target(r, candidate, &rest), *file = target ? apr_pstrcat(r->pool, target, rest, NULL) : "";
+        const char *rest, *target = alias_target(r, candidate, &rest),
+                          *file = target ? apr_pstrcat(r->pool, target, rest, NULL) : "";
         size_t len = strlen(r->filename);
 
         if (!strncmp(file, r->filename, len) && (!file[len] || file[len] == '/'))
@@ -106,8 +112,9 @@ static const wsgi_alias *alias_of(request_rec *r)
     return alias;
 }
 
-/* mod_mime may have set a handler for the file's suffix; an alias decides. Runs before httpd applies SetHandler and mod_rewrite its rules,
- * which decide against an alias, as for server-status below an alias for everything. */
+/* mod_mime may have set a handler for the file's suffix; an alias decides. Runs before httpd
+ * applies SetHandler and mod_rewrite its rules, which decide against an alias, as for server-status
+ * below an alias for everything. */
 static int fixups(request_rec *r)
 {
     if (!ap_get_module_config(r->request_config, &wsgi_module))
@@ -117,21 +124,25 @@ static int fixups(request_rec *r)
     return DECLINED;
 }
 
-/* httpd logs that the client was denied, but not what may be missing. Whether somebody denied it on purpose cannot be seen from here, so
- * it is said once. */
+/* httpd logs that the client was denied, but not what may be missing. Whether somebody denied it on
+ * purpose cannot be seen from here, so it is said once. */
 static int log_denied(request_rec *r)
 {
     const wsgi_alias *alias = ap_get_module_config(r->request_config, &wsgi_module);
 
-    if (alias && r->status == HTTP_FORBIDDEN && r->filename && !wsgi_is_module(r->filename) && !ap_auth_type(r) &&
-        !apr_table_get(r->notes, "httpd-wsgi-refused") && !apr_table_get(r->notes, "httpd-wsgi-admitted") &&
+    if (alias && r->status == HTTP_FORBIDDEN && r->filename && !wsgi_is_module(r->filename) &&
+        !ap_auth_type(r) && !apr_table_get(r->notes, "httpd-wsgi-refused") &&
+        !apr_table_get(r->notes, "httpd-wsgi-admitted") &&
         wsgi_log_is_first(r->server, alias->where)) {
         const char *script = alias->script ? alias->script : alias->target;
 
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
-                      "WSGI0201: access to %s is denied: unless that is meant, put \"Require all granted\" into <Directory %s>, as %s "
-                      "grants nothing by itself, and check that the Apache user can enter that directory (alias from %s; said once "
-                      "per process)", script, ap_make_dirstr_parent(r->pool, script),
+                      "WSGI0201: access to %s is denied: unless that is meant, put \"Require all "
+                      "granted\" into <Directory %s>, as %s "
+                      "grants nothing by itself, and check that the Apache user can enter that "
+                      "directory (alias from %s; said once "
+                      "per process)",
+                      script, ap_make_dirstr_parent(r->pool, script),
                       alias->regex ? "WSGIScriptAliasMatch" : "WSGIScriptAlias", alias->where);
     }
     return DECLINED;
@@ -144,17 +155,21 @@ static const char *variable_of(apr_pool_t *p, const char *value)
 {
     size_t len = value ? strlen(value) : 0;
 
-    return len < 8 || strncmp(value, "%{ENV:", 6) || value[len - 1] != '}' ? NULL : apr_pstrmemdup(p, value + 6, len - 7);
+    return len < 8 || strncmp(value, "%{ENV:", 6) || value[len - 1] != '}'
+               ? NULL
+               : apr_pstrmemdup(p, value + 6, len - 7);
 }
 
-/* %{ENV:name} is looked up in the notes, the request's and the process's environment; as it is when it is nowhere. */
+/* %{ENV:name} is looked up in the notes, the request's and the process's environment; as it is when
+ * it is nowhere. */
 static const char *expand_env(request_rec *r, const char *value)
 {
     const char *name = variable_of(r->pool, value), *found;
 
     if (!name)
         return value;
-    if (!(found = apr_table_get(r->notes, name)) && !(found = apr_table_get(r->subprocess_env, name)))
+    if (!(found = apr_table_get(r->notes, name)) &&
+        !(found = apr_table_get(r->subprocess_env, name)))
         found = getenv(name);
     return found ? found : value;
 }
@@ -180,7 +195,9 @@ static const char *slash_hint(const wsgi_alias *alias)
     size_t len = alias && alias->location && alias->script ? strlen(alias->location) : 0;
 
     return len > 1 && alias->location[len - 1] == '/'
-               ? "; the URL path of its alias ends with / and the file does not: remove that / from the alias" : "";
+               ? "; the URL path of its alias ends with / and the file does not: remove that / "
+                 "from the alias"
+               : "";
 }
 
 static int check_file(request_rec *r, const wsgi_alias *alias)
@@ -189,16 +206,19 @@ static int check_file(request_rec *r, const wsgi_alias *alias)
 
     if (!alias && !(ap_allow_options(r) & OPT_EXECCGI)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "WSGI0202: %s is not run: Options ExecCGI is off for it; add \"Options +ExecCGI\" to its directory",
+                      "WSGI0202: %s is not run: Options ExecCGI is off for it; add \"Options "
+                      "+ExecCGI\" to its directory",
                       r->filename);
         return wsgi_refuse(r, HTTP_FORBIDDEN);
     }
     if (r->finfo.filetype == APR_NOFILE && !is_module) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0203: the script %s does not exist%s", r->filename, slash_hint(alias));
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0203: the script %s does not exist%s",
+                      r->filename, slash_hint(alias));
         return wsgi_refuse(r, HTTP_NOT_FOUND);
     }
     if (r->finfo.filetype == APR_DIR) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0204: %s is a directory and cannot be run as an application",
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "WSGI0204: %s is a directory and cannot be run as an application",
                       r->filename);
         return wsgi_refuse(r, HTTP_FORBIDDEN);
     }
@@ -208,7 +228,8 @@ static int check_file(request_rec *r, const wsgi_alias *alias)
 static int check_path_info(request_rec *r)
 {
     if (r->used_path_info == AP_REQ_REJECT_PATH_INFO && r->path_info && *r->path_info) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0205: AcceptPathInfo Off refuses the path %s after %s", r->path_info,
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "WSGI0205: AcceptPathInfo Off refuses the path %s after %s", r->path_info,
                       r->filename);
         return wsgi_refuse(r, HTTP_NOT_FOUND);
     }
@@ -230,14 +251,17 @@ static void warn_of_unset(request_rec *r, const char *what, const char *value, c
 
     if (name && wsgi_log_is_first(r->server, apr_pstrcat(r->pool, what, value, NULL)))
         ap_log_rerror(APLOG_MARK, APLOG_WARNING, 0, r,
-                      "WSGI0272: %s is %s, but the variable %s is not set for this request; going on with %s; set it with SetEnv, "
-                      "SetEnvIf or RewriteRule [E=] (said once per process)", what, value, name, instead);
+                      "WSGI0272: %s is %s, but the variable %s is not set for this request; going "
+                      "on with %s; set it with SetEnv, "
+                      "SetEnvIf or RewriteRule [E=] (said once per process)",
+                      what, value, name, instead);
 }
 
 static void settle_names(wsgi_target *t, request_rec *r)
 {
     if (*t->application_group == '%')
-        warn_of_unset(r, "the application group", t->application_group, "an interpreter of that very name");
+        warn_of_unset(r, "the application group", t->application_group,
+                      "an interpreter of that very name");
     if (wsgi_is_module(t->script)) {
         t->callable = strchr(t->script, ':') + 1;
     } else if (!t->callable || *t->callable == '%') {
@@ -252,28 +276,38 @@ int wsgi_target_find_group(wsgi_target *t, request_rec *r)
         return OK;
     t->group = wsgi_group_find(t->process_group);
     if (!t->group) {
-        const char *near = wsgi_group_nearest(r->pool, wsgi_main_config()->groups, t->process_group);
+        const char *near =
+            wsgi_group_nearest(r->pool, wsgi_main_config()->groups, t->process_group);
 
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "WSGI0207: there is no daemon group '%s'%s%s; define it with WSGIDaemonProcess %s", t->process_group,
-                      near ? ", did you mean " : "", near ? near : "", t->process_group);
+        ap_log_rerror(
+            APLOG_MARK, APLOG_ERR, 0, r,
+            "WSGI0207: there is no daemon group '%s'%s%s; define it with WSGIDaemonProcess %s",
+            t->process_group, near ? ", did you mean " : "", near ? near : "", t->process_group);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (!wsgi_group_is_visible(t->group, r->server)) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "WSGI0208: the daemon group '%s' of %s belongs to another virtual host (%s); define it outside of "
-                      "<VirtualHost> to share it", t->process_group, t->group->where,
-                      t->group->server->server_hostname ? t->group->server->server_hostname : "without ServerName");
+                      "WSGI0208: the daemon group '%s' of %s belongs to another virtual host (%s); "
+                      "define it outside of "
+                      "<VirtualHost> to share it",
+                      t->process_group, t->group->where,
+                      t->group->server->server_hostname ? t->group->server->server_hostname
+                                                        : "without ServerName");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (t->group->threads == 0) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0225: the daemon group '%s' of %s is a service (threads=0) and answers no "
-                      "requests; give it threads or name another group", t->process_group, t->group->where);
+        ap_log_rerror(
+            APLOG_MARK, APLOG_ERR, 0, r,
+            "WSGI0225: the daemon group '%s' of %s is a service (threads=0) and answers no "
+            "requests; give it threads or name another group",
+            t->process_group, t->group->where);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (!wsgi_group_inside(t->group, t->script)) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0223: %s is not run: it lies outside of chroot=%s of daemon group %s (%s)",
-                      t->script, t->group->chroot, t->group->name, t->group->where);
+        ap_log_rerror(
+            APLOG_MARK, APLOG_ERR, 0, r,
+            "WSGI0223: %s is not run: it lies outside of chroot=%s of daemon group %s (%s)",
+            t->script, t->group->chroot, t->group->name, t->group->where);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     return wsgi_ownership_check(r, t->group, t->script) == OK ? OK : wsgi_refuse(r, HTTP_FORBIDDEN);
@@ -285,19 +319,25 @@ int wsgi_target_admit(wsgi_target *t, request_rec *r)
 
     if (unset) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "WSGI0271: the process group of %s is %s, but the variable %s is not set for this request; set it with SetEnv, "
-                      "SetEnvIf or RewriteRule [E=]", t->script, t->process_group, unset);
+                      "WSGI0271: the process group of %s is %s, but the variable %s is not set for "
+                      "this request; set it with SetEnv, "
+                      "SetEnvIf or RewriteRule [E=]",
+                      t->script, t->process_group, unset);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (!is_allowed(wsgi_dir_of(r)->restrict_process, t->process_group)) {
-        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0209: WSGIRestrictProcess does not allow %s here; add it to the list: %s",
-                      t->script, *t->process_group ? t->process_group : "%{GLOBAL} (embedded mode)");
+        ap_log_rerror(
+            APLOG_MARK, APLOG_ERR, 0, r,
+            "WSGI0209: WSGIRestrictProcess does not allow %s here; add it to the list: %s",
+            t->script, *t->process_group ? t->process_group : "%{GLOBAL} (embedded mode)");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (!*t->process_group && wsgi_main_config()->restrict_embedded == 1) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "WSGI0206: %s would run inside Apache, which WSGIRestrictEmbedded forbids; name a daemon group with "
-                      "WSGIProcessGroup or process-group=", t->script);
+                      "WSGI0206: %s would run inside Apache, which WSGIRestrictEmbedded forbids; "
+                      "name a daemon group with "
+                      "WSGIProcessGroup or process-group=",
+                      t->script);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     settle_names(t, r);
@@ -325,7 +365,8 @@ static void set_script(wsgi_target *t, request_rec *r, const wsgi_alias *handler
     t->script = handler ? handler->target : r->filename;
     if (!handler)
         t->script_mtime = r->finfo.mtime;
-    else if (t->script_reloading && !wsgi_is_module(t->script) && apr_stat(&file, t->script, APR_FINFO_MTIME, r->pool) == APR_SUCCESS)
+    else if (t->script_reloading && !wsgi_is_module(t->script) &&
+             apr_stat(&file, t->script, APR_FINFO_MTIME, r->pool) == APR_SUCCESS)
         t->script_mtime = file.mtime;
 }
 
@@ -334,25 +375,34 @@ static const char *expand(const wsgi_target *t, request_rec *r, const char *name
     return wsgi_expand(r->pool, expand_env(r, name), r->server, r->hostname, t->resource);
 }
 
-/* given: the alias or handler script that led here, or NULL; what it does not say, the sections do. */
+/* given: the alias or handler script that led here, or NULL; what it does not say, the sections do.
+ */
 static void set_names(wsgi_target *t, request_rec *r, const wsgi_alias *given)
 {
     const wsgi_dir_config *dir = wsgi_dir_of(r);
-    const char *process_group = given && given->process_group ? given->process_group : dir->process_group;
-    const char *application_group = given && given->application_group ? given->application_group : dir->application_group;
+    const char *process_group =
+        given && given->process_group ? given->process_group : dir->process_group;
+    const char *application_group =
+        given && given->application_group ? given->application_group : dir->application_group;
 
-    /* The URLs that reach a handler script, or one script through a regular expression, need not lead to files of their own, so a client
-     * could make up any number of interpreters. */
-    t->resource = t->is_handler_script ? given->location : given && given->regex ? t->script : script_name_of(r);
+    /* The URLs that reach a handler script, or one script through a regular expression, need not
+     * lead to files of their own, so a client could make up any number of interpreters. */
+    t->resource = t->is_handler_script    ? given->location
+                  : given && given->regex ? t->script
+                                          : script_name_of(r);
     t->process_group = process_group ? expand(t, r, process_group) : "";
     t->application_group = expand(t, r, application_group);
-    t->callable = given && given->callable ? given->callable : t->is_handler_script ? "handle_request" : dir->callable;
+    t->callable = given && given->callable ? given->callable
+                  : t->is_handler_script   ? "handle_request"
+                                           : dir->callable;
     t->callable = expand_env(r, t->callable);
-    t->pass_authorization =
-        given && given->pass_authorization != WSGI_UNSET ? given->pass_authorization : dir->pass_authorization;
+    t->pass_authorization = given && given->pass_authorization != WSGI_UNSET
+                                ? given->pass_authorization
+                                : dir->pass_authorization;
 }
 
-void wsgi_target_choose(wsgi_target *t, request_rec *r, const char *process_group, const char *application_group, const char *callable)
+void wsgi_target_choose(wsgi_target *t, request_rec *r, const char *process_group,
+                        const char *application_group, const char *callable)
 {
     if (process_group)
         t->process_group = expand(t, r, process_group);
@@ -397,7 +447,8 @@ void wsgi_target_register_hooks(apr_pool_t *p)
 
     (void)p;
     ap_hook_translate_name(translate_name, before, after, APR_HOOK_MIDDLE);
-    ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_LAST); /* httpd answers TRACE first */
+    ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_LAST); /* httpd answers TRACE first
+                                                                        */
     ap_hook_fixups(fixups, NULL, core, APR_HOOK_REALLY_FIRST);
     ap_hook_log_transaction(log_denied, NULL, NULL, APR_HOOK_MIDDLE);
 }

@@ -2,7 +2,8 @@
 
 #include <apr_strings.h>
 
-int wsgi_verdict_take(wsgi_verdict *verdict, request_rec *r, int kind, const char *text, apr_size_t len)
+int wsgi_verdict_take(wsgi_verdict *verdict, request_rec *r, int kind, const char *text,
+                      apr_size_t len)
 {
     if (verdict->kind != WIRE_NO_VERDICT)
         return -1;

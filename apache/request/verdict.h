@@ -13,7 +13,8 @@ typedef struct wsgi_hook_call {
     const char *kind;          /* as httpd_wsgi/interpreter/hooks.py knows it */
     const char *user;          /* NULL: none */
     const char *argument;      /* password, realm or group names, one a line; NULL: none */
-    const wsgi_target *target; /* the application that the request is for, whose environ is shown; NULL: that is not known */
+    const wsgi_target *target; /* the application that the request is for, whose environ is shown;
+                                  NULL: that is not known */
 } wsgi_hook_call;
 
 typedef struct wsgi_verdict {
@@ -22,6 +23,7 @@ typedef struct wsgi_verdict {
 } wsgi_verdict;
 
 /* For the transports: takes a verdict over. Returns 0, or -1 when there is one already. */
-int wsgi_verdict_take(wsgi_verdict *verdict, request_rec *r, int kind, const char *text, apr_size_t len);
+int wsgi_verdict_take(wsgi_verdict *verdict, request_rec *r, int kind, const char *text,
+                      apr_size_t len);
 
 #endif

@@ -26,17 +26,22 @@ static void put(wsgi_json *j, const char *text)
         APR_ARRAY_PUSH(j->out, char) = *text;
 }
 
-/* Unicode, table 3-7: after some first bytes the second one has a range of its own, which keeps out what has a shorter form, the halves
- * of UTF-16, and what is beyond U+10FFFF. */
+/* Unicode, table 3-7: after some first bytes the second one has a range of its own, which keeps out
+ * what has a shorter form, the halves of UTF-16, and what is beyond U+10FFFF. */
 int wsgi_utf8_len(const char *text)
 {
     const unsigned char *at = (const unsigned char *)text;
-    int len = *at < 0x80 ? 1 : *at >= 0xc2 && *at < 0xe0 ? 2 : *at >= 0xe0 && *at < 0xf0 ? 3 : *at >= 0xf0 && *at < 0xf5 ? 4 : 0;
+    int len = *at < 0x80                  ? 1
+              : *at >= 0xc2 && *at < 0xe0 ? 2
+              : *at >= 0xe0 && *at < 0xf0 ? 3
+              : *at >= 0xf0 && *at < 0xf5 ? 4
+                                          : 0;
 
     for (int i = 1; i < len; i++)
         if ((at[i] & 0xc0) != 0x80)
             return 0;
-    if ((*at == 0xe0 && at[1] < 0xa0) || (*at == 0xed && at[1] > 0x9f) || (*at == 0xf0 && at[1] < 0x90) || (*at == 0xf4 && at[1] > 0x8f))
+    if ((*at == 0xe0 && at[1] < 0xa0) || (*at == 0xed && at[1] > 0x9f) ||
+        (*at == 0xf0 && at[1] < 0x90) || (*at == 0xf4 && at[1] > 0x8f))
         return 0;
     return len;
 }
@@ -106,7 +111,9 @@ void wsgi_json_number(wsgi_json *j, const char *name, apr_int64_t value)
 void wsgi_json_seconds(wsgi_json *j, const char *name, apr_int64_t us)
 {
     begin(j, name);
-    put(j, us < 0 ? "null" : apr_psprintf(j->pool, "%" APR_INT64_T_FMT ".%06d", us / APR_USEC_PER_SEC, (int)(us % APR_USEC_PER_SEC)));
+    put(j, us < 0 ? "null"
+                  : apr_psprintf(j->pool, "%" APR_INT64_T_FMT ".%06d", us / APR_USEC_PER_SEC,
+                                 (int)(us % APR_USEC_PER_SEC)));
 }
 
 void wsgi_json_flag(wsgi_json *j, const char *name, int value)

@@ -1,4 +1,5 @@
-/* status.c - `SetHandler wsgi-status`: which format is wanted. Who may see it the configuration says, as with server-status. */
+/* status.c - `SetHandler wsgi-status`: which format is wanted. Who may see it the configuration
+ * says, as with server-status. */
 #include "status/status.h"
 
 #include "status/status_embedded.h"
@@ -79,7 +80,8 @@ static int say_unknown(request_rec *r)
 {
     r->status = HTTP_BAD_REQUEST;
     ap_set_content_type(r, "text/plain; charset=utf-8");
-    ap_rputs("format= is one of html, json, openmetrics, prometheus; for example ?format=json\n", r);
+    ap_rputs("format= is one of html, json, openmetrics, prometheus; for example ?format=json\n",
+             r);
     return OK;
 }
 
@@ -100,7 +102,9 @@ static int handle(request_rec *r)
     if (format == FORMAT_UNKNOWN)
         return say_unknown(r);
     status = (wsgi_status){
-        wsgi_status_read(r->pool, format == FORMAT_HTML || format == FORMAT_JSON ? WSGI_STATUS_LINES : WSGI_STATUS_NO_LINES),
+        wsgi_status_read(r->pool, format == FORMAT_HTML || format == FORMAT_JSON
+                                      ? WSGI_STATUS_LINES
+                                      : WSGI_STATUS_NO_LINES),
         wsgi_status_embedded_read(r->pool),
     };
     if (format == FORMAT_JSON)

@@ -1,4 +1,5 @@
-/* status.h - what daemon groups and embedded mode are doing, for `SetHandler wsgi-status` and for mod_status's page.
+/* status.h - what daemon groups and embedded mode are doing, for `SetHandler wsgi-status` and for
+ * mod_status's page.
  *
  * Apache children, any thread. */
 #ifndef WSGI_STATUS_H

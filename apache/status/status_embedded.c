@@ -1,4 +1,5 @@
-/* status_embedded.c - embedded mode's part of the status: the memory of embedded_counters.h, copied and added up. */
+/* status_embedded.c - embedded mode's part of the status: the memory of embedded_counters.h, copied
+ * and added up. */
 #include "status/status_embedded.h"
 
 #include "embedded/embedded_counters.h"
@@ -38,7 +39,8 @@ static const char *name_of(apr_pool_t *p, const wsgi_embedded_application *a)
 }
 
 /* Two threads may have given one name to two of them, so those are added up. */
-static void add_application(wsgi_status_embedded *out, apr_pool_t *p, wsgi_embedded_application *shared)
+static void add_application(wsgi_status_embedded *out, apr_pool_t *p,
+                            wsgi_embedded_application *shared)
 {
     wsgi_status_application *a;
 
@@ -56,7 +58,8 @@ static void add_application(wsgi_status_embedded *out, apr_pool_t *p, wsgi_embed
 /* ---- processes ---- */
 
 /* One that has died does not clean up after itself. */
-static void add_process(wsgi_status_embedded *out, apr_pool_t *p, wsgi_embedded_counters *counters, int number)
+static void add_process(wsgi_status_embedded *out, apr_pool_t *p, wsgi_embedded_counters *counters,
+                        int number)
 {
     pid_t pid = atomic_load_explicit(&counters->processes[number], memory_order_acquire);
     wsgi_status_process process = {.pid = pid};
@@ -74,7 +77,8 @@ static void add_process(wsgi_status_embedded *out, apr_pool_t *p, wsgi_embedded_
 /* ---- requests ---- */
 
 /* A copy that belongs to one request, whose process is *pid. */
-static int copy_request(wsgi_embedded_request *copy, pid_t *pid, wsgi_embedded_counters *counters, int number)
+static int copy_request(wsgi_embedded_request *copy, pid_t *pid, wsgi_embedded_counters *counters,
+                        int number)
 {
     wsgi_embedded_request *shared = &counters->requests[number];
     uint32_t serial;
@@ -101,7 +105,8 @@ static wsgi_status_process *process_of(wsgi_status_embedded *out, pid_t pid)
     return NULL;
 }
 
-static void add_running(wsgi_status_embedded *out, apr_pool_t *p, wsgi_embedded_counters *counters, int number)
+static void add_running(wsgi_status_embedded *out, apr_pool_t *p, wsgi_embedded_counters *counters,
+                        int number)
 {
     wsgi_status_process *process;
     wsgi_status_application *a;
@@ -110,15 +115,17 @@ static void add_running(wsgi_status_embedded *out, apr_pool_t *p, wsgi_embedded_
     apr_time_t now;
     pid_t pid;
 
-    if (!copy_request(&copy, &pid, counters, number) || copy.application >= WSGI_EMBEDDED_APPLICATIONS ||
-        !(process = process_of(out, pid)))
+    if (!copy_request(&copy, &pid, counters, number) ||
+        copy.application >= WSGI_EMBEDDED_APPLICATIONS || !(process = process_of(out, pid)))
         return;
     a = application_called(out, name_of(p, &counters->applications[copy.application]));
     process->busy++;
     a->busy++;
     now = apr_time_now();
     q = apr_array_push(out->running);
-    *q = (wsgi_status_request){.worker = pid, .application = a->name, .phase = wsgi_status_phase_name(copy.phase),
+    *q = (wsgi_status_request){.worker = pid,
+                               .application = a->name,
+                               .phase = wsgi_status_phase_name(copy.phase),
                                .age_us = now > copy.start ? now - copy.start : 0};
     wsgi_status_set_what(q, apr_pstrndup(p, copy.what, sizeof(copy.what)));
     q->is_slow = slow_after() > 0 && q->age_us >= slow_after();

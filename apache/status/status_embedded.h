@@ -1,4 +1,5 @@
-/* status_embedded.h - what embedded mode is doing, copied out of the memory that Apache's processes share.
+/* status_embedded.h - what embedded mode is doing, copied out of the memory that Apache's processes
+ * share.
  *
  * Apache children, any thread; results live in the pool that is given. */
 #ifndef WSGI_STATUS_EMBEDDED_H
@@ -8,15 +9,15 @@
 
 /* An application group of embedded mode; its interpreter may be in each of Apache's children. */
 typedef struct wsgi_status_application {
-    const char *name;              /* "%{GLOBAL}" for the main interpreter */
+    const char *name; /* "%{GLOBAL}" for the main interpreter */
     int busy;
     apr_uint64_t statuses[WIRE_STATUSES], requests;
-    wsgi_status_timing time;       /* whole requests */
+    wsgi_status_timing time; /* whole requests */
 } wsgi_status_application;
 
 typedef struct wsgi_status_process {
     pid_t pid;
-    const char *python;            /* version */
+    const char *python; /* version */
     int busy;
     apr_int64_t resident_bytes, cpu_us;
 } wsgi_status_process;

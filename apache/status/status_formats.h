@@ -1,4 +1,5 @@
-/* status_formats.h - the forms in which the status is answered: each function writes its whole response body.
+/* status_formats.h - the forms in which the status is answered: each function writes its whole
+ * response body.
  *
  * Apache children, in the thread of r. See status_json.c, status_metrics.c, status_html.c. */
 #ifndef WSGI_STATUS_FORMATS_H

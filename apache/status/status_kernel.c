@@ -32,7 +32,8 @@ static ssize_t read_file(pid_t pid, const char *name, char *buf, size_t room)
     return n;
 }
 
-/* proc(5): the command may hold spaces and parentheses, so fields are counted behind it. utime and stime are 14 and 15. */
+/* proc(5): the command may hold spaces and parentheses, so fields are counted behind it. utime and
+ * stime are 14 and 15. */
 static apr_int64_t cpu_of(pid_t pid)
 {
     char buf[1024], *at;
@@ -74,8 +75,13 @@ static int ask_queue(int fd, ino_t inode, char *answer, size_t room, ssize_t *le
         struct nlmsghdr head;
         struct unix_diag_req body;
     } query = {
-        .head = {.nlmsg_len = sizeof(query), .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST},
-        .body = {.sdiag_family = AF_UNIX, .udiag_states = 1u << 10, .udiag_ino = (__u32)inode, .udiag_show = UDIAG_SHOW_RQLEN,
+        .head = {.nlmsg_len = sizeof(query),
+                 .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+                 .nlmsg_flags = NLM_F_REQUEST},
+        .body = {.sdiag_family = AF_UNIX,
+                 .udiag_states = 1u << 10,
+                 .udiag_ino = (__u32)inode,
+                 .udiag_show = UDIAG_SHOW_RQLEN,
                  .udiag_cookie = {~0u, ~0u}},
     };
     struct timeval patience = {.tv_usec = 100000};
@@ -98,9 +104,11 @@ static int queue_in(const char *answer, ssize_t len)
         const struct nlattr *attribute = (const struct nlattr *)(answer + at);
         const struct unix_diag_rqlen *queue = (const struct unix_diag_rqlen *)(attribute + 1);
 
-        if (attribute->nla_type == UNIX_DIAG_RQLEN && at + sizeof(*attribute) + sizeof(*queue) <= (size_t)len)
+        if (attribute->nla_type == UNIX_DIAG_RQLEN &&
+            at + sizeof(*attribute) + sizeof(*queue) <= (size_t)len)
             return (int)queue->udiag_rqueue;
-        at += NLA_ALIGN(attribute->nla_len > sizeof(*attribute) ? attribute->nla_len : sizeof(*attribute));
+        at += NLA_ALIGN(attribute->nla_len > sizeof(*attribute) ? attribute->nla_len
+                                                                : sizeof(*attribute));
     }
     return -1;
 }

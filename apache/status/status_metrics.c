@@ -13,9 +13,11 @@ typedef struct writer {
     const char *key; /* of the first label of a sample */
 } writer;
 
-typedef void family_rows(writer *w, const char *name, const wsgi_status_group *g, const char *label);
+typedef void family_rows(writer *w, const char *name, const wsgi_status_group *g,
+                         const char *label);
 
-/* docs/status.md has the same rows; tests/unit/test_status_parts.py compares. Counters get their suffix when they are written. */
+/* docs/status.md has the same rows; tests/unit/test_status_parts.py compares. Counters get their
+ * suffix when they are written. */
 typedef struct family {
     const char *name, *type, *unit, *help;
     family_rows *rows;
@@ -48,7 +50,8 @@ static const char *label_value(apr_pool_t *p, const char *text)
 
 static const char *decimal(apr_pool_t *p, apr_int64_t us)
 {
-    return apr_psprintf(p, "%" APR_INT64_T_FMT ".%06d", us / APR_USEC_PER_SEC, (int)(us % APR_USEC_PER_SEC));
+    return apr_psprintf(p, "%" APR_INT64_T_FMT ".%06d", us / APR_USEC_PER_SEC,
+                        (int)(us % APR_USEC_PER_SEC));
 }
 
 /* more: further labels as they are written, with a comma in front, or "". */
@@ -57,7 +60,8 @@ static void put(writer *w, const char *name, const char *label, const char *more
     ap_rvputs(w->r, name, "{", w->key, "=\"", label, "\"", more, "} ", value, "\n", NULL);
 }
 
-static void put_int(writer *w, const char *name, const char *label, const char *more, apr_int64_t value)
+static void put_int(writer *w, const char *name, const char *label, const char *more,
+                    apr_int64_t value)
 {
     put(w, name, label, more, apr_psprintf(w->r->pool, "%" APR_INT64_T_FMT, value));
 }
@@ -87,7 +91,9 @@ static void generation(writer *w, const char *name, const wsgi_status_group *g, 
 static void workers(writer *w, const char *name, const wsgi_status_group *g, const char *label)
 {
     for (int i = 0; i < WSGI_WORKER_STATES; i++)
-        put_int(w, name, label, apr_pstrcat(w->r->pool, ",state=\"", wsgi_worker_state_names[i], "\"", NULL), g->workers_in[i]);
+        put_int(w, name, label,
+                apr_pstrcat(w->r->pool, ",state=\"", wsgi_worker_state_names[i], "\"", NULL),
+                g->workers_in[i]);
 }
 
 static void threads(writer *w, const char *name, const wsgi_status_group *g, const char *label)
@@ -118,7 +124,8 @@ static void slow(writer *w, const char *name, const wsgi_status_group *g, const 
 
 static void oldest(writer *w, const char *name, const wsgi_status_group *g, const char *label)
 {
-    apr_int64_t age_us = g->running->nelts ? APR_ARRAY_IDX(g->running, 0, wsgi_status_request).age_us : 0;
+    apr_int64_t age_us =
+        g->running->nelts ? APR_ARRAY_IDX(g->running, 0, wsgi_status_request).age_us : 0;
 
     put(w, name, label, "", decimal(w->r->pool, age_us));
 }
@@ -150,10 +157,13 @@ static void cpu(writer *w, const char *name, const wsgi_status_group *g, const c
     }
 }
 
-static void put_statuses(writer *w, const char *name, const char *label, const apr_uint64_t *statuses)
+static void put_statuses(writer *w, const char *name, const char *label,
+                         const apr_uint64_t *statuses)
 {
     for (int i = 0; i < WIRE_STATUSES; i++)
-        put_int(w, name, label, apr_pstrcat(w->r->pool, ",status=\"", wsgi_status_classes[i], "\"", NULL), (apr_int64_t)statuses[i]);
+        put_int(w, name, label,
+                apr_pstrcat(w->r->pool, ",status=\"", wsgi_status_classes[i], "\"", NULL),
+                (apr_int64_t)statuses[i]);
 }
 
 static void requests(writer *w, const char *name, const wsgi_status_group *g, const char *label)
@@ -174,7 +184,9 @@ static void retried(writer *w, const char *name, const wsgi_status_group *g, con
 static void ended(writer *w, const char *name, const wsgi_status_group *g, const char *label)
 {
     for (int i = 0; i < WIRE_END_REASON_COUNT; i++)
-        put_int(w, name, label, apr_pstrcat(w->r->pool, ",reason=\"", wsgi_end_reasons[i], "\"", NULL), (apr_int64_t)g->ends[i]);
+        put_int(w, name, label,
+                apr_pstrcat(w->r->pool, ",reason=\"", wsgi_end_reasons[i], "\"", NULL),
+                (apr_int64_t)g->ends[i]);
 }
 
 /* ---- histograms ---- */
@@ -193,7 +205,8 @@ static const char *bound_of(apr_pool_t *p, int bucket)
     return text;
 }
 
-static void put_histogram(writer *w, const char *name, const wsgi_status_timing *t, const char *label)
+static void put_histogram(writer *w, const char *name, const wsgi_status_timing *t,
+                          const char *label)
 {
     apr_pool_t *p = w->r->pool;
     const char *bucket_name = apr_pstrcat(p, name, "_bucket", NULL);
@@ -201,13 +214,15 @@ static void put_histogram(writer *w, const char *name, const wsgi_status_timing 
 
     for (int i = 0; i < WIRE_BUCKETS; i++) {
         sum += t->buckets[i];
-        put_int(w, bucket_name, label, apr_pstrcat(p, ",le=\"", bound_of(p, i), "\"", NULL), (apr_int64_t)sum);
+        put_int(w, bucket_name, label, apr_pstrcat(p, ",le=\"", bound_of(p, i), "\"", NULL),
+                (apr_int64_t)sum);
     }
     put(w, apr_pstrcat(p, name, "_sum", NULL), label, "", decimal(p, (apr_int64_t)t->sum_us));
     put_int(w, apr_pstrcat(p, name, "_count", NULL), label, "", (apr_int64_t)sum);
 }
 
-static void queue_seconds(writer *w, const char *name, const wsgi_status_group *g, const char *label)
+static void queue_seconds(writer *w, const char *name, const wsgi_status_group *g,
+                          const char *label)
 {
     put_histogram(w, name, &g->timings[WIRE_TIMING_QUEUE], label);
 }
@@ -217,7 +232,8 @@ static void app_seconds(writer *w, const char *name, const wsgi_status_group *g,
     put_histogram(w, name, &g->timings[WIRE_TIMING_APP], label);
 }
 
-static void write_seconds(writer *w, const char *name, const wsgi_status_group *g, const char *label)
+static void write_seconds(writer *w, const char *name, const wsgi_status_group *g,
+                          const char *label)
 {
     put_histogram(w, name, &g->timings[WIRE_TIMING_WRITE], label);
 }
@@ -231,29 +247,35 @@ typedef struct embedded_family {
     embedded_rows *rows;
 } embedded_family;
 
-typedef void application_row(writer *w, const char *name, const wsgi_status_application *a, const char *label);
+typedef void application_row(writer *w, const char *name, const wsgi_status_application *a,
+                             const char *label);
 
-static void put_applications(writer *w, const char *name, const wsgi_status_embedded *e, application_row *row)
+static void put_applications(writer *w, const char *name, const wsgi_status_embedded *e,
+                             application_row *row)
 {
     w->key = "application_group";
     for (int i = 0; i < e->applications->nelts; i++) {
-        const wsgi_status_application *a = &APR_ARRAY_IDX(e->applications, i, wsgi_status_application);
+        const wsgi_status_application *a =
+            &APR_ARRAY_IDX(e->applications, i, wsgi_status_application);
 
         row(w, name, a, label_value(w->r->pool, a->name));
     }
 }
 
-static void busy_row(writer *w, const char *name, const wsgi_status_application *a, const char *label)
+static void busy_row(writer *w, const char *name, const wsgi_status_application *a,
+                     const char *label)
 {
     put_int(w, name, label, "", a->busy);
 }
 
-static void requests_row(writer *w, const char *name, const wsgi_status_application *a, const char *label)
+static void requests_row(writer *w, const char *name, const wsgi_status_application *a,
+                         const char *label)
 {
     put_statuses(w, name, label, a->statuses);
 }
 
-static void seconds_row(writer *w, const char *name, const wsgi_status_application *a, const char *label)
+static void seconds_row(writer *w, const char *name, const wsgi_status_application *a,
+                        const char *label)
 {
     put_histogram(w, name, &a->time, label);
 }
@@ -297,48 +319,66 @@ static void embedded_resident(writer *w, const char *name, const wsgi_status_emb
 
         if (process->resident_bytes >= 0)
             put_int(w, name, apr_itoa(w->r->pool, (int)process->pid),
-                    apr_pstrcat(w->r->pool, ",python=\"", label_value(w->r->pool, process->python), "\"", NULL),
+                    apr_pstrcat(w->r->pool, ",python=\"", label_value(w->r->pool, process->python),
+                                "\"", NULL),
                     process->resident_bytes);
     }
 }
 
 static const embedded_family embedded_families[] = {
-    {"wsgi_embedded_busy_threads", "gauge", NULL, "threads of Apache that serve an embedded application", embedded_busy},
-    {"wsgi_embedded_slow_requests", "gauge", NULL, "embedded requests that have been running for long", embedded_slow},
-    {"wsgi_embedded_resident_bytes", "gauge", "bytes", "resident memory of an Apache process with Python", embedded_resident},
-    {"wsgi_embedded_requests", "counter", NULL, "embedded requests by class of status", embedded_requests},
-    {"wsgi_embedded_request_seconds", "histogram", "seconds", "time that embedded requests took, all in all", embedded_seconds},
+    {"wsgi_embedded_busy_threads", "gauge", NULL,
+     "threads of Apache that serve an embedded application", embedded_busy},
+    {"wsgi_embedded_slow_requests", "gauge", NULL,
+     "embedded requests that have been running for long", embedded_slow},
+    {"wsgi_embedded_resident_bytes", "gauge", "bytes",
+     "resident memory of an Apache process with Python", embedded_resident},
+    {"wsgi_embedded_requests", "counter", NULL, "embedded requests by class of status",
+     embedded_requests},
+    {"wsgi_embedded_request_seconds", "histogram", "seconds",
+     "time that embedded requests took, all in all", embedded_seconds},
 };
 
 /* ---- all of it ---- */
 
 static const family families[] = {
     {"wsgi_up", "gauge", NULL, "1 when a worker of the group serves", up},
-    {"wsgi_stale", "gauge", NULL, "1 when newer code could not be loaded and the old serves on", stale},
+    {"wsgi_stale", "gauge", NULL, "1 when newer code could not be loaded and the old serves on",
+     stale},
     {"wsgi_broken_scripts", "gauge", NULL, "scripts that the workers could not load", broken},
-    {"wsgi_generation", "gauge", NULL, "number of the supervisor whose workers serve; one more with each restart", generation},
+    {"wsgi_generation", "gauge", NULL,
+     "number of the supervisor whose workers serve; one more with each restart", generation},
     {"wsgi_workers", "gauge", NULL, "workers by state", workers},
     {"wsgi_threads", "gauge", NULL, "request threads of workers that serve, by state", threads},
     {"wsgi_queue_length", "gauge", NULL, "requests that no thread has taken yet", queue_length},
-    {"wsgi_queue_limit", "gauge", NULL, "requests that may wait: queue-size=, else listen-backlog=", queue_limit},
-    {"wsgi_slow_requests", "gauge", NULL, "requests that have been running for longer than slow-request=", slow},
-    {"wsgi_oldest_request_seconds", "gauge", "seconds", "how long the oldest running request has been running", oldest},
+    {"wsgi_queue_limit", "gauge", NULL,
+     "requests that may wait: queue-size=, else listen-backlog=", queue_limit},
+    {"wsgi_slow_requests", "gauge", NULL,
+     "requests that have been running for longer than slow-request=", slow},
+    {"wsgi_oldest_request_seconds", "gauge", "seconds",
+     "how long the oldest running request has been running", oldest},
     {"wsgi_worker_resident_bytes", "gauge", "bytes", "resident memory of a worker", resident},
     {"wsgi_worker_cpu_seconds", "counter", "seconds", "processor time of a worker", cpu},
-    {"wsgi_requests", "counter", NULL, "requests by class of status; none: the client left before there was one", requests},
+    {"wsgi_requests", "counter", NULL,
+     "requests by class of status; none: the client left before there was one", requests},
     {"wsgi_responses_cut_off", "counter", NULL, "responses that could not be completed", cut_off},
-    {"wsgi_requests_retried", "counter", NULL, "requests that were asked again of another worker", retried},
+    {"wsgi_requests_retried", "counter", NULL, "requests that were asked again of another worker",
+     retried},
     {"wsgi_worker_ends", "counter", NULL, "workers that have ended, by reason", ended},
-    {"wsgi_request_queue_seconds", "histogram", "seconds", "time until a thread of a worker took the request", queue_seconds},
-    {"wsgi_request_app_seconds", "histogram", "seconds", "time from there to the beginning of the response", app_seconds},
-    {"wsgi_request_write_seconds", "histogram", "seconds", "time from there to its end", write_seconds},
+    {"wsgi_request_queue_seconds", "histogram", "seconds",
+     "time until a thread of a worker took the request", queue_seconds},
+    {"wsgi_request_app_seconds", "histogram", "seconds",
+     "time from there to the beginning of the response", app_seconds},
+    {"wsgi_request_write_seconds", "histogram", "seconds", "time from there to its end",
+     write_seconds},
 };
 
 /* What its samples are called. */
-static const char *put_head(writer *w, const char *family_name, const char *type, const char *unit, const char *help)
+static const char *put_head(writer *w, const char *family_name, const char *type, const char *unit,
+                            const char *help)
 {
     int has_suffix = !strcmp(type, "counter");
-    const char *sample = has_suffix ? apr_pstrcat(w->r->pool, family_name, "_total", NULL) : family_name;
+    const char *sample =
+        has_suffix ? apr_pstrcat(w->r->pool, family_name, "_total", NULL) : family_name;
     const char *name = w->is_openmetrics ? family_name : sample;
 
     ap_rvputs(w->r, "# HELP ", name, " ", help, "\n# TYPE ", name, " ", type, "\n", NULL);
@@ -373,8 +413,9 @@ void wsgi_status_metrics(request_rec *r, const wsgi_status *status, int is_openm
 {
     writer w = {.r = r, .is_openmetrics = is_openmetrics, .status = status};
 
-    ap_set_content_type(r, is_openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
-                                          : "text/plain; version=0.0.4; charset=utf-8");
+    ap_set_content_type(r, is_openmetrics
+                               ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                               : "text/plain; version=0.0.4; charset=utf-8");
     for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++)
         put_family(&w, &families[i]);
     for (size_t i = 0; i < sizeof(embedded_families) / sizeof(*embedded_families); i++)

@@ -10,7 +10,8 @@
 #include <time.h>
 
 const char *const wsgi_status_classes[WIRE_STATUSES] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
-const char *const wsgi_estimate_names[WSGI_ESTIMATES] = {[WSGI_MEAN] = "mean", [WSGI_P50] = "p50", [WSGI_P95] = "p95", [WSGI_P99] = "p99"};
+const char *const wsgi_estimate_names[WSGI_ESTIMATES] =
+    {[WSGI_MEAN] = "mean", [WSGI_P50] = "p50", [WSGI_P95] = "p95", [WSGI_P99] = "p99"};
 const char *const wsgi_timing_names[WIRE_TIMINGS] = {"queue", "app", "write"};
 const char *const wsgi_worker_state_names[WSGI_WORKER_STATES] = {"starting", "serving", "draining"};
 const apr_int64_t wsgi_bounds_us[WIRE_BUCKETS - 1] = WIRE_BOUNDS_US;
@@ -50,8 +51,8 @@ static apr_int64_t mean_of(const wsgi_status_timing *t)
     return t->count ? (apr_int64_t)(t->sum_us / t->count) : -1;
 }
 
-/* Between the bucket's bounds, as if they were evenly spread; but no more than the mean allows, since (100 - percent) % of all take as long
- * at least. */
+/* Between the bucket's bounds, as if they were evenly spread; but no more than the mean allows,
+ * since (100 - percent) % of all take as long at least. */
 static apr_int64_t percentile_of(const wsgi_status_timing *t, int percent)
 {
     double wanted = (double)t->count * percent / 100, below = 0, most, estimate;
@@ -60,7 +61,8 @@ static apr_int64_t percentile_of(const wsgi_status_timing *t, int percent)
         return -1;
     most = (double)t->sum_us / (double)t->count * 100 / (100 - percent);
     for (int i = 0; i < WIRE_BUCKETS - 1; i++) {
-        double low = i ? (double)wsgi_bounds_us[i - 1] : 0, high = (double)wsgi_bounds_us[i], here = (double)t->buckets[i];
+        double low = i ? (double)wsgi_bounds_us[i - 1] : 0, high = (double)wsgi_bounds_us[i],
+               here = (double)t->buckets[i];
 
         if (here > 0 && below + here >= wanted) {
             estimate = low + (high - low) * (wanted - below) / here;
@@ -95,19 +97,26 @@ const char *wsgi_status_phase_name(uint32_t phase)
     return phase == WIRE_PHASE_WRITE ? "write" : phase == WIRE_PHASE_APP ? "app" : "start";
 }
 
-static void add_running(wsgi_status_group *out, apr_pool_t *p, pid_t pid, int thread, const wire_activity_thread *t,
-                        apr_int64_t now_us)
+static void add_running(wsgi_status_group *out, apr_pool_t *p, pid_t pid, int thread,
+                        const wire_activity_thread *t, apr_int64_t now_us)
 {
     wsgi_status_request *q = apr_array_push(out->running);
-    char *what = apr_pstrmemdup(p, t->what, t->what_len < WIRE_WHAT_MAX ? t->what_len : WIRE_WHAT_MAX);
+    char *what =
+        apr_pstrmemdup(p, t->what, t->what_len < WIRE_WHAT_MAX ? t->what_len : WIRE_WHAT_MAX);
     apr_interval_time_t slow = out->group->slow_request;
 
-    *q = (wsgi_status_request){.worker = pid, .thread = thread, .phase = wsgi_status_phase_name(t->phase), .queue_us = t->queue_us};
+    *q = (wsgi_status_request){.worker = pid,
+                               .thread = thread,
+                               .phase = wsgi_status_phase_name(t->phase),
+                               .queue_us = t->queue_us};
     wsgi_status_set_what(q, what);
     q->age_us = t->start_us > 0 && now_us > t->start_us ? now_us - t->start_us : 0;
     q->is_slow = slow > 0 && q->age_us >= slow;
     if (t->source_line_serial == t->serial)
-        q->source_line = apr_pstrmemdup(p, t->source_line, t->source_line_len < WIRE_SOURCE_LINE_MAX ? t->source_line_len : WIRE_SOURCE_LINE_MAX);
+        q->source_line =
+            apr_pstrmemdup(p, t->source_line,
+                           t->source_line_len < WIRE_SOURCE_LINE_MAX ? t->source_line_len
+                                                                     : WIRE_SOURCE_LINE_MAX);
 }
 
 /* A copy that no begin or end of a request fell into; its serial is odd while it serves one. */
@@ -127,7 +136,8 @@ static void copy_thread(wire_activity_thread *copy, const wire_activity_thread *
 
 static int by_age(const void *a, const void *b)
 {
-    apr_int64_t left = ((const wsgi_status_request *)a)->age_us, right = ((const wsgi_status_request *)b)->age_us;
+    apr_int64_t left = ((const wsgi_status_request *)a)->age_us,
+                right = ((const wsgi_status_request *)b)->age_us;
 
     return left < right ? 1 : left > right ? -1 : 0;
 }
@@ -139,8 +149,8 @@ void wsgi_status_sort(apr_array_header_t *requests)
 
 /* ---- workers ---- */
 
-static void add_threads(wsgi_status_group *out, apr_pool_t *p, wsgi_status_worker *w, const wire_activity_worker *slot,
-                        apr_int64_t now_us)
+static void add_threads(wsgi_status_group *out, apr_pool_t *p, wsgi_status_worker *w,
+                        const wire_activity_worker *slot, apr_int64_t now_us)
 {
     wire_activity_thread copy;
 
@@ -154,14 +164,18 @@ static void add_threads(wsgi_status_group *out, apr_pool_t *p, wsgi_status_worke
     }
 }
 
-static void add_worker(wsgi_status_group *out, apr_pool_t *p, const wsgi_activity *a, apr_size_t number, apr_int64_t now_us)
+static void add_worker(wsgi_status_group *out, apr_pool_t *p, const wsgi_activity *a,
+                       apr_size_t number, apr_int64_t now_us)
 {
     const wire_activity_worker *slot = wsgi_activity_slot(a, number);
-    wsgi_status_worker w = {.pid = (pid_t)slot->pid, .generation = slot->supervisor, .threads = (int)a->threads};
+    wsgi_status_worker w = {.pid = (pid_t)slot->pid,
+                            .generation = slot->supervisor,
+                            .threads = (int)a->threads};
 
     if (w.pid <= 0 || wsgi_kernel_process(w.pid, &w.resident_bytes, &w.cpu_us) < 0)
         return;
-    w.state = slot->state < WSGI_WORKER_STATES ? (enum wire_worker_state)slot->state : WIRE_WORKER_DRAINING;
+    w.state = slot->state < WSGI_WORKER_STATES ? (enum wire_worker_state)slot->state
+                                               : WIRE_WORKER_DRAINING;
     add_threads(out, p, &w, slot, now_us);
     out->workers_in[w.state]++;
     if (w.state == WIRE_WORKER_SERVING) {
@@ -186,7 +200,8 @@ void wsgi_status_add_timing(wsgi_status_timing *sum, const wire_histogram *h)
     }
 }
 
-void wsgi_status_add_statuses(apr_uint64_t *statuses, apr_uint64_t *requests, wire_counters *counters)
+void wsgi_status_add_statuses(apr_uint64_t *statuses, apr_uint64_t *requests,
+                              wire_counters *counters)
 {
     for (int i = 0; i < WIRE_STATUSES; i++) {
         apr_uint64_t count = counters->statuses[i];
@@ -223,7 +238,8 @@ static void add_board(wsgi_status_group *out)
             out->ends[i] += board->ends[bank][i];
 }
 
-static void read_group(wsgi_status_group *out, apr_pool_t *p, const wsgi_group *g, apr_int64_t now_us)
+static void read_group(wsgi_status_group *out, apr_pool_t *p, const wsgi_group *g,
+                       apr_int64_t now_us)
 {
     out->group = g;
     out->workers = apr_array_make(p, 8, sizeof(wsgi_status_worker));

@@ -1,4 +1,5 @@
-/* status_rows.c - daemon groups and embedded mode in mod_status's page, when that module is loaded. */
+/* status_rows.c - daemon groups and embedded mode in mod_status's page, when that module is loaded.
+ */
 #include "status/status_rows.h"
 
 #include "status/status_embedded.h"
@@ -27,19 +28,24 @@ static void put_lines(request_rec *r, const wsgi_status_group *g, int number)
 
 static void put_row(request_rec *r, const wsgi_status_group *g)
 {
-    ap_rprintf(r, "<tr><td>%s</td><td>%s%s</td><td>%d</td><td>%d of %d</td><td>", ap_escape_html(r->pool, g->group->name),
-               wsgi_board_state_name(g->state), g->is_stale ? ", stale" : "", g->workers_in[WIRE_WORKER_SERVING], g->busy,
+    ap_rprintf(r, "<tr><td>%s</td><td>%s%s</td><td>%d</td><td>%d of %d</td><td>",
+               ap_escape_html(r->pool, g->group->name), wsgi_board_state_name(g->state),
+               g->is_stale ? ", stale" : "", g->workers_in[WIRE_WORKER_SERVING], g->busy,
                g->threads);
     if (g->queue_len >= 0)
         ap_rprintf(r, "%d of %d", g->queue_len, g->queue_max);
-    ap_rprintf(r, "</td><td>%" APR_UINT64_T_FMT "</td><td>%" APR_UINT64_T_FMT "</td></tr>\n", g->requests, g->statuses[5]);
+    ap_rprintf(r, "</td><td>%" APR_UINT64_T_FMT "</td><td>%" APR_UINT64_T_FMT "</td></tr>\n",
+               g->requests, g->statuses[5]);
 }
 
 static void put_groups(request_rec *r, const apr_array_header_t *groups, int is_auto)
 {
     if (!is_auto)
-        ap_rputs("<hr />\n<h2>WSGI daemon groups</h2>\n<table border=\"0\"><tr><th>Group</th><th>State</th><th>Workers</th>"
-                 "<th>Busy threads</th><th>Queue</th><th>Requests</th><th>Server errors</th></tr>\n", r);
+        ap_rputs(
+            "<hr />\n<h2>WSGI daemon groups</h2>\n<table "
+            "border=\"0\"><tr><th>Group</th><th>State</th><th>Workers</th>"
+            "<th>Busy threads</th><th>Queue</th><th>Requests</th><th>Server errors</th></tr>\n",
+            r);
     for (int i = 0; i < groups->nelts; i++)
         if (is_auto)
             put_lines(r, &APR_ARRAY_IDX(groups, i, wsgi_status_group), i);
@@ -53,7 +59,8 @@ static void put_groups(request_rec *r, const apr_array_header_t *groups, int is_
 
 static void put_application_lines(request_rec *r, const wsgi_status_application *a, int number)
 {
-    ap_rprintf(r, "WSGIEmbedded[%d]ApplicationGroup: %s\n", number, ap_escape_logitem(r->pool, a->name));
+    ap_rprintf(r, "WSGIEmbedded[%d]ApplicationGroup: %s\n", number,
+               ap_escape_logitem(r->pool, a->name));
     ap_rprintf(r, "WSGIEmbedded[%d]BusyThreads: %d\n", number, a->busy);
     ap_rprintf(r, "WSGIEmbedded[%d]Requests: %" APR_UINT64_T_FMT "\n", number, a->requests);
     ap_rprintf(r, "WSGIEmbedded[%d]ServerErrors: %" APR_UINT64_T_FMT "\n", number, a->statuses[5]);
@@ -61,7 +68,9 @@ static void put_application_lines(request_rec *r, const wsgi_status_application 
 
 static void put_application_row(request_rec *r, const wsgi_status_application *a)
 {
-    ap_rprintf(r, "<tr><td>%s</td><td>%d</td><td>%" APR_UINT64_T_FMT "</td><td>%" APR_UINT64_T_FMT "</td></tr>\n",
+    ap_rprintf(r,
+               "<tr><td>%s</td><td>%d</td><td>%" APR_UINT64_T_FMT "</td><td>%" APR_UINT64_T_FMT
+               "</td></tr>\n",
                ap_escape_html(r->pool, a->name), a->busy, a->requests, a->statuses[5]);
 }
 
@@ -70,12 +79,16 @@ static void put_embedded(request_rec *r, const wsgi_status_embedded *e, int is_a
     if (is_auto)
         ap_rprintf(r, "WSGIEmbeddedProcesses: %d\n", e->processes->nelts);
     else
-        ap_rprintf(r, "<hr />\n<h2>WSGI applications in Apache's processes</h2>\n<p>Python is loaded in %d of them.</p>\n"
-                   "<table border=\"0\"><tr><th>Application group</th><th>Busy threads</th><th>Requests</th><th>Server errors</th></tr>\n",
+        ap_rprintf(r,
+                   "<hr />\n<h2>WSGI applications in Apache's processes</h2>\n<p>Python is loaded "
+                   "in %d of them.</p>\n"
+                   "<table border=\"0\"><tr><th>Application group</th><th>Busy "
+                   "threads</th><th>Requests</th><th>Server errors</th></tr>\n",
                    e->processes->nelts);
     for (int i = 0; i < e->applications->nelts; i++)
         if (is_auto)
-            put_application_lines(r, &APR_ARRAY_IDX(e->applications, i, wsgi_status_application), i);
+            put_application_lines(r, &APR_ARRAY_IDX(e->applications, i, wsgi_status_application),
+                                  i);
         else
             put_application_row(r, &APR_ARRAY_IDX(e->applications, i, wsgi_status_application));
     if (!is_auto)

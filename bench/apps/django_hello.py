@@ -1,4 +1,6 @@
-"""One view behind the middleware that `django-admin startproject` configures and that needs no database."""
+"""One view behind the middleware that `django-admin startproject` configures and that needs no
+database.
+"""
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application

@@ -1,4 +1,6 @@
-"""Sends as many bytes as the query says, in blocks of at most 1 MB, after it has read whatever it was sent."""
+"""Sends as many bytes as the query says, in blocks of at most 1 MB, after it has read whatever it
+was sent.
+"""
 
 BLOCK = b"x" * 1024 * 1024
 

@@ -1,7 +1,9 @@
-/* mod_limit.c - what Apache itself can do: for each application in bench/apps a handler in C that answers with the same bytes.
+/* mod_limit.c - what Apache itself can do: for each application in bench/apps a handler in C that
+ * answers with the same bytes.
  *
- * What the application does, the handler does too: it reads the whole body of a POST, and opens a file and asks for its size. It flushes
- * each block of a stream, since PEP 3333 wants a block on its way before the application is asked for the next one. */
+ * What the application does, the handler does too: it reads the whole body of a POST, and opens a
+ * file and asks for its size. It flushes each block of a stream, since PEP 3333 wants a block on
+ * its way before the application is asked for the next one. */
 #include <httpd.h>
 
 #include <apr_buckets.h>
@@ -34,7 +36,8 @@ static int send_hello(request_rec *r, const answer *a)
 static int send_headers(request_rec *r, const answer *a)
 {
     static const char *const names[] = {
-        "X-Bench-0", "X-Bench-1", "X-Bench-2", "X-Bench-3", "X-Bench-4", "X-Bench-5", "X-Bench-6", "X-Bench-7",
+        "X-Bench-0", "X-Bench-1", "X-Bench-2", "X-Bench-3",
+        "X-Bench-4", "X-Bench-5", "X-Bench-6", "X-Bench-7",
     };
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -76,7 +79,8 @@ static int send_body(request_rec *r, const answer *a)
     apr_bucket_brigade *bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
 
     ap_set_content_length(r, (apr_off_t)a->size);
-    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_immortal_create(filled, a->size, r->connection->bucket_alloc));
+    APR_BRIGADE_INSERT_TAIL(bb, apr_bucket_immortal_create(filled, a->size,
+                                                           r->connection->bucket_alloc));
     return pass(r, bb);
 }
 
@@ -95,7 +99,8 @@ static int send_file(request_rec *r, const answer *a)
     apr_file_t *file;
     apr_finfo_t info;
 
-    if (apr_file_open(&file, ap_server_root_relative(r->pool, a->path + 1), flags, APR_FPROT_OS_DEFAULT, r->pool) != APR_SUCCESS)
+    if (apr_file_open(&file, ap_server_root_relative(r->pool, a->path + 1), flags,
+                      APR_FPROT_OS_DEFAULT, r->pool) != APR_SUCCESS)
         return HTTP_NOT_FOUND;
     if (apr_file_info_get(&info, APR_FINFO_SIZE, file) != APR_SUCCESS)
         return HTTP_INTERNAL_SERVER_ERROR;
@@ -105,18 +110,12 @@ static int send_file(request_rec *r, const answer *a)
 }
 
 static const answer answers[] = {
-    {"/hello", send_hello, 0},
-    {"/headers", send_headers, 0},
-    {"/post", send_length, 0},
-    {"/body-100k", send_body, 100 * KB},
-    {"/body-1m", send_body, MB},
-    {"/body-10m", send_body, 10 * MB},
-    {"/stream", send_stream, KB},
-    {"/file-1m", send_file, MB},
-    {"/file-50m", send_file, 50 * MB},
-    {"/flask/", send_hello, 0},
-    {"/django/", send_hello, 0},
-    {NULL, NULL, 0},
+    {"/hello", send_hello, 0},         {"/headers", send_headers, 0},
+    {"/post", send_length, 0},         {"/body-100k", send_body, 100 * KB},
+    {"/body-1m", send_body, MB},       {"/body-10m", send_body, 10 * MB},
+    {"/stream", send_stream, KB},      {"/file-1m", send_file, MB},
+    {"/file-50m", send_file, 50 * MB}, {"/flask/", send_hello, 0},
+    {"/django/", send_hello, 0},       {NULL, NULL, 0},
 };
 
 static int handler(request_rec *r)

@@ -1,4 +1,6 @@
-"""The adapter of fastapi.conf: the application of items.py, whose event loop runs in a thread of each worker."""
+"""The adapter of fastapi.conf: the application of items.py, whose event loop runs in a thread of
+each worker.
+"""
 
 from a2wsgi import ASGIMiddleware
 from items import app

@@ -1,7 +1,8 @@
 """Entry point of every Python process that Apache starts: `PYTHON _boot.py ROLE [arguments]`.
 
-It runs before the package can be imported and puts the package into `sys.modules` without adding anything to `sys.path`, so the
-application's own packages are never shadowed. Roles: supervisor, worker, probe, tryout.
+It runs before the package can be imported and puts the package into `sys.modules` without adding
+anything to `sys.path`, so the application's own packages are never shadowed. Roles: supervisor,
+worker, probe, tryout.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 EXIT_NO_RUNTIME = 78  # EX_CONFIG of sysexits.h: trying again soon is pointless
-# Where a distribution puts the package, and beside it what pip needs for other Pythons; package.c has both names, too.
+# Where a distribution puts the package, and beside it what pip needs for other Pythons; package.c
+# has both names, too.
 PACKAGED = "/usr/lib/python3/dist-packages/httpd_wsgi"
 PACKAGED_SOURCE = "/usr/share/httpd-wsgi/httpd-wsgi.tar.gz"
 
@@ -40,7 +42,9 @@ def install_command(python: str) -> str:
 
 
 def import_package() -> bool:
-    """The package beside this file when it was built for this Python, else the one this Python has installed."""
+    """The package beside this file when it was built for this Python, else the one this Python has
+    installed.
+    """
     if os.path.exists(runtime_path(HERE)):
         import_from(HERE)
         return True
@@ -83,7 +87,10 @@ def main() -> int:
         from httpd_wsgi import tryout
 
         return tryout.main()
-    print(f"_boot.py: unknown role {role!r}: expected supervisor, worker, probe or tryout", file=sys.stderr)
+    print(
+        f"_boot.py: unknown role {role!r}: expected supervisor, worker, probe or tryout",
+        file=sys.stderr,
+    )
     return 2
 
 

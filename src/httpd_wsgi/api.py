@@ -13,7 +13,8 @@ from httpd_wsgi.interpreter.modules import NAMES as _NAMES
 
 def _explain(name: str) -> NoReturn:
     raise ImportError(
-        f"mod_wsgi.{name} exists only inside Apache, in applications served by httpd-wsgi; code that must also run elsewhere "
+        f"mod_wsgi.{name} exists only inside Apache, in applications served by httpd-wsgi; code "
+        "that must also run elsewhere "
         f"catches the ImportError of `from mod_wsgi import {name}`",
         name="mod_wsgi",
     )

@@ -1,6 +1,7 @@
 """What an Apache child must know to load this Python: printed as key=value lines.
 
-Each child asks before it takes a connection, so nothing is imported here that takes long (pathlib and platform do).
+Each child asks before it takes a connection, so nothing is imported here that takes long (pathlib
+and platform do).
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""`_boot.py tryout TARGET CALLABLE PYTHON_PATH HOME`: loads an application as a worker would; silent when that works."""
+"""`_boot.py tryout TARGET CALLABLE PYTHON_PATH HOME`: loads an application as a worker would;
+silent when that works.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,10 @@ def main() -> int:
         if target.startswith("/"):
             module = loader.load(target, 0, False)
             if not hasattr(module, name):
-                print(f"no callable named {name!r}; {loader.describe_callables(module, name)}", file=sys.stderr)
+                print(
+                    f"no callable named {name!r}; {loader.describe_callables(module, name)}",
+                    file=sys.stderr,
+                )
                 return 1
         else:
             loader.load_target(target, 0, False)

@@ -20,16 +20,18 @@ enum gate { GATE_SHUT, GATE_OPEN, GATE_BUSY, GATE_INTERRUPTED };
 typedef struct serving {
     atomic_int gate;
     _Atomic(rt_interp *) in;
-    _Atomic(PyThreadState *) tstate; /* the thread's state in that interpreter, which lives as long as the thread */
-    unsigned long ident; /* for Python; written by the thread when it gets this entry */
-    atomic_int is_taken; /* embedded mode, see take_entry() */
+    _Atomic(PyThreadState *) tstate; /* the thread's state in that interpreter, which lives as long
+                                        as the thread */
+    unsigned long ident;             /* for Python; written by the thread when it gets this entry */
+    atomic_int is_taken;             /* embedded mode, see take_entry() */
 } serving;
 
 static wire_activity_worker *slot; /* set before the threads start */
 static serving *threads;
 static uint32_t nthreads;
 static pthread_key_t taken_entry;
-static __thread wire_activity_thread *mine, unseen; /* unseen: written in place of an entry by a thread without one */
+static __thread wire_activity_thread *mine,
+    unseen; /* unseen: written in place of an entry by a thread without one */
 static __thread serving *my_serving, unseen_serving;
 static __thread uint32_t my_number; /* from 1 */
 static __thread int64_t ended_us;
@@ -50,7 +52,8 @@ static void give_back(void *entry)
 int rt_activity_open(int fd, int64_t offset, int count)
 {
     size_t page = 4096, skip = (size_t)offset % page, len = skip + WIRE_ACTIVITY_SLOT(count);
-    char *memory = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)((size_t)offset - skip));
+    char *memory =
+        mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)((size_t)offset - skip));
 
     if (memory == MAP_FAILED || pthread_key_create(&taken_entry, give_back) != 0)
         return -1;
@@ -184,7 +187,8 @@ void rt_activity_end(const rt_request *rq, enum wire_outcome outcome)
 
 void rt_activity_times(wire_times *out)
 {
-    int64_t head = mine->head_us ? mine->head_us : ended_us, app = mine->app_us ? mine->app_us : head;
+    int64_t head = mine->head_us ? mine->head_us : ended_us,
+            app = mine->app_us ? mine->app_us : head;
 
     rt_assert_detached();
     *out = (wire_times){
@@ -208,13 +212,15 @@ void rt_activity_show_source_line(uint32_t index, uint32_t serial, const char *l
     t = &slot->threads[index];
     __atomic_store_n(&t->source_line_serial, 0, __ATOMIC_RELEASE);
     t->source_line_len = (uint32_t)(len < WIRE_SOURCE_LINE_MAX ? len : WIRE_SOURCE_LINE_MAX);
-    memcpy(t->source_line, line + len - t->source_line_len, t->source_line_len); /* the end says more than the beginning of a path */
+    memcpy(t->source_line, line + len - t->source_line_len,
+           t->source_line_len); /* the end says more than the beginning of a path */
     __atomic_store_n(&t->source_line_serial, serial, __ATOMIC_RELEASE);
 }
 
 int rt_activity_is_serving(uint32_t index, uint32_t serial)
 {
-    return slot && index < nthreads && __atomic_load_n(&slot->threads[index].serial, __ATOMIC_ACQUIRE) == serial;
+    return slot && index < nthreads &&
+           __atomic_load_n(&slot->threads[index].serial, __ATOMIC_ACQUIRE) == serial;
 }
 
 /* Returns where the request is being served, or NULL when it is over or has not reached the
@@ -238,7 +244,8 @@ int rt_activity_interrupt(uint32_t index, uint32_t serial)
         return 0;
     rt_enter(in);
     if (atomic_compare_exchange_strong(&threads[index].gate, &was, GATE_BUSY)) {
-        done = rt_activity_is_serving(index, serial) && PyThreadState_SetAsyncExc(ident, in->st->request_timeout) == 1;
+        done = rt_activity_is_serving(index, serial) &&
+               PyThreadState_SetAsyncExc(ident, in->st->request_timeout) == 1;
         atomic_store(&threads[index].gate, done ? GATE_INTERRUPTED : GATE_OPEN);
     }
     rt_leave();

@@ -1,5 +1,5 @@
-/* connection.c - the two ends of a rt_connection's socket: bytes that were received and not used yet,
- * and frames that were collected and not sent yet. */
+/* connection.c - the two ends of a rt_connection's socket: bytes that were received and not used
+ * yet, and frames that were collected and not sent yet. */
 #include "observe.h"
 #include "worker.h"
 
@@ -17,8 +17,8 @@ typedef rt_connection connection;
 /* For assertions. Returns 1 when what the buffers contain lies within them, else 0. */
 static inline int is_consistent(const connection *c)
 {
-    return c->at <= c->have && c->have <= c->room && c->tail_at <= c->used && c->used <= RT_OUT_ROOM &&
-           (c->tail || c->tail_len == 0);
+    return c->at <= c->have && c->have <= c->room && c->tail_at <= c->used &&
+           c->used <= RT_OUT_ROOM && (c->tail || c->tail_len == 0);
 }
 
 static void close_fd(int *fd)
@@ -108,8 +108,10 @@ int rt_connection_receive(connection *c, int is_patient)
     wire_fd_space space;
     struct iovec iov = {c->in + c->have, c->room - c->have};
     /* Not CMSG_SPACE(): its padding has room for a second descriptor. */
-    struct msghdr msg = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = CMSG_LEN(sizeof(int))};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = &space,
+                         .msg_controllen = CMSG_LEN(sizeof(int))};
     ssize_t n;
 
     rt_assert_detached();
@@ -190,7 +192,9 @@ static int write_all(connection *c, struct iovec *iov, int n)
 /* Sends the collected frames and then this. Returns as write_all(). */
 static int flush_with(connection *c, const char *payload, size_t len)
 {
-    struct iovec iov[4] = {{c->out, c->tail_at}, {(void *)c->tail, c->tail_len}, {c->out + c->tail_at, c->used - c->tail_at},
+    struct iovec iov[4] = {{c->out, c->tail_at},
+                           {(void *)c->tail, c->tail_len},
+                           {c->out + c->tail_at, c->used - c->tail_at},
                            {(void *)payload, len}};
     int first = c->tail ? 0 : 2, last = len ? 4 : 3, rc;
 
@@ -231,7 +235,9 @@ int rt_connection_put(connection *c, wire_frame frame, const char *payload)
 
 int rt_connection_put_tail(connection *c, const char *data, size_t len)
 {
-    if (put_frame_head(c, (wire_frame){.len = (uint32_t)len, .type = WIRE_DATA, .flags = WIRE_ENDS}) < 0)
+    if (put_frame_head(c,
+                       (wire_frame){.len = (uint32_t)len, .type = WIRE_DATA, .flags = WIRE_ENDS}) <
+        0)
         return WIRE_IO_GONE;
     c->tail = data;
     c->tail_len = len;
@@ -243,7 +249,8 @@ int rt_connection_put_tail(connection *c, const char *data, size_t len)
 
 static void send_failure_locked(connection *c, int status, const char *text, size_t len)
 {
-    wire_frame log = {.len = (uint32_t)len, .type = WIRE_LOG, .arg = WIRE_ERR}, failure = {.type = WIRE_FAILURE, .arg = (uint16_t)status};
+    wire_frame log = {.len = (uint32_t)len, .type = WIRE_LOG, .arg = WIRE_ERR},
+               failure = {.type = WIRE_FAILURE, .arg = (uint16_t)status};
     struct iovec iov[3] = {{&log, sizeof(log)}, {(void *)text, len}, {&failure, sizeof(failure)}};
     struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 3};
 
@@ -256,7 +263,8 @@ static void send_failure_locked(connection *c, int status, const char *text, siz
 
 /* Does not wait for the lock: a thread that holds it is sending, and not stuck in the
  * application. */
-int rt_connection_expire(connection *c, uint32_t index, uint32_t serial, int status, const char *text, size_t len)
+int rt_connection_expire(connection *c, uint32_t index, uint32_t serial, int status,
+                         const char *text, size_t len)
 {
     int done;
 

@@ -52,28 +52,28 @@ typedef struct rt_state {
     PyTypeObject *input_type;
     PyTypeObject *stream_type;
     PyTypeObject *file_wrapper_type;
-    PyObject *request_timeout;                /* exception class */
-    PyObject *names[WIRE_NAME_COUNT];         /* interned environ keys */
-    PyObject *meta_names[WIRE_M_END];         /* interned, NULL where a meta pair is not an environ key */
-    PyObject *apache_version;                 /* tuple; NULL before the first request */
-    PyObject *last_values[WIRE_M_END];        /* of environ.c: values of earlier requests, by code */
-    PyObject *environ_template;               /* the keys of every environ, and those of the site */
-    PyObject *scripts;                        /* {script: module or tuple}, see script.c */
-    PyObject *load, *load_target;             /* functions of httpd_wsgi.interpreter */
+    PyObject *request_timeout;         /* exception class */
+    PyObject *names[WIRE_NAME_COUNT];  /* interned environ keys */
+    PyObject *meta_names[WIRE_M_END];  /* interned, NULL where a meta pair is not an environ key */
+    PyObject *apache_version;          /* tuple; NULL before the first request */
+    PyObject *last_values[WIRE_M_END]; /* of environ.c: values of earlier requests, by code */
+    PyObject *environ_template;        /* the keys of every environ, and those of the site */
+    PyObject *scripts;                 /* {script: module or tuple}, see script.c */
+    PyObject *load, *load_target;      /* functions of httpd_wsgi.interpreter */
     PyObject *format_exception;
     PyObject *describe_callables;
-    PyObject *stale;                          /* exception class */
-    PyObject *event_callbacks;                /* list, the application's to change */
-    PyObject *active_requests;                /* {request id: request_data()} */
-    PyObject *publish;                        /* httpd_wsgi.events.publish */
+    PyObject *stale;           /* exception class */
+    PyObject *event_callbacks; /* list, the application's to change */
+    PyObject *active_requests; /* {request id: request_data()} */
+    PyObject *publish;         /* httpd_wsgi.events.publish */
     PyObject *str_input, *str_errors, *str_errors_name, *str_early_hints;
     PyObject *str_url_scheme, *str_multithread, *str_multiprocess, *str_run_once;
     PyObject *str_mtime, *str_reload_required;
     PyObject *str_http, *str_https, *str_close, *str_fileno, *str_tell, *str_thread_id;
     PyObject *str_request_start, *str_queue_start, *str_daemon_start, *str_application_start;
-    rt_codes in_template;                     /* codes whose last_values are in environ_template, too */
-    uint32_t template_flags;                  /* flags of the request block that the template tells */
-    uint64_t template_version;                /* counts the template's changes */
+    rt_codes in_template;      /* codes whose last_values are in environ_template, too */
+    uint32_t template_flags;   /* flags of the request block that the template tells */
+    uint64_t template_version; /* counts the template's changes */
 } rt_state;
 
 /* Never freed, and not changed once rt_interp_get() has returned it. */
@@ -94,7 +94,7 @@ typedef struct rt_running {
 
 /* Text of a log record that has no end yet. */
 typedef struct rt_partial_line {
-    char *text;               /* by PyMem_Malloc(); NULL: there is none */
+    char *text; /* by PyMem_Malloc(); NULL: there is none */
     size_t len, room;
 } rt_partial_line;
 
@@ -104,37 +104,40 @@ typedef struct rt_request {
     rt_slice method, uri;
     const char *block;
     size_t block_len;
-    const char *hand;         /* the transport's: the beginning of the body, which needs no wait */
-    size_t hand_len;          /* 0: there is none, or it has been read; under the GIL */
+    const char *hand; /* the transport's: the beginning of the body, which needs no wait */
+    size_t hand_len;  /* 0: there is none, or it has been read; under the GIL */
     rt_state *st;
     const wire_ops *ops;
     void *ctx;
-    struct rt_request *outer; /* the request whose response contains this one (mod_include); NULL: none */
+    struct rt_request *outer; /* the request whose response contains this one (mod_include); NULL:
+                                 none */
 
     /* Objects handed to the application; each points back here until the request ends. Owned. */
     PyObject *adapter, *input, *errors;
 
     /* The response. Under the GIL. */
-    PyObject *status;         /* str as given, NULL before start_response() */
-    PyObject *headers;        /* tuple of (str, str) tuples, validated */
-    int committed;            /* status and headers can no longer change */
+    PyObject *status;  /* str as given, NULL before start_response() */
+    PyObject *headers; /* tuple of (str, str) tuples, validated */
+    int committed;     /* status and headers can no longer change */
     int head_sent;
     int client_gone;
-    int input_failed;         /* the request body could not be read, which the application was told */
+    int input_failed; /* the request body could not be read, which the application was told */
     int status_code;
-    int64_t content_length;   /* -1: none given */
-    int64_t sent;             /* body bytes accepted so far, including those beyond content_length */
+    int64_t content_length; /* -1: none given */
+    int64_t sent;           /* body bytes accepted so far, including those beyond content_length */
     int excess_logged;
-    struct rt_later *later;   /* the whole response, when it leaves after the request has left Python; see request.h */
+    struct rt_later *later; /* the whole response, when it leaves after the request has left Python;
+                               see request.h */
 
     /* events.c, metrics.c */
-    int64_t daemon_start_us;      /* 0 when embedded */
+    int64_t daemon_start_us;              /* 0 when embedded */
     _Atomic int64_t application_start_us; /* slow.c looks at it */
-    int64_t recorded_us;          /* when metrics.c began to count it */
-    int64_t active_at_start, active_at_end; /* requests then, this one included; as metrics.c counts */
+    int64_t recorded_us;                  /* when metrics.c began to count it */
+    int64_t active_at_start,
+        active_at_end; /* requests then, this one included; as metrics.c counts */
     rt_running running;
-    PyObject *id;                 /* Owned, as data; NULL before the application is called. */
-    PyObject *data;               /* dict of request_data() */
+    PyObject *id;   /* Owned, as data; NULL before the application is called. */
+    PyObject *data; /* dict of request_data() */
     rt_usage usage;
 
     rt_partial_line partial_line; /* of wsgi.errors, sys.stdout and sys.stderr */
@@ -180,7 +183,8 @@ typedef PyObject *(*rt_method)(PyObject *self, PyObject *const *args, Py_ssize_t
 /* Returns what the method does, which runs alone; while it runs, the request that *slot points to
  * cannot end. slot belongs to self and is changed by rt_cut() only. With a GIL nothing can end
  * between two operations, and operations count themselves. */
-static inline PyObject *rt_alone(PyObject *self, rt_request **slot, rt_method method, PyObject *const *args, Py_ssize_t nargs)
+static inline PyObject *rt_alone(PyObject *self, rt_request **slot, rt_method method,
+                                 PyObject *const *args, Py_ssize_t nargs)
 {
     PyObject *result;
     rt_request *rq;
@@ -210,11 +214,11 @@ static inline void rt_cut(PyObject *self, rt_request **slot)
 
 /* Around operations of rq->ops, which run without the GIL and one at a time. The request cannot end
  * in between. Nothing may return in there. */
-#define RT_BEGIN_IO(rq)                                                                                                \
-    {                                                                                                                  \
+#define RT_BEGIN_IO(rq)                                                                            \
+    {                                                                                              \
         PyThreadState *rt_io_tstate = rt_begin_io(rq);
-#define RT_END_IO(rq)                                                                                                  \
-        rt_end_io(rq, rt_io_tstate);                                                                                   \
+#define RT_END_IO(rq)                                                                              \
+    rt_end_io(rq, rt_io_tstate);                                                                   \
     }
 
 static inline PyThreadState *rt_begin_io(rt_request *rq)
@@ -243,19 +247,19 @@ static inline void rt_end_io(rt_request *rq, PyThreadState *tstate)
 typedef struct rt_process {
     int embedded;
     int threads, processes;
-    uint32_t pid;             /* getpid() asks the kernel each time */
-    int send_buffer_size;     /* of a worker's connections; 0: the system's */
+    uint32_t pid;         /* getpid() asks the kernel each time */
+    int send_buffer_size; /* of a worker's connections; 0: the system's */
     int64_t start_us;
-    int log_level;            /* of the server, as in APLOG_* */
-    int main_is_first;        /* the first application group seen gets the main interpreter */
-    int free_threading;       /* a Python that can do so runs without its lock */
-    int maximum_requests;     /* 0: any number */
-    double queue_timeout;     /* seconds; 0: any time */
-    char where[256];          /* "shop.conf:14" */
-    _Atomic int rolling;      /* the loaded code answers requests that find their script changed: with
-                                 reload=rolling, and when no supervisor is left to have it loaded */
-    int control_fd;           /* socket to the supervisor; -1: there is none */
-    PyObject *settings;       /* dict of the main interpreter, as given to configure(); owned */
+    int log_level;        /* of the server, as in APLOG_* */
+    int main_is_first;    /* the first application group seen gets the main interpreter */
+    int free_threading;   /* a Python that can do so runs without its lock */
+    int maximum_requests; /* 0: any number */
+    double queue_timeout; /* seconds; 0: any time */
+    char where[256];      /* "shop.conf:14" */
+    _Atomic int rolling;  /* the loaded code answers requests that find their script changed: with
+                             reload=rolling, and when no supervisor is left to have it loaded */
+    int control_fd;       /* socket to the supervisor; -1: there is none */
+    PyObject *settings;   /* dict of the main interpreter, as given to configure(); owned */
     void (*embed_log)(int level, const char *text, size_t len);
     size_t (*embed_scoreboard)(char *buf, size_t room); /* NULL: not permitted */
     void (*embed_log_at)(int level, const char *file, int line, const char *text, size_t len);

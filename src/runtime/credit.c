@@ -30,7 +30,8 @@ static wire_credit *take_entry(wire_credits *all)
     for (uint32_t i = 0; i < WIRE_CREDITS; i++) {
         uint64_t word = atomic_load(&all->by_worker[i].word);
 
-        if (is_free(word) && atomic_compare_exchange_strong(&all->by_worker[i].word, &word, wire_credit_word(my_pid, 0))) {
+        if (is_free(word) && atomic_compare_exchange_strong(&all->by_worker[i].word, &word,
+                                                            wire_credit_word(my_pid, 0))) {
             uint32_t used = atomic_load(&all->used);
 
             while (used <= i && !atomic_compare_exchange_weak(&all->used, &used, i + 1))
@@ -93,7 +94,8 @@ void rt_credit_add(void)
 
     rt_assert_detached();
     while (left_of(word) < most &&
-           !atomic_compare_exchange_weak(&mine->word, &word, wire_credit_word(my_pid, wire_credit_count(word) + 1)))
+           !atomic_compare_exchange_weak(&mine->word, &word,
+                                         wire_credit_word(my_pid, wire_credit_count(word) + 1)))
         continue;
 }
 
@@ -103,7 +105,8 @@ int rt_credit_take_back(void)
 
     rt_assert_detached();
     while (left_of(word) > 0)
-        if (atomic_compare_exchange_weak(&mine->word, &word, wire_credit_word(my_pid, wire_credit_count(word) - 1)))
+        if (atomic_compare_exchange_weak(&mine->word, &word,
+                                         wire_credit_word(my_pid, wire_credit_count(word) - 1)))
             return 1;
     return 0;
 }
@@ -121,7 +124,9 @@ void rt_credit_close(void)
 
     if (atomic_exchange(&is_closed, 1))
         return;
-    while (!atomic_compare_exchange_weak(&mine->word, &word, wire_credit_word(my_pid, wire_credit_count(word) - WIRE_CREDITS_CLOSED)))
+    while (!atomic_compare_exchange_weak(&mine->word, &word,
+                                         wire_credit_word(my_pid, wire_credit_count(word) -
+                                                                      WIRE_CREDITS_CLOSED)))
         continue;
 }
 

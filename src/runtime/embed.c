@@ -12,8 +12,9 @@ static PyObject *settings_of(const wire_embed_config *config)
     PyObject *module = PyImport_ImportModule("httpd_wsgi.shared.settings"), *settings = NULL;
 
     if (module)
-        settings = PyObject_CallMethod(module, "embedded", "y#ii", config->settings, (Py_ssize_t)config->settings_len,
-                                       config->threads, config->processes);
+        settings = PyObject_CallMethod(module, "embedded", "y#ii", config->settings,
+                                       (Py_ssize_t)config->settings_len, config->threads,
+                                       config->processes);
     Py_XDECREF(module);
     return settings;
 }
@@ -89,7 +90,8 @@ static int start(const wire_embed_config *config, char *err, size_t err_len)
         rc = rt_interp_init_main(module, settings);
     Py_XDECREF(settings);
     if (rc < 0) {
-        snprintf(err, err_len, "the Python package httpd_wsgi could not be set up in the interpreter");
+        snprintf(err, err_len,
+                 "the Python package httpd_wsgi could not be set up in the interpreter");
         PyErr_Print();
     }
     PyEval_SaveThread();

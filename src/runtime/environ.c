@@ -4,7 +4,8 @@
 #include <string.h>
 
 #ifdef Py_GIL_DISABLED
-#define IS_TEMPLATE_FIXED 1 /* neither template nor last_values change: threads would contend for them */
+/* Neither template nor last_values change: threads would contend for them. */
+#define IS_TEMPLATE_FIXED 1
 #else
 #define IS_TEMPLATE_FIXED 0
 #endif
@@ -44,7 +45,8 @@ static int put_flag(PyObject *environ, PyObject *key, int flag)
 /* Puts the keys that flags of the block decide. Returns 0, or -1 with an exception set. */
 static int put_flags(PyObject *environ, const rt_state *st, uint32_t flags)
 {
-    return PyDict_SetItem(environ, st->str_url_scheme, flags & WIRE_RQ_HTTPS ? st->str_https : st->str_http) < 0 ||
+    return PyDict_SetItem(environ, st->str_url_scheme,
+                          flags & WIRE_RQ_HTTPS ? st->str_https : st->str_http) < 0 ||
                    put_flag(environ, st->str_multithread, flags & WIRE_RQ_MULTITHREAD) < 0 ||
                    put_flag(environ, st->str_multiprocess, flags & WIRE_RQ_MULTIPROCESS) < 0 ||
                    put_flag(environ, st->str_run_once, flags & WIRE_RQ_RUN_ONCE) < 0
@@ -127,31 +129,20 @@ static PyObject *new_value(const wire_pair *pair)
  * the template may have it; else 0. */
 static int is_of_site(int code)
 {
-    switch (code) {
-    case WIRE_SCRIPT_NAME:
-    case WIRE_SERVER_PROTOCOL:
-    case WIRE_SERVER_NAME:
-    case WIRE_SERVER_PORT:
-    case WIRE_SERVER_ADDR:
-    case WIRE_SERVER_SOFTWARE:
-    case WIRE_SERVER_ADMIN:
-    case WIRE_DOCUMENT_ROOT:
-    case WIRE_CONTEXT_PREFIX:
-    case WIRE_CONTEXT_DOCUMENT_ROOT:
-    case WIRE_REQUEST_SCHEME:
-    case WIRE_SCRIPT_FILENAME:
-    case WIRE_HTTP_HOST:
-    case WIRE_M_CALLABLE:
-    case WIRE_M_PROCESS_GROUP:
-    case WIRE_M_APPLICATION_GROUP:
-    case WIRE_M_HANDLER:
-    case WIRE_M_LISTENER_HOST:
-    case WIRE_M_LISTENER_PORT:
-    case WIRE_M_SCRIPT_NAME:
-        return 1;
-    default:
-        return 0;
-    }
+    static const unsigned char site[WIRE_M_END] = {
+        [WIRE_SCRIPT_NAME] = 1,     [WIRE_SERVER_PROTOCOL] = 1,
+        [WIRE_SERVER_NAME] = 1,     [WIRE_SERVER_PORT] = 1,
+        [WIRE_SERVER_ADDR] = 1,     [WIRE_SERVER_SOFTWARE] = 1,
+        [WIRE_SERVER_ADMIN] = 1,    [WIRE_DOCUMENT_ROOT] = 1,
+        [WIRE_CONTEXT_PREFIX] = 1,  [WIRE_CONTEXT_DOCUMENT_ROOT] = 1,
+        [WIRE_REQUEST_SCHEME] = 1,  [WIRE_SCRIPT_FILENAME] = 1,
+        [WIRE_HTTP_HOST] = 1,       [WIRE_M_CALLABLE] = 1,
+        [WIRE_M_PROCESS_GROUP] = 1, [WIRE_M_APPLICATION_GROUP] = 1,
+        [WIRE_M_HANDLER] = 1,       [WIRE_M_LISTENER_HOST] = 1,
+        [WIRE_M_LISTENER_PORT] = 1, [WIRE_M_SCRIPT_NAME] = 1,
+    };
+
+    return site[code];
 }
 
 /* Returns 1 when the value is usually the same in one request as in the one before, else 0. */
@@ -167,13 +158,15 @@ static int is_steady(int code)
     case WIRE_HTTP_CONNECTION:
         return 1;
     default:
-        return is_of_site(code) || (code >= WIRE_META && code != WIRE_M_REQUEST_ID && code != WIRE_M_PATH_INFO);
+        return is_of_site(code) ||
+               (code >= WIRE_META && code != WIRE_M_REQUEST_ID && code != WIRE_M_PATH_INFO);
     }
 }
 
 static int is_same(PyObject *text, const wire_pair *pair)
 {
-    return PyUnicode_IS_COMPACT_ASCII(text) && (size_t)PyUnicode_GET_LENGTH(text) == pair->value_len &&
+    return PyUnicode_IS_COMPACT_ASCII(text) &&
+           (size_t)PyUnicode_GET_LENGTH(text) == pair->value_len &&
            memcmp(PyUnicode_1BYTE_DATA(text), pair->value, pair->value_len) == 0;
 }
 
@@ -204,7 +197,8 @@ static PyObject *key_of(const rt_state *st, int code)
  * be put again, unless another value has replaced it in the copy. */
 typedef struct copying {
     PyObject *environ;
-    uint64_t version; /* of the template that was copied, and counted on with this request's own changes of it */
+    uint64_t version; /* of the template that was copied, and counted on with this request's own
+                         changes of it */
     rt_codes seen;
     int is_changed; /* a spelled-out name may have replaced a value of the template */
 } copying;
@@ -226,7 +220,8 @@ static int is_there(copying *c, const rt_state *st, const wire_pair *pair)
     int is_first = !is_in(&c->seen, pair->code);
 
     add_code(&c->seen, pair->code);
-    return is_first && !c->is_changed && is_in(&st->in_template, pair->code) && is_same(st->last_values[pair->code], pair);
+    return is_first && !c->is_changed && is_in(&st->in_template, pair->code) &&
+           is_same(st->last_values[pair->code], pair);
 }
 
 static void count_change(copying *c, rt_state *st)
@@ -263,8 +258,11 @@ static int put_known(copying *c, rt_state *st, const wire_pair *pair)
 
     if (!key || is_there(c, st, pair))
         return 0;
-    value = pair->code == WIRE_M_APACHE_VERSION ? Py_XNewRef(apache_version(st, pair)) : value_of(st, pair);
-    rc = value && put_into_template(c, st, pair->code, key, value) == 0 ? PyDict_SetItem(c->environ, key, value) : -1;
+    value = pair->code == WIRE_M_APACHE_VERSION ? Py_XNewRef(apache_version(st, pair))
+                                                : value_of(st, pair);
+    rc = value && put_into_template(c, st, pair->code, key, value) == 0
+             ? PyDict_SetItem(c->environ, key, value)
+             : -1;
     Py_XDECREF(value);
     return rc;
 }
@@ -272,7 +270,8 @@ static int put_known(copying *c, rt_state *st, const wire_pair *pair)
 static int put_spelled_out(copying *c, const wire_pair *pair)
 {
     Py_ssize_t size = PyDict_GET_SIZE(c->environ);
-    PyObject *key = PyUnicode_DecodeUTF8(pair->name, (Py_ssize_t)pair->name_len, "surrogateescape"), *value = new_value(pair);
+    PyObject *key = PyUnicode_DecodeUTF8(pair->name, (Py_ssize_t)pair->name_len, "surrogateescape"),
+             *value = new_value(pair);
     int rc = key && value ? PyDict_SetItem(c->environ, key, value) : -1;
 
     if (PyDict_GET_SIZE(c->environ) == size)
@@ -291,7 +290,8 @@ static int drop_unseen(copying *c, const rt_state *st)
             int code = (int)i * 64 + __builtin_ctzll(left);
             PyObject *key = code < WIRE_M_END ? key_of(st, code) : NULL;
 
-            if (key && PyDict_GetItemWithError(c->environ, key) == st->last_values[code] && PyDict_DelItem(c->environ, key) < 0)
+            if (key && PyDict_GetItemWithError(c->environ, key) == st->last_values[code] &&
+                PyDict_DelItem(c->environ, key) < 0)
                 return -1;
         }
     return 0;
@@ -300,7 +300,8 @@ static int drop_unseen(copying *c, const rt_state *st)
 static int put_wsgi_keys(const copying *c, rt_request *rq)
 {
     const rt_state *st = rq->st;
-    PyObject *environ = c->environ, *number = PyLong_FromLong(rt_thread_number()), *hints = rt_adapter_early_hints(rq->adapter);
+    PyObject *environ = c->environ, *number = PyLong_FromLong(rt_thread_number()),
+             *hints = rt_adapter_early_hints(rq->adapter);
     int rc = -1;
 
     atomic_store_explicit(&rq->application_start_us, rt_now_us(), memory_order_relaxed);
@@ -311,9 +312,12 @@ static int put_wsgi_keys(const copying *c, rt_request *rq)
         put_seconds(environ, st->str_request_start, rq->head.request_start_us) == 0 &&
         put_seconds(environ, st->str_application_start, rq->application_start_us) == 0)
         rc = 0;
-    if (rc == 0 && (rq->daemon_start_us || c->is_changed)) /* the template has 0, which is right in embedded mode */
+    if (rc == 0 && (rq->daemon_start_us || c->is_changed)) /* the template has 0, which is right in
+                                                              embedded mode */
         rc = put_seconds(environ, st->str_queue_start, rq->head.queue_start_us) < 0 ||
-                     put_seconds(environ, st->str_daemon_start, rq->daemon_start_us) < 0 ? -1 : 0;
+                     put_seconds(environ, st->str_daemon_start, rq->daemon_start_us) < 0
+                 ? -1
+                 : 0;
     Py_XDECREF(number);
     Py_XDECREF(hints);
     return rc;
@@ -338,7 +342,8 @@ static int put_apache_request(PyObject *environ, rt_request *rq)
 {
     if (!(rq->head.flags & WIRE_RQ_APACHE_REQUEST) || !rq->ops->apache_request)
         return 0;
-    return put_new(environ, "apache.request_rec", PyCapsule_New(rq->ops->apache_request(rq->ctx), NULL, NULL));
+    return put_new(environ, "apache.request_rec",
+                   PyCapsule_New(rq->ops->apache_request(rq->ctx), NULL, NULL));
 }
 
 static int copy_template(copying *c, rt_request *rq)
@@ -346,8 +351,9 @@ static int copy_template(copying *c, rt_request *rq)
     rt_state *st = rq->st;
 
     *c = (copying){.version = st->template_version};
-    if (put_flags_into_template(c, st, rq->head.flags) < 0 || !(c->environ = PyDict_Copy(st->environ_template)) ||
-        put_block(c, rq) < 0 || drop_unseen(c, st) < 0)
+    if (put_flags_into_template(c, st, rq->head.flags) < 0 ||
+        !(c->environ = PyDict_Copy(st->environ_template)) || put_block(c, rq) < 0 ||
+        drop_unseen(c, st) < 0)
         return -1;
     return IS_TEMPLATE_FIXED || c->is_changed ? put_flags(c->environ, st, rq->head.flags) : 0;
 }
@@ -369,15 +375,19 @@ PyObject *rt_environ_build(rt_request *rq)
 
 PyObject *rt_environ_build_hook(rt_request *rq)
 {
-    PyObject *version = PyDict_GetItemString(rq->st->environ_template, "mod_wsgi.version"); /* borrowed */
+    PyObject *version =
+        PyDict_GetItemString(rq->st->environ_template, "mod_wsgi.version"); /* borrowed */
     copying c = {.environ = PyDict_New(), .is_changed = 1};
 
     rt_assert_own(rq);
-    if (c.environ && (put_block(&c, rq) < 0 || PyDict_SetItem(c.environ, rq->st->str_errors, rq->errors) < 0 ||
-                      put_new(c.environ, "mod_wsgi.version", Py_XNewRef(version)) < 0 ||
-                      put_new(c.environ, "mod_ssl.is_https", PyObject_GetAttrString(rq->adapter, "ssl_is_https")) < 0 ||
-                      put_new(c.environ, "mod_ssl.var_lookup", PyObject_GetAttrString(rq->adapter, "ssl_var_lookup")) < 0 ||
-                      put_apache_request(c.environ, rq) < 0))
+    if (c.environ &&
+        (put_block(&c, rq) < 0 || PyDict_SetItem(c.environ, rq->st->str_errors, rq->errors) < 0 ||
+         put_new(c.environ, "mod_wsgi.version", Py_XNewRef(version)) < 0 ||
+         put_new(c.environ, "mod_ssl.is_https",
+                 PyObject_GetAttrString(rq->adapter, "ssl_is_https")) < 0 ||
+         put_new(c.environ, "mod_ssl.var_lookup",
+                 PyObject_GetAttrString(rq->adapter, "ssl_var_lookup")) < 0 ||
+         put_apache_request(c.environ, rq) < 0))
         Py_CLEAR(c.environ);
     return c.environ;
 }

@@ -24,7 +24,8 @@ static PyObject *publish(rt_state *st, const char *name, PyObject *event)
 int rt_watch_begin(rt_request *rq, PyObject *environ)
 {
     rt_state *st = rq->st;
-    PyObject *id = PyDict_GetItemWithError(environ, st->meta_names[WIRE_M_REQUEST_ID]); /* borrowed */
+    PyObject *id =
+        PyDict_GetItemWithError(environ, st->meta_names[WIRE_M_REQUEST_ID]); /* borrowed */
 
     rt_assert_own(rq);
     rq->data = PyDict_New();
@@ -87,12 +88,15 @@ PyObject *rt_event_started(rt_request *rq, PyObject *environ, PyObject *app)
     event = publish(rq->st, "request_started",
                     Py_BuildValue("{s:O,s:i,s:i,s:i,s:l,s:d,s:d,s:d,s:d,s:O,s:s#,s:O,s:O}",
                                   "request_id", rq->id, "thread_id", rt_thread_number(),
-                                  "daemon_connects", (int)rq->head.connects, "daemon_restarts", (int)rq->head.retries,
-                                  "server_pid", server_pid(rq), "request_start", seconds(rq->head.request_start_us),
-                                  "queue_start", seconds(rq->head.queue_start_us), "daemon_start", seconds(rq->daemon_start_us),
-                                  "application_start", seconds(rq->application_start_us), "application_object", app,
-                                  "callable_object", callable.at ? callable.at : "", (Py_ssize_t)callable.len,
-                                  "request_environ", environ, "request_data", rq->data));
+                                  "daemon_connects", (int)rq->head.connects, "daemon_restarts",
+                                  (int)rq->head.retries, "server_pid", server_pid(rq),
+                                  "request_start", seconds(rq->head.request_start_us),
+                                  "queue_start", seconds(rq->head.queue_start_us), "daemon_start",
+                                  seconds(rq->daemon_start_us), "application_start",
+                                  seconds(rq->application_start_us), "application_object", app,
+                                  "callable_object", callable.at ? callable.at : "",
+                                  (Py_ssize_t)callable.len, "request_environ", environ,
+                                  "request_data", rq->data));
     chosen = event ? PyDict_GetItemString(event, "application_object") : NULL; /* borrowed */
     Py_XINCREF(chosen);
     Py_XDECREF(event);
@@ -107,8 +111,9 @@ int rt_event_response(rt_request *rq, PyObject *status, PyObject *headers, PyObj
     if (!is_watched(rq->st))
         return 0;
     event = publish(rq->st, "response_started",
-                    Py_BuildValue("{s:O,s:O,s:O,s:O,s:O}", "request_id", rq->id, "response_status", status, "response_headers",
-                                  headers, "exception_info", exc_info, "request_data", rq->data));
+                    Py_BuildValue("{s:O,s:O,s:O,s:O,s:O}", "request_id", rq->id, "response_status",
+                                  status, "response_headers", headers, "exception_info", exc_info,
+                                  "request_data", rq->data));
     Py_XDECREF(event);
     return event ? 0 : -1;
 }
@@ -125,8 +130,9 @@ void rt_event_exception(rt_request *rq)
     if (value && traceback)
         PyException_SetTraceback(value, traceback);
     event = publish(rq->st, "request_exception",
-                    Py_BuildValue("{s:O,s:(OOO),s:O}", "request_id", rq->id, "exception_info", type, value ? value : Py_None,
-                                  traceback ? traceback : Py_None, "request_data", rq->data));
+                    Py_BuildValue("{s:O,s:(OOO),s:O}", "request_id", rq->id, "exception_info", type,
+                                  value ? value : Py_None, traceback ? traceback : Py_None,
+                                  "request_data", rq->data));
     Py_XDECREF(event);
     PyErr_Clear();
     PyErr_Restore(type, value, traceback);
@@ -148,8 +154,9 @@ static int put_cpu_times(PyObject *event, const rt_usage *u)
 
     if (!u->measured)
         return 0;
-    times = Py_BuildValue("{s:d,s:d,s:d}", "cpu_user_time", seconds(u->cpu_user_us), "cpu_system_time", seconds(u->cpu_system_us),
-                          "cpu_time", seconds(u->cpu_user_us + u->cpu_system_us));
+    times = Py_BuildValue("{s:d,s:d,s:d}", "cpu_user_time", seconds(u->cpu_user_us),
+                          "cpu_system_time", seconds(u->cpu_system_us), "cpu_time",
+                          seconds(u->cpu_user_us + u->cpu_system_us));
     rc = times ? PyDict_Update(event, times) : -1;
     Py_XDECREF(times);
     return rc;
@@ -166,18 +173,19 @@ void rt_event_finished(rt_request *rq, enum wire_outcome outcome)
     rt_usage_finish(&rq->usage, rq->application_start_us);
     if (!is_watched(rq->st))
         return;
-    event = Py_BuildValue("{s:O,s:i,s:l,s:d,s:d,s:d,s:d,s:d,s:i,s:L,s:L,s:d,s:L,s:L,s:d,s:d,s:L,s:O}",
-                          "request_id", rq->id, "thread_id", rt_thread_number(), "server_pid", server_pid(rq),
-                          "request_start", seconds(rq->head.request_start_us), "queue_start", seconds(rq->head.queue_start_us),
-                          "daemon_start", seconds(rq->daemon_start_us), "application_finish", seconds(u->finish_us),
-                          "application_time", seconds(u->finish_us - rq->application_start_us),
-                          "status", rt_status_of(rq, outcome),
-                          "input_reads", (long long)u->input_reads, "input_length", (long long)u->input_len,
-                          "input_time", (double)u->input_ns / 1e9,
-                          "output_writes", (long long)u->output_writes, "output_length", (long long)u->output_len,
-                          "output_time", (double)u->output_ns / 1e9,
-                          "gil_wait_time", (double)u->gil_wait_ns / 1e9, "gil_wait_count", (long long)u->gil_waits,
-                          "request_data", rq->data);
+    event =
+        Py_BuildValue("{s:O,s:i,s:l,s:d,s:d,s:d,s:d,s:d,s:i,s:L,s:L,s:d,s:L,s:L,s:d,s:d,s:L,s:O}",
+                      "request_id", rq->id, "thread_id", rt_thread_number(), "server_pid",
+                      server_pid(rq), "request_start", seconds(rq->head.request_start_us),
+                      "queue_start", seconds(rq->head.queue_start_us), "daemon_start",
+                      seconds(rq->daemon_start_us), "application_finish", seconds(u->finish_us),
+                      "application_time", seconds(u->finish_us - rq->application_start_us),
+                      "status", rt_status_of(rq, outcome), "input_reads", (long long)u->input_reads,
+                      "input_length", (long long)u->input_len, "input_time",
+                      (double)u->input_ns / 1e9, "output_writes", (long long)u->output_writes,
+                      "output_length", (long long)u->output_len, "output_time",
+                      (double)u->output_ns / 1e9, "gil_wait_time", (double)u->gil_wait_ns / 1e9,
+                      "gil_wait_count", (long long)u->gil_waits, "request_data", rq->data);
     if (event && put_cpu_times(event, u) < 0)
         Py_CLEAR(event);
     event = publish(rq->st, "request_finished", event);

@@ -5,8 +5,7 @@
 #include <sys/stat.h>
 
 typedef struct file_wrapper {
-    PyObject_HEAD
-    PyObject *filelike; /* NULL after close() */
+    PyObject_HEAD PyObject *filelike; /* NULL after close() */
     Py_ssize_t blksize;
 } file_wrapper;
 
@@ -76,7 +75,8 @@ static PyObject *wrapper_next(PyObject *self)
     Py_XDECREF(filelike);
     Py_XDECREF(size);
     if (data && !PyBytes_Check(data)) {
-        PyErr_Format(PyExc_TypeError, "file-like object's read() must return bytes, not %.200s", Py_TYPE(data)->tp_name);
+        PyErr_Format(PyExc_TypeError, "file-like object's read() must return bytes, not %.200s",
+                     Py_TYPE(data)->tp_name);
         Py_CLEAR(data);
     }
     if (data && PyBytes_GET_SIZE(data) == 0)
@@ -118,16 +118,11 @@ static PyMemberDef wrapper_members[] = {
 PyTypeObject *rt_file_wrapper_type_new(PyObject *module)
 {
     static PyType_Slot slots[] = {
-        {Py_tp_new, wrapper_new},
-        {Py_tp_dealloc, wrapper_dealloc},
-        {Py_tp_traverse, wrapper_traverse},
-        {Py_tp_clear, wrapper_clear},
-        {Py_tp_iter, PyObject_SelfIter},
-        {Py_tp_iternext, wrapper_next},
-        {Py_tp_methods, wrapper_methods},
-        {Py_tp_getset, wrapper_getset},
-        {Py_tp_members, wrapper_members},
-        {0, NULL},
+        {Py_tp_new, wrapper_new},           {Py_tp_dealloc, wrapper_dealloc},
+        {Py_tp_traverse, wrapper_traverse}, {Py_tp_clear, wrapper_clear},
+        {Py_tp_iter, PyObject_SelfIter},    {Py_tp_iternext, wrapper_next},
+        {Py_tp_methods, wrapper_methods},   {Py_tp_getset, wrapper_getset},
+        {Py_tp_members, wrapper_members},   {0, NULL},
     };
     static PyType_Spec spec = {
         .name = "mod_wsgi.FileWrapper",

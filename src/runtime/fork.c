@@ -43,11 +43,15 @@ void rt_end_copy(rt_state *st)
     if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_SystemExit)) {
         status = status_wanted();
     } else if (PyErr_Occurred()) {
-        rt_log_exception(st, WIRE_ERR, "WSGI0418", "a process that the application has forked raised an exception");
+        rt_log_exception(st, WIRE_ERR, "WSGI0418",
+                         "a process that the application has forked raised an exception");
         status = 1;
     } else {
-        rt_logf(WIRE_WARNING, "WSGI0419: process %d, which the application has forked, came back from it and ends here, as connection and answer "
-                "belong to the original; let it end with os._exit()", (int)getpid());
+        rt_logf(WIRE_WARNING,
+                "WSGI0419: process %d, which the application has forked, came back from it and "
+                "ends here, as connection and answer "
+                "belong to the original; let it end with os._exit()",
+                (int)getpid());
     }
     _exit(status);
 }

@@ -16,7 +16,8 @@ const char *rt_latin1(PyObject *str, const char *what, size_t *len)
         return NULL;
 #endif
     if (PyUnicode_KIND(str) != PyUnicode_1BYTE_KIND) {
-        PyObject *encoded = PyUnicode_AsLatin1String(str); /* sets the exception with the position */
+        PyObject *encoded =
+            PyUnicode_AsLatin1String(str); /* sets the exception with the position */
 
         Py_XDECREF(encoded);
         return NULL;
@@ -36,11 +37,13 @@ int rt_check_status(PyObject *status)
         return -1;
     code = wire_parse_status(s, len);
     if (code < 0) {
-        PyErr_Format(PyExc_ValueError, "status %R: expected three digits and a reason, for example '200 OK'", status);
+        PyErr_Format(PyExc_ValueError,
+                     "status %R: expected three digits and a reason, for example '200 OK'", status);
         return -1;
     }
     if (code < 200) {
-        PyErr_Format(PyExc_ValueError, "status %R is interim and cannot be a final response", status);
+        PyErr_Format(PyExc_ValueError, "status %R is interim and cannot be a final response",
+                     status);
         return -1;
     }
     return code;
@@ -52,11 +55,13 @@ static int check_header(PyObject *header, int64_t *content_length)
     size_t name_len, value_len;
 
     if (!PyTuple_Check(header)) {
-        PyErr_Format(PyExc_TypeError, "each header must be a tuple (name, value), not %.200s", Py_TYPE(header)->tp_name);
+        PyErr_Format(PyExc_TypeError, "each header must be a tuple (name, value), not %.200s",
+                     Py_TYPE(header)->tp_name);
         return -1;
     }
     if (PyTuple_GET_SIZE(header) != 2) {
-        PyErr_Format(PyExc_ValueError, "each header must be a tuple (name, value), not of length %zd",
+        PyErr_Format(PyExc_ValueError,
+                     "each header must be a tuple (name, value), not of length %zd",
                      PyTuple_GET_SIZE(header));
         return -1;
     }
@@ -65,19 +70,22 @@ static int check_header(PyObject *header, int64_t *content_length)
     if (!value)
         return -1;
     if (!wire_is_token(name, name_len)) {
-        PyErr_Format(PyExc_ValueError, "header name %R is not a token", PyTuple_GET_ITEM(header, 0));
+        PyErr_Format(PyExc_ValueError, "header name %R is not a token",
+                     PyTuple_GET_ITEM(header, 0));
         return -1;
     }
     if (wire_has_control(value, value_len)) {
-        PyErr_Format(PyExc_ValueError, "value of header %U contains a control character: %R", PyTuple_GET_ITEM(header, 0),
-                     PyTuple_GET_ITEM(header, 1));
+        PyErr_Format(PyExc_ValueError, "value of header %U contains a control character: %R",
+                     PyTuple_GET_ITEM(header, 0), PyTuple_GET_ITEM(header, 1));
         return -1;
     }
     if (wire_is_named(name, name_len, "Transfer-Encoding")) {
-        PyErr_SetString(PyExc_ValueError, "Transfer-Encoding is the server's to set (PEP 3333, hop-by-hop headers)");
+        PyErr_SetString(PyExc_ValueError,
+                        "Transfer-Encoding is the server's to set (PEP 3333, hop-by-hop headers)");
         return -1;
     }
-    if (wire_is_named(name, name_len, "Content-Length") && (*content_length = wire_parse_length(value, value_len)) < 0) {
+    if (wire_is_named(name, name_len, "Content-Length") &&
+        (*content_length = wire_parse_length(value, value_len)) < 0) {
         PyErr_SetString(PyExc_ValueError, "Content-Length must be a non-negative decimal number");
         return -1;
     }
@@ -98,7 +106,8 @@ size_t rt_fill_headers(wire_header *out, PyObject *headers)
     size_t n = 0;
 
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(headers); i++) {
-        PyObject *pair = PyTuple_GET_ITEM(headers, i), *name = PyTuple_GET_ITEM(pair, 0), *value = PyTuple_GET_ITEM(pair, 1);
+        PyObject *pair = PyTuple_GET_ITEM(headers, i), *name = PyTuple_GET_ITEM(pair, 0),
+                 *value = PyTuple_GET_ITEM(pair, 1);
         wire_header *h = &out[n];
 
         h->name = (const char *)PyUnicode_1BYTE_DATA(name);
@@ -114,7 +123,10 @@ void rt_head_fill(wire_response *head, wire_header *headers, const rt_request *r
 {
     size_t status_len = (size_t)PyUnicode_GET_LENGTH(rq->status);
 
-    *head = (wire_response){.status = rq->status_code, .reason = "", .content_length = rq->content_length, .headers = headers};
+    *head = (wire_response){.status = rq->status_code,
+                            .reason = "",
+                            .content_length = rq->content_length,
+                            .headers = headers};
     if (status_len > 4) {
         head->reason = (const char *)PyUnicode_1BYTE_DATA(rq->status) + 4;
         head->reason_len = status_len - 4;

@@ -12,13 +12,17 @@ static PyObject *bytes_of(rt_slice slice)
 static PyObject *call_hook(rt_request *rq)
 {
     rt_slice kind = RT_META(rq, WIRE_M_HOOK), script = RT_META(rq, WIRE_M_SCRIPT);
-    PyObject *environ = NULL, *module = NULL, *path = NULL, *user = NULL, *argument = NULL, *result = NULL; /* all owned */
+    PyObject *environ = NULL, *module = NULL, *path = NULL, *user = NULL, *argument = NULL,
+             *result = NULL; /* all owned */
 
-    if ((environ = rt_environ_build_hook(rq)) && (module = PyImport_ImportModule("httpd_wsgi.interpreter.hooks")) &&
+    if ((environ = rt_environ_build_hook(rq)) &&
+        (module = PyImport_ImportModule("httpd_wsgi.interpreter.hooks")) &&
         (path = PyUnicode_DecodeFSDefaultAndSize(script.at, (Py_ssize_t)script.len)) &&
-        (user = bytes_of(RT_META(rq, WIRE_M_HOOK_USER))) && (argument = bytes_of(RT_META(rq, WIRE_M_HOOK_ARGUMENT))))
+        (user = bytes_of(RT_META(rq, WIRE_M_HOOK_USER))) &&
+        (argument = bytes_of(RT_META(rq, WIRE_M_HOOK_ARGUMENT))))
         result = PyObject_CallMethod(module, "call", "s#OOOOO", kind.at, (Py_ssize_t)kind.len, path,
-                                     rq->head.flags & WIRE_RQ_RELOADING ? Py_True : Py_False, environ, user, argument);
+                                     rq->head.flags & WIRE_RQ_RELOADING ? Py_True : Py_False,
+                                     environ, user, argument);
     Py_XDECREF(environ);
     Py_XDECREF(module);
     Py_XDECREF(path);

@@ -13,10 +13,9 @@
 #define DIRECT 8192 /* smaller reads go through the buffer */
 
 typedef struct input {
-    PyObject_HEAD
-    rt_request *rq; /* NULL once the request is over */
-    char *buf;      /* PIECE bytes, allocated by the first read from the transport */
-    const char *data; /* buf or the request's hand; not yet used: data[at..have) */
+    PyObject_HEAD rt_request *rq; /* NULL once the request is over */
+    char *buf;                    /* PIECE bytes, allocated by the first read from the transport */
+    const char *data;             /* buf or the request's hand; not yet used: data[at..have) */
     size_t at, have;
     int ended;
     int failed;
@@ -75,13 +74,16 @@ static void raise_read_error(int64_t io)
 {
     switch (io) {
     case WIRE_IO_GONE:
-        PyErr_SetString(PyExc_ConnectionAbortedError, "request data read error: the client closed the connection");
+        PyErr_SetString(PyExc_ConnectionAbortedError,
+                        "request data read error: the client closed the connection");
         break;
     case WIRE_IO_TIMEOUT:
-        PyErr_SetString(PyExc_TimeoutError, "request data read error: the client sent nothing for too long");
+        PyErr_SetString(PyExc_TimeoutError,
+                        "request data read error: the client sent nothing for too long");
         break;
     case WIRE_IO_TOO_LARGE:
-        PyErr_SetString(PyExc_OSError, "request data read error: the body is larger than LimitRequestBody allows");
+        PyErr_SetString(PyExc_OSError,
+                        "request data read error: the body is larger than LimitRequestBody allows");
         break;
     case WIRE_IO_MALFORMED:
         PyErr_SetString(PyExc_OSError, "request data read error: malformed chunked encoding");
@@ -100,7 +102,8 @@ static Py_ssize_t pull(input *self, char *dst, size_t len)
 
     if (self->ended)
         return 0;
-    if (is_over(self)) /* the request may have ended while a helper thread waited for the last piece */
+    if (is_over(self)) /* the request may have ended while a helper thread waited for the last piece
+                        */
         return -1;
     RT_BEGIN_IO(rq)
     clock = rt_usage_clock(&rq->usage);

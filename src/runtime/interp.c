@@ -25,8 +25,8 @@ typedef struct attachment {
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t create_lock = PTHREAD_MUTEX_INITIALIZER;
 static rt_interp main_interp;
-static rt_interp *sub_interps;      /* under table_lock */
-static group_name *main_groups;     /* groups that mean the main interpreter; under table_lock */
+static rt_interp *sub_interps;  /* under table_lock */
+static group_name *main_groups; /* groups that mean the main interpreter; under table_lock */
 static __thread attachment *attachments;
 static __thread int thread_number;
 
@@ -101,8 +101,8 @@ static int is_main_group(const char *name, size_t len)
     return 0;
 }
 
-/* Imports httpd_wsgi.interpreter.exports in the running interpreter, sets it up and fills st with its
- * functions. Returns 0, or -1 with an exception set. */
+/* Imports httpd_wsgi.interpreter.exports in the running interpreter, sets it up and fills st with
+ * its functions. Returns 0, or -1 with an exception set. */
 static int set_up(rt_state *st, const char *group, PyObject *settings)
 {
     PyObject *module = PyImport_ImportModule("httpd_wsgi.interpreter.exports"), *done;
@@ -116,7 +116,8 @@ static int set_up(rt_state *st, const char *group, PyObject *settings)
     st->describe_callables = PyObject_GetAttrString(module, "describe_callables");
     st->stale = PyObject_GetAttrString(module, "Stale");
     st->publish = PyObject_GetAttrString(module, "publish");
-    ok = st->load && st->load_target && st->format_exception && st->describe_callables && st->stale && st->publish;
+    ok = st->load && st->load_target && st->format_exception && st->describe_callables &&
+         st->stale && st->publish;
     done = ok ? PyObject_CallMethod(module, "setup", "sO", group, settings) : NULL;
     Py_DECREF(module);
     Py_XDECREF(done);
@@ -125,7 +126,8 @@ static int set_up(rt_state *st, const char *group, PyObject *settings)
 
 int rt_interp_init_main(PyObject *module, PyObject *settings)
 {
-    PyObject *groups = PyDict_GetItemString(settings, "main_groups"); /* borrowed, as the next two */
+    PyObject *groups =
+        PyDict_GetItemString(settings, "main_groups"); /* borrowed, as the next two */
     PyObject *level = PyDict_GetItemString(settings, "log_level");
     PyObject *free_threading = PyDict_GetItemString(settings, "free_threading");
     int rc = rt_fork_watch();
@@ -191,15 +193,15 @@ static void attach_remember(rt_interp *in, PyThreadState *tstate)
  * cannot shadow the application's modules. Returns 0, or -1 with an exception set. */
 static int import_package(void)
 {
-    static const char code[] =
-        "import importlib.util, os, sys\n"
-        "def boot(directory):\n"
-        "    if 'httpd_wsgi' not in sys.modules:\n"
-        "        spec = importlib.util.spec_from_file_location(\n"
-        "            'httpd_wsgi', os.path.join(directory, '__init__.py'), submodule_search_locations=[directory])\n"
-        "        module = importlib.util.module_from_spec(spec)\n"
-        "        sys.modules['httpd_wsgi'] = module\n"
-        "        spec.loader.exec_module(module)\n";
+    static const char code[] = "import importlib.util, os, sys\n"
+                               "def boot(directory):\n"
+                               "    if 'httpd_wsgi' not in sys.modules:\n"
+                               "        spec = importlib.util.spec_from_file_location(\n"
+                               "            'httpd_wsgi', os.path.join(directory, '__init__.py'), "
+                               "submodule_search_locations=[directory])\n"
+                               "        module = importlib.util.module_from_spec(spec)\n"
+                               "        sys.modules['httpd_wsgi'] = module\n"
+                               "        spec.loader.exec_module(module)\n";
     Dl_info info;
     const char *slash;
     PyObject *globals, *result = NULL, *directory = NULL;
@@ -214,7 +216,8 @@ static int import_package(void)
     if (result) {
         Py_DECREF(result);
         directory = PyUnicode_DecodeFSDefaultAndSize(info.dli_fname, slash - info.dli_fname);
-        result = directory ? PyObject_CallOneArg(PyDict_GetItemString(globals, "boot"), directory) : NULL;
+        result = directory ? PyObject_CallOneArg(PyDict_GetItemString(globals, "boot"), directory)
+                           : NULL;
     }
     Py_XDECREF(directory);
     Py_XDECREF(globals);
@@ -273,7 +276,8 @@ static int wants_own_gil(const char *group, size_t len)
 }
 
 #ifdef Py_GIL_DISABLED
-#define NO_GIL_BUILD 1 /* it refuses sub-interpreters that load extension modules which do not support them */
+/* It refuses sub-interpreters that load extension modules which do not support them. */
+#define NO_GIL_BUILD 1
 #else
 #define NO_GIL_BUILD 0
 #endif
@@ -321,7 +325,8 @@ static rt_interp *create(const char *group, size_t len)
     if (in && in->name)
         tstate = new_interpreter(wants_own_gil(group, len));
     if (!tstate) {
-        rt_logf(WIRE_CRIT, "WSGI0410: no interpreter could be created for application group %.*s", (int)len, group);
+        rt_logf(WIRE_CRIT, "WSGI0410: no interpreter could be created for application group %.*s",
+                (int)len, group);
         free(in);
         free(text);
         rt_leave();
@@ -335,7 +340,8 @@ static rt_interp *create(const char *group, size_t len)
     settings = settings_from(text, strlen(text));
     free(text);
     if (!in->st || !settings || set_up(in->st, in->name, settings) < 0) {
-        rt_logf(WIRE_CRIT, "WSGI0411: the interpreter of application group %s could not be set up", in->name);
+        rt_logf(WIRE_CRIT, "WSGI0411: the interpreter of application group %s could not be set up",
+                in->name);
         PyErr_Print();
         in->st = NULL;
     }

@@ -54,7 +54,8 @@ static int take_body(rt_later *later, PyObject *body)
     }
     /* A subclass of bytes may have a destructor, which must not run late. The end of one of
      * Apache's threads is not known here. */
-    if (later->len > RT_LATER_LARGE || held.body || !PyBytes_CheckExact(body) || rt_the_process.embedded)
+    if (later->len > RT_LATER_LARGE || held.body || !PyBytes_CheckExact(body) ||
+        rt_the_process.embedded)
         return 0;
     later->data = PyBytes_AS_STRING(body);
     held.body = Py_NewRef(body);
@@ -69,7 +70,8 @@ int rt_later_take(rt_request *rq, PyObject *body)
 
     rt_assert_own(rq);
     WIRE_ASSERT(rq->status && rq->headers && !rq->committed);
-    if (later->is_taken || rq->client_gone || rq->usage.measured || PyTuple_GET_SIZE(rq->headers) > RT_LATER_HEADERS)
+    if (later->is_taken || rq->client_gone || rq->usage.measured ||
+        PyTuple_GET_SIZE(rq->headers) > RT_LATER_HEADERS)
         return 0;
     rt_head_fill(&head, later->headers, rq);
     if (size_of(&head) > RT_LATER_ROOM)
@@ -83,7 +85,8 @@ int rt_later_take(rt_request *rq, PyObject *body)
 enum wire_outcome rt_later_send(rt_request *rq)
 {
     rt_later *later = rq->later;
-    int rc = rq->ops->send_head(rq->ctx, &later->head), flags = WIRE_SEND_LAST | (later->is_held ? WIRE_SEND_STAYS : 0);
+    int rc = rq->ops->send_head(rq->ctx, &later->head),
+        flags = WIRE_SEND_LAST | (later->is_held ? WIRE_SEND_STAYS : 0);
 
     rt_assert_detached();
     if (rc == WIRE_IO_OK)

@@ -11,7 +11,17 @@
 
 #define BUCKETS 65
 
-enum phase { SERVER, QUEUE, DAEMON, APPLICATION, REQUEST, GIL_WAIT, INPUT_READ, OUTPUT_WRITE, PHASES };
+enum phase {
+    SERVER,
+    QUEUE,
+    DAEMON,
+    APPLICATION,
+    REQUEST,
+    GIL_WAIT,
+    INPUT_READ,
+    OUTPUT_WRITE,
+    PHASES
+};
 
 typedef struct timing {
     int64_t sum_us, min_us, max_us;
@@ -23,30 +33,30 @@ typedef struct timing {
 typedef struct slot {
     int64_t started_us; /* of the request it is running; 0: none */
     struct {
-        int64_t ever;   /* requests it has completed */
+        int64_t ever;                                   /* requests it has completed */
         int64_t completed, busy_us, cpu_us, longest_us; /* in the interval */
     } by_reader[RT_READERS];
 } slot;
 
 typedef struct interval {
     int64_t start_us;
-    int64_t cpu_user_us, cpu_system_us; /* of the process, at its start */
+    int64_t cpu_user_us, cpu_system_us;  /* of the process, at its start */
     int64_t count, statuses[6], busy_us; /* statuses[0]: not an HTTP status */
     int64_t input_len, input_reads, output_len, output_writes, gil_waits;
     timing timings[PHASES];
 } interval;
 
 typedef struct sums {
-    int is_read;             /* its reader has started */
+    int is_read; /* its reader has started */
     interval now;
-    int64_t busy_us, count;  /* of the intervals that are over */
+    int64_t busy_us, count; /* of the intervals that are over */
 } sums;
 
 static struct {
     pthread_mutex_t lock;
     sums sums[RT_READERS];
     int64_t running;
-    slot *slots;             /* allocated once */
+    slot *slots; /* allocated once */
     int nslots;
 } metrics = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -147,7 +157,8 @@ void rt_metrics_begin(rt_request *rq)
     rt_slow_begin(rq);
 }
 
-static void count_locked(const rt_request *rq, enum wire_outcome outcome, int64_t now_us, enum rt_reader reader, slot *s)
+static void count_locked(const rt_request *rq, enum wire_outcome outcome, int64_t now_us,
+                         enum rt_reader reader, slot *s)
 {
     interval *in = &metrics.sums[reader].now;
     int64_t busy = busy_within(in, rq->recorded_us, now_us);
@@ -158,7 +169,8 @@ static void count_locked(const rt_request *rq, enum wire_outcome outcome, int64_
     if (!s)
         return;
     s->by_reader[reader].busy_us += busy;
-    s->by_reader[reader].cpu_us += rq->usage.measured ? rq->usage.cpu_user_us + rq->usage.cpu_system_us : 0;
+    s->by_reader[reader].cpu_us +=
+        rq->usage.measured ? rq->usage.cpu_user_us + rq->usage.cpu_system_us : 0;
     s->by_reader[reader].completed += outcome != WIRE_STALE;
     s->by_reader[reader].ever += outcome != WIRE_STALE;
     if (since(rq->recorded_us, now_us) > s->by_reader[reader].longest_us)
@@ -202,7 +214,8 @@ static void begin_interval_locked(enum rt_reader reader, int64_t now_us, const s
 
         if (s->started_us) /* a part of its running request falls into the interval that ends */
             sum->busy_us += busy_within(in, s->started_us, now_us);
-        s->by_reader[reader].completed = s->by_reader[reader].busy_us = s->by_reader[reader].cpu_us = s->by_reader[reader].longest_us = 0;
+        s->by_reader[reader].completed = s->by_reader[reader].busy_us =
+            s->by_reader[reader].cpu_us = s->by_reader[reader].longest_us = 0;
     }
     memset(in, 0, sizeof(*in));
     in->start_us = now_us;
@@ -231,7 +244,8 @@ int rt_metrics_start(enum rt_reader reader)
     pthread_mutex_lock(&metrics.lock);
     rc = allocate_slots_locked();
     if (rc == 0 && !metrics.sums[reader].is_read) {
-        metrics.sums[reader].now.start_us = rt_now_us(); /* requests that run already count from here on */
+        metrics.sums[reader].now.start_us =
+            rt_now_us(); /* requests that run already count from here on */
         begin_interval_locked(reader, metrics.sums[reader].now.start_us, &used);
         metrics.sums[reader].is_read = 1;
         atomic_store_explicit(&recording, 1, memory_order_release);
@@ -286,10 +300,12 @@ static PyObject *slots_list(const reading *r)
     for (int i = 0; list && i < r->nslots; i++) {
         const slot *s = &r->slots[i];
         int n = r->reader;
-        PyObject *item = Py_BuildValue("(LLLLLL)", (long long)s->by_reader[n].ever, (long long)s->by_reader[n].completed,
-                                       (long long)s->by_reader[n].busy_us, (long long)s->by_reader[n].cpu_us,
-                                       (long long)(s->started_us ? since(s->started_us, r->now_us) : -1),
-                                       (long long)s->by_reader[n].longest_us);
+        PyObject *item =
+            Py_BuildValue("(LLLLLL)", (long long)s->by_reader[n].ever,
+                          (long long)s->by_reader[n].completed, (long long)s->by_reader[n].busy_us,
+                          (long long)s->by_reader[n].cpu_us,
+                          (long long)(s->started_us ? since(s->started_us, r->now_us) : -1),
+                          (long long)s->by_reader[n].longest_us);
 
         if (!item)
             Py_CLEAR(list);
@@ -322,8 +338,8 @@ static PyObject *timings_list(const interval *in)
 
     for (int i = 0; list && i < PHASES; i++) {
         const timing *t = &in->timings[i];
-        PyObject *item = Py_BuildValue("(LLLN)", (long long)t->sum_us, (long long)t->min_us, (long long)t->max_us,
-                                       numbers_list(t->buckets, BUCKETS));
+        PyObject *item = Py_BuildValue("(LLLN)", (long long)t->sum_us, (long long)t->min_us,
+                                       (long long)t->max_us, numbers_list(t->buckets, BUCKETS));
 
         if (!item)
             Py_CLEAR(list);
@@ -339,23 +355,25 @@ static PyObject *interval_dict(const reading *r)
     int64_t user = (int64_t)r->used.ru_utime.tv_sec * 1000000 + r->used.ru_utime.tv_usec;
     int64_t system = (int64_t)r->used.ru_stime.tv_sec * 1000000 + r->used.ru_stime.tv_usec;
 
-    return Py_BuildValue("{s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:N,s:N,s:N}",
-                         "start_us", (long long)in->start_us, "stop_us", (long long)r->now_us,
-                         "cpu_user_us", (long long)(user - in->cpu_user_us),
-                         "cpu_system_us", (long long)(system - in->cpu_system_us),
-                         "count", (long long)in->count, "busy_us", (long long)in->busy_us,
-                         "input_len", (long long)in->input_len, "input_reads", (long long)in->input_reads,
-                         "output_len", (long long)in->output_len, "output_writes", (long long)in->output_writes,
-                         "gil_waits", (long long)in->gil_waits, "statuses", numbers_list(in->statuses, 6),
-                         "timings", timings_list(in), "slots", slots_list(r));
+    return Py_BuildValue("{s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:L,s:N,s:N,s:N}", "start_us",
+                         (long long)in->start_us, "stop_us", (long long)r->now_us, "cpu_user_us",
+                         (long long)(user - in->cpu_user_us), "cpu_system_us",
+                         (long long)(system - in->cpu_system_us), "count", (long long)in->count,
+                         "busy_us", (long long)in->busy_us, "input_len", (long long)in->input_len,
+                         "input_reads", (long long)in->input_reads, "output_len",
+                         (long long)in->output_len, "output_writes", (long long)in->output_writes,
+                         "gil_waits", (long long)in->gil_waits, "statuses",
+                         numbers_list(in->statuses, 6), "timings", timings_list(in), "slots",
+                         slots_list(r));
 }
 
 static PyObject *totals_dict(const reading *r)
 {
-    return Py_BuildValue("{s:L,s:L,s:L,s:L,s:L,s:N}", "start_us", (long long)rt_the_process.start_us,
-                         "now_us", (long long)r->now_us, "busy_us", (long long)(r->sums.busy_us + r->sums.now.busy_us),
-                         "count", (long long)(r->sums.count + r->sums.now.count), "running", (long long)r->running,
-                         "slots", slots_list(r));
+    return Py_BuildValue("{s:L,s:L,s:L,s:L,s:L,s:N}", "start_us",
+                         (long long)rt_the_process.start_us, "now_us", (long long)r->now_us,
+                         "busy_us", (long long)(r->sums.busy_us + r->sums.now.busy_us), "count",
+                         (long long)(r->sums.count + r->sums.now.count), "running",
+                         (long long)r->running, "slots", slots_list(r));
 }
 
 PyObject *rt_metrics_read(enum rt_reader reader, int interval_too)
@@ -367,11 +385,8 @@ PyObject *rt_metrics_read(enum rt_reader reader, int interval_too)
     rt_assert_attached();
     if (!atomic_load_explicit(&recording, memory_order_acquire))
         Py_RETURN_NONE;
-    Py_BEGIN_ALLOW_THREADS
-    rc = take_reading(&r, interval_too);
-    Py_END_ALLOW_THREADS
-    if (rc < 0)
-        return PyErr_NoMemory();
+    Py_BEGIN_ALLOW_THREADS rc = take_reading(&r, interval_too);
+    Py_END_ALLOW_THREADS if (rc < 0) return PyErr_NoMemory();
     if (!r.sums.is_read)
         result = Py_NewRef(Py_None);
     else

@@ -16,7 +16,8 @@ static int setting_int(PyObject *settings, const char *name)
 
 static void read_limits(PyObject *settings)
 {
-    PyObject *limit = PyDict_GetItemString(settings, "queue_timeout"), *where = PyDict_GetItemString(settings, "where"); /* borrowed */
+    PyObject *limit = PyDict_GetItemString(settings, "queue_timeout"),
+             *where = PyDict_GetItemString(settings, "where"); /* borrowed */
     const char *text = where && PyUnicode_Check(where) ? PyUnicode_AsUTF8(where) : NULL;
 
     rt_the_process.maximum_requests = setting_int(settings, "maximum_requests");
@@ -51,12 +52,12 @@ static PyObject *preload(PyObject *module, PyObject *args)
     int loaded;
 
     (void)module;
-    if (!PyArg_ParseTuple(args, "O&O&s", PyUnicode_FSConverter, &group_bytes, PyUnicode_FSConverter, &script_bytes, &callable))
+    if (!PyArg_ParseTuple(args, "O&O&s", PyUnicode_FSConverter, &group_bytes, PyUnicode_FSConverter,
+                          &script_bytes, &callable))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    loaded = rt_preload(PyBytes_AS_STRING(group_bytes), PyBytes_AS_STRING(script_bytes), callable);
-    Py_END_ALLOW_THREADS
-    Py_DECREF(group_bytes);
+    Py_BEGIN_ALLOW_THREADS loaded =
+        rt_preload(PyBytes_AS_STRING(group_bytes), PyBytes_AS_STRING(script_bytes), callable);
+    Py_END_ALLOW_THREADS Py_DECREF(group_bytes);
     Py_DECREF(script_bytes);
     return PyBool_FromLong(loaded);
 }
@@ -69,11 +70,10 @@ static PyObject *serve(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "iiii", &listen_fd, &stop_fd, &control_fd, &index))
         return NULL;
     rt_the_process.control_fd = control_fd;
-    Py_BEGIN_ALLOW_THREADS
-    rt_activity_thread(index);
+    Py_BEGIN_ALLOW_THREADS rt_activity_thread(index);
     rc = rt_serve(listen_fd, stop_fd, index);
-    Py_END_ALLOW_THREADS
-    if (rc) {
+    Py_END_ALLOW_THREADS if (rc)
+    {
         errno = rc;
         return PyErr_SetFromErrno(PyExc_OSError);
     }
@@ -134,10 +134,8 @@ static PyObject *interrupt(PyObject *module, PyObject *args)
     (void)module;
     if (!PyArg_ParseTuple(args, "II", &index, &serial))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    done = rt_activity_interrupt(index, serial);
-    Py_END_ALLOW_THREADS
-    return PyBool_FromLong(done);
+    Py_BEGIN_ALLOW_THREADS done = rt_activity_interrupt(index, serial);
+    Py_END_ALLOW_THREADS return PyBool_FromLong(done);
 }
 
 static PyObject *expire(PyObject *module, PyObject *args)
@@ -150,10 +148,8 @@ static PyObject *expire(PyObject *module, PyObject *args)
     (void)module;
     if (!PyArg_ParseTuple(args, "IIiy#", &index, &serial, &status, &text, &len))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    done = rt_expire(index, serial, status, text, (size_t)len);
-    Py_END_ALLOW_THREADS
-    return PyBool_FromLong(done);
+    Py_BEGIN_ALLOW_THREADS done = rt_expire(index, serial, status, text, (size_t)len);
+    Py_END_ALLOW_THREADS return PyBool_FromLong(done);
 }
 
 static PyObject *stack(PyObject *module, PyObject *args)
@@ -165,10 +161,10 @@ static PyObject *stack(PyObject *module, PyObject *args)
     (void)module;
     if (!PyArg_ParseTuple(args, "II", &index, &serial))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    lines = rt_activity_stack(index, serial);
-    Py_END_ALLOW_THREADS
-    text = lines ? PyUnicode_DecodeUTF8(lines, (Py_ssize_t)strlen(lines), "replace") : Py_NewRef(Py_None);
+    Py_BEGIN_ALLOW_THREADS lines = rt_activity_stack(index, serial);
+    Py_END_ALLOW_THREADS text =
+        lines ? PyUnicode_DecodeUTF8(lines, (Py_ssize_t)strlen(lines), "replace")
+              : Py_NewRef(Py_None);
     free(lines);
     return text;
 }
@@ -207,10 +203,8 @@ static PyObject *end_interpreters(PyObject *module, PyObject *unused)
 
     (void)module;
     (void)unused;
-    Py_BEGIN_ALLOW_THREADS
-    count = rt_interp_shutdown_all(0);
-    Py_END_ALLOW_THREADS
-    return PyLong_FromLong(count);
+    Py_BEGIN_ALLOW_THREADS count = rt_interp_shutdown_all(0);
+    Py_END_ALLOW_THREADS return PyLong_FromLong(count);
 }
 
 static PyObject *set_process_title(PyObject *module, PyObject *title)
@@ -271,10 +265,8 @@ static PyObject *tell_all(PyObject *module, PyObject *args)
     (void)module;
     if (!PyArg_ParseTuple(args, "ssi", &function, &word, &number))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    rt_interp_tell_all(function, word, number);
-    Py_END_ALLOW_THREADS
-    Py_RETURN_NONE;
+    Py_BEGIN_ALLOW_THREADS rt_interp_tell_all(function, word, number);
+    Py_END_ALLOW_THREADS Py_RETURN_NONE;
 }
 
 /* Returns the number as an enum rt_reader, or -1 with an exception set. */
@@ -296,10 +288,8 @@ static PyObject *start_recording(PyObject *module, PyObject *number)
     (void)module;
     if (reader < 0)
         return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    rc = rt_metrics_start((enum rt_reader)reader);
-    Py_END_ALLOW_THREADS
-    return rc ? PyErr_NoMemory() : Py_NewRef(Py_None);
+    Py_BEGIN_ALLOW_THREADS rc = rt_metrics_start((enum rt_reader)reader);
+    Py_END_ALLOW_THREADS return rc ? PyErr_NoMemory() : Py_NewRef(Py_None);
 }
 
 static PyObject *metrics_interval(PyObject *module, PyObject *number)
@@ -458,11 +448,14 @@ static int exec_module(PyObject *module)
 {
     rt_state *st = rt_module_state(module);
 
-    if (!(st->adapter_type = rt_adapter_type_new(module)) || !(st->input_type = rt_input_type_new(module)) ||
-        !(st->stream_type = rt_stream_type_new(module)) || !(st->file_wrapper_type = rt_file_wrapper_type_new(module)) ||
-        !(st->request_timeout = PyErr_NewException("mod_wsgi.RequestTimeout", PyExc_BaseException, NULL)) ||
-        !(st->scripts = PyDict_New()) || !(st->event_callbacks = PyList_New(0)) || !(st->active_requests = PyDict_New()) ||
-         make_strings(st) < 0 || rt_environ_init(st) < 0)
+    if (!(st->adapter_type = rt_adapter_type_new(module)) ||
+        !(st->input_type = rt_input_type_new(module)) ||
+        !(st->stream_type = rt_stream_type_new(module)) ||
+        !(st->file_wrapper_type = rt_file_wrapper_type_new(module)) ||
+        !(st->request_timeout =
+              PyErr_NewException("mod_wsgi.RequestTimeout", PyExc_BaseException, NULL)) ||
+        !(st->scripts = PyDict_New()) || !(st->event_callbacks = PyList_New(0)) ||
+        !(st->active_requests = PyDict_New()) || make_strings(st) < 0 || rt_environ_init(st) < 0)
         return -1;
     if (PyModule_AddIntConstant(module, "WIRE_VERSION", (long)WIRE_BLOCK_MAGIC) < 0 ||
         PyModule_AddObjectRef(module, "Stream", (PyObject *)st->stream_type) < 0 ||
@@ -488,11 +481,8 @@ static PyModuleDef_Slot module_slots[] = {
 };
 
 static struct PyModuleDef module_def = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "httpd_wsgi._runtime",
-    .m_size = sizeof(rt_state),
-    .m_methods = functions,
-    .m_slots = module_slots,
+    PyModuleDef_HEAD_INIT,  .m_name = "httpd_wsgi._runtime", .m_size = sizeof(rt_state),
+    .m_methods = functions, .m_slots = module_slots,
 };
 
 PyMODINIT_FUNC PyInit__runtime(void)

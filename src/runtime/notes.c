@@ -60,7 +60,8 @@ PyObject *rt_note_take(void)
     rt_assert_attached();
     while (n) {
         note *next = n->next;
-        PyObject *item = list ? Py_BuildValue("(iy#)", n->kind, n->bytes, (Py_ssize_t)n->len) : NULL;
+        PyObject *item =
+            list ? Py_BuildValue("(iy#)", n->kind, n->bytes, (Py_ssize_t)n->len) : NULL;
 
         if (!item || PyList_Append(list, item) < 0)
             Py_CLEAR(list);

@@ -46,8 +46,8 @@ int rt_status_of(const rt_request *rq, enum wire_outcome outcome);
 
 /* ---- metrics.c: the process's metrics ---- */
 
-/* Readers of metrics, which do not disturb each other; the numbers are in httpd_wsgi/interpreter/metrics.py,
- * too. */
+/* Readers of metrics, which do not disturb each other; the numbers are in
+ * httpd_wsgi/interpreter/metrics.py, too. */
 enum rt_reader { RT_APPLICATION, RT_TELEMETRY, RT_READERS };
 
 /* With the GIL. */
@@ -102,7 +102,8 @@ int rt_scoreboard_open(int fd);
  * exception set. */
 PyObject *rt_scoreboard_read(void);
 
-/* ---- activity.c: what this process's threads are doing, for the supervisor and Apache to see (wire/activity.h) ----
+/* ---- activity.c: what this process's threads are doing, for the supervisor and Apache to see
+ * (wire/activity.h) ----
  *
  * In embedded mode only when slow requests are logged. A request is named by the index of its
  * thread and its serial number. */

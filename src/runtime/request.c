@@ -13,7 +13,8 @@
 static int send_item(rt_request *rq, PyObject *item, int flags)
 {
     if (!PyBytes_Check(item)) {
-        PyErr_Format(PyExc_TypeError, "the application's result must yield bytes, not %.200s", Py_TYPE(item)->tp_name);
+        PyErr_Format(PyExc_TypeError, "the application's result must yield bytes, not %.200s",
+                     Py_TYPE(item)->tp_name);
         return -1;
     }
     if (PyBytes_GET_SIZE(item) == 0)
@@ -93,7 +94,8 @@ static int finish(rt_request *rq, PyObject *result)
 {
     if (!rq->committed) {
         if (!rq->status) {
-            PyErr_SetString(PyExc_RuntimeError, "the application returned without calling start_response");
+            PyErr_SetString(PyExc_RuntimeError,
+                            "the application returned without calling start_response");
             return -1;
         }
         if (rq->content_length < 0 && !is_bodyless(rq) && !(rq->head.flags & WIRE_RQ_HEAD))
@@ -109,7 +111,8 @@ static void close_result(rt_request *rq, PyObject *result)
     PyObject *type, *value, *traceback, *method, *done;
 
     if (PyList_CheckExact(result) || PyTuple_CheckExact(result))
-        return; /* they have no close(), and looking for it would cost as much as the rest of this function */
+        return; /* they have no close(), and looking for it would cost as much as the rest of this
+                   function */
     PyErr_Fetch(&type, &value, &traceback);
     method = PyObject_GetAttr(result, rq->st->str_close);
     if (method) {
@@ -117,14 +120,16 @@ static void close_result(rt_request *rq, PyObject *result)
         if (!done)
             rt_event_exception(rq);
         if (!done)
-            rt_log_exception(rq->st, WIRE_ERR, "WSGI0405", "close() of the application's result raised");
+            rt_log_exception(rq->st, WIRE_ERR, "WSGI0405",
+                             "close() of the application's result raised");
         Py_XDECREF(done);
         Py_DECREF(method);
     } else if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
     } else {
         rt_event_exception(rq);
-        rt_log_exception(rq->st, WIRE_ERR, "WSGI0406", "close of the application's result could not be looked up");
+        rt_log_exception(rq->st, WIRE_ERR, "WSGI0406",
+                         "close of the application's result could not be looked up");
     }
     PyErr_Restore(type, value, traceback);
 }
@@ -138,20 +143,26 @@ static enum wire_outcome outcome_of_exception(rt_request *rq)
 
     if (rq->client_gone) {
         PyErr_Clear();
-        rt_logf(WIRE_DEBUG, "WSGI0407: the client closed the connection; the application's exception is ignored");
+        rt_logf(
+            WIRE_DEBUG,
+            "WSGI0407: the client closed the connection; the application's exception is ignored");
         return WIRE_CLIENT_GONE;
     }
     if (rq->input_failed && PyErr_ExceptionMatches(PyExc_OSError)) {
         PyErr_Clear();
-        rt_logf(WIRE_INFO, "WSGI0416: the request body could not be read and the application did not handle that");
+        rt_logf(
+            WIRE_INFO,
+            "WSGI0416: the request body could not be read and the application did not handle that");
         return rq->head_sent ? WIRE_ABORTED : WIRE_ERROR_500;
     }
     if (PyErr_ExceptionMatches(rq->st->request_timeout)) {
         PyErr_Clear();
-        rt_logf(WIRE_INFO, "WSGI0408: the request was interrupted because it ran longer than request-timeout");
+        rt_logf(WIRE_INFO,
+                "WSGI0408: the request was interrupted because it ran longer than request-timeout");
         return rq->head_sent ? WIRE_ABORTED : WIRE_ERROR_504;
     }
-    snprintf(what, sizeof(what), "the application in %.*s raised an exception%s", (int)script.len, script.at,
+    snprintf(what, sizeof(what), "the application in %.*s raised an exception%s", (int)script.len,
+             script.at,
              rq->head_sent ? " after the response had begun; the response is cut off" : "");
     rt_event_exception(rq);
     rt_log_exception(rq->st, WIRE_ERR, "WSGI0401", what);
@@ -163,12 +174,16 @@ static enum wire_outcome outcome_of(rt_request *rq, int rc)
     if (rc < 0)
         return outcome_of_exception(rq);
     if (rc > 0) {
-        rt_logf(WIRE_DEBUG, "WSGI0409: the client closed the connection before the response was complete");
+        rt_logf(WIRE_DEBUG,
+                "WSGI0409: the client closed the connection before the response was complete");
         return WIRE_CLIENT_GONE;
     }
     if (is_short(rq)) {
-        rt_logf(WIRE_ERR, "WSGI0412: the application sent %lld of the %lld bytes its Content-Length promised; the "
-                "connection is closed so that the client notices", (long long)rq->sent, (long long)rq->content_length);
+        rt_logf(WIRE_ERR,
+                "WSGI0412: the application sent %lld of the %lld bytes its Content-Length "
+                "promised; the "
+                "connection is closed so that the client notices",
+                (long long)rq->sent, (long long)rq->content_length);
         return WIRE_ABORTED;
     }
     return WIRE_DONE;
@@ -181,7 +196,8 @@ static enum wire_outcome call_application(rt_request *rq, PyObject *app)
     int rc = -1;
 
     if (environ && rt_watch_begin(rq, environ) == 0)
-        called = rt_event_started(rq, environ, app); /* app itself unless a subscriber replaces it */
+        called =
+            rt_event_started(rq, environ, app); /* app itself unless a subscriber replaces it */
     if (called)
         start = rt_adapter_start_response(rq->adapter);
     if (start) {
@@ -229,8 +245,7 @@ static void close_objects(rt_request *rq)
     if (rq->errors)
         rt_errors_cut(rq->errors);
     while (rq->inside > 0) {
-        Py_BEGIN_ALLOW_THREADS
-        sched_yield();
+        Py_BEGIN_ALLOW_THREADS sched_yield();
         Py_END_ALLOW_THREADS
     }
     WIRE_ASSERT(rt_is_consistent(rq));
@@ -279,10 +294,16 @@ static enum wire_outcome run_application(rt_request *rq)
     return outcome;
 }
 
-enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *ops, void *ctx, _Atomic uint32_t *phase)
+enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *ops, void *ctx,
+                                 _Atomic uint32_t *phase)
 {
     rt_later later;
-    rt_request rq = {.block = block, .block_len = len, .ops = ops, .ctx = ctx, .content_length = -1, .outer = rt_current(),
+    rt_request rq = {.block = block,
+                     .block_len = len,
+                     .ops = ops,
+                     .ctx = ctx,
+                     .content_length = -1,
+                     .outer = rt_current(),
                      .later = &later};
     enum wire_outcome outcome = WIRE_ERROR_500;
     rt_interp *in;
@@ -292,12 +313,15 @@ enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *
     if (!rt_the_process.embedded)
         rq.daemon_start_us = rt_now_us();
     if (read_block(&rq) < 0)
-        return refuse(&rq, "WSGI0413: malformed request block; are Apache module and Python package of one version?");
+        return refuse(&rq, "WSGI0413: malformed request block; are Apache module and Python "
+                           "package of one version?");
     rt_activity_begin(&rq);
-    in = rt_interp_get(RT_META(&rq, WIRE_M_APPLICATION_GROUP).at, RT_META(&rq, WIRE_M_APPLICATION_GROUP).len);
+    in = rt_interp_get(RT_META(&rq, WIRE_M_APPLICATION_GROUP).at,
+                       RT_META(&rq, WIRE_M_APPLICATION_GROUP).len);
     if (!in) {
         rt_activity_end(&rq, outcome);
-        return refuse(&rq, "WSGI0414: the application group has no interpreter; the reason is in the server's error log");
+        return refuse(&rq, "WSGI0414: the application group has no interpreter; the reason is in "
+                           "the server's error log");
     }
     rt_stat_module(&rq);
     pthread_mutex_init(&rq.io, NULL);

@@ -14,35 +14,36 @@
 #include "core.h"
 
 /* Each defines a METH_FASTCALL, METH_O or METH_NOARGS function around one of type rt_method. */
-#define RT_FASTCALL(name, type, method)                                                                                \
-    static PyObject *name(PyObject *self, PyObject *const *args, Py_ssize_t nargs)                                     \
-    {                                                                                                                  \
-        return rt_alone(self, &((type *)self)->rq, method, args, nargs);                                                \
+#define RT_FASTCALL(name, type, method)                                                            \
+    static PyObject *name(PyObject *self, PyObject *const *args, Py_ssize_t nargs)                 \
+    {                                                                                              \
+        return rt_alone(self, &((type *)self)->rq, method, args, nargs);                           \
     }
-#define RT_ONE(name, type, method)                                                                                     \
-    static PyObject *name(PyObject *self, PyObject *arg)                                                               \
-    {                                                                                                                  \
-        return rt_alone(self, &((type *)self)->rq, method, &arg, 1);                                                    \
+#define RT_ONE(name, type, method)                                                                 \
+    static PyObject *name(PyObject *self, PyObject *arg)                                           \
+    {                                                                                              \
+        return rt_alone(self, &((type *)self)->rq, method, &arg, 1);                               \
     }
-#define RT_NOARGS(name, type, method)                                                                                  \
-    static PyObject *name(PyObject *self, PyObject *unused)                                                            \
-    {                                                                                                                  \
-        (void)unused;                                                                                                  \
-        return rt_alone(self, &((type *)self)->rq, method, NULL, 0);                                                    \
+#define RT_NOARGS(name, type, method)                                                              \
+    static PyObject *name(PyObject *self, PyObject *unused)                                        \
+    {                                                                                              \
+        (void)unused;                                                                              \
+        return rt_alone(self, &((type *)self)->rq, method, NULL, 0);                               \
     }
 
 /* For assertions. Returns 1 when the parts of the request agree with each other, which they do
  * while none of its operations runs. */
 static inline int rt_is_consistent(const rt_request *rq)
 {
-    return (!rq->head_sent || rq->committed) && (!rq->committed || (rq->status && rq->headers)) && rq->content_length >= -1 &&
-           rq->sent >= 0;
+    return (!rq->head_sent || rq->committed) && (!rq->committed || (rq->status && rq->headers)) &&
+           rq->content_length >= -1 && rq->sent >= 0;
 }
 
 /* ---- request.c; without the GIL ---- */
 
 /* Runs one request, as wire_runtime.run() does. Returns what became of it. */
-enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *ops, void *ctx, _Atomic uint32_t *phase);
+enum wire_outcome rt_request_run(const char *block, size_t len, const wire_ops *ops, void *ctx,
+                                 _Atomic uint32_t *phase);
 
 /* ---- hook.c: scripts that are asked about a request (WIRE_RQ_HOOK); with the GIL ---- */
 
@@ -138,7 +139,7 @@ int rt_send_file(rt_request *rq, int fd, int64_t offset, int64_t len);
 typedef struct rt_later {
     rt_interp *in;
     int is_taken;
-    int is_held;               /* data outlasts the request, see rt_later_drop() */
+    int is_held; /* data outlasts the request, see rt_later_drop() */
     wire_response head;
     wire_header headers[RT_LATER_HEADERS];
     const char *data;
@@ -184,7 +185,8 @@ PyTypeObject *rt_file_wrapper_type_new(PyObject *module);
  * must be iterated over, -1 with an exception set, 2 when the client has gone. */
 int rt_file_wrapper_send(rt_request *rq, PyObject *wrapper);
 
-/* ---- stale.c: scripts that are newer on disk than what is loaded; workers only; with or without the GIL ---- */
+/* ---- stale.c: scripts that are newer on disk than what is loaded; workers only; with or without
+ * the GIL ---- */
 
 /* Tells the supervisor that the request's script is newer. Returns 1 when the loaded code may
  * answer all the same, else 0. */

@@ -6,8 +6,7 @@
 #include <string.h>
 
 typedef struct adapter {
-    PyObject_HEAD
-    rt_request *rq; /* NULL once the request is over */
+    PyObject_HEAD rt_request *rq; /* NULL once the request is over */
 } adapter;
 
 PyObject *rt_adapter_new(rt_state *st, rt_request *rq)
@@ -43,9 +42,11 @@ static PyObject *reraise(PyObject *exc_info)
 {
     PyObject *type, *value, *traceback;
 
-    if (!PyArg_ParseTuple(exc_info, "OOO;exc_info must be a tuple (type, value, traceback)", &type, &value, &traceback))
+    if (!PyArg_ParseTuple(exc_info, "OOO;exc_info must be a tuple (type, value, traceback)", &type,
+                          &value, &traceback))
         return NULL;
-    PyErr_Restore(Py_NewRef(type), Py_NewRef(value), traceback == Py_None ? NULL : Py_NewRef(traceback));
+    PyErr_Restore(Py_NewRef(type), Py_NewRef(value),
+                  traceback == Py_None ? NULL : Py_NewRef(traceback));
     return NULL;
 }
 
@@ -61,11 +62,13 @@ static PyObject *begin_response(PyObject *obj, PyObject *const *args, Py_ssize_t
         return NULL;
     }
     if (nargs < 2 || nargs > 3) {
-        PyErr_Format(PyExc_TypeError, "start_response() takes 2 or 3 positional arguments (%zd given)", nargs);
+        PyErr_Format(PyExc_TypeError,
+                     "start_response() takes 2 or 3 positional arguments (%zd given)", nargs);
         return NULL;
     }
     if (!PyList_Check(args[1])) {
-        PyErr_Format(PyExc_TypeError, "response headers must be a list, not %.200s", Py_TYPE(args[1])->tp_name);
+        PyErr_Format(PyExc_TypeError, "response headers must be a list, not %.200s",
+                     Py_TYPE(args[1])->tp_name);
         return NULL;
     }
     if (exc_info != Py_None && !PyTuple_Check(exc_info)) {
@@ -75,13 +78,16 @@ static PyObject *begin_response(PyObject *obj, PyObject *const *args, Py_ssize_t
     if (rq->committed && exc_info != Py_None)
         return reraise(exc_info);
     if (rq->status && exc_info == Py_None) {
-        PyErr_SetString(PyExc_RuntimeError, "start_response was already called; a second call needs exc_info (PEP 3333)");
+        PyErr_SetString(
+            PyExc_RuntimeError,
+            "start_response was already called; a second call needs exc_info (PEP 3333)");
         return NULL;
     }
     if (rt_event_response(rq, args[0], args[1], exc_info) < 0)
         return NULL;
     code = rt_check_status(args[0]);
-    headers = code < 0 ? NULL : PyList_AsTuple(args[1]); /* a copy, since the application may change its list */
+    headers = code < 0 ? NULL : PyList_AsTuple(args[1]); /* a copy, since the application may change
+                                                            its list */
     if (!headers)
         return NULL;
     if (rt_check_headers(headers, &content_length) < 0) {
@@ -97,8 +103,9 @@ static PyObject *begin_response(PyObject *obj, PyObject *const *args, Py_ssize_t
 
 RT_FASTCALL(start_response, adapter, begin_response)
 
-static PyMethodDef start_response_def = {
-    "start_response", (PyCFunction)(void (*)(void))start_response, METH_FASTCALL, NULL};
+static PyMethodDef start_response_def = {"start_response",
+                                         (PyCFunction)(void (*)(void))start_response, METH_FASTCALL,
+                                         NULL};
 
 PyObject *rt_adapter_start_response(PyObject *obj)
 {
@@ -122,11 +129,13 @@ static PyObject *send_hints(PyObject *obj, PyObject *const *args, Py_ssize_t nar
 
     (void)nargs;
     if (!rq || rq->committed) {
-        PyErr_Format(PyExc_RuntimeError, "wsgi.early_hints: the %s", rq ? "response has already begun" : "request is over");
+        PyErr_Format(PyExc_RuntimeError, "wsgi.early_hints: the %s",
+                     rq ? "response has already begun" : "request is over");
         return NULL;
     }
     if (!PyList_Check(arg) && !PyTuple_Check(arg)) {
-        PyErr_Format(PyExc_TypeError, "wsgi.early_hints takes a list of headers, not %.200s", Py_TYPE(arg)->tp_name);
+        PyErr_Format(PyExc_TypeError, "wsgi.early_hints takes a list of headers, not %.200s",
+                     Py_TYPE(arg)->tp_name);
         return NULL;
     }
     headers = PySequence_Tuple(arg);
@@ -148,7 +157,8 @@ static PyObject *send_hints(PyObject *obj, PyObject *const *args, Py_ssize_t nar
             rc = rq->ops->send_hints(rq->ctx, &hints);
         RT_END_IO(rq)
     }
-    rq->client_gone |= rc == WIRE_IO_GONE; /* sending the response will raise; a hint is no reason to fail */
+    rq->client_gone |=
+        rc == WIRE_IO_GONE; /* sending the response will raise; a hint is no reason to fail */
     PyMem_Free(all);
     Py_DECREF(headers);
     Py_RETURN_NONE;
@@ -218,8 +228,12 @@ typedef struct piece {
 static int send_piece_locked(rt_request *rq, const piece *p)
 {
     if (p->fd >= 0)
-        return p->len > 0 && has_body(rq) ? rq->ops->send_file(rq->ctx, p->fd, p->offset, (int64_t)p->len) : WIRE_IO_OK;
-    return p->len > 0 || p->flags ? rq->ops->send_data(rq->ctx, p->data, has_body(rq) ? p->len : 0, p->flags) : WIRE_IO_OK;
+        return p->len > 0 && has_body(rq)
+                   ? rq->ops->send_file(rq->ctx, p->fd, p->offset, (int64_t)p->len)
+                   : WIRE_IO_OK;
+    return p->len > 0 || p->flags
+               ? rq->ops->send_data(rq->ctx, p->data, has_body(rq) ? p->len : 0, p->flags)
+               : WIRE_IO_OK;
 }
 
 /* Sends the piece, and before it the head if that has not left yet. counted: the length for those
@@ -258,7 +272,9 @@ static int send_alone(rt_request *rq, const char *data, size_t len, int flags)
         take = rq->sent < rq->content_length ? (size_t)(rq->content_length - rq->sent) : 0;
     if (take < len && !rq->excess_logged && has_body(rq)) {
         rq->excess_logged = 1;
-        rt_logf(WIRE_WARNING, "WSGI0402: the application sends more than its Content-Length of %lld; the excess is dropped",
+        rt_logf(WIRE_WARNING,
+                "WSGI0402: the application sends more than its Content-Length of %lld; the excess "
+                "is dropped",
                 (long long)rq->content_length);
     }
     rq->sent += (int64_t)len;
@@ -285,9 +301,11 @@ int rt_send(rt_request *rq, const char *data, size_t len, int flags)
 static int send_all_alone(rt_request *rq, PyObject *result, PyObject *body)
 {
     size_t len = body ? (size_t)PyBytes_GET_SIZE(body) : 0;
-    int is_plain = PyList_CheckExact(result) || PyTuple_CheckExact(result), is_exact = rq->content_length == (int64_t)len;
+    int is_plain = PyList_CheckExact(result) || PyTuple_CheckExact(result),
+        is_exact = rq->content_length == (int64_t)len;
 
-    if (is_plain && !rq->committed && (is_exact || !has_body(rq)) && rt_later_take(rq, has_body(rq) ? body : NULL)) {
+    if (is_plain && !rq->committed && (is_exact || !has_body(rq)) &&
+        rt_later_take(rq, has_body(rq) ? body : NULL)) {
         rq->committed = rq->head_sent = 1;
         rq->sent += (int64_t)len;
         return 0;
@@ -394,7 +412,11 @@ static PyObject *look_up(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
     }
     if (got < 0)
         Py_RETURN_NONE;
-    return PyUnicode_DecodeLatin1(value, (Py_ssize_t)(got < (int64_t)sizeof(value) ? got : (int64_t)sizeof(value)), NULL);
+    return PyUnicode_DecodeLatin1(value,
+                                  (Py_ssize_t)(got < (int64_t)sizeof(value)
+                                                   ? got
+                                                   : (int64_t)sizeof(value)),
+                                  NULL);
 }
 
 RT_NOARGS(ssl_is_https, adapter, is_https)
@@ -410,7 +432,9 @@ static PyMethodDef adapter_methods[] = {
 
 PyTypeObject *rt_adapter_type_new(PyObject *module)
 {
-    static PyType_Slot slots[] = {{Py_tp_dealloc, adapter_dealloc}, {Py_tp_methods, adapter_methods}, {0, NULL}};
+    static PyType_Slot slots[] = {{Py_tp_dealloc, adapter_dealloc},
+                                  {Py_tp_methods, adapter_methods},
+                                  {0, NULL}};
     static PyType_Spec spec = {
         .name = "mod_wsgi.Adapter",
         .basicsize = sizeof(adapter),

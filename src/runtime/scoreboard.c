@@ -42,10 +42,9 @@ PyObject *rt_scoreboard_read(void)
     buf = PyMem_RawMalloc(room);
     if (!buf)
         return PyErr_NoMemory();
-    Py_BEGIN_ALLOW_THREADS
-    len = ask ? ask(buf, room) : wire_scores_copy(buf, shared, shared_size);
-    Py_END_ALLOW_THREADS
-    bytes = len ? PyBytes_FromStringAndSize(buf, (Py_ssize_t)len) : Py_NewRef(Py_None);
+    Py_BEGIN_ALLOW_THREADS len = ask ? ask(buf, room) : wire_scores_copy(buf, shared, shared_size);
+    Py_END_ALLOW_THREADS bytes =
+        len ? PyBytes_FromStringAndSize(buf, (Py_ssize_t)len) : Py_NewRef(Py_None);
     PyMem_RawFree(buf);
     return bytes;
 }

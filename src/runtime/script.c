@@ -47,12 +47,15 @@ static void remember_file(rt_slice target, const char *path)
 
 void rt_stat_module(rt_request *rq)
 {
-    const char *path = is_module(RT_META(rq, WIRE_M_SCRIPT)) ? file_of(RT_META(rq, WIRE_M_SCRIPT)) : NULL;
+    const char *path =
+        is_module(RT_META(rq, WIRE_M_SCRIPT)) ? file_of(RT_META(rq, WIRE_M_SCRIPT)) : NULL;
     struct stat st;
 
     rt_assert_detached();
     if (path)
-        rq->head.script_mtime_us = stat(path, &st) == 0 ? (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000 : -1;
+        rq->head.script_mtime_us =
+            stat(path, &st) == 0 ? (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000
+                                 : -1;
 }
 
 /* ---- scripts ---- */
@@ -75,7 +78,8 @@ static PyObject *get(PyObject *dict, PyObject *key)
 static int is_current(const rt_request *rq, PyObject *module)
 {
     PyObject *dict = PyModule_GetDict(module), *mtime = get(dict, rq->st->str_mtime);
-    int current = mtime && PyLong_Check(mtime) && PyLong_AsLongLong(mtime) == rq->head.script_mtime_us &&
+    int current = mtime && PyLong_Check(mtime) &&
+                  PyLong_AsLongLong(mtime) == rq->head.script_mtime_us &&
                   PyDict_Contains(dict, rq->st->str_reload_required) == 0;
 
     Py_XDECREF(mtime);
@@ -133,8 +137,8 @@ static PyObject *script_module(rt_request *rq, PyObject *script)
     path = PyUnicode_DecodeFSDefaultAndSize(PyBytes_AS_STRING(script), PyBytes_GET_SIZE(script));
     resource = path ? resource_of(rq) : NULL;
     if (resource)
-        module = PyObject_CallFunction(st->load, "OLOO", path, (long long)rq->head.script_mtime_us, reloading ? Py_True : Py_False,
-                                       resource);
+        module = PyObject_CallFunction(st->load, "OLOO", path, (long long)rq->head.script_mtime_us,
+                                       reloading ? Py_True : Py_False, resource);
     Py_XDECREF(path);
     Py_XDECREF(resource);
     if (!module)
@@ -146,12 +150,16 @@ static PyObject *script_module(rt_request *rq, PyObject *script)
 
 static void log_no_callable(rt_state *st, rt_slice script, rt_slice callable, PyObject *module)
 {
-    PyObject *described = PyObject_CallFunction(st->describe_callables, "Os#", module, callable.at, (Py_ssize_t)callable.len);
+    PyObject *described = PyObject_CallFunction(st->describe_callables, "Os#", module, callable.at,
+                                                (Py_ssize_t)callable.len);
     const char *text = described && PyUnicode_Check(described) ? PyUnicode_AsUTF8(described) : NULL;
 
     PyErr_Clear();
-    rt_logf(WIRE_ERR, "WSGI0403: %.*s has no callable named '%.*s'; %s; name the right one with WSGICallableObject or rename it",
-            (int)script.len, script.at, (int)callable.len, callable.at, text ? text : "it defines none");
+    rt_logf(WIRE_ERR,
+            "WSGI0403: %.*s has no callable named '%.*s'; %s; name the right one with "
+            "WSGICallableObject or rename it",
+            (int)script.len, script.at, (int)callable.len, callable.at,
+            text ? text : "it defines none");
     Py_XDECREF(described);
 }
 
@@ -161,10 +169,13 @@ static void log_no_callable(rt_state *st, rt_slice script, rt_slice callable, Py
  * an exception set. */
 static PyObject *load_target(rt_state *st, PyObject *target, int64_t mtime_us, int reloading)
 {
-    PyObject *spec = PyUnicode_DecodeFSDefaultAndSize(PyBytes_AS_STRING(target), PyBytes_GET_SIZE(target)), *entry = NULL;
+    PyObject *spec = PyUnicode_DecodeFSDefaultAndSize(PyBytes_AS_STRING(target),
+                                                      PyBytes_GET_SIZE(target)),
+             *entry = NULL;
 
     if (spec)
-        entry = PyObject_CallFunction(st->load_target, "OLO", spec, (long long)mtime_us, reloading ? Py_True : Py_False);
+        entry = PyObject_CallFunction(st->load_target, "OLO", spec, (long long)mtime_us,
+                                      reloading ? Py_True : Py_False);
     Py_XDECREF(spec);
     if (entry && PyDict_SetItem(st->scripts, target, entry) < 0)
         Py_CLEAR(entry);
@@ -177,7 +188,8 @@ static PyObject *load_target(rt_state *st, PyObject *target, int64_t mtime_us, i
 static int is_target_current(const rt_request *rq, PyObject *entry)
 {
     return PyLong_AsLongLong(PyTuple_GET_ITEM(entry, 2)) == rq->head.script_mtime_us &&
-           PyDict_Contains(PyModule_GetDict(PyTuple_GET_ITEM(entry, 1)), rq->st->str_reload_required) == 0;
+           PyDict_Contains(PyModule_GetDict(PyTuple_GET_ITEM(entry, 1)),
+                           rq->st->str_reload_required) == 0;
 }
 
 /* Returns a new reference to the callable itself, or NULL with an exception set. */
@@ -228,7 +240,8 @@ PyObject *rt_find_application(rt_request *rq, enum wire_outcome *outcome)
     rt_assert_own(rq);
     *outcome = WIRE_ERROR_500;
     if (key)
-        app = is_module(script) ? module_application(rq, key) : script_application(rq, key, outcome);
+        app =
+            is_module(script) ? module_application(rq, key) : script_application(rq, key, outcome);
     Py_XDECREF(key);
     if (app || *outcome == WIRE_ERROR_404)
         return app;
@@ -248,7 +261,8 @@ PyObject *rt_find_application(rt_request *rq, enum wire_outcome *outcome)
  * exception set. */
 static int preload_module(rt_state *st, const char *target, int is_application)
 {
-    PyObject *key = PyBytes_FromString(target), *entry = key ? load_target(st, key, 0, 0) : NULL, *done = NULL;
+    PyObject *key = PyBytes_FromString(target), *entry = key ? load_target(st, key, 0, 0) : NULL,
+             *done = NULL;
     int ok = entry != NULL;
 
     if (entry && !is_application) {
@@ -269,7 +283,8 @@ static int check_callable(rt_state *st, PyObject *module, const char *script, co
 
     if (app && PyCallable_Check(app))
         return 1;
-    log_no_callable(st, (rt_slice){script, strlen(script)}, (rt_slice){callable, strlen(callable)}, module);
+    log_no_callable(st, (rt_slice){script, strlen(script)}, (rt_slice){callable, strlen(callable)},
+                    module);
     return 0;
 }
 
@@ -298,9 +313,11 @@ int rt_preload(const char *group, const char *script, const char *callable)
     if (!in)
         return 0;
     rt_enter(in);
-    loaded = is_module((rt_slice){script, strlen(script)}) ? preload_module(in->st, script, *callable != '\0')
-                                                           : preload_script(in->st, script, callable);
-    if (rt_the_process.threads > 0) /* with threads=0 this is a service, and its script may end a copy as it likes */
+    loaded = is_module((rt_slice){script, strlen(script)})
+                 ? preload_module(in->st, script, *callable != '\0')
+                 : preload_script(in->st, script, callable);
+    if (rt_the_process.threads > 0) /* with threads=0 this is a service, and its script may end a
+                                       copy as it likes */
         rt_end_if_copy(in->st);
     if (!loaded && rt_the_process.threads == 0 && PyErr_ExceptionMatches(PyExc_SystemExit)) {
         PyErr_Clear(); /* a service has ended as it was told to */

@@ -6,12 +6,12 @@
  * request. `states` says who owns one:
  *
  *     IDLE     owned by the epoll instance; the thread that gets its event sets BUSY
- *     BUSY     owned by a thread that serves a request; a thread that gets another event sets MISSED
- *     MISSED   as BUSY, and the owner must read again when its request is done
+ *     BUSY     owned by a thread that serves a request; a thread that gets another event sets
+ * MISSED MISSED   as BUSY, and the owner must read again when its request is done
  *
- * Apache sees the number of threads that wait as credits (wire/credits.h). When a thread cannot take
- * its credit back, Apache has claimed it: a request will come over a keep-alive connection, for
- * this thread or for another one that is free first. */
+ * Apache sees the number of threads that wait as credits (wire/credits.h). When a thread cannot
+ * take its credit back, Apache has claimed it: a request will come over a keep-alive connection,
+ * for this thread or for another one that is free first. */
 #include "request.h"
 #include "worker.h"
 
@@ -21,16 +21,19 @@
 #include <time.h>
 #include <unistd.h>
 
-#define STATES 16384       /* connections with descriptors from here on are not kept alive */
-#define CLAIM_PATIENCE 100 /* milliseconds after which a claim is taken for lost, as its Apache child must have died */
+#define STATES 16384 /* connections with descriptors from here on are not kept alive */
+/* Milliseconds after which a claim is taken for lost, as its Apache child must have died. */
+#define CLAIM_PATIENCE 100
 
 enum state { STATE_NONE, STATE_IDLE, STATE_BUSY, STATE_MISSED };
 enum { STOPPED = -2, FAILED = -3 };
 
-static _Atomic unsigned char states[STATES]; /* enum state, by descriptor; NONE: not a keep-alive connection (yet) */
+static _Atomic unsigned char states[STATES]; /* enum state, by descriptor; NONE: not a keep-alive
+                                                connection (yet) */
 
 static pthread_mutex_t threads_lock = PTHREAD_MUTEX_INITIALIZER;
-static rt_connection **connections; /* of the request threads, by index; under threads_lock, as the next two */
+static rt_connection **connections; /* of the request threads, by index; under threads_lock, as the
+                                       next two */
 static int nconnections, nthreads;
 static int narrived; /* request threads that were ever started; under threads_lock */
 static pthread_cond_t all_arrived = PTHREAD_COND_INITIALIZER;
@@ -167,7 +170,8 @@ static int wait_for_claimed(rt_connection *c, int listen_fd, int stop_fd)
     for (int ms = 0; ms < CLAIM_PATIENCE; ms++) {
         struct epoll_event ev;
 
-        /* Two more descriptors than this one may be reported each time, as they are level-triggered. */
+        /* Two more descriptors than this one may be reported each time, as they are
+         * level-triggered. */
         for (int i = 0; i < 3 && epoll_wait(epoll, &ev, 1, 0) > 0; i++)
             if (ev.data.fd != listen_fd && ev.data.fd != stop_fd && pick_up(c, ev.data.fd))
                 return ev.data.fd;
@@ -212,8 +216,8 @@ static int wait_for_request(rt_connection *c, int listen_fd, int stop_fd, int mi
 
     /* When no other thread waits, there may be a queue of new connections. They have waited longer
      * than any request that would come through this thread's credit. */
-    if (missed < 0 && atomic_load_explicit(&may_queue, memory_order_relaxed) && !rt_credit_is_any_left() && rt_credit_is_open() &&
-        (fd = accept_one(listen_fd)) >= 0) {
+    if (missed < 0 && atomic_load_explicit(&may_queue, memory_order_relaxed) &&
+        !rt_credit_is_any_left() && rt_credit_is_open() && (fd = accept_one(listen_fd)) >= 0) {
         rt_connection_begin(c, fd);
         return fd;
     }
@@ -233,7 +237,8 @@ static int wait_for_request(rt_connection *c, int listen_fd, int stop_fd, int mi
             /* epoll reports ready descriptors in turns. A new connection that was there before must
              * be taken first, since EPOLLEXCLUSIVE has woken no other thread for it; so this thread
              * ends on the second report in a row. */
-            if (++stops > 1 && (rt_credit_take_back() || (fd = wait_for_claimed(c, listen_fd, stop_fd)) < 0))
+            if (++stops > 1 &&
+                (rt_credit_take_back() || (fd = wait_for_claimed(c, listen_fd, stop_fd)) < 0))
                 fd = STOPPED;
             continue;
         }
@@ -265,7 +270,8 @@ static int is_enough(void)
 /* Serves the request in c. Returns a keep-alive connection to read again, or -1. */
 static int serve(rt_connection *c, int fd)
 {
-    int is_last = rt_the_process.maximum_requests == 1 && rt_the_process.threads == 1, is_keep_alive;
+    int is_last = rt_the_process.maximum_requests == 1 && rt_the_process.threads == 1,
+        is_keep_alive;
 
     atomic_fetch_add(&active, 1);
     WIRE_ASSERT(fd >= STATES || states[fd] != STATE_IDLE);
@@ -292,7 +298,8 @@ static int enlist(int index, rt_connection *c, int listen_fd, int stop_fd)
         rc = ENOMEM;
     if (rc == 0 && epoll < 0) {
         epoll = epoll_create1(EPOLL_CLOEXEC);
-        if (epoll < 0 || watch(listen_fd, EPOLLIN | EPOLLEXCLUSIVE) < 0 || watch(stop_fd, EPOLLIN) < 0)
+        if (epoll < 0 || watch(listen_fd, EPOLLIN | EPOLLEXCLUSIVE) < 0 ||
+            watch(stop_fd, EPOLLIN) < 0)
             rc = errno;
         pthread_atfork(NULL, NULL, leave_all);
     }

@@ -12,22 +12,44 @@
 #define UNKNOWN   (-1)
 
 enum number {
-    START_US, ELAPSED_US, THREAD, SERVER_US, QUEUE_US, DAEMON_US, APPLICATION_US, GIL_WAIT_NS, GIL_WAITS, INPUT_LEN, INPUT_READS,
-    INPUT_NS, OUTPUT_LEN, OUTPUT_WRITES, OUTPUT_NS, STATUS, CPU_USER_US, CPU_SYSTEM_US, ACTIVE_AT_START, ACTIVE_AT_END, NUMBERS
+    START_US,
+    ELAPSED_US,
+    THREAD,
+    SERVER_US,
+    QUEUE_US,
+    DAEMON_US,
+    APPLICATION_US,
+    GIL_WAIT_NS,
+    GIL_WAITS,
+    INPUT_LEN,
+    INPUT_READS,
+    INPUT_NS,
+    OUTPUT_LEN,
+    OUTPUT_WRITES,
+    OUTPUT_NS,
+    STATUS,
+    CPU_USER_US,
+    CPU_SYSTEM_US,
+    ACTIVE_AT_START,
+    ACTIVE_AT_END,
+    NUMBERS
 };
 
-static const char *const number_names[NUMBERS] = {
-    "start_us", "elapsed_us", "thread", "server_us", "queue_us", "daemon_us", "application_us", "gil_wait_ns", "gil_waits", "input_len",
-    "input_reads", "input_ns", "output_len", "output_writes", "output_ns", "status", "cpu_user_us", "cpu_system_us", "active_at_start",
-    "active_at_end"};
+static const char *const number_names[NUMBERS] =
+    {"start_us",    "elapsed_us",     "thread",        "server_us",       "queue_us",
+     "daemon_us",   "application_us", "gil_wait_ns",   "gil_waits",       "input_len",
+     "input_reads", "input_ns",       "output_len",    "output_writes",   "output_ns",
+     "status",      "cpu_user_us",    "cpu_system_us", "active_at_start", "active_at_end"};
 
 static const struct {
     int code;
     const char *name;
 } texts[] = {
-    {WIRE_REQUEST_METHOD, "method"}, {WIRE_HTTP_HOST, "host"}, {WIRE_SCRIPT_NAME, "script_name"}, {WIRE_PATH_INFO, "path_info"},
-    {WIRE_SERVER_PROTOCOL, "protocol"}, {WIRE_REMOTE_ADDR, "peer"}, {WIRE_HTTP_USER_AGENT, "user_agent"},
-    {WIRE_M_REQUEST_ID, "request_id"}, {WIRE_M_SERVER_PID, "server_pid"},
+    {WIRE_REQUEST_METHOD, "method"},      {WIRE_HTTP_HOST, "host"},
+    {WIRE_SCRIPT_NAME, "script_name"},    {WIRE_PATH_INFO, "path_info"},
+    {WIRE_SERVER_PROTOCOL, "protocol"},   {WIRE_REMOTE_ADDR, "peer"},
+    {WIRE_HTTP_USER_AGENT, "user_agent"}, {WIRE_M_REQUEST_ID, "request_id"},
+    {WIRE_M_SERVER_PID, "server_pid"},
 };
 
 /* A report about one request; numbers that are not known (yet) are UNKNOWN. */
@@ -40,8 +62,8 @@ typedef struct report {
 } report;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static rt_request *running;   /* any order */
-static report *ended;         /* the newest first */
+static rt_request *running; /* any order */
+static report *ended;       /* the newest first */
 static int nended;
 static _Atomic int64_t threshold;
 
@@ -158,7 +180,8 @@ void rt_slow_end(rt_request *rq, enum wire_outcome outcome, int64_t now_us)
     rt_assert_detached();
     if (!rq->running.is_listed)
         return;
-    if (outcome != WIRE_STALE && between(rq->recorded_us, now_us) >= atomic_load_explicit(&threshold, memory_order_relaxed))
+    if (outcome != WIRE_STALE &&
+        between(rq->recorded_us, now_us) >= atomic_load_explicit(&threshold, memory_order_relaxed))
         r = report_end(rq, outcome, now_us);
     pthread_mutex_lock(&lock);
     take_off_locked(rq);
@@ -242,7 +265,8 @@ static PyObject *report_dict(const report *r)
     for (int i = 0; dict && i < NUMBERS; i++) {
         PyObject *value = r->numbers[i] == UNKNOWN ? NULL : PyLong_FromLongLong(r->numbers[i]);
 
-        if (r->numbers[i] != UNKNOWN && (!value || PyDict_SetItemString(dict, number_names[i], value) < 0))
+        if (r->numbers[i] != UNKNOWN &&
+            (!value || PyDict_SetItemString(dict, number_names[i], value) < 0))
             Py_CLEAR(dict);
         Py_XDECREF(value);
     }
@@ -257,10 +281,9 @@ PyObject *rt_slow_read(void)
     report *all = NULL;
 
     rt_assert_attached();
-    Py_BEGIN_ALLOW_THREADS
-    all = take_reports();
-    Py_END_ALLOW_THREADS
-    while (all) {
+    Py_BEGIN_ALLOW_THREADS all = take_reports();
+    Py_END_ALLOW_THREADS while (all)
+    {
         report *next = all->next;
         PyObject *dict = list ? report_dict(all) : NULL;
 

@@ -21,7 +21,9 @@ typedef rt_connection connection;
 
 static int put_frame(connection *c, int type, uint16_t arg, const char *payload, size_t len)
 {
-    return rt_connection_put(c, (wire_frame){.len = (uint32_t)len, .type = (uint8_t)type, .arg = arg}, payload);
+    return rt_connection_put(c,
+                             (wire_frame){.len = (uint32_t)len, .type = (uint8_t)type, .arg = arg},
+                             payload);
 }
 
 /* ---- wire_ops ---- */
@@ -151,10 +153,12 @@ static int sock_send_hints(void *ctx, const wire_response *hints)
 static int64_t sock_lookup_tls(void *ctx, const char *name, size_t name_len, char *buf, size_t len)
 {
     connection *c = ctx;
-    size_t unread = c->body_fd >= 0 ? 0 : c->body_left; /* body bytes that come before the reply; they stay in in[] */
+    size_t unread = c->body_fd >= 0 ? 0 : c->body_left; /* body bytes that come before the reply;
+                                                           they stay in in[] */
     wire_frame frame;
 
-    if (c->broken || name_len > WIRE_TLS_LOOKUP_MAX || put_frame(c, WIRE_TLS_LOOKUP, 0, name, name_len) < 0 || rt_connection_flush(c) < 0 ||
+    if (c->broken || name_len > WIRE_TLS_LOOKUP_MAX ||
+        put_frame(c, WIRE_TLS_LOOKUP, 0, name, name_len) < 0 || rt_connection_flush(c) < 0 ||
         rt_connection_need(c, unread + sizeof(frame)) < 0)
         return -1;
     memcpy(&frame, c->in + c->at + unread, sizeof(frame));
@@ -214,7 +218,8 @@ static void sock_log(void *ctx, int level, const char *text, size_t len)
     rt_connection_flush(c); /* a long request's output is wanted while it runs */
 }
 
-static void sock_log_at(void *ctx, int level, const char *file, int line, const char *text, size_t len)
+static void sock_log_at(void *ctx, int level, const char *file, int line, const char *text,
+                        size_t len)
 {
     size_t file_len = strnlen(file, WIRE_LOG_FILE_MAX), room = sizeof(wire_log_at) + file_len + len;
     wire_log_at at = {(uint32_t)line, (uint32_t)file_len};
@@ -278,7 +283,8 @@ static int send_outcome(connection *c, enum wire_outcome outcome, int can_keep_a
     default:
         break;
     }
-    if (can_keep_alive && c->may_keep_alive && outcome != WIRE_STALE && rt_credit_is_open() && is_all_read(c))
+    if (can_keep_alive && c->may_keep_alive && outcome != WIRE_STALE && rt_credit_is_open() &&
+        is_all_read(c))
         frame.flags = WIRE_KEEP_ALIVE;
     rt_connection_put(c, frame, (const char *)&times);
     return rt_connection_flush(c) == WIRE_IO_OK && frame.flags == WIRE_KEEP_ALIVE;
@@ -325,8 +331,11 @@ static int is_wanted(connection *c, const wire_block_head *head)
         return 0;
     if (limit <= 0 || (double)waited_us < limit * 1e6)
         return 1;
-    snprintf(text, sizeof(text), "WSGI0460: the request waited %.1f s for a thread of a worker, longer than queue-timeout=%g (%s); it "
-             "is not run", (double)waited_us / 1e6, limit, rt_the_process.where);
+    snprintf(text, sizeof(text),
+             "WSGI0460: the request waited %.1f s for a thread of a worker, longer than "
+             "queue-timeout=%g (%s); it "
+             "is not run",
+             (double)waited_us / 1e6, limit, rt_the_process.where);
     sock_log(c, WIRE_ERR, text, strlen(text));
     put_frame(c, WIRE_FAILURE, 504, NULL, 0);
     rt_connection_flush(c);
@@ -349,12 +358,14 @@ int rt_connection_serve(connection *c, int can_keep_alive)
         rt_connection_need(c, frame.len) < 0)
         return 0;
     c->may_keep_alive = frame.flags == WIRE_KEEP_ALIVE;
-    block = malloc(frame.len); /* its own memory: body data goes through in[] while the block is in use */
+    block = malloc(frame.len); /* its own memory: body data goes through in[] while the block is in
+                                  use */
     if (!block)
         return 0;
     memcpy(block, c->in + c->at, frame.len);
     c->at += frame.len;
-    if (wire_block_open(&rd, &head, block, frame.len) == 0 && (open_body(c, &head) < 0 || !is_wanted(c, &head))) {
+    if (wire_block_open(&rd, &head, block, frame.len) == 0 &&
+        (open_body(c, &head) < 0 || !is_wanted(c, &head))) {
         free(block);
         return 0;
     }

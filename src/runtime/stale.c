@@ -77,20 +77,25 @@ static int is_one_field(rt_slice text)
  * is an answer. */
 static void tell_supervisor(const rt_request *rq)
 {
-    rt_slice script = RT_META(rq, WIRE_M_SCRIPT), group = RT_META(rq, WIRE_M_APPLICATION_GROUP), name = RT_META(rq, WIRE_M_CALLABLE);
-    uint64_t h = hash(0xcbf29ce484222325u ^ (uint64_t)rq->head.script_mtime_us, script.at, script.len);
+    rt_slice script = RT_META(rq, WIRE_M_SCRIPT), group = RT_META(rq, WIRE_M_APPLICATION_GROUP),
+             name = RT_META(rq, WIRE_M_CALLABLE);
+    uint64_t h =
+        hash(0xcbf29ce484222325u ^ (uint64_t)rq->head.script_mtime_us, script.at, script.len);
     char line[4096];
     int len;
 
-    if (rt_the_process.control_fd < 0 || atomic_exchange(&last_told, h) == h || !is_one_field(script) || !is_one_field(name))
+    if (rt_the_process.control_fd < 0 || atomic_exchange(&last_told, h) == h ||
+        !is_one_field(script) || !is_one_field(name))
         return;
     /* A client may choose the group's name, through WSGIScriptAliasMatch for instance. It must not
      * be able to add fields or lines. */
     if (!is_one_field(group))
         group.len = 0;
-    len = snprintf(line, sizeof(line), "stale %lld\t%.*s\t%.*s\t%.*s\n", (long long)rq->head.script_mtime_us, (int)group.len, group.at,
-                   (int)name.len, name.at, (int)script.len, script.at);
-    if (len >= (int)sizeof(line) || send(rt_the_process.control_fd, line, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT) != len)
+    len = snprintf(line, sizeof(line), "stale %lld\t%.*s\t%.*s\t%.*s\n",
+                   (long long)rq->head.script_mtime_us, (int)group.len, group.at, (int)name.len,
+                   name.at, (int)script.len, script.at);
+    if (len >= (int)sizeof(line) ||
+        send(rt_the_process.control_fd, line, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT) != len)
         atomic_store(&last_told, 0); /* the next request tries again */
 }
 

@@ -13,12 +13,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TEXT_MAX (48u << 10) /* bytes logged at a time */
-#define PARTIAL_MAX 8000     /* an unfinished line that is longer is logged as it is */
+#define TEXT_MAX    (48u << 10) /* bytes logged at a time */
+#define PARTIAL_MAX 8000        /* an unfinished line that is longer is logged as it is */
 
 typedef struct stream {
-    PyObject_HEAD
-    rt_request *rq; /* of wsgi.errors */
+    PyObject_HEAD rt_request *rq; /* of wsgi.errors */
     int bound;
     PyObject *name;
     rt_partial_line partial_line; /* outside requests */
@@ -37,7 +36,8 @@ rt_request *rt_current(void)
 }
 
 /* Writes one line in the error log's format. Returns the number of bytes. */
-static size_t format_line(char *to, size_t room, const char *prefix, size_t prefix_len, const char *line, size_t len)
+static size_t format_line(char *to, size_t room, const char *prefix, size_t prefix_len,
+                          const char *line, size_t len)
 {
     size_t used = prefix_len;
 
@@ -60,7 +60,8 @@ static size_t format_line(char *to, size_t room, const char *prefix, size_t pref
  * single write() keeps the lines together. */
 static void log_stderr(int level, const char *text, size_t len)
 {
-    static const char *const names[] = {"emerg", "alert", "crit", "error", "warn", "notice", "info", "debug"};
+    static const char *const names[] = {"emerg", "alert",  "crit", "error",
+                                        "warn",  "notice", "info", "debug"};
     const char *end = text + len;
     char prefix[128], stamp[32], *out;
     size_t used = 0, lines = 1, prefix_len, room;
@@ -71,8 +72,10 @@ static void log_stderr(int level, const char *text, size_t len)
     gettimeofday(&tv, NULL);
     localtime_r(&tv.tv_sec, &tm);
     strftime(stamp, sizeof(stamp), "%a %b %d %H:%M:%S", &tm);
-    prefix_len = (size_t)snprintf(prefix, sizeof(prefix), "[%s.%06ld %d] [wsgi:%s] [pid %d:tid %ld] ", stamp, (long)tv.tv_usec,
-                                  tm.tm_year + 1900, names[level & 7], (int)getpid(), (long)syscall(SYS_gettid));
+    prefix_len =
+        (size_t)snprintf(prefix, sizeof(prefix), "[%s.%06ld %d] [wsgi:%s] [pid %d:tid %ld] ", stamp,
+                         (long)tv.tv_usec, tm.tm_year + 1900, names[level & 7], (int)getpid(),
+                         (long)syscall(SYS_gettid));
     for (size_t i = 0; i < len; i++)
         lines += text[i] == '\n';
     room = len * 4 + lines * (prefix_len + 16);
@@ -80,9 +83,11 @@ static void log_stderr(int level, const char *text, size_t len)
     if (!out)
         return;
     for (;;) {
-        const char *newline = memchr(text, '\n', (size_t)(end - text)), *line_end = newline ? newline : end;
+        const char *newline = memchr(text, '\n', (size_t)(end - text)),
+                   *line_end = newline ? newline : end;
 
-        used += format_line(out + used, room - used, prefix, prefix_len, text, (size_t)(line_end - text));
+        used += format_line(out + used, room - used, prefix, prefix_len, text,
+                            (size_t)(line_end - text));
         if (!newline)
             break;
         text = newline + 1;
@@ -100,7 +105,8 @@ typedef struct source {
 
 static const source nowhere;
 
-static void log_to_request(rt_request *rq, int level, const source *at, const char *text, size_t len)
+static void log_to_request(rt_request *rq, int level, const source *at, const char *text,
+                           size_t len)
 {
     RT_BEGIN_IO(rq)
     if (at->file && rq->ops->log_at)
@@ -112,13 +118,10 @@ static void log_to_request(rt_request *rq, int level, const source *at, const ch
 
 static void log_to_process(int level, const source *at, const char *text, size_t len)
 {
-    Py_BEGIN_ALLOW_THREADS
-    if (rt_the_process.embed_log_at && at->file)
+    Py_BEGIN_ALLOW_THREADS if (rt_the_process.embed_log_at && at->file)
         rt_the_process.embed_log_at(level, at->file, at->line, text, len);
-    else if (rt_the_process.embed_log)
-        rt_the_process.embed_log(level, text, len);
-    else if (level <= rt_the_process.log_level)
-        log_stderr(level, text, len);
+    else if (rt_the_process.embed_log) rt_the_process.embed_log(level, text, len);
+    else if (level <= rt_the_process.log_level) log_stderr(level, text, len);
     Py_END_ALLOW_THREADS
 }
 
@@ -191,8 +194,10 @@ void rt_log_exception(rt_state *st, int level, const char *code, const char *wha
         PyException_SetTraceback(value, traceback);
     lines = value ? PyObject_CallOneArg(st->format_exception, value) : NULL;
     if (lines) {
-        PyObject *head = PyUnicode_FromFormat("%s: %s: %s\n", code, what, ((PyTypeObject *)type)->tp_name),
-                 *newline = PyUnicode_FromString("\n"), *text = newline ? PyUnicode_Join(newline, lines) : NULL, *bytes = NULL;
+        PyObject *head = PyUnicode_FromFormat("%s: %s: %s\n", code, what,
+                                              ((PyTypeObject *)type)->tp_name),
+                 *newline = PyUnicode_FromString("\n"),
+                 *text = newline ? PyUnicode_Join(newline, lines) : NULL, *bytes = NULL;
 
         if (head && text)
             PyUnicode_AppendAndDel(&head, text);
@@ -204,7 +209,8 @@ void rt_log_exception(rt_state *st, int level, const char *code, const char *wha
         Py_XDECREF(head);
         Py_XDECREF(newline);
     } else {
-        rt_logf(level, "%s: %s: %s", code, what, type ? ((PyTypeObject *)type)->tp_name : "unknown error");
+        rt_logf(level, "%s: %s: %s", code, what,
+                type ? ((PyTypeObject *)type)->tp_name : "unknown error");
     }
     if (!lines)
         PyErr_Print();
@@ -356,7 +362,8 @@ static PyObject *write_one(PyObject *obj, PyObject *const *args, Py_ssize_t narg
                    ? NULL
                    : PyLong_FromSsize_t(PyBytes_GET_SIZE(text));
     if (!PyUnicode_Check(text)) {
-        PyErr_Format(PyExc_TypeError, "write() argument must be str, not %.200s", Py_TYPE(text)->tp_name);
+        PyErr_Format(PyExc_TypeError, "write() argument must be str, not %.200s",
+                     Py_TYPE(text)->tp_name);
         return NULL;
     }
     bytes = PyUnicode_AsEncodedString(text, "utf-8", "replace");
@@ -503,7 +510,8 @@ static PyMethodDef stream_methods[] = {
     {"flush", stream_flush, METH_NOARGS, NULL},
     {"close", stream_flush, METH_NOARGS, NULL},
     {"fileno", stream_fileno, METH_NOARGS, NULL},
-    {"reconfigure", (PyCFunction)(void (*)(void))stream_reconfigure, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"reconfigure", (PyCFunction)(void (*)(void))stream_reconfigure, METH_VARARGS | METH_KEYWORDS,
+     NULL},
     {"isatty", return_false, METH_NOARGS, NULL},
     {"readable", return_false, METH_NOARGS, NULL},
     {"seekable", return_false, METH_NOARGS, NULL},

@@ -15,13 +15,14 @@
 #include <stdint.h>
 
 typedef struct rt_usage {
-    int measured;             /* decided when the request starts; without it nothing below is filled in */
-    int recorded;             /* metrics.c knows this request */
+    int measured; /* decided when the request starts; without it nothing below is filled in */
+    int recorded; /* metrics.c knows this request */
     int64_t input_reads, input_len, input_ns;
     int64_t output_writes, output_len, output_ns;
     _Atomic int64_t gil_waits, gil_wait_ns; /* slow.c looks at them while they grow */
-    int64_t cpu_user_us, cpu_system_us; /* of the thread: at the start, and what was used when it has ended */
-    int64_t finish_us;        /* since the epoch, 0 before the end */
+    int64_t cpu_user_us,
+        cpu_system_us; /* of the thread: at the start, and what was used when it has ended */
+    int64_t finish_us; /* since the epoch, 0 before the end */
 } rt_usage;
 
 /* Returns the time since the epoch. */

@@ -37,24 +37,25 @@ int rt_active(void);
  * frames: lock is held while they are written, so that another thread can put an end to the
  * response in between, see rt_expire(). */
 typedef struct rt_connection {
-    int fd;                   /* changed under lock; -1: none */
-    atomic_int broken;        /* sticky: Apache closed the connection, or the request was given up */
-    int may_keep_alive;       /* Apache can send another request over it */
-    int is_handed_back;       /* no application code has run: another worker serves the request, or none */
-    int body_fd;              /* spooled body, -1: none; read at body_at */
+    int fd;             /* changed under lock; -1: none */
+    atomic_int broken;  /* sticky: Apache closed the connection, or the request was given up */
+    int may_keep_alive; /* Apache can send another request over it */
+    int is_handed_back; /* no application code has run: another worker serves the request, or none
+                         */
+    int body_fd;        /* spooled body, -1: none; read at body_at */
     int64_t body_at;
-    int body_more;            /* more can be asked for */
-    size_t body_left;         /* bytes of the current BODY frame that were not read yet, or of the file */
-    char *hand;               /* what sock_body_at_hand() gave away; NULL: nothing */
-    char *in;                 /* received, not yet used: in[at..have) */
+    int body_more;    /* more can be asked for */
+    size_t body_left; /* bytes of the current BODY frame that were not read yet, or of the file */
+    char *hand;       /* what sock_body_at_hand() gave away; NULL: nothing */
+    char *in;         /* received, not yet used: in[at..have) */
     size_t at, have, room;
     char out[RT_OUT_ROOM];
     size_t used;
-    int file_fd;              /* travels with what leaves next; -1: none */
-    const char *tail;         /* sent between out[..tail_at) and the rest of out; NULL: none */
+    int file_fd;      /* travels with what leaves next; -1: none */
+    const char *tail; /* sent between out[..tail_at) and the rest of out; NULL: none */
     size_t tail_at, tail_len;
     pthread_mutex_t lock;
-    pthread_t owner;          /* the request thread; for assertions */
+    pthread_t owner; /* the request thread; for assertions */
 } rt_connection;
 
 /* This thread serves the connection. */
@@ -86,7 +87,8 @@ int rt_connection_next_frame(rt_connection *c, wire_frame *frame);
 int rt_connection_put(rt_connection *c, wire_frame frame, const char *payload);
 
 /* Appends a DATA frame without copying its data, which must stay valid until it is sent. The frames
- * before it, the data and the END leave in one call, so that Apache wakes up once for all of them. */
+ * before it, the data and the END leave in one call, so that Apache wakes up once for all of them.
+ */
 int rt_connection_put_tail(rt_connection *c, const char *data, size_t len);
 
 /* Sends everything that was collected. */
@@ -94,7 +96,8 @@ int rt_connection_flush(rt_connection *c);
 
 /* Answers in the place of a thread that is stuck, without waiting; any thread. Returns 1 when that
  * was done, else 0. The stuck thread finds its connection broken. */
-int rt_connection_expire(rt_connection *c, uint32_t index, uint32_t serial, int status, const char *text, size_t len);
+int rt_connection_expire(rt_connection *c, uint32_t index, uint32_t serial, int status,
+                         const char *text, size_t len);
 
 /* ---- socket.c: the frames of a request (wire/frames.h) ---- */
 

@@ -29,7 +29,8 @@ static inline _Noreturn void wire_assert_failed(const char *file, int line, cons
 }
 
 #if WIRE_ASSERTS
-#define WIRE_ASSERT(condition) ((condition) ? (void)0 : wire_assert_failed(__FILE__, __LINE__, #condition))
+#define WIRE_ASSERT(condition)                                                                     \
+    ((condition) ? (void)0 : wire_assert_failed(__FILE__, __LINE__, #condition))
 #else
 #define WIRE_ASSERT(condition) ((void)(0 && (condition)))
 #endif

@@ -2,10 +2,9 @@
 
 #include <string.h>
 
-static const char *const names[] = {
-    "",
+static const char *const names[] = {"",
 #define X(n) #n,
-    WIRE_NAMES(X)
+                                    WIRE_NAMES(X)
 #undef X
 };
 
@@ -14,7 +13,8 @@ const char *wire_name_string(int code)
     return code > 0 && code < WIRE_NAME_COUNT ? names[code] : NULL;
 }
 
-/* Codes by a hash of their names, with the next free place for those that meet. Filled when the library is loaded, then read-only. */
+/* Codes by a hash of their names, with the next free place for those that meet. Filled when the
+ * library is loaded, then read-only. */
 #define PLACES 256
 
 static uint8_t codes[PLACES];

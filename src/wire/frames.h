@@ -1,10 +1,13 @@
 /* frames.h - what travels over the AF_UNIX stream between an Apache child and a daemon worker.
  *
- * A frame is a wire_frame head, then head.len bytes. A connection carries one request at a time: REQUEST (and BODY or BODY_AT with what of
- * the body Apache has read) towards the worker, then the worker speaks and Apache obeys until END, RETRY or FAILURE. With WIRE_KEEP_ALIVE in
- * that frame the next request may follow, after Apache has taken one of the worker's credits (wire/credits.h); without, the worker closes. The worker pulls further
- * body data with WANT, so neither side ever has to read and write at the same time and nothing can deadlock; `100 Continue`
- * goes to the client on the first WANT. A connection that ends before END, RETRY or FAILURE is a worker that died: the response is incomplete.
+ * A frame is a wire_frame head, then head.len bytes. A connection carries one request at a time:
+ * REQUEST (and BODY or BODY_AT with what of the body Apache has read) towards the worker, then the
+ * worker speaks and Apache obeys until END, RETRY or FAILURE. With WIRE_KEEP_ALIVE in that frame
+ * the next request may follow, after Apache has taken one of the worker's credits (wire/credits.h);
+ * without, the worker closes. The worker pulls further body data with WANT, so neither side ever
+ * has to read and write at the same time and nothing can deadlock; `100 Continue` goes to the
+ * client on the first WANT. A connection that ends before END, RETRY or FAILURE is a worker that
+ * died: the response is incomplete.
  *
  * Host byte order: both sides run on one machine. The version is in the request block's magic. */
 #ifndef WIRE_FRAMES_H
@@ -22,31 +25,41 @@ typedef struct wire_frame {
 } wire_frame;
 
 enum wire_frame_flag {
-    WIRE_KEEP_ALIVE = 1, /* REQUEST: the connection may be kept when this is over. END, FAILURE: it is, and the next may be sent over it */
-    WIRE_ENDS = 2  /* DATA: an END follows at once, so whoever waits for one may wait for both */
+    WIRE_KEEP_ALIVE = 1, /* REQUEST: the connection may be kept when this is over. END, FAILURE: it
+                            is, and the next may be sent over it */
+    WIRE_ENDS = 2 /* DATA: an END follows at once, so whoever waits for one may wait for both */
 };
 
 enum wire_frame_type {
     /* Apache to worker */
-    WIRE_REQUEST = 'Q', /* payload: request block */
-    WIRE_BODY = 'B',    /* payload: body bytes; len 0: end of the body */
-    WIRE_BODY_AT = 'P', /* payload: wire_file; the descriptor travels with the first byte of the REQUEST (SCM_RIGHTS) */
-    WIRE_BODY_ERROR = 'X', /* the body could not be read; arg: enum wire_body_error; payload: reason text */
-    WIRE_TLS_VALUE = 'A',  /* to TLS_LOOKUP; arg: 1 when the variable is known; payload: its value */
+    WIRE_REQUEST = 'Q',    /* payload: request block */
+    WIRE_BODY = 'B',       /* payload: body bytes; len 0: end of the body */
+    WIRE_BODY_AT = 'P',    /* payload: wire_file; the descriptor travels with the first byte of the
+                              REQUEST (SCM_RIGHTS) */
+    WIRE_BODY_ERROR = 'X', /* the body could not be read; arg: enum wire_body_error; payload: reason
+                              text */
+    WIRE_TLS_VALUE = 'A', /* to TLS_LOOKUP; arg: 1 when the variable is known; payload: its value */
 
     /* worker to Apache */
-    WIRE_WANT = 'W',    /* payload: uint32_t, at most so many body bytes; answered by one BODY or BODY_ERROR */
-    WIRE_HINTS = 'I',   /* payload as HEAD: an interim response, any number of them before HEAD */
-    WIRE_TLS_LOOKUP = 'S',  /* payload: name of a TLS variable; answered by TLS_VALUE */
-    WIRE_HEAD = 'H',    /* payload: wire_head_fixed, reason, then header pairs, see below */
-    WIRE_DATA = 'D',    /* payload: response body bytes */
-    WIRE_FILE = 'F',    /* payload: wire_file; one descriptor travels with it or the frames before it (SCM_RIGHTS) */
-    WIRE_LOG = 'L',     /* arg: level as in APLOG_*; payload: lines that stay together, no newline at the end */
-    WIRE_LOG_AT = 'G',  /* the same; payload: wire_log_at, file_len bytes of the source file's name, then the lines */
-    WIRE_VERDICT = 'V', /* instead of a response, for WIRE_RQ_HOOK; arg: enum wire_verdict; payload: its text */
+    WIRE_WANT = 'W',  /* payload: uint32_t, at most so many body bytes; answered by one BODY or
+                         BODY_ERROR */
+    WIRE_HINTS = 'I', /* payload as HEAD: an interim response, any number of them before HEAD */
+    WIRE_TLS_LOOKUP = 'S', /* payload: name of a TLS variable; answered by TLS_VALUE */
+    WIRE_HEAD = 'H',       /* payload: wire_head_fixed, reason, then header pairs, see below */
+    WIRE_DATA = 'D',       /* payload: response body bytes */
+    WIRE_FILE = 'F',   /* payload: wire_file; one descriptor travels with it or the frames before it
+                          (SCM_RIGHTS) */
+    WIRE_LOG = 'L',    /* arg: level as in APLOG_*; payload: lines that stay together, no newline at
+                          the end */
+    WIRE_LOG_AT = 'G', /* the same; payload: wire_log_at, file_len bytes of the source file's name,
+                          then the lines */
+    WIRE_VERDICT = 'V', /* instead of a response, for WIRE_RQ_HOOK; arg: enum wire_verdict; payload:
+                           its text */
     WIRE_END = 'E',     /* response complete; payload: wire_times */
-    WIRE_RETRY = 'R',   /* not run, no application code reached: ask another worker; only ever the first frame */
-    WIRE_FAILURE = 'N'  /* arg: HTTP status to answer when no HEAD was sent; payload: wire_times, or nothing when it was not run */
+    WIRE_RETRY = 'R',   /* not run, no application code reached: ask another worker; only ever the
+                           first frame */
+    WIRE_FAILURE = 'N'  /* arg: HTTP status to answer when no HEAD was sent; payload: wire_times, or
+                           nothing when it was not run */
 };
 
 enum wire_body_error {
@@ -56,7 +69,8 @@ enum wire_body_error {
     WIRE_BODY_MALFORMED
 };
 
-/* HEAD payload: this, reason_len bytes of reason, then nheaders times { uint32_t name_len, uint32_t value_len, name, value }. */
+/* HEAD payload: this, reason_len bytes of reason, then nheaders times { uint32_t name_len, uint32_t
+ * value_len, name, value }. */
 typedef struct wire_head_fixed {
     int64_t content_length; /* -1: not known */
     uint16_t status;
@@ -84,12 +98,13 @@ typedef struct wire_times {
     int64_t write_us; /* until that had ended */
 } wire_times;
 
-#define WIRE_HEAD_MAX  (1u << 20)  /* bytes of a HEAD payload */
-#define WIRE_LOG_MAX   (64u << 10) /* bytes of a LOG payload; the worker splits longer ones */
-#define WIRE_LOG_FILE_MAX 4096     /* bytes of the file's name in a LOG_AT payload; the rest is cut off */
-#define WIRE_WANT_MAX  (64u << 10) /* bytes one WANT may ask for */
-#define WIRE_TLS_LOOKUP_MAX 4096       /* bytes of a TLS_LOOKUP payload */
-#define WIRE_VERDICT_MAX 4096      /* bytes of a VERDICT payload */
+#define WIRE_HEAD_MAX (1u << 20)  /* bytes of a HEAD payload */
+#define WIRE_LOG_MAX  (64u << 10) /* bytes of a LOG payload; the worker splits longer ones */
+/* Bytes of the file's name in a LOG_AT payload; the rest is cut off. */
+#define WIRE_LOG_FILE_MAX   4096
+#define WIRE_WANT_MAX       (64u << 10) /* bytes one WANT may ask for */
+#define WIRE_TLS_LOOKUP_MAX 4096        /* bytes of a TLS_LOOKUP payload */
+#define WIRE_VERDICT_MAX    4096        /* bytes of a VERDICT payload */
 
 /* Is this a frame of this version with a length its type can have? */
 int wire_frame_fits(const wire_frame *frame);

@@ -3,9 +3,9 @@
 int wire_is_token(const char *s, size_t len)
 {
     static const char is_part[256] = {
-        ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
-        ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,
-        ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1, ['~'] = 1,
+        ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1, ['!'] = 1, ['#'] = 1, ['$'] = 1,
+        ['%'] = 1,         ['&'] = 1,         ['\''] = 1,        ['*'] = 1, ['+'] = 1, ['-'] = 1,
+        ['.'] = 1,         ['^'] = 1,         ['_'] = 1,         ['`'] = 1, ['|'] = 1, ['~'] = 1,
     };
 
     for (size_t i = 0; i < len; i++)
@@ -18,15 +18,16 @@ int wire_has_control(const char *s, size_t len)
 {
     int found = 0;
 
-    for (size_t i = 0; i < len; i++) /* to the end in any case, so that the compiler can look at many at once */
+    for (size_t i = 0; i < len; i++) /* to the end in any case, so that the compiler can look at
+                                        many at once */
         found |= ((unsigned char)s[i] < 0x20 && s[i] != '\t') || s[i] == 0x7f;
     return found;
 }
 
 int wire_parse_status(const char *s, size_t len)
 {
-    if (len < 3 || s[0] < '1' || s[0] > '9' || s[1] < '0' || s[1] > '9' || s[2] < '0' || s[2] > '9' ||
-        (len > 3 && s[3] != ' ') || wire_has_control(s, len))
+    if (len < 3 || s[0] < '1' || s[0] > '9' || s[1] < '0' || s[1] > '9' || s[2] < '0' ||
+        s[2] > '9' || (len > 3 && s[3] != ' ') || wire_has_control(s, len))
         return -1;
     return (s[0] - '0') * 100 + (s[1] - '0') * 10 + (s[2] - '0');
 }
@@ -68,8 +69,10 @@ static char *put(char *to, const void *from, size_t len)
 
 void wire_head_write(char *to, const wire_response *head)
 {
-    wire_head_fixed fixed = {.content_length = head->content_length, .status = (uint16_t)head->status,
-                             .reason_len = (uint16_t)head->reason_len, .nheaders = (uint32_t)head->nheaders};
+    wire_head_fixed fixed = {.content_length = head->content_length,
+                             .status = (uint16_t)head->status,
+                             .reason_len = (uint16_t)head->reason_len,
+                             .nheaders = (uint32_t)head->nheaders};
 
     to = put(to, &fixed, sizeof(fixed));
     to = put(to, head->reason, head->reason_len);
@@ -91,12 +94,16 @@ int wire_head_open(wire_response *head, const char *bytes, size_t len)
         return -1;
     memcpy(&fixed, bytes, sizeof(fixed));
     len -= sizeof(fixed);
-    /* Every header takes at least 8 bytes, so a short payload cannot make its reader allocate for many. */
-    if (fixed.status < 100 || fixed.status > 999 || fixed.content_length < -1 || fixed.reason_len > len ||
-        fixed.nheaders > (len - fixed.reason_len) / 8)
+    /* Every header takes at least 8 bytes, so a short payload cannot make its reader allocate for
+     * many. */
+    if (fixed.status < 100 || fixed.status > 999 || fixed.content_length < -1 ||
+        fixed.reason_len > len || fixed.nheaders > (len - fixed.reason_len) / 8)
         return -1;
-    *head = (wire_response){.status = fixed.status, .reason = bytes + sizeof(fixed), .reason_len = fixed.reason_len,
-                            .content_length = fixed.content_length, .nheaders = fixed.nheaders};
+    *head = (wire_response){.status = fixed.status,
+                            .reason = bytes + sizeof(fixed),
+                            .reason_len = fixed.reason_len,
+                            .content_length = fixed.content_length,
+                            .nheaders = fixed.nheaders};
     return 0;
 }
 

@@ -1,4 +1,5 @@
-/* message.h - what sendmsg() needs on both sides: a descriptor to travel along, and the rest when not all was taken. Plain C. */
+/* message.h - what sendmsg() needs on both sides: a descriptor to travel along, and the rest when
+ * not all was taken. Plain C. */
 #ifndef WIRE_MESSAGE_H
 #define WIRE_MESSAGE_H
 
@@ -12,7 +13,8 @@ typedef union wire_fd_space {
     struct cmsghdr align;
 } wire_fd_space;
 
-/* fd travels with the first byte of msg (SCM_RIGHTS); *space, which was zeroed, is in use until that is sent. */
+/* fd travels with the first byte of msg (SCM_RIGHTS); *space, which was zeroed, is in use until
+ * that is sent. */
 static inline void wire_pass_fd(struct msghdr *msg, wire_fd_space *space, int fd)
 {
     struct cmsghdr *c;
@@ -26,7 +28,8 @@ static inline void wire_pass_fd(struct msghdr *msg, wire_fd_space *space, int fd
     memcpy(CMSG_DATA(c), &fd, sizeof(fd));
 }
 
-/* So many bytes of msg are sent, and what travelled with them; msg is the rest. Its iovecs are used up. */
+/* So many bytes of msg are sent, and what travelled with them; msg is the rest. Its iovecs are used
+ * up. */
 static inline void wire_message_sent(struct msghdr *msg, size_t done)
 {
     msg->msg_control = NULL;

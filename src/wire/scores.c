@@ -3,14 +3,17 @@
 #include <string.h>
 #include <time.h>
 
-#define TRIES 200 /* a writer needs less than a millisecond; one that died while writing must not hold readers for ever */
+/* A writer needs less than a millisecond; one that died while writing must not hold readers for
+ * ever. */
+#define TRIES 200
 
 uint32_t wire_scores_begin(wire_scores *s, int64_t now_us)
 {
     int64_t claimed = atomic_load_explicit(&s->claimed_us, memory_order_relaxed);
     uint32_t sequence;
 
-    if (now_us >= claimed && now_us - claimed < WIRE_SCORES_AGE_US) /* otherwise it is old, or the clock was set back */
+    if (now_us >= claimed && now_us - claimed < WIRE_SCORES_AGE_US) /* otherwise it is old, or the
+                                                                       clock was set back */
         return 0;
     if (!atomic_compare_exchange_strong(&s->claimed_us, &claimed, now_us))
         return 0;
@@ -24,7 +27,8 @@ uint32_t wire_scores_begin(wire_scores *s, int64_t now_us)
 void wire_scores_end(wire_scores *s, uint32_t ticket, size_t len)
 {
     atomic_store_explicit(&s->len, (uint32_t)len, memory_order_relaxed);
-    atomic_compare_exchange_strong_explicit(&s->sequence, &ticket, ticket + 1, memory_order_release, memory_order_relaxed);
+    atomic_compare_exchange_strong_explicit(&s->sequence, &ticket, ticket + 1, memory_order_release,
+                                            memory_order_relaxed);
 }
 
 size_t wire_scores_copy(char *buf, const wire_scores *s, size_t size)

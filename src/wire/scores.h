@@ -1,13 +1,15 @@
 /* scores.h - Apache's scoreboard on its way to mod_wsgi.server_metrics().
  *
- * It is a sequence of fields, each ended by NUL: server_limit, thread_limit, generation, restart_us, now_us; then for each of
- * server_limit processes pid, generation, quiescing (0 or 1), and for each of its thread_limit threads generation, status (a letter
- * as mod_status shows it), access_count, bytes_served, start_us, stop_us, last_used_us, client, request, vhost. Numbers are decimal,
- * times microseconds since the epoch; an empty number is 0.
+ * It is a sequence of fields, each ended by NUL: server_limit, thread_limit, generation,
+ * restart_us, now_us; then for each of server_limit processes pid, generation, quiescing (0 or 1),
+ * and for each of its thread_limit threads generation, status (a letter as mod_status shows it),
+ * access_count, bytes_served, start_us, stop_us, last_used_us, client, request, vhost. Numbers are
+ * decimal, times microseconds since the epoch; an empty number is 0.
  *
- * Embedded mode asks for it. Daemon workers find it in a memory file that only Apache's processes may write: its children do before they
- * pass a request to such a group, its parent every few seconds. A reader never blocks a writer: it copies, and does so again when the
- * sequence number has changed meanwhile. */
+ * Embedded mode asks for it. Daemon workers find it in a memory file that only Apache's processes
+ * may write: its children do before they pass a request to such a group, its parent every few
+ * seconds. A reader never blocks a writer: it copies, and does so again when the sequence number
+ * has changed meanwhile. */
 #ifndef WIRE_SCORES_H
 #define WIRE_SCORES_H
 
@@ -15,7 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_SCORES_AGE_US 1000000 /* what is younger is not written again; who has not finished by then is dead */
+/* What is younger is not written again; who has not finished by then is dead. */
+#define WIRE_SCORES_AGE_US 1000000
 
 typedef struct wire_scores {
     _Atomic int64_t claimed_us; /* when the last writer began */
@@ -24,12 +27,13 @@ typedef struct wire_scores {
     char fields[];
 } wire_scores;
 
-/* The ticket for wire_scores_end() when the caller is to write, else 0: it was done just now, or another process is doing it. */
+/* The ticket for wire_scores_end() when the caller is to write, else 0: it was done just now, or
+ * another process is doing it. */
 uint32_t wire_scores_begin(wire_scores *s, int64_t now_us);
 void wire_scores_end(wire_scores *s, uint32_t ticket, size_t len);
 
-/* Any number of readers; may wait for milliseconds. size: bytes of the memory file. The number of bytes copied to buf, 0 when there is
- * nothing to read. */
+/* Any number of readers; may wait for milliseconds. size: bytes of the memory file. The number of
+ * bytes copied to buf, 0 when there is nothing to read. */
 size_t wire_scores_copy(char *buf, const wire_scores *s, size_t size);
 
 #endif

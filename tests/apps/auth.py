@@ -48,7 +48,12 @@ def allow_access(environ, host):
     how = unquote(environ["QUERY_STRING"])
     fail(how)
     if how == "environ":
-        describe(environ, host=host, https=environ["mod_ssl.is_https"](), cipher=environ["mod_ssl.var_lookup"](b"SSL_CIPHER"))
+        describe(
+            environ,
+            host=host,
+            https=environ["mod_ssl.is_https"](),
+            cipher=environ["mod_ssl.var_lookup"](b"SSL_CIPHER"),
+        )
         kept[:] = [environ]
     if how == "late":
         for use in (lambda: kept[0]["wsgi.errors"].write("x"), kept[0]["mod_ssl.is_https"]):

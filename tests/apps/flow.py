@@ -104,7 +104,11 @@ def hints(environ, start_response):
 def tls(environ, start_response):
     adapter = start_response.__self__
     body = environ["wsgi.input"].read(3)
-    found = [adapter.ssl_is_https(), adapter.ssl_var_lookup("SSL_PROTOCOL"), adapter.ssl_var_lookup("NONSENSE")]
+    found = [
+        adapter.ssl_is_https(),
+        adapter.ssl_var_lookup("SSL_PROTOCOL"),
+        adapter.ssl_var_lookup("NONSENSE"),
+    ]
     start_response("200 OK", [])
     return [repr([*found, body + environ["wsgi.input"].read()]).encode()]
 

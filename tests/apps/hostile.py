@@ -1,4 +1,6 @@
-"""Runs in the place of a group's Python: neither supervisor nor worker; speaks src/wire/frames.h as badly as the URL says."""
+"""Runs in the place of a group's Python: neither supervisor nor worker; speaks src/wire/frames.h as
+badly as the URL says.
+"""
 
 import array
 import mmap
@@ -19,12 +21,19 @@ TIMES = struct.Struct("=IIqqqq")
 
 
 def frame(kind, payload=b"", flags=0, arg=0, length=None):
-    return struct.pack("=IBBH", len(payload) if length is None else length, ord(kind), flags, arg) + payload
+    return (
+        struct.pack("=IBBH", len(payload) if length is None else length, ord(kind), flags, arg)
+        + payload
+    )
 
 
 def head_payload(status=200, reason=b"OK", headers=(), length=-1, count=None):
     pairs = b"".join(struct.pack("=II", len(n), len(v)) + n + v for n, v in headers)
-    return HEAD.pack(length, status, len(reason), len(headers) if count is None else count) + reason + pairs
+    return (
+        HEAD.pack(length, status, len(reason), len(headers) if count is None else count)
+        + reason
+        + pairs
+    )
 
 
 def head(kind="H", **parts):
@@ -65,7 +74,10 @@ BYTES = {
     "split-reason": head(reason=b"OK\r\nX-Injected: yes") + end(),
     "split-header": head(headers=[(b"X-A", b"b\r\nX-Injected: yes")]) + frame("D", b"x") + end(),
     "no-token": head(headers=[(b"X-Injected: yes\r\nX-A", b"b")]) + frame("D", b"x") + end(),
-    "split-hints": head("I", status=103, headers=[(b"Link", b"a\r\n\r\nHTTP/1.1 200 X-Injected\r\n\r\n")]) + OK,
+    "split-hints": head(
+        "I", status=103, headers=[(b"Link", b"a\r\n\r\nHTTP/1.1 200 X-Injected\r\n\r\n")]
+    )
+    + OK,
     "no-token-hints": head("I", status=103, headers=[(b"X-Injected: yes\r\nLink", b"a")]) + OK,
     "hints-of-101": head("I", status=101) + OK,
     "hints-of-200": head("I", status=200) + OK,
@@ -88,7 +100,10 @@ BYTES = {
     "failure-404": frame("N", arg=404),
     "retry-late": head() + frame("R"),
     "long-retry": frame("R", b"x"),
-    "too-much": head(length=5) + frame("D", b"five!") + frame("D", b"HTTP/1.1 200 OK\r\n\r\n") + end(),
+    "too-much": head(length=5)
+    + frame("D", b"five!")
+    + frame("D", b"HTTP/1.1 200 OK\r\n\r\n")
+    + end(),
     "too-little": head(length=50) + frame("D", b"begun") + end(),
     "begun": BEGUN,
     "begun-garbage": BEGUN + b"\xff" * 100,
@@ -176,8 +191,16 @@ def grant(connection, count):
     connection.sendall(head() + frame("D", b"fine") + end(KEEP))
 
 
-DEEDS = {"file": strange_file, "fds": unwanted_descriptors, "want": want, "hand-back": hand_back_late, "hints": many_hints,
-         "lookups": many_lookups, "scribble": scribble, "grant": grant}
+DEEDS = {
+    "file": strange_file,
+    "fds": unwanted_descriptors,
+    "want": want,
+    "hand-back": hand_back_late,
+    "hints": many_hints,
+    "lookups": many_lookups,
+    "scribble": scribble,
+    "grant": grant,
+}
 
 
 def read_request(connection):

@@ -30,7 +30,10 @@ def answer(start_response, data, status="200 OK", headers=()):
 
 
 def environ_(environ, start_response):
-    shown = {k: [type(v).__name__, v if isinstance(v, str | int | float | bool | tuple) else None] for k, v in environ.items()}
+    shown = {
+        k: [type(v).__name__, v if isinstance(v, str | int | float | bool | tuple) else None]
+        for k, v in environ.items()
+    }
     return answer(start_response, json.dumps(shown))
 
 
@@ -45,7 +48,8 @@ def info(environ, start_response):
         "uid": os.getuid(),
         "lang": os.environ.get("LANG"),
         "lc_all": os.environ.get("LC_ALL"),
-        "main_interpreter": sys.modules.get("__main__") is not None and hasattr(sys.modules["__main__"], "import_package"),
+        "main_interpreter": sys.modules.get("__main__") is not None
+        and hasattr(sys.modules["__main__"], "import_package"),
         "thread": threading.current_thread().name,
     }
     return answer(start_response, json.dumps(facts))
@@ -60,7 +64,14 @@ def body_read(environ, start_response):
 
 def body_methods(environ, start_response):
     stream = environ["wsgi.input"]
-    parts = [stream.readline(), stream.readline(3), stream.read(4), stream.readlines(1), list(stream), stream.read()]
+    parts = [
+        stream.readline(),
+        stream.readline(3),
+        stream.read(4),
+        stream.readlines(1),
+        list(stream),
+        stream.read(),
+    ]
     return answer(start_response, repr(parts))
 
 
@@ -123,7 +134,9 @@ def status(environ, start_response):
 
 
 def headers(environ, start_response):
-    start_response("200 OK", [("X-A", "1"), ("X-A", "2"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")])
+    start_response(
+        "200 OK", [("X-A", "1"), ("X-A", "2"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]
+    )
     return [b""]
 
 

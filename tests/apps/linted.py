@@ -1,4 +1,6 @@
-"""Uses everything a WSGI server offers, under two checkers that look at the server as much as at the application."""
+"""Uses everything a WSGI server offers, under two checkers that look at the server as much as at
+the application.
+"""
 
 import sys
 from wsgiref.validate import validator
@@ -23,7 +25,9 @@ def inner(environ, start_response):
     if kind == "/empty":
         start_response("204 No Content", [])
         return [b""]
-    write = start_response("200 OK", [("Content-Type", "text/plain; charset=utf-8"), ("Set-Cookie", "a=b")])
+    write = start_response(
+        "200 OK", [("Content-Type", "text/plain; charset=utf-8"), ("Set-Cookie", "a=b")]
+    )
     if kind == "/write":
         write(b"written,")
     return iter(parts)

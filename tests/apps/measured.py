@@ -18,7 +18,9 @@ def no_status(environ, start_response):
 
 
 def settled(measure):
-    """When no other request runs any more: the end of a response reaches its client before the request is over."""
+    """When no other request runs any more: the end of a response reaches its client before the
+    request is over.
+    """
 
     def wait():
         deadline = time.monotonic() + 60

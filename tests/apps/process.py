@@ -1,4 +1,6 @@
-"""Facts about the process that runs it, as JSON; with /hold, once the file in the query string exists."""
+"""Facts about the process that runs it, as JSON; with /hold, once the file in the query string
+exists.
+"""
 
 import ctypes
 import json

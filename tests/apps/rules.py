@@ -22,8 +22,16 @@ def input_ops(environ, start_response):
     """Runs the operations given in the query and shows what each returned."""
     stream, results = environ["wsgi.input"], []
     for name, *args in json.loads(environ["HTTP_X_OPS"]):
-        value = [next(stream, b"") for _ in range(args[0])] if name == "iterate" else getattr(stream, name)(*args)
-        results.append(value.decode("latin-1") if isinstance(value, bytes) else [v.decode("latin-1") for v in value])
+        value = (
+            [next(stream, b"") for _ in range(args[0])]
+            if name == "iterate"
+            else getattr(stream, name)(*args)
+        )
+        results.append(
+            value.decode("latin-1")
+            if isinstance(value, bytes)
+            else [v.decode("latin-1") for v in value]
+        )
     return say(start_response, json.dumps(results))
 
 
@@ -44,7 +52,9 @@ def huge_read(environ, start_response):
 
 def keep(environ, start_response):
     write = start_response("200 OK", [])
-    kept.update(environ, start_response=start_response, write=write, hints=environ["wsgi.early_hints"])
+    kept.update(
+        environ, start_response=start_response, write=write, hints=environ["wsgi.early_hints"]
+    )
     return [b"kept"]
 
 
@@ -88,7 +98,12 @@ class Vanishing:
         self.file.write(source.read())
         self.file.flush()
         self.file.seek(0)
-        self.fileno, self.tell, self.seek, self.read = self.file.fileno, self.file.tell, self.file.seek, self.file.read
+        self.fileno, self.tell, self.seek, self.read = (
+            self.file.fileno,
+            self.file.tell,
+            self.file.seek,
+            self.file.read,
+        )
 
     @property
     def closed(self):
@@ -146,7 +161,9 @@ def print_all(environ, start_response):
 def print_long(environ, start_response):
     print("x" * 100_000)
     print("a\nb\n\nc")
-    print(f"{sys.stdout.name} {sys.stderr.encoding} {sys.stderr.isatty()} {environ['wsgi.errors'].name}")
+    print(
+        f"{sys.stdout.name} {sys.stderr.encoding} {sys.stderr.isatty()} {environ['wsgi.errors'].name}"
+    )
     sys.stdout.reconfigure(line_buffering=True)
     io.TextIOWrapper(sys.stderr.buffer, encoding="utf-8", write_through=True).write("wrapped\n")
     return say(start_response, str(isinstance(sys.stdout, io.TextIOBase)))
@@ -155,7 +172,9 @@ def print_long(environ, start_response):
 def threads_write(environ, start_response):
     """Helper threads of a request may use its objects while it lasts."""
     write = start_response("200 OK", [])
-    threads = [threading.Thread(target=lambda: [write(b"x" * 100) for _ in range(50)]) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: [write(b"x" * 100) for _ in range(50)]) for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -33,21 +33,34 @@ handler.setFormatter(Formatter("%(name)s says %(message)s"))
 
 
 def attributes():
-    names = ["version", "implementation", "implementation_version", "process_group", "application_group", "maximum_processes"]
+    names = [
+        "version",
+        "implementation",
+        "implementation_version",
+        "process_group",
+        "application_group",
+        "maximum_processes",
+    ]
     return {
         **{name: getattr(mod_wsgi, name) for name in (*names, "threads_per_process")},
         "dir": sorted(name for name in dir(mod_wsgi) if not name.startswith("__")),
         "spec": mod_wsgi.__spec__.name,
         "loader": mod_wsgi.__loader__,
         "file": hasattr(mod_wsgi, "__file__"),
-        "bases": [kind.__name__ for kind in (*mod_wsgi.RequestTimeout.__bases__, *LogHandler.__bases__)],
+        "bases": [
+            kind.__name__ for kind in (*mod_wsgi.RequestTimeout.__bases__, *LogHandler.__bases__)
+        ],
         "handler": f"{LogHandler.__module__}.{LogHandler.__qualname__}",
     }
 
 
 def positional_only():
     refused = 0
-    for function in (mod_wsgi.subscribe_events, mod_wsgi.subscribe_shutdown, mod_wsgi.subscribe_signals):
+    for function in (
+        mod_wsgi.subscribe_events,
+        mod_wsgi.subscribe_shutdown,
+        mod_wsgi.subscribe_signals,
+    ):
         try:
             function(callback=print)
         except TypeError:
@@ -77,7 +90,9 @@ def application(environ, start_response):
     if path == "/attributes":
         answer = json.dumps(attributes())
     elif path == "/apache":
-        answer = json.dumps({name: getattr(apache, name) for name in dir(apache) if not name.startswith("__")})
+        answer = json.dumps(
+            {name: getattr(apache, name) for name in dir(apache) if not name.startswith("__")}
+        )
     elif path == "/data":
         same = mod_wsgi.request_data() is mod_wsgi.request_data()
         before = len(mod_wsgi.request_data())

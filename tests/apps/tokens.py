@@ -1,4 +1,6 @@
-"""Each answer carries its request's token, in its header and all through its body; the query says in which shape."""
+"""Each answer carries its request's token, in its header and all through its body; the query says
+in which shape.
+"""
 
 import hashlib
 import tempfile

@@ -21,5 +21,7 @@ def application(environ, start_response):
         os.abort()
     if path == "/exit":
         os._exit(0)
-    start_response("404 Not Found" if path == "/missing" else "200 OK", [("Content-Type", "text/plain")])
+    start_response(
+        "404 Not Found" if path == "/missing" else "200 OK", [("Content-Type", "text/plain")]
+    )
     return [b"hello"]

@@ -15,7 +15,9 @@ held = threading.Event()
 def plain(value):
     if isinstance(value, str | int | float | bool | None):
         return value
-    return [plain(item) for item in value] if isinstance(value, list | tuple) else type(value).__name__
+    return (
+        [plain(item) for item in value] if isinstance(value, list | tuple) else type(value).__name__
+    )
 
 
 @mod_wsgi.subscribe_events
@@ -90,16 +92,25 @@ def application(environ, start_response):
     if path == "/active":
         mine = mod_wsgi.active_requests[environ["mod_wsgi.request_id"]] is mod_wsgi.request_data()
         start_response(status, headers)
-        return [json.dumps([len(mod_wsgi.active_requests), mine, isinstance(mod_wsgi.active_requests, dict)]).encode()]
+        return [
+            json.dumps(
+                [len(mod_wsgi.active_requests), mine, isinstance(mod_wsgi.active_requests, dict)]
+            ).encode()
+        ]
     if path == "/subscribers":
+
         def later(name, **event):
             pass
+
         start_response(status, headers)
         lists = (mod_wsgi.event_callbacks, mod_wsgi.shutdown_callbacks, mod_wsgi.signal_callbacks)
         same = mod_wsgi.subscribe_signals(later) is later
         return [json.dumps([len(callbacks) for callbacks in lists] + [same]).encode()]
     start_response(status, headers)
-    return [environ.get("shop.mark", "unchanged").encode(), mod_wsgi.request_data().get("mark", "").encode()]
+    return [
+        environ.get("shop.mark", "unchanged").encode(),
+        mod_wsgi.request_data().get("mark", "").encode(),
+    ]
 
 
 assert isinstance(mod_wsgi, types.ModuleType)

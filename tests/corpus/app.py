@@ -7,7 +7,9 @@ import pwd
 import sys
 from urllib.parse import parse_qs
 
-first_import_in = sys.modules.setdefault("corpus_first_import", sys.modules[__name__]) is sys.modules[__name__]
+first_import_in = (
+    sys.modules.setdefault("corpus_first_import", sys.modules[__name__]) is sys.modules[__name__]
+)
 requests = 0
 
 

@@ -12,7 +12,11 @@ def check_password(environ, user, password):
 
 
 def get_realm_hash(environ, user, realm):
-    return hashlib.md5(f"{user}:{realm}:secret".encode()).hexdigest() if user in ("joe", "ann") else None
+    return (
+        hashlib.md5(f"{user}:{realm}:secret".encode()).hexdigest()
+        if user in ("joe", "ann")
+        else None
+    )
 
 
 def groups_for_user(environ, user):

@@ -1,4 +1,5 @@
-/* The request block: any bytes may be opened and read to the end; what was written is read back unchanged. */
+/* The request block: any bytes may be opened and read to the end; what was written is read back
+ * unchanged. */
 #include "wire/block.h"
 
 #include <stdlib.h>
@@ -34,7 +35,8 @@ static void read_any(const char *bytes, size_t len)
         for (size_t i = 0; i < pair.value_len; i++)
             sum += (unsigned char)pair.value[i];
         if (pair.code != WIRE_NAMED && pair.code < WIRE_NAME_COUNT)
-            check(wire_name_code(wire_name_string(pair.code), strlen(wire_name_string(pair.code))) == pair.code);
+            check(wire_name_code(wire_name_string(pair.code),
+                                 strlen(wire_name_string(pair.code))) == pair.code);
     }
     seen = sum;
 }

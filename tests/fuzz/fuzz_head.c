@@ -1,4 +1,5 @@
-/* What an application may put into a head: nothing that is accepted can end a line or a name early. */
+/* What an application may put into a head: nothing that is accepted can end a line or a name early.
+ */
 #include "wire/head.h"
 
 #include <stdlib.h>

@@ -73,7 +73,9 @@ def test_exceptions_are_logged_and_the_next_subscriber_is_called(
     events.subscribe_events(lambda name, **event: calls.append(name))
     events.publish("anything", {})
     logged = capfd.readouterr().err
-    assert calls == ["anything"] and "WSGI0441" in logged and "anything" in logged and "boom" in logged
+    assert (
+        calls == ["anything"] and "WSGI0441" in logged and "anything" in logged and "boom" in logged
+    )
 
 
 def test_a_request_timeout_goes_on_to_the_request() -> None:
@@ -101,7 +103,9 @@ def test_the_end_goes_to_events_then_shutdown_and_only_once() -> None:
     assert calls == [("events", "process_signal", event_), ("signals", "process_signal", event_)]
 
 
-def test_signals_outside_a_daemon_are_refused_with_the_place(capfd: pytest.CaptureFixture[str]) -> None:
+def test_signals_outside_a_daemon_are_refused_with_the_place(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     events.configure(has_signals=False)
     assert events.subscribe_signals(len) is len and events.signal_callbacks == []
     logged = capfd.readouterr().err
@@ -117,7 +121,9 @@ def test_request_data_outside_a_request_is_an_error() -> None:
     assert _runtime.active_requests == {}
 
 
-def test_an_installed_package_lends_its_path_without_being_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_package_lends_its_path_without_being_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package = tmp_path / "mod_wsgi"
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('must not run')\n")
@@ -131,7 +137,9 @@ def test_an_installed_package_lends_its_path_without_being_imported(tmp_path: Pa
     assert NAME == 1 and sys.modules["mod_wsgi"].__path__ == [str(package)]
 
 
-def test_an_installed_module_apache_gets_the_attributes_when_embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_module_apache_gets_the_attributes_when_embedded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "apache.py").write_text("OWN = 1\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     settings = {"apache": {"version": "2.4.57", "mpm_name": "event"}}
@@ -144,7 +152,9 @@ def test_an_installed_module_apache_gets_the_attributes_when_embedded(tmp_path: 
     assert (apache.OWN, apache.version, apache.mpm_name) == (1, (2, 4, 57), "event")
 
 
-def test_a_broken_module_apache_leaves_the_servers_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_module_apache_leaves_the_servers_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "apache.py").write_text("import nowhere_to_be_found_at_all, sys\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     ours = ModuleType("apache")
@@ -156,12 +166,17 @@ def test_a_broken_module_apache_leaves_the_servers_own(tmp_path: Path, monkeypat
 # ---- logging ----
 
 
-@pytest.mark.parametrize(("python", "apache"), [(0, 7), (10, 7), (19, 7), (20, 6), (30, 4), (39, 4), (40, 3), (50, 2), (99, 2)])
+@pytest.mark.parametrize(
+    ("python", "apache"),
+    [(0, 7), (10, 7), (19, 7), (20, 6), (30, 4), (39, 4), (40, 3), (50, 2), (99, 2)],
+)
 def test_levels_become_apaches(python: int, apache: int) -> None:
     assert handler.apache_level(python) == apache
 
 
-def test_a_record_that_cannot_be_formatted_goes_to_handle_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_that_cannot_be_formatted_goes_to_handle_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     failed: list[logging.LogRecord] = []
     log_handler = handler.LogHandler()
     monkeypatch.setattr(log_handler, "handleError", failed.append)
@@ -176,9 +191,15 @@ def test_a_record_that_cannot_be_formatted_goes_to_handle_error(monkeypatch: pyt
 def test_means_are_of_the_requests_and_unknown_phases_are_none() -> None:
     timing = (3_000_000, 1_000_000, 2_000_000, [0] * 65)
     report = metrics.phase_report("queue", timing, 2, True)
-    assert (report["queue_time"], report["queue_time_min_us"], report["queue_time_max_us"]) == (1.5, 1_000_000, 2_000_000)
+    assert (report["queue_time"], report["queue_time_min_us"], report["queue_time_max_us"]) == (
+        1.5,
+        1_000_000,
+        2_000_000,
+    )
     report = metrics.phase_report("queue", timing, 2, False)
-    assert [report[key] for key in ("queue_time", "queue_time_min_us", "queue_time_max_us")] == [None] * 3
+    assert [report[key] for key in ("queue_time", "queue_time_min_us", "queue_time_max_us")] == [
+        None
+    ] * 3
     report = metrics.phase_report("application", (0, 0, 0, [0] * 65), 0, True)
     assert report["application_time"] == 0.0 and report["application_time_min_us"] is None
 
@@ -187,19 +208,46 @@ def test_threads_that_run_or_ran_are_started_and_active() -> None:
     never, earlier = (0, 0, 0, 0, -1, 0), (5, 0, 0, 0, -1, 0)
     just_now, running = (7, 2, 300_000, 100_000, -1, 200_000), (0, 0, 500_000, 0, 500_000, 0)
     report = metrics.thread_report([never, earlier, just_now, running])
-    assert (report["request_threads_maximum"], report["request_threads_started"], report["request_threads_active"]) == (4, 3, 2)
+    assert (
+        report["request_threads_maximum"],
+        report["request_threads_started"],
+        report["request_threads_active"],
+    ) == (4, 3, 2)
     assert report["request_threads_completed"] == report["request_threads_buckets"] == [0, 0, 2, 0]
-    assert report["request_threads_busy_time"] == [0, 0, 0.3, 0.5] and report["request_threads_current_elapsed"] == [0, 0, 0, 0.5]
+    assert report["request_threads_busy_time"] == [0, 0, 0.3, 0.5] and report[
+        "request_threads_current_elapsed"
+    ] == [0, 0, 0, 0.5]
 
 
 def test_a_scoreboard_is_read_field_by_field() -> None:
     idle = ["", ".", "", "", "", "", "", "", "", ""]
-    busy = ["3", "W", "12", "4096", "1500000", "1600000", "1700000", "192.0.2.1", "GET /x HTTP/1.1", "shop:80"]
+    busy = [
+        "3",
+        "W",
+        "12",
+        "4096",
+        "1500000",
+        "1600000",
+        "1700000",
+        "192.0.2.1",
+        "GET /x HTTP/1.1",
+        "shop:80",
+    ]
     fields = ["2", "1", "3", "1000000", "4500000", "4711", "3", "1", *busy, "", "", "", *idle, ""]
     report = scoreboard.parse("\0".join(fields).encode())
-    assert (report["server_limit"], report["thread_limit"], report["running_generation"], report["running_time"]) == (2, 1, 3, 3)
+    assert (
+        report["server_limit"],
+        report["thread_limit"],
+        report["running_generation"],
+        report["running_time"],
+    ) == (2, 1, 3, 3)
     first, second = report["processes"]
-    assert (first["process_num"], first["pid"], first["generation"], first["quiescing"]) == (0, 4711, 3, True)
+    assert (first["process_num"], first["pid"], first["generation"], first["quiescing"]) == (
+        0,
+        4711,
+        3,
+        True,
+    )
     assert first["workers"] == [
         {
             "thread_num": 0,
@@ -215,4 +263,8 @@ def test_a_scoreboard_is_read_field_by_field() -> None:
             "vhost": "shop:80",
         }
     ]
-    assert second["pid"] == 0 and second["workers"][0]["status"] == "." and second["workers"][0]["last_used"] == 0.0
+    assert (
+        second["pid"] == 0
+        and second["workers"][0]["status"] == "."
+        and second["workers"][0]["last_used"] == 0.0
+    )

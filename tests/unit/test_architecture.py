@@ -1,8 +1,10 @@
-"""Which file may use which, as docs/architecture.md says it; and that page has a place for every file.
+"""Which file may use which, as docs/architecture.md says it; and that page has a place for every
+file.
 
-Three worlds are looked at: `apache/`, `src/runtime` and `src/httpd_wsgi`. A world has layers, listed from bottom to top. A file
-may use its own layer and those below it, and no files of a world use each other in a circle. What uses what is computed from the
-sources: `#include` lines, functions and variables that a C file takes from another one, and imports, wherever they stand.
+Three worlds are looked at: `apache/`, `src/runtime` and `src/httpd_wsgi`. A world has layers,
+listed from bottom to top. A file may use its own layer and those below it, and no files of a world
+use each other in a circle. What uses what is computed from the sources: `#include` lines, functions
+and variables that a C file takes from another one, and imports, wherever they stand.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
-
 from pythons import REPOSITORY
 
 SUFFIXES = (".c", ".h", ".py")
@@ -31,8 +32,8 @@ def layers(*names: str) -> Layers:
 # Folders of apache/; "face" are the files that httpd calls, beside the folders.
 APACHE = layers("config", "groups", "request", "daemon embedded", "status", "check", "face")
 
-# Packages of src/httpd_wsgi; "face" are the modules beside them, which Apache starts and applications import. The command is on
-# top, as it starts processes in the same way as Apache.
+# Packages of src/httpd_wsgi; "face" are the modules beside them, which Apache starts and
+# applications import. The command is on top, as it starts processes in the same way as Apache.
 PYTHON = layers("shared", "interpreter supervisor", "worker develop", "face", "command")
 
 # src/runtime is flat: its rooms are lists of files.
@@ -50,7 +51,9 @@ ROOMS = {
 
 
 def circle(graph: Graph) -> list[str]:
-    """Files that use each other in a circle, the first one again at the end; empty when there is none."""
+    """Files that use each other in a circle, the first one again at the end; empty when there is
+    none.
+    """
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as exc:
@@ -75,9 +78,12 @@ COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 TEXT = re.compile(r'"(?:\\.|[^"\\\n])*"')
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 NAME = re.compile(r"\b(?:wsgi|rt)_\w+")
-FUNCTION = re.compile(r"^(?!static|typedef|extern)[A-Za-z_][^;{}=#]*?\b((?:wsgi|rt)_\w+)\([^;{}]*\)\n\{", re.MULTILINE)
+FUNCTION = re.compile(
+    r"^(?!static|typedef|extern)[A-Za-z_][^;{}=#]*?\b((?:wsgi|rt)_\w+)\([^;{}]*\)\n\{", re.MULTILINE
+)
 VARIABLE = re.compile(
-    r"^(?!static|typedef|extern|return)[A-Za-z_][\w \*]*?[ \*]((?:wsgi|rt)_\w+)(?:\[[^\]]*\])*(?: = |;)", re.MULTILINE
+    r"^(?!static|typedef|extern|return)[A-Za-z_][\w \*]*?[ \*]((?:wsgi|rt)_\w+)(?:\[[^\]]*\])*(?: = |;)",
+    re.MULTILINE,
 )
 
 
@@ -86,7 +92,12 @@ def code_of(path: Path) -> str:
 
 
 def definitions(sources: list[Path]) -> dict[str, Path]:
-    return {name: path for path in sources for what in (FUNCTION, VARIABLE) for name in what.findall(code_of(path))}
+    return {
+        name: path
+        for path in sources
+        for what in (FUNCTION, VARIABLE)
+        for name in what.findall(code_of(path))
+    }
 
 
 def apache_graph() -> tuple[Graph, dict[str, str]]:
@@ -98,19 +109,31 @@ def apache_graph() -> tuple[Graph, dict[str, str]]:
     graph: dict[str, set[str]] = {name: set() for name in unit.values()}
     for path in sources:
         included = (top / name for name in INCLUDE.findall(path.read_text()))
-        used = {defined[name] for name in NAME.findall(code_of(path)) if name in defined} if path.suffix == ".c" else set()
-        graph[unit[path]] |= {unit[other] for other in [*included, *used] if other in unit} - {unit[path]}
+        used = (
+            {defined[name] for name in NAME.findall(code_of(path)) if name in defined}
+            if path.suffix == ".c"
+            else set()
+        )
+        graph[unit[path]] |= {unit[other] for other in [*included, *used] if other in unit} - {
+            unit[path]
+        }
     return graph, {name: name.rpartition("/")[0] or "face" for name in graph}
 
 
 def runtime_graph() -> tuple[Graph, dict[str, str]]:
-    """Headers serve whole rooms, so only what a .c file takes from another one counts between those."""
+    """Headers serve whole rooms, so only what a .c file takes from another one counts between
+    those.
+    """
     top = REPOSITORY / "src" / "runtime"
     sources = sorted(top.glob("*.[ch]"))
     defined = definitions([path for path in sources if path.suffix == ".c"])
     graph: dict[str, set[str]] = {path.name: set() for path in sources}
     for path in sources:
-        used = {defined[name].name for name in NAME.findall(code_of(path)) if name in defined} if path.suffix == ".c" else set()
+        used = (
+            {defined[name].name for name in NAME.findall(code_of(path)) if name in defined}
+            if path.suffix == ".c"
+            else set()
+        )
         included = {name for name in INCLUDE.findall(path.read_text()) if name in graph}
         graph[path.name] |= (used | included) - {path.name}
     room_of = {name: room for room, files in ROOMS.items() for name in files.split()}
@@ -121,7 +144,9 @@ def runtime_graph() -> tuple[Graph, dict[str, str]]:
 
 
 def imported(tree: ast.Module) -> Iterator[str]:
-    """Modules and, as it cannot be told here, names in modules: httpd_wsgi.shared.logs, httpd_wsgi.shared.logs.log."""
+    """Modules and, as it cannot be told here, names in modules: httpd_wsgi.shared.logs,
+    httpd_wsgi.shared.logs.log.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -139,11 +164,19 @@ def python_graph() -> tuple[Graph, dict[str, str]]:
     graph: dict[str, set[str]] = {name: set() for name in modules}
     for name, path in modules.items():
         for target in imported(ast.parse(path.read_text())):
-            graph[name] |= {used for used in (target, target.rpartition(".")[0]) if used in modules} - {name}
-    return graph, {name: parts[1] if len(parts := name.split(".")) > 2 else "face" for name in graph}
+            graph[name] |= {
+                used for used in (target, target.rpartition(".")[0]) if used in modules
+            } - {name}
+    return graph, {
+        name: parts[1] if len(parts := name.split(".")) > 2 else "face" for name in graph
+    }
 
 
-WORLDS = {"apache": (apache_graph, APACHE), "runtime": (runtime_graph, RUNTIME), "python": (python_graph, PYTHON)}
+WORLDS = {
+    "apache": (apache_graph, APACHE),
+    "runtime": (runtime_graph, RUNTIME),
+    "python": (python_graph, PYTHON),
+}
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -171,7 +204,9 @@ def test_circles_and_upward_uses_are_found() -> None:
     assert set(circle(graph)) == {"a", "b", "c"}
     rooms = {"a": "low", "b": "low", "c": "high", "d": "beside"}
     assert upward(graph, rooms, layers("low", "high beside")) == ["b (low) uses c (high)"]
-    assert upward({"c": {"d"}, "d": set()}, rooms, layers("low", "high beside")) == ["c (high) uses d (beside)"]
+    assert upward({"c": {"d"}, "d": set()}, rooms, layers("low", "high beside")) == [
+        "c (high) uses d (beside)"
+    ]
 
 
 # ---- the table of docs/architecture.md ----
@@ -179,11 +214,18 @@ def test_circles_and_upward_uses_are_found() -> None:
 
 def named() -> Iterator[str]:
     """Paths in the first column. Within a row the directory of one name holds for the next ones."""
-    table = (REPOSITORY / "docs" / "architecture.md").read_text().partition("## Files")[2].partition("\n## ")[0]
+    table = (
+        (REPOSITORY / "docs" / "architecture.md")
+        .read_text()
+        .partition("## Files")[2]
+        .partition("\n## ")[0]
+    )
     for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE):
         directory = ""
         for name in re.findall(r"`([^`]+)`", cell):
-            path = name if name.startswith(("apache/", "src/")) or not directory else directory + name
+            path = (
+                name if name.startswith(("apache/", "src/")) or not directory else directory + name
+            )
             if "/" in name and not name.startswith(("apache/", "src/")):
                 path = "src/httpd_wsgi/" + name
             directory = path.rpartition("/")[0] + "/"
@@ -191,14 +233,23 @@ def named() -> Iterator[str]:
 
 
 def sources() -> set[str]:
-    files = [path for top in ("apache", "src") for path in (REPOSITORY / top).rglob("*") if path.suffix in SUFFIXES]
+    files = [
+        path
+        for top in ("apache", "src")
+        for path in (REPOSITORY / top).rglob("*")
+        if path.suffix in SUFFIXES
+    ]
     return {str(path.relative_to(REPOSITORY)) for path in files if path.name != "__init__.py"}
 
 
 def is_told(source: str, told: set[str]) -> bool:
     """A header goes with its .c file, a directory stands for what is in it."""
     path = Path(source)
-    return source in told or str(path.with_suffix(".c")) in told or any(f"{parent}/" in told for parent in path.parents)
+    return (
+        source in told
+        or str(path.with_suffix(".c")) in told
+        or any(f"{parent}/" in told for parent in path.parents)
+    )
 
 
 def test_every_source_file_has_its_place_in_the_table() -> None:

@@ -19,7 +19,11 @@ RUNTIME = f"_runtime{sysconfig.get_config_var('EXT_SUFFIX')}"
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """A copy of the package without any runtime."""
-    return Path(shutil.copytree(INSTALLED, tmp_path / "httpd_wsgi", ignore=shutil.ignore_patterns("*.so", "__pycache__")))
+    return Path(
+        shutil.copytree(
+            INSTALLED, tmp_path / "httpd_wsgi", ignore=shutil.ignore_patterns("*.so", "__pycache__")
+        )
+    )
 
 
 def boot(package: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -28,7 +32,9 @@ def boot(package: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env={}, cwd="/")
 
 
-def test_the_package_beside_boot_is_used_when_it_has_a_runtime_for_this_python(package: Path) -> None:
+def test_the_package_beside_boot_is_used_when_it_has_a_runtime_for_this_python(
+    package: Path,
+) -> None:
     (package / RUNTIME).touch()
     probe = boot(package, "probe")
     facts = dict(line.split("=", 1) for line in probe.stdout.splitlines())
@@ -45,12 +51,21 @@ def test_the_package_directory_is_not_left_on_sys_path(package: Path) -> None:
     assert boot(package, "probe").stdout.startswith("[]\n")
 
 
-def test_an_installed_package_is_used_when_the_one_beside_boot_has_no_runtime(package: Path, tmp_path: Path) -> None:
+def test_an_installed_package_is_used_when_the_one_beside_boot_has_no_runtime(
+    package: Path, tmp_path: Path
+) -> None:
     installed = Path(shutil.copytree(package, tmp_path / "site" / "httpd_wsgi"))
     (installed / RUNTIME).touch()
     code = f"import sys; sys.path.append({str(installed.parent)!r}); sys.argv = ['x', 'probe']; import runpy;"
     code += f"runpy.run_path({str(package / '_boot.py')!r}, run_name='__main__')"
-    probe = subprocess.run([sys.executable, "-S", "-B", "-c", code], capture_output=True, text=True, timeout=60, env={}, cwd="/")
+    probe = subprocess.run(
+        [sys.executable, "-S", "-B", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={},
+        cwd="/",
+    )
     assert f"package={installed}" in probe.stdout.splitlines()
 
 

@@ -59,7 +59,10 @@ def test_numbers_and_texts_keep_within_their_types() -> None:
 
 def test_the_life_of_a_process() -> None:
     assert datagram.started(FACTS, 1.0) == IDENTITY + b"\x0d\0\x02" + ONE
-    assert datagram.stopping(FACTS, "no", 2) == PLACE + b"\x82\0\x04\x02\0no" + b"\x85\0\x01\x02\0\0\0\0\0\0\0"
+    assert (
+        datagram.stopping(FACTS, "no", 2)
+        == PLACE + b"\x82\0\x04\x02\0no" + b"\x85\0\x01\x02\0\0\0\0\0\0\0"
+    )
     totals = {"start_us": 5_000_000, "now_us": 6_000_000, "count": 3, "running": 1}
     assert datagram.stopped(FACTS, "", totals, False) == (
         PLACE
@@ -120,18 +123,35 @@ def sums(count: int) -> bytes:
 
 
 def test_an_interval_with_requests() -> None:
-    body = datagram.request(FACTS, (1.0, 2.0, 0.005), metrics.interval_report(interval(2), True, (8, 9)))
+    body = datagram.request(
+        FACTS, (1.0, 2.0, 0.005), metrics.interval_report(interval(2), True, (8, 9))
+    )
     floats = {10: 1.0, 11: 1.0, 12: 2.0, 13: 0.005}
     expected = IDENTITY + b"".join(f64(field, value) for field, value in floats.items())
-    expected += u64(20, 2) + f64(21, 2.0) + f64(22, 0.5) + f64(30, 0.25) + f64(31, 0.25) + f64(32, 0.5) + u64(40, 8) + u64(41, 9)
+    expected += (
+        u64(20, 2)
+        + f64(21, 2.0)
+        + f64(22, 0.5)
+        + f64(30, 0.25)
+        + f64(31, 0.25)
+        + f64(32, 0.5)
+        + u64(40, 8)
+        + u64(41, 9)
+    )
     expected += u64(50, 2) + u64(51, 2) + u64(52, 2)
     expected += b"".join(f64(first + number, 0.5) for first in (60, 70, 80) for number in range(8))
-    expected += b"".join(array(90 + number, 5, "i", *([0] * 35), 2, *([0] * 29)) for number in range(8))
+    expected += b"".join(
+        array(90 + number, 5, "i", *([0] * 35), 2, *([0] * 29)) for number in range(8)
+    )
     assert body == expected + sums(2)
 
 
-def test_an_interval_without_requests_has_no_minima_and_maxima_and_an_embedded_one_no_queue() -> None:
-    body = datagram.request(FACTS, (1.0, 0.0, 0.005), metrics.interval_report(interval(0), False, (0, 0)))
+def test_an_interval_without_requests_has_no_minima_and_maxima_and_an_embedded_one_no_queue() -> (
+    None
+):
+    body = datagram.request(
+        FACTS, (1.0, 0.0, 0.005), metrics.interval_report(interval(0), False, (0, 0))
+    )
     assert body.endswith(
         b"".join(f64(60 + number, 0.0) for number in (0, 3, 4, 5, 6, 7))
         + b"".join(array(90 + number, 5, "i", *([0] * 65)) for number in (0, 3, 4, 5, 6, 7))
@@ -143,7 +163,11 @@ def test_an_interval_without_requests_has_no_minima_and_maxima_and_an_embedded_o
 def test_slots_are_at_most_128() -> None:
     raw = {**interval(0), "slots": [(0, 0, 0, 0, -1, 0)] * 200}
     body = datagram.request(FACTS, (1.0, 0.0, 0.005), metrics.interval_report(raw, True, (8, 9)))
-    assert array(110, 5, "i", *([0] * 128)) in body and array(114, 6, "d", *([0.0] * 128)) in body and u64(50, 200) in body
+    assert (
+        array(110, 5, "i", *([0] * 128)) in body
+        and array(114, 6, "d", *([0.0] * 128)) in body
+        and u64(50, 200) in body
+    )
 
 
 SLOW = {
@@ -167,16 +191,44 @@ SLOW = {
 
 
 def test_a_slow_request_has_what_is_known() -> None:
-    first = u64(200, 1) + f64(201, 1.0) + f64(202, 2.0) + u64(203, 3) + b"\xcc\0\x04\x02\0id" + u64(205, 77)
+    first = (
+        u64(200, 1)
+        + f64(201, 1.0)
+        + f64(202, 2.0)
+        + u64(203, 3)
+        + b"\xcc\0\x04\x02\0id"
+        + u64(205, 77)
+    )
     texts = b"\xd2\0\x04\x03\0GET\xd3\0\x04\x05\0https"
-    rest = f64(220, 0.5) + f64(224, 0.5) + u64(225, 4) + u64(232, 5) + f64(235, 0.25) + u64(240, 200) + u64(260, 1)
+    rest = (
+        f64(220, 0.5)
+        + f64(224, 0.5)
+        + u64(225, 4)
+        + u64(232, 5)
+        + f64(235, 0.25)
+        + u64(240, 200)
+        + u64(260, 1)
+    )
     assert datagram.slow_request(SLOW, with_user_agent=False) == first + texts + rest
-    assert datagram.slow_request(SLOW, with_user_agent=True) == first + texts + b"\xd9\0\x04\x02\0ua" + rest
+    assert (
+        datagram.slow_request(SLOW, with_user_agent=True)
+        == first + texts + b"\xd9\0\x04\x02\0ua" + rest
+    )
 
 
 def test_collections() -> None:
-    stats = [{"collections": 10 + number, "collected": 20 + number, "uncollectable": 30 + number} for number in range(3)]
-    state = {"count": (1, 2, 3), "threshold": (4, 5, 6), "stats": stats, "enabled": True, "frozen": 8, "dropped": 9}
+    stats = [
+        {"collections": 10 + number, "collected": 20 + number, "uncollectable": 30 + number}
+        for number in range(3)
+    ]
+    state = {
+        "count": (1, 2, 3),
+        "threshold": (4, 5, 6),
+        "stats": stats,
+        "enabled": True,
+        "frozen": 8,
+        "dropped": 9,
+    }
     values = (1, 2, 3, 4, 5, 6, 10, 11, 12, 20, 21, 22, 30, 31, 32, 1, 8, 9)
     expected = b"".join(u64(field, value) for field, value in enumerate(values, 300))
     assert datagram.gc_snapshot("", state) == expected

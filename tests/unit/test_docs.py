@@ -10,7 +10,9 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 GENERATED_FROM = {"directives", "options", "errors"}
-PAGES = [path for path in (REPOSITORY / "docs").rglob("*.md") if path.parent.name not in GENERATED_FROM]
+PAGES = [
+    path for path in (REPOSITORY / "docs").rglob("*.md") if path.parent.name not in GENERATED_FROM
+]
 LIST_ITEM = re.compile(r"(- |\d+\. )")
 
 
@@ -27,6 +29,9 @@ def test_a_list_has_an_empty_line_before_it(page: Path) -> None:
     starts = [
         now
         for before, now in itertools.pairwise(lines)
-        if LIST_ITEM.match(now) and before.strip() and not LIST_ITEM.match(before) and not before.startswith("  ")
+        if LIST_ITEM.match(now)
+        and before.strip()
+        and not LIST_ITEM.match(before)
+        and not before.startswith("  ")
     ]
     assert starts == []

@@ -31,7 +31,9 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return records
 
 
-def call(tmp_path: Path, kind: str, text: str, user: bytes = b"", argument: bytes = b"") -> tuple[int, bytes]:
+def call(
+    tmp_path: Path, kind: str, text: str, user: bytes = b"", argument: bytes = b""
+) -> tuple[int, bytes]:
     script = tmp_path / "script.py"
     script.write_text(text)
     return hooks.call(kind, str(script), True, {"REMOTE_ADDR": "192.0.2.1"}, user, argument)
@@ -54,8 +56,15 @@ def test_a_result_that_is_neither_true_nor_false_is_explained(
     tmp_path: Path, logged: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("builtins.doubtful", Doubtful(), raising=False)
-    for kind, function in (("access", "allow_access"), ("password", "check_password"), ("digest", "get_realm_hash")):
-        assert call(tmp_path, kind, f"def {function}(*arguments):\n    return doubtful\n")[0] == hooks.FAILED
+    for kind, function in (
+        ("access", "allow_access"),
+        ("password", "check_password"),
+        ("digest", "get_realm_hash"),
+    ):
+        assert (
+            call(tmp_path, kind, f"def {function}(*arguments):\n    return doubtful\n")[0]
+            == hooks.FAILED
+        )
         assert "WSGI0813" in logged[-1] and "a value of type Doubtful" in logged[-1]
 
 
@@ -71,12 +80,22 @@ def test_secrets_are_not_logged(tmp_path: Path, logged: list[str]) -> None:
     assert call(tmp_path, "password", text, b"anna", b"hunter2")[0] == hooks.FAILED
     text = "def check_password(environ, user, password):\n    raise KeyError(user)\n"
     assert call(tmp_path, "password", text, b"anna", b"hunter2")[0] == hooks.FAILED
-    assert len(logged) == 2 and "KeyError: 'anna'" in logged[1] and not any("hunter2" in record for record in logged)
+    assert (
+        len(logged) == 2
+        and "KeyError: 'anna'" in logged[1]
+        and not any("hunter2" in record for record in logged)
+    )
 
 
 def test_names_have_an_end(tmp_path: Path, logged: list[str]) -> None:
-    assert call(tmp_path, "password", "def check_password(*a):\n    return 'x' * 1025\n")[0] == hooks.FAILED
-    dispatch = "def process_group(environ):\n    return 'x' * 1024\napplication_group = callable_object = process_group\n"
+    assert (
+        call(tmp_path, "password", "def check_password(*a):\n    return 'x' * 1025\n")[0]
+        == hooks.FAILED
+    )
+    dispatch = (
+        "def process_group(environ):\n    return 'x' * 1024\n"
+        "application_group = callable_object = process_group\n"
+    )
     verdict, text = call(tmp_path, "dispatch", dispatch)
     assert verdict == hooks.TEXT and len(text) < 4096  # WIRE_VERDICT_MAX
 
@@ -100,12 +119,23 @@ def test_a_dispatch_script_need_not_define_anything(tmp_path: Path, logged: list
         (b"", "''.split(',')", hooks.NO),
     ],
 )
-def test_groups(tmp_path: Path, logged: list[str], argument: bytes, groups: str, verdict: int) -> None:
+def test_groups(
+    tmp_path: Path, logged: list[str], argument: bytes, groups: str, verdict: int
+) -> None:
     text = f"def groups_for_user(environ, user):\n    return {groups}\n"
     assert call(tmp_path, "groups", text, b"anna", argument)[0] == verdict
 
 
 def test_a_script_that_failed_to_load_is_tried_again(tmp_path: Path, logged: list[str]) -> None:
     assert call(tmp_path, "access", "raise ValueError('boom')\n")[0] == hooks.FAILED
-    assert "WSGI0810" in logged[-1] and "ValueError: boom" in logged[-1] and "hooks.py" not in logged[-1]
-    assert call(tmp_path, "access", "def allow_access(environ, host):\n    return host == '192.0.2.1'\n")[0] == hooks.YES
+    assert (
+        "WSGI0810" in logged[-1]
+        and "ValueError: boom" in logged[-1]
+        and "hooks.py" not in logged[-1]
+    )
+    assert (
+        call(
+            tmp_path, "access", "def allow_access(environ, host):\n    return host == '192.0.2.1'\n"
+        )[0]
+        == hooks.YES
+    )

@@ -25,9 +25,16 @@ def test_each_command_with_options_has_one_section_that_is_named_after_it(page: 
 
 
 def test_options_can_be_pasted_from_it(page: str) -> None:
-    assert "\\fB\\-w\\fR, \\fB\\-\\-processes\\fR, \\fB\\-\\-workers\\fR \\fIN\\fR" in page and "\n--" not in page
+    assert (
+        "\\fB\\-w\\fR, \\fB\\-\\-processes\\fR, \\fB\\-\\-workers\\fR \\fIN\\fR" in page
+        and "\n--" not in page
+    )
 
 
 def test_no_line_of_text_is_taken_for_a_request_of_roff(page: str) -> None:
     known = (".TH", ".SH", ".SS", ".TP", ".PP", ".RS", ".RE", ".BR", ".br")
-    assert [line for line in page.splitlines() if line.startswith((".", "'")) and not line.startswith(known)] == []
+    assert [
+        line
+        for line in page.splitlines()
+        if line.startswith((".", "'")) and not line.startswith(known)
+    ] == []

@@ -10,7 +10,9 @@ from httpd_wsgi.supervisor.policy import BACK_OFF, Limits, Policy
 
 
 def cold(processes: int = 1, **limits: float) -> Policy:
-    return Policy(Limits(processes=processes, graceful=60, shutdown=5, **limits), jitter=lambda: 0.0)  # type: ignore[arg-type]
+    return Policy(
+        Limits(processes=processes, graceful=60, shutdown=5, **limits), jitter=lambda: 0.0
+    )  # type: ignore[arg-type]
 
 
 def serving(processes: int = 1, **limits: float) -> Policy:
@@ -62,7 +64,9 @@ def test_a_ready_worker_ends_the_back_off() -> None:
 def test_a_start_that_takes_too_long_is_ended() -> None:
     policy = cold(startup=30)
     policy.started(0, 0)
-    assert policy.actions(29) == [] and policy.actions(30) == [Kill(0, "startup-timeout", with_stacks=True)]
+    assert policy.actions(29) == [] and policy.actions(30) == [
+        Kill(0, "startup-timeout", with_stacks=True)
+    ]
     assert policy.actions(30.9) == [] and policy.actions(31) == [Kill(0, "startup-timeout")]
 
 
@@ -354,7 +358,9 @@ def test_a_halted_group_drains_and_starts_nothing_until_it_is_reloaded() -> None
     assert [type(action) for action in policy.actions(10)] == [Drain, Drain] and policy.failed
     policy.exited(0, 11)
     policy.exited(1, 12)
-    assert policy.actions(13) == [] and policy.failed and policy.wake_at() is None and not policy.done
+    assert (
+        policy.actions(13) == [] and policy.failed and policy.wake_at() is None and not policy.done
+    )
     policy.reload(20)
     assert policy.actions(20) == [Start()] * 2 and not policy.failed
 
@@ -375,7 +381,9 @@ def test_nothing_is_due_while_workers_that_were_told_to_end_have_time(end: str) 
     assert policy.actions(150) == [] and policy.wake_at() == 610
 
 
-def test_when_old_code_answers_nobody_its_workers_go_with_the_first_that_has_loaded_the_new() -> None:
+def test_when_old_code_answers_nobody_its_workers_go_with_the_first_that_has_loaded_the_new() -> (
+    None
+):
     policy = serving(3, starts_at_once=1)
     policy.reload(10, useless=True)
     assert policy.actions(10) == [Start()]

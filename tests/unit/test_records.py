@@ -26,8 +26,12 @@ def test_fields_are_given_by_place_or_name_or_have_defaults() -> None:
     assert (Point(1).y, Point(1, 3).y, Point(y=3, x=1).y) == (2, 3, 3)
 
 
-@pytest.mark.parametrize(("given", "named"), [((), {}), ((1, 2, 3), {}), ((1,), {"x": 1}), ((1,), {"z": 1})])
-def test_what_does_not_fit_the_fields_is_refused(given: tuple[int, ...], named: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    ("given", "named"), [((), {}), ((1, 2, 3), {}), ((1,), {"x": 1}), ((1,), {"z": 1})]
+)
+def test_what_does_not_fit_the_fields_is_refused(
+    given: tuple[int, ...], named: dict[str, int]
+) -> None:
     with pytest.raises(TypeError):
         Point(*given, **named)
 
@@ -59,8 +63,11 @@ def test_records_are_shown_and_matched_by_their_fields() -> None:
 
 def test_a_supervisor_is_small_because_it_does_without_large_modules() -> None:
     """Without what was loaded when it comes to this code: site-packages may load anything at start."""
-    code = "before = set(sys.modules); import httpd_wsgi.supervisor.supervisor; print(*sorted(set(sys.modules) - before))"
+    code = "before = set(sys.modules); import httpd_wsgi.supervisor.supervisor; "
+    code += "print(*sorted(set(sys.modules) - before))"
     path = httpd_wsgi.__path__[0].rpartition("/")[0]
     command = [sys.executable, "-c", f"import sys; sys.path.append({path!r}); {code}"]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert not {"dataclasses", "inspect", "json", "random", "re", "typing"} & set(run.stdout.split())
+    assert not {"dataclasses", "inspect", "json", "random", "re", "typing"} & set(
+        run.stdout.split()
+    )

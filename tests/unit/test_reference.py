@@ -31,9 +31,12 @@ def reference(tmp_path: Path) -> ModuleType:
     )
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "group.c").write_text(
-        'static const option options[] = {\n    {"limit", OPT_SIZE, 1024, 16 * MIB, 64 * 1024, AT(x)},\n    {NULL},\n};\n'
+        'static const option options[] = {\n    {"limit", OPT_SIZE, 1024, 16 * MIB, 64 * 1024, '
+        "AT(x)},\n    {NULL},\n};\n"
     )
-    (module.DOCS / "directives" / "WSGIThing.md").write_text("Syntax: `WSGIThing x`\nDefault: none\n\nWhat it does.\n")
+    (module.DOCS / "directives" / "WSGIThing.md").write_text(
+        "Syntax: `WSGIThing x`\nDefault: none\n\nWhat it does.\n"
+    )
     (module.DOCS / "options" / "limit.md").write_text("What it limits.\n")
     return module
 
@@ -58,10 +61,17 @@ def test_the_page_has_what_tables_and_texts_say(reference: ModuleType) -> None:
         ("config/group.c", "OPT_SIZE", "OPT_NEW", "does not understand the row"),
         ("config/group.c", "MIB", "TIB", "is not a number"),
         ("docs/options/limit.md", "What", "Default: 3\n\nWhat", "expected no line of a head"),
-        ("docs/directives/WSGIThing.md", "Syntax: `WSGIThing x`\n", "", "expected Default: … and Syntax: …"),
+        (
+            "docs/directives/WSGIThing.md",
+            "Syntax: `WSGIThing x`\n",
+            "",
+            "expected Default: … and Syntax: …",
+        ),
     ],
 )
-def test_what_cannot_be_read_is_an_error(reference: ModuleType, file: str, old: str, new: str, said: str) -> None:
+def test_what_cannot_be_read_is_an_error(
+    reference: ModuleType, file: str, old: str, new: str, said: str
+) -> None:
     path = reference.APACHE / file
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(reference.TableError, match=said):
@@ -78,7 +88,9 @@ def test_a_row_without_text_and_a_text_without_row_are_errors(reference: ModuleT
         reference.render()
 
 
-def test_check_notices_a_page_that_is_not_up_to_date(reference: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_notices_a_page_that_is_not_up_to_date(
+    reference: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
     reference.TARGET = reference.DOCS / "directives.md"
     assert reference.main(["--check"]) == 1 and "not up to date" in capsys.readouterr().err
     assert reference.main([]) == 0 and reference.main(["--check"]) == 0

@@ -17,7 +17,17 @@ SIZE = 16 + 4096  # as wire_scores
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     path = tmp_path_factory.mktemp("scores") / "scores.so"
-    command = ["cc", "-std=gnu11", "-O2", "-shared", "-fPIC", f"-I{SOURCE}", SOURCE / "wire/scores.c", "-o", path]
+    command = [
+        "cc",
+        "-std=gnu11",
+        "-O2",
+        "-shared",
+        "-fPIC",
+        f"-I{SOURCE}",
+        SOURCE / "wire/scores.c",
+        "-o",
+        path,
+    ]
     subprocess.run(command, check=True)
     library = ctypes.CDLL(str(path))
     library.wire_scores_begin.argtypes = [ctypes.c_char_p, ctypes.c_int64]
@@ -79,7 +89,8 @@ def test_a_writer_that_died_is_replaced_after_a_second(memory: Memory) -> None:
     assert ticket and memory.read() == b""
     assert not memory.write(7 * AGE_US - 1, b"too early")
     assert memory.write(7 * AGE_US, b"third") and memory.read() == b"third"
-    memory.library.wire_scores_end(memory.memory, ticket, 4)  # it was only slow: its ticket has expired
+    # It was only slow: its ticket has expired
+    memory.library.wire_scores_end(memory.memory, ticket, 4)
     assert memory.write(8 * AGE_US, b"fourth") and memory.read() == b"fourth"
 
 

@@ -19,7 +19,9 @@ def test_the_metrics_in_the_documentation_are_those_of_the_code() -> None:
     row = r'^    \{"(wsgi_\w+)", "(\w+)", (?:NULL|"\w+"), "(.*)", \w+\},$'
     rows = re.findall(row, read("apache/status/status_metrics.c"), re.MULTILINE)
     written = [(name + "_total" * (kind == "counter"), kind, text) for name, kind, text in rows]
-    documented = re.findall(r"^\| `(wsgi_\w+)` \| (\w+) \| (.*?) \|", read("docs/status.md"), re.MULTILINE)
+    documented = re.findall(
+        r"^\| `(wsgi_\w+)` \| (\w+) \| (.*?) \|", read("docs/status.md"), re.MULTILINE
+    )
     assert len(rows) > 20 and sorted(documented) == sorted(written)
 
 
@@ -45,6 +47,8 @@ def test_the_supervisor_counts_where_apache_reads() -> None:
 
 def test_each_end_of_a_worker_has_its_reason() -> None:
     segfault, failed = 11, 1 << 8
-    assert end_reason(segfault, "", False) == "crashed" and end_reason(failed, "", False) == "exited"
+    assert (
+        end_reason(segfault, "", False) == "crashed" and end_reason(failed, "", False) == "exited"
+    )
     assert end_reason(segfault, "", True) == end_reason(0, "", True) == "failed_to_start"
     assert end_reason(segfault, "deadlock_timeout", False) == "deadlock_timeout"

@@ -1,4 +1,6 @@
-"""A real supervisor with real workers, without Apache: the descriptors of src/wire/group.h and nothing else."""
+"""A real supervisor with real workers, without Apache: the descriptors of src/wire/group.h and
+nothing else.
+"""
 
 from __future__ import annotations
 
@@ -40,12 +42,20 @@ class Group:
         self.script = path = directory / "app.wsgi"
         path.write_text(script)
         self.log = directory / "log"
-        records = {"group": "shop", "threads": 2, "log_level": 7, "preload": f"\n{path}\napplication", **options}
+        records = {
+            "group": "shop",
+            "threads": 2,
+            "log_level": 7,
+            "preload": f"\n{path}\napplication",
+            **options,
+        }
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(directory / "sock"))
         listener.listen()
         settings = os.memfd_create("settings")
-        os.write(settings, b"".join(f"{name}={value}\0".encode() for name, value in records.items()))
+        os.write(
+            settings, b"".join(f"{name}={value}\0".encode() for name, value in records.items())
+        )
         self.board = os.memfd_create("board")
         os.ftruncate(self.board, 4096)
         lifeline, self.lifeline = os.pipe()
@@ -54,10 +64,22 @@ class Group:
         activity = os.memfd_create("activity")
         os.ftruncate(activity, 1 << 20)
         no_scores = os.open(os.devnull, os.O_RDONLY)
-        fds = [listener.fileno(), lifeline, settings, self.board, no_scores, control.fileno(), server_lifeline, activity]
+        fds = [
+            listener.fileno(),
+            lifeline,
+            settings,
+            self.board,
+            no_scores,
+            control.fileno(),
+            server_lifeline,
+            activity,
+        ]
         with self.log.open("wb") as log:
             self.supervisor = subprocess.Popen(
-                [sys.executable, "-c", LAUNCH, str(BOOT), *map(str, fds)], pass_fds=fds, stdout=log, stderr=log
+                [sys.executable, "-c", LAUNCH, str(BOOT), *map(str, fds)],
+                pass_fds=fds,
+                stdout=log,
+                stderr=log,
             )
         listener.close()
         control.close()
@@ -126,7 +148,9 @@ def test_the_end_of_apache_ends_everything_in_order(group: Group) -> None:
     assert group.log.read_text().count("good bye") == 2
 
 
-def test_who_waits_for_newer_code_is_told_when_a_worker_has_it_and_when_it_does_not_load(group: Group) -> None:
+def test_who_waits_for_newer_code_is_told_when_a_worker_has_it_and_when_it_does_not_load(
+    group: Group,
+) -> None:
     group.wait_serving()
     wait_until(lambda: group.news() == 1, "a worker is ready")
     group.supervisor.send_signal(signal.SIGHUP)
@@ -165,7 +189,9 @@ def test_workers_that_cannot_start_are_tried_slowly_and_the_board_says_so(group:
     group.wait_logged("the next attempt is in")
 
 
-@pytest.mark.parametrize("group", [("application = print\n", {}), (STUCK, {"shutdown_timeout": 1})], indirect=True)
+@pytest.mark.parametrize(
+    "group", [("application = print\n", {}), (STUCK, {"shutdown_timeout": 1})], indirect=True
+)
 def test_kill_9_of_supervisor_and_apache_leaves_no_worker(group: Group) -> None:
     worker = group.wait_serving()
     group.supervisor.kill()
@@ -191,7 +217,9 @@ def test_a_worker_that_does_not_end_is_ended(group: Group) -> None:
     assert group.supervisor.wait(60) == 0 and not alive(worker)
 
 
-@pytest.mark.parametrize("group", [("application = print\n", {"display_name": "%{GROUP}"})], indirect=True)
+@pytest.mark.parametrize(
+    "group", [("application = print\n", {"display_name": "%{GROUP}"})], indirect=True
+)
 def test_the_process_title_names_the_group(group: Group) -> None:
     worker = group.wait_serving()
     assert Path(f"/proc/{worker}/cmdline").read_bytes().rstrip(b"\0") == b"(wsgi:shop)"

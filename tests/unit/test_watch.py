@@ -41,12 +41,18 @@ def test_the_phases_of_a_request_add_up() -> None:
 
 def test_request_timeout_means_the_number_that_is_given() -> None:
     watch, seen = Watch(Limits(request=30, threads=15)), [Seen(1, (request(),))]
-    assert watch.look(129.9, seen) == [] and watch.look(130, seen) == [Expire(request())] and watch.look(131, seen) == []
+    assert (
+        watch.look(129.9, seen) == []
+        and watch.look(130, seen) == [Expire(request())]
+        and watch.look(131, seen) == []
+    )
 
 
 def test_request_timeout_as_mod_wsgi_reads_it() -> None:
     assert scaled(10, 1) == 10
-    assert math.isclose(scaled(10, 5), 26.09, abs_tol=0.01) and math.isclose(scaled(10, 25), 42.19, abs_tol=0.01)
+    assert math.isclose(scaled(10, 5), 26.09, abs_tol=0.01) and math.isclose(
+        scaled(10, 25), 42.19, abs_tol=0.01
+    )
 
 
 def test_interrupt_timeout_comes_before_giving_up() -> None:
@@ -92,7 +98,11 @@ def test_a_worker_that_does_not_answer_is_deadlocked() -> None:
     assert watch.look(101, seen) == [Ping(1)]
     watch.answered(1)
     assert watch.look(102, seen) == [Ping(1)]
-    assert watch.look(401, seen) == [] and watch.look(402, seen) == [Deadlocked(1)] and watch.look(900, seen) == []
+    assert (
+        watch.look(401, seen) == []
+        and watch.look(402, seen) == [Deadlocked(1)]
+        and watch.look(900, seen) == []
+    )
 
 
 def test_all_threads_busy_is_said_when_it_lasts_and_not_too_often() -> None:
@@ -113,6 +123,7 @@ def test_without_requests_looks_are_rare_but_no_limit_is_missed() -> None:
     assert Watch(Limits(slow=10)).next_look(103, [Seen(1, (request(100),))]) == 104
     used = Watch(Limits(inactivity=20))
     assert used.next_look(118, [Seen(1, touched=100)]) == 120
-    assert used.next_look(150, [Seen(1, touched=100, is_serving=False)]) == 155  # it is on its way out
+    # It is on its way out
+    assert used.next_look(150, [Seen(1, touched=100, is_serving=False)]) == 155
     assert used.next_look(150, [Seen(1, (request(149),), touched=100)]) == 151
     assert Watch(Limits(slow=10)).next_look(109.5, [Seen(1, (request(100),))]) == 110

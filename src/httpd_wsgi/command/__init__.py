@@ -1,1 +1,3 @@
-"""The command `httpd-wsgi`: everything that runs before, beside and around Apache, nothing that serves requests."""
+"""The command `httpd-wsgi`: everything that runs before, beside and around Apache, nothing that
+serves requests.
+"""

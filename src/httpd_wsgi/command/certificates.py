@@ -1,4 +1,6 @@
-"""Certificates and keys, looked at before httpd is: what it says of them takes five lines and no file's name."""
+"""Certificates and keys, looked at before httpd is: what it says of them takes five lines and no
+file's name.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,14 @@ def check_pem(option: str, path: str) -> None:
         with open(path, "rb") as file:
             begins = b"-----BEGIN " in file.read(1 << 20)
     except OSError as exc:
-        raise CommandError(f"{option} {path}: cannot be read: {exc.strerror}", EXIT_CERTIFICATE) from exc
+        raise CommandError(
+            f"{option} {path}: cannot be read: {exc.strerror}", EXIT_CERTIFICATE
+        ) from exc
     if not begins:
-        raise CommandError(f"{option} {path}: expected a file in PEM format, with a line -----BEGIN …-----", EXIT_CERTIFICATE)
+        raise CommandError(
+            f"{option} {path}: expected a file in PEM format, with a line -----BEGIN …-----",
+            EXIT_CERTIFICATE,
+        )
 
 
 def ask() -> str:
@@ -24,7 +31,9 @@ def ask() -> str:
 
 
 def check_pair(certificate: str, key: str) -> None:
-    """Do they belong together, and can httpd use them without asking anybody? A Python without TLS leaves that to httpd."""
+    """Do they belong together, and can httpd use them without asking anybody? A Python without TLS
+    leaves that to httpd.
+    """
     try:
         import ssl  # only with HTTPS: it takes longer to load than all else
     except ImportError:
@@ -35,7 +44,9 @@ def check_pair(certificate: str, key: str) -> None:
     except Encrypted:
         path = key or certificate
         cure = f"httpd cannot ask for its pass phrase here; run: openssl pkey -in '{path}' -out '{path}.plain'"
-        raise CommandError(f"{shown}: the key in {path} is encrypted; {cure}", EXIT_CERTIFICATE) from None
+        raise CommandError(
+            f"{shown}: the key in {path} is encrypted; {cure}", EXIT_CERTIFICATE
+        ) from None
     except ssl.SSLError as exc:
         raise CommandError(f"{shown}: {reason_of(exc, key)}", EXIT_CERTIFICATE) from exc
 
@@ -45,5 +56,7 @@ def reason_of(exc: Exception, key: str) -> str:
     if "MISMATCH" in reason:
         return "the key is not that of the certificate"
     if "NO_START_LINE" in reason or reason == "PEM_LIB" or not reason:
-        return "expected a certificate and its key in PEM format" + ("" if key else "; name the key with --https-key FILE")
+        return "expected a certificate and its key in PEM format" + (
+            "" if key else "; name the key with --https-key FILE"
+        )
     return f"cannot be used: {reason.lower().replace('_', ' ')}"

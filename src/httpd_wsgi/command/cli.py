@@ -51,7 +51,9 @@ def run_module_config(arguments: argparse.Namespace) -> int:
 
 
 def run_check(arguments: argparse.Namespace) -> int:
-    return check.run(arguments.config, arguments.httpd, arguments.imports, arguments.json, arguments.strict)
+    return check.run(
+        arguments.config, arguments.httpd, arguments.imports, arguments.json, arguments.strict
+    )
 
 
 def run_explain(arguments: argparse.Namespace) -> int:
@@ -59,19 +61,38 @@ def run_explain(arguments: argparse.Namespace) -> int:
 
 
 def add_check(commands: argparse._SubParsersAction[options.Parser]) -> None:
-    doctor = commands.add_parser("check", help="look for what is wrong with Apache's configuration, and say what mends it")
-    doctor.add_argument("config", nargs="?", default="", metavar="CONFIG", help="main configuration file (default: httpd's own)")
+    doctor = commands.add_parser(
+        "check", help="look for what is wrong with Apache's configuration, and say what mends it"
+    )
     doctor.add_argument(
-        "--import", dest="imports", action="store_true", help="load each application as its own user in its own Python"
+        "config",
+        nargs="?",
+        default="",
+        metavar="CONFIG",
+        help="main configuration file (default: httpd's own)",
+    )
+    doctor.add_argument(
+        "--import",
+        dest="imports",
+        action="store_true",
+        help="load each application as its own user in its own Python",
     )
     doctor.add_argument("--strict", action="store_true", help="end with code 1 for warnings, too")
     doctor.add_argument("--json", action="store_true", help="print JSON")
     doctor.add_argument("--httpd", default="", metavar="FILE", help="the httpd to ask")
     doctor.set_defaults(run=run_check, parser=doctor)
 
-    explain = commands.add_parser("explain", help="say which host, script, group and interpreter serve a URL, and why")
+    explain = commands.add_parser(
+        "explain", help="say which host, script, group and interpreter serve a URL, and why"
+    )
     explain.add_argument("url", metavar="URL", help="with http:// or https://")
-    explain.add_argument("config", nargs="?", default="", metavar="CONFIG", help="main configuration file (default: httpd's own)")
+    explain.add_argument(
+        "config",
+        nargs="?",
+        default="",
+        metavar="CONFIG",
+        help="main configuration file (default: httpd's own)",
+    )
     explain.add_argument("--json", action="store_true", help="print JSON")
     explain.add_argument("--httpd", default="", metavar="FILE", help="the httpd to ask")
     explain.set_defaults(run=run_explain, parser=explain)
@@ -80,7 +101,9 @@ def add_check(commands: argparse._SubParsersAction[options.Parser]) -> None:
 def run_control(arguments: argparse.Namespace) -> int:
     given = getattr(arguments, "apache", None)
     apache = options.count_of(Option("--apache", Kind.COUNT, "", low=1), given) if given else None
-    return control.run(arguments.command, arguments.group, getattr(arguments, "json", False), apache)
+    return control.run(
+        arguments.command, arguments.group, getattr(arguments, "json", False), apache
+    )
 
 
 CONTROLS = (
@@ -94,27 +117,49 @@ CONTROLS = (
 def add_controls(commands: argparse._SubParsersAction[options.Parser]) -> None:
     for name, help_text, number in CONTROLS:
         one = commands.add_parser(name, help=help_text)
-        one.add_argument("group", nargs=number, default="", metavar="GROUP", help="name of the WSGIDaemonProcess")
+        one.add_argument(
+            "group", nargs=number, default="", metavar="GROUP", help="name of the WSGIDaemonProcess"
+        )
         if name in ("status", "stacks"):
             one.add_argument("--json", action="store_true", help="print JSON")
         else:
-            help_text = "process number of the Apache that is meant, when several have a group of this name"
+            help_text = (
+                "process number of the Apache that is meant, when several have a group of this name"
+            )
             one.add_argument("--apache", metavar="PID", help=help_text)
         one.set_defaults(run=run_control, parser=one)
 
 
 def parser() -> argparse.ArgumentParser:
-    top = options.Parser(prog="httpd-wsgi", description="Serve Python WSGI applications from Apache httpd.")
+    top = options.Parser(
+        prog="httpd-wsgi", description="Serve Python WSGI applications from Apache httpd."
+    )
     top.add_argument("--version", action="version", version=f"httpd-wsgi {httpd_wsgi.__version__}")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=options.Parser)
+    commands = top.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=options.Parser
+    )
 
-    run = commands.add_parser("serve", help="serve one application in the foreground with a private httpd")
-    run.add_argument("target", nargs="?", metavar="TARGET", help="script file, module:callable or module:factory()")
+    run = commands.add_parser(
+        "serve", help="serve one application in the foreground with a private httpd"
+    )
+    run.add_argument(
+        "target",
+        nargs="?",
+        metavar="TARGET",
+        help="script file, module:callable or module:factory()",
+    )
     options.add_options(run, "serve")
     run.set_defaults(run=run_serve, parser=run)
 
-    service = commands.add_parser("setup", help="write a server root with apachectl, to run as a service")
-    service.add_argument("target", nargs="?", metavar="TARGET", help="script file, module:callable or module:factory()")
+    service = commands.add_parser(
+        "setup", help="write a server root with apachectl, to run as a service"
+    )
+    service.add_argument(
+        "target",
+        nargs="?",
+        metavar="TARGET",
+        help="script file, module:callable or module:factory()",
+    )
     service.add_argument("--systemd", action="store_true", help="print a unit for systemd")
     options.add_options(service, "setup")
     service.set_defaults(run=run_setup, parser=service)
@@ -122,7 +167,10 @@ def parser() -> argparse.ArgumentParser:
     add_check(commands)
     add_controls(commands)
 
-    other = commands.add_parser("express", help="the commands of mod_wsgi-express: start-server, setup-server, module-config, …")
+    other = commands.add_parser(
+        "express",
+        help="the commands of mod_wsgi-express: start-server, setup-server, module-config, …",
+    )
     other.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND …")
     other.set_defaults(run=lambda arguments: express.run(arguments.words), parser=other)
 
@@ -136,10 +184,19 @@ def parser() -> argparse.ArgumentParser:
 
 
 def report_bug() -> None:
-    """No traceback ever reaches the user; it goes to a file that can be sent to those who can read it."""
-    with tempfile.NamedTemporaryFile("w", prefix="httpd-wsgi-bug-", suffix=".log", delete=False) as file:
-        file.write(f"httpd-wsgi {httpd_wsgi.__version__}, Python {sys.version}\n{sys.argv!r}\n\n{traceback.format_exc()}")
-    print(f"httpd-wsgi: this is a bug of httpd-wsgi; please report it with the file {file.name}", file=sys.stderr)
+    """No traceback ever reaches the user; it goes to a file that can be sent to those who can read
+    it.
+    """
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="httpd-wsgi-bug-", suffix=".log", delete=False
+    ) as file:
+        file.write(
+            f"httpd-wsgi {httpd_wsgi.__version__}, Python {sys.version}\n{sys.argv!r}\n\n{traceback.format_exc()}"
+        )
+    print(
+        f"httpd-wsgi: this is a bug of httpd-wsgi; please report it with the file {file.name}",
+        file=sys.stderr,
+    )
 
 
 def guarded(work: Callable[[], int]) -> int:
@@ -152,7 +209,10 @@ def guarded(work: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # `httpd-wsgi … | head`: nothing more to say
         return 0
     except OSError as exc:
-        print(f"httpd-wsgi: {exc.filename or 'the operating system refused'}: {exc.strerror or exc}", file=sys.stderr)
+        print(
+            f"httpd-wsgi: {exc.filename or 'the operating system refused'}: {exc.strerror or exc}",
+            file=sys.stderr,
+        )
         return EXIT_SYSTEM
     except KeyboardInterrupt:
         return 128 + 2

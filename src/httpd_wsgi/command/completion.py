@@ -64,7 +64,9 @@ def subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPa
 
 def option_lines(commands: dict[str, argparse.ArgumentParser]) -> Iterator[str]:
     for name, parser in commands.items():
-        words = " ".join(sorted(word for word in parser._option_string_actions if word.startswith("--")))
+        words = " ".join(
+            sorted(word for word in parser._option_string_actions if word.startswith("--"))
+        )
         yield f"        {name}) words={shlex.quote(words)} ;;"
 
 

@@ -22,7 +22,9 @@ LISTENING = 0x10000  # __SO_ACCEPTCON in /proc/net/unix
 
 
 def sockets(group: str = "", table: Path = Path("/proc/net/unix")) -> list[tuple[str, int]]:
-    """Names, and process numbers as the names say them, of the supervisors that listen; of all groups for ""."""
+    """Names, and process numbers as the names say them, of the supervisors that listen; of all
+    groups for "".
+    """
     wanted = f"@{peers.PREFIX}" + (peers.word_of(group) + "/" if group else "")
     found = []
     for line in table.read_text(errors="replace").splitlines()[1:]:
@@ -44,7 +46,9 @@ def printable(value: Any) -> Any:
 
 
 def ask(name: str, pid: int, command: str) -> Iterator[dict[str, Any]]:
-    """The messages of one supervisor, and of its workers. Only of the process that the name tells, not of one that pretends."""
+    """The messages of one supervisor, and of its workers. Only of the process that the name tells,
+    not of one that pretends.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
         connection.settimeout(PATIENCE)
         try:
@@ -65,8 +69,12 @@ def ask(name: str, pid: int, command: str) -> Iterator[dict[str, Any]]:
             yield {"error": f"process {pid} does not answer: {exc.strerror}"}
 
 
-def answers(group: str, command: str, supervisors: Collection[int] = ()) -> list[list[dict[str, Any]]]:
-    """Of every supervisor of the group, or of these. Raises CommandError when there is none, or none that would talk to us."""
+def answers(
+    group: str, command: str, supervisors: Collection[int] = ()
+) -> list[list[dict[str, Any]]]:
+    """Of every supervisor of the group, or of these. Raises CommandError when there is none, or
+    none that would talk to us.
+    """
     found = [(name, pid) for name, pid in sockets(group) if not supervisors or pid in supervisors]
     if not found:
         what = f"group {group}" if group else "any daemon group"
@@ -80,7 +88,9 @@ def answers(group: str, command: str, supervisors: Collection[int] = ()) -> list
     if not good:
         reasons = [messages[0]["error"] for messages in collected if messages]
         reason = reasons[0] if reasons else "the supervisor does not answer"
-        raise CommandError(f"{f'group {group}' if group else 'daemon groups'}: {reason}", EXIT_CONTROL)
+        raise CommandError(
+            f"{f'group {group}' if group else 'daemon groups'}: {reason}", EXIT_CONTROL
+        )
     return good
 
 
@@ -95,19 +105,27 @@ def user_name(uid: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    for size, unit, smaller, factor in ((86400, "d", "h", 3600), (3600, "h", "min", 60), (60, "min", "s", 1)):
+    for size, unit, smaller, factor in (
+        (86400, "d", "h", 3600),
+        (3600, "h", "min", 60),
+        (60, "min", "s", 1),
+    ):
         if seconds >= size:
             return f"{int(seconds // size)} {unit} {int(seconds % size // factor)} {smaller}"
     return f"{seconds:.1f} s"
 
 
 def others(status: dict[str, Any]) -> str:
-    """What is to be known of workers that do not just serve: ", 1 of them until its successor does, 1 is starting"."""
+    """What is to be known of workers that do not just serve: ", 1 of them until its successor does,
+    1 is starting".
+    """
     states = [worker["state"] for worker in status["workers"]]
     retiring, starting = states.count("retiring"), states.count("starting")
     leaving = states.count("draining") + states.count("ending")
     parts = [
-        f"{retiring} of them until {'its successor does' if retiring == 1 else 'their successors do'}" if retiring else "",
+        f"{retiring} of them until {'its successor does' if retiring == 1 else 'their successors do'}"
+        if retiring
+        else "",
         f"{starting} {'is' if starting == 1 else 'are'} starting" if starting else "",
         f"{leaving} {'is' if leaving == 1 else 'are'} finishing" if leaving else "",
     ]
@@ -118,7 +136,8 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
     serving = sum(worker["state"] in ("serving", "retiring") for worker in status["workers"])
     note = "" if status["current"] else ", being replaced by a newer supervisor"
     owner = f"user {user_name(status['uid'])}, supervisor {status['supervisor']}, Apache {status['parent']}"
-    workers = f"{serving} of {words.count(status['wanted'], 'worker')} {'serves' if serving == 1 else 'serve'}{others(status)}"
+    wanted = words.count(status["wanted"], "worker")
+    workers = f"{serving} of {wanted} {'serves' if serving == 1 else 'serve'}{others(status)}"
     yield f"{status['group']}: {workers} ({owner}, {status['where']}){note}"
     if status["halted"]:
         yield f"  stopped by hand; httpd-wsgi reload {status['group']} starts it"
@@ -134,8 +153,10 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
         if worker["broken"]:
             extra.append(f"{words.count(worker['broken'], 'script')} could not be loaded")
         memory = f"{worker['resident_bytes'] / 2**20:.0f} MB"
-        work = f"{words.count(worker['begun'], 'request')}, {memory}, {duration(worker['cpu_seconds'])} of processor time"
-        yield f"  worker {worker['pid']:<8} {worker['state']:<9} {duration(worker['seconds']):>12}  {'; '.join([work, *extra])}"
+        processor = f"{duration(worker['cpu_seconds'])} of processor time"
+        work = f"{words.count(worker['begun'], 'request')}, {memory}, {processor}"
+        life = f"{worker['state']:<9} {duration(worker['seconds']):>12}"
+        yield f"  worker {worker['pid']:<8} {life}  {'; '.join([work, *extra])}"
         for request in worker["requests"]:
             yield f"    {duration(request['seconds']):>10}  {request['what']}"
 
@@ -152,15 +173,21 @@ def status(group: str, is_json: bool) -> int:
 
 
 def supervisors_of(group: str, apache: int | None) -> list[int]:
-    """Those of one Apache. Several may have groups of the same name; an order must not reach one that was not meant."""
+    """Those of one Apache. Several may have groups of the same name; an order must not reach one
+    that was not meant.
+    """
     found = [messages[0] for messages in answers(group, "status")]
     places = {message["parent"]: message["where"] for message in found}
     if apache is None and len(places) > 1:
         listed = ", ".join(f"{parent} ({where})" for parent, where in sorted(places.items()))
-        raise CommandError(f"group {group}: {len(places)} Apaches have one of this name: {listed}; choose with --apache PID")
+        raise CommandError(
+            f"group {group}: {len(places)} Apaches have one of this name: {listed}; choose with --apache PID"
+        )
     if apache is not None and apache not in places:
         known = ", ".join(map(str, sorted(places)))
-        raise CommandError(f"--apache {apache}: expected one of {known}, which have the group {group}")
+        raise CommandError(
+            f"--apache {apache}: expected one of {known}, which have the group {group}"
+        )
     return [message["supervisor"] for message in found if apache in (None, message["parent"])]
 
 
@@ -169,7 +196,9 @@ def order(group: str, command: str, done: str, apache: int | None) -> int:
     asked = answers(group, command, supervisors_of(group, apache))
     taken = [messages[0] for messages in asked if messages[0]["current"]]
     if not taken:
-        raise CommandError(f"group {group}: its supervisor is just being replaced; try again", EXIT_CONTROL)
+        raise CommandError(
+            f"group {group}: its supervisor is just being replaced; try again", EXIT_CONTROL
+        )
     for message in taken:
         print(f"{message['group']}: {done}")
     return 0
@@ -182,7 +211,11 @@ def stacks(group: str, is_json: bool) -> int:
             found.update({pid: found.get(pid, "") for pid in message.get("workers", ())})
             found.update({message["worker"]: message["stacks"]} if "worker" in message else {})
     if is_json:
-        json.dump([{"worker": pid, "stacks": text or None} for pid, text in found.items()], sys.stdout, indent=2)
+        json.dump(
+            [{"worker": pid, "stacks": text or None} for pid, text in found.items()],
+            sys.stdout,
+            indent=2,
+        )
         sys.stdout.write("\n")
         return 0
     for pid, text in found.items():
@@ -193,12 +226,22 @@ def stacks(group: str, is_json: bool) -> int:
 
 def run(command: str, group: str, is_json: bool, apache: int | None) -> int:
     if not os.path.exists("/proc/net/unix"):
-        raise CommandError("/proc/net/unix: cannot be read, so supervisors cannot be found; is /proc mounted?", EXIT_CONTROL)
+        raise CommandError(
+            "/proc/net/unix: cannot be read, so supervisors cannot be found; is /proc mounted?",
+            EXIT_CONTROL,
+        )
     if command == "status":
         return status(group, is_json)
     if command == "stacks":
         return stacks(group, is_json)
     if command == "reload":
-        where = "httpd-wsgi status says when they serve, the error log what is wrong when they do not"
+        where = (
+            "httpd-wsgi status says when they serve, the error log what is wrong when they do not"
+        )
         return order(group, command, f"its code is loaded in new workers; {where}", apache)
-    return order(group, command, "its workers finish their requests and end; others get 503 until it is reloaded", apache)
+    return order(
+        group,
+        command,
+        "its workers finish their requests and end; others get 503 until it is reloaded",
+        apache,
+    )

@@ -16,7 +16,10 @@ EXIT_BUG = 70  # EX_SOFTWARE of sysexits.h
 
 MEANINGS = (
     (0, "done; `serve`: it was asked to stop; `check`: nothing to mend"),
-    (EXIT_FINDINGS, "`check`: something must be mended; `explain`: the URL leads to no application"),
+    (
+        EXIT_FINDINGS,
+        "`check`: something must be mended; `explain`: the URL leads to no application",
+    ),
     (EXIT_USAGE, "an option or its value is not valid"),
     (EXIT_NO_TARGET, "the application was not found or could not be loaded"),
     (EXIT_PORT, "the port cannot be listened on"),

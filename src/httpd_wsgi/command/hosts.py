@@ -1,4 +1,6 @@
-"""The part of httpd.conf about addresses: what is listened on, TLS, and which host answers for which name. Pure."""
+"""The part of httpd.conf about addresses: what is listened on, TLS, and which host answers for
+which name. Pure.
+"""
 
 from __future__ import annotations
 
@@ -44,13 +46,17 @@ def https(settings: ServerSettings) -> Iterator[str]:
 
 
 def virtual_hosts(settings: ServerSettings) -> Iterator[str]:
-    """What the main server says holds in them, too, but for rewriting. The first for an address answers for all other names."""
+    """What the main server says holds in them, too, but for rewriting. The first for an address
+    answers for all other names.
+    """
     if settings.proxy_hosts:
         for port in dict.fromkeys(bind.port for bind in settings.binds):
             yield from host(port, rewriting(settings, is_https=settings.is_https_only_binds))
             yield from proxied(settings, port)
     if settings.https_port is not None:
-        yield from host(settings.https_port, (*https(settings), *rewriting(settings, is_https=True)))
+        yield from host(
+            settings.https_port, (*https(settings), *rewriting(settings, is_https=True))
+        )
         yield from proxied(settings, settings.https_port, *https(settings))
 
 
@@ -61,7 +67,9 @@ def host(port: int, lines: Iterable[str]) -> Iterator[str]:
 
 
 def proxied(settings: ServerSettings, port: int, *tls: str) -> Iterator[str]:
-    """Hosts that another server answers for; a ProxyPass comes before the application that would be inherited."""
+    """Hosts that another server answers for; a ProxyPass comes before the application that would be
+    inherited.
+    """
     for name, url in settings.proxy_hosts:
         yield from host(port, (f"ServerName {name}", *tls, *forwarding("/", url.rstrip("/") + "/")))
 
@@ -72,7 +80,7 @@ def forwarding(path: str, url: str) -> Iterator[str]:
     yield f"ProxyPassReverse {words.conf(path)} {words.conf(url)}"
     yield f"<Location {words.conf(path)}>"
     yield '    RequestHeader set X-Forwarded-Port "expr=%{SERVER_PORT}"'
-    yield "    RequestHeader set X-Forwarded-Scheme \"https\" \"expr=%{HTTPS} == 'on'\""
+    yield '    RequestHeader set X-Forwarded-Scheme "https" "expr=%{HTTPS} == \'on\'"'
     if path != "/":
         yield f"    RequestHeader set X-Forwarded-Prefix {words.conf(path.rstrip('/'))}"
     yield "</Location>"
@@ -91,7 +99,8 @@ def rewrite_rules(settings: ServerSettings, is_https: bool) -> Iterator[str]:
             short = words.pattern(settings.server_name[4:])
             yield f"RewriteCond %{{HTTP_HOST}} {words.rewrite(f'^{short}(:[0-9]+)?$')} [NC]"
             port = f":{settings.binds[0].port}" if settings.binds[0].port not in (80, 443) else ""
-            yield f"RewriteRule ^ {'https' if is_https else 'http'}://{settings.server_name}{port}%{{REQUEST_URI}} [R=308,L]"
+            url = f"{'https' if is_https else 'http'}://{settings.server_name}{port}"
+            yield f"RewriteRule ^ {url}%{{REQUEST_URI}} [R=308,L]"
         names = [settings.server_name, *settings.server_aliases]
         local = ["localhost", "127.0.0.1", "[::1]"] if settings.allow_localhost else []
         hosts = "|".join(words.pattern(name).replace("\\*", "[^:]*") for name in (*names, *local))

@@ -1,4 +1,6 @@
-"""Lines of httpd's logs as JSON objects. A piped log runs `python -m httpd_wsgi.command.jsonlog error|access [FILE]`."""
+"""Lines of httpd's logs as JSON objects. A piped log runs `python -m httpd_wsgi.command.jsonlog
+error|access [FILE]`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,18 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-ERROR_FIELDS = ("time", "module", "level", "pid", "tid", "client", "request", "host", "error", "message")
+ERROR_FIELDS = (
+    "time",
+    "module",
+    "level",
+    "pid",
+    "tid",
+    "client",
+    "request",
+    "host",
+    "error",
+    "message",
+)
 ACCESS_FIELDS = (
     "time",
     "client",
@@ -70,7 +83,10 @@ def error(line: str) -> dict[str, Any]:
         return with_code({"log": "error", **fields(ERROR_FIELDS, parts)})
     match = OWN.fullmatch(line)
     if match:
-        found = fields(("time", "module", "level", "pid", "tid", "message"), [part or "" for part in match.groups()])
+        found = fields(
+            ("time", "module", "level", "pid", "tid", "message"),
+            [part or "" for part in match.groups()],
+        )
         return with_code({"log": "error", **found, "time": iso(match[1])})
     return {"log": "error", "message": line}
 

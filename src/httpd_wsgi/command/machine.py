@@ -20,9 +20,25 @@ from httpd_wsgi.command.errors import EXIT_NO_HTTPD, EXIT_NO_MODULE, EXIT_PORT, 
 from httpd_wsgi.command.settings import Bind
 
 APACHE_USERS = ("www-data", "apache", "httpd", "http", "nobody")
-HTTPD_NAMES = ("apache2", "httpd", "/usr/sbin/apache2", "/usr/sbin/httpd", "/usr/local/apache2/bin/httpd")
-MODULE_DIRECTORIES = ("/usr/lib/apache2/modules", "/usr/lib64/httpd/modules", "/usr/local/apache2/modules", "/usr/lib/apache2")
-MIME_TYPES = ("/etc/mime.types", "/etc/httpd/conf/mime.types", "/etc/apache2/mime.types", "/usr/local/apache2/conf/mime.types")
+HTTPD_NAMES = (
+    "apache2",
+    "httpd",
+    "/usr/sbin/apache2",
+    "/usr/sbin/httpd",
+    "/usr/local/apache2/bin/httpd",
+)
+MODULE_DIRECTORIES = (
+    "/usr/lib/apache2/modules",
+    "/usr/lib64/httpd/modules",
+    "/usr/local/apache2/modules",
+    "/usr/lib/apache2",
+)
+MIME_TYPES = (
+    "/etc/mime.types",
+    "/etc/httpd/conf/mime.types",
+    "/etc/apache2/mime.types",
+    "/usr/local/apache2/conf/mime.types",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +80,24 @@ def apache_account(user: str, group: str) -> Account | None:
     """Whom httpd shall become; None when it is not started by root and stays who it is."""
     if os.geteuid() != 0:
         if user and account(user).uid != os.geteuid():
-            raise CommandError(f"--user {user}: only root can run a server as somebody else; run it with sudo, or without --user")
+            raise CommandError(
+                f"--user {user}: only root can run a server as somebody else; run it with sudo, or without --user"
+            )
         if group and account(str(pwd.getpwuid(os.geteuid()).pw_name), group).gid != os.getegid():
-            raise CommandError(f"--group {group}: only root can change the group; run it with sudo, or without --group")
+            raise CommandError(
+                f"--group {group}: only root can change the group; run it with sudo, or without --group"
+            )
         return None
     if user:
         return account(user, group)
     for name in APACHE_USERS:
         with contextlib.suppress(CommandError):
             return account(name, group)
-    raise CommandError("started by root, but no user to run as was found (" + ", ".join(APACHE_USERS) + "); name one with --user")
+    raise CommandError(
+        "started by root, but no user to run as was found ("
+        + ", ".join(APACHE_USERS)
+        + "); name one with --user"
+    )
 
 
 def blocking(path: Path, who: Account) -> Path | None:
@@ -130,12 +154,15 @@ def find_modules(
     for name in dict.fromkeys((*wanted, *useful)):
         if name in builtin or (name.startswith("mpm_") and compiled_in_mpm(httpd) == name[4:]):
             continue
-        path = next((path for place in places if (path := Path(place, f"mod_{name}.so")).exists()), None)
+        path = next(
+            (path for place in places if (path := Path(place, f"mod_{name}.so")).exists()), None
+        )
         if path is None and name not in wanted:
             continue
         if path is None:
             raise CommandError(
-                f"httpd's module mod_{name}.so was not found in {', '.join(places)}; install it, or name its directory with "
+                f"httpd's module mod_{name}.so was not found in {', '.join(places)}; install it, "
+                "or name its directory with "
                 "--modules-directory",
                 EXIT_NO_HTTPD,
             )
@@ -146,8 +173,13 @@ def find_modules(
 def find_wsgi_module() -> Path:
     """Beside the package when pip installed it, else where a distribution puts modules."""
     package = Path(next(iter(httpd_wsgi.__path__)))
-    for path in (package / "mod_wsgi.so", *(Path(place, "mod_wsgi.so") for place in MODULE_DIRECTORIES)):
-        if path.exists() and (path.parent == package or str(package).startswith("/usr/lib/python3")):
+    for path in (
+        package / "mod_wsgi.so",
+        *(Path(place, "mod_wsgi.so") for place in MODULE_DIRECTORIES),
+    ):
+        if path.exists() and (
+            path.parent == package or str(package).startswith("/usr/lib/python3")
+        ):
             return path
     raise CommandError(
         "the Apache module was not built, because apxs was missing when httpd-wsgi was installed; install apache2-dev "
@@ -159,7 +191,9 @@ def find_wsgi_module() -> Path:
 
 def module_config(module: Path | None = None) -> str:
     """The lines to paste into httpd.conf."""
-    return f'LoadModule wsgi_module "{module or find_wsgi_module()}"\nWSGIPythonHome "{sys.prefix}"\n'
+    return (
+        f'LoadModule wsgi_module "{module or find_wsgi_module()}"\nWSGIPythonHome "{sys.prefix}"\n'
+    )
 
 
 def python_of(home: str) -> str:
@@ -176,12 +210,18 @@ def mime_types() -> str:
 
 
 def free_bind(bind: Bind, is_https: bool = False) -> Bind:
-    """The same, with a port that is free in place of port 0. Raises CommandError when nobody can listen there."""
+    """The same, with a port that is free in place of port 0. Raises CommandError when nobody can
+    listen there.
+    """
     option = "--https-port" if is_https else "--bind"
     try:
-        family, _, _, _, address = socket.getaddrinfo(bind.host or "0.0.0.0", bind.port, type=socket.SOCK_STREAM)[0]
+        family, _, _, _, address = socket.getaddrinfo(
+            bind.host or "0.0.0.0", bind.port, type=socket.SOCK_STREAM
+        )[0]
     except OSError as exc:
-        raise CommandError(f"{option} {bind}: {bind.host} is no address of this machine: {exc.strerror}", EXIT_PORT) from exc
+        raise CommandError(
+            f"{option} {bind}: {bind.host} is no address of this machine: {exc.strerror}", EXIT_PORT
+        ) from exc
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -192,7 +232,9 @@ def free_bind(bind: Bind, is_https: bool = False) -> Bind:
                 if exc.errno == 13
                 else "choose another port, or 0 for any that is free"
             )
-            raise CommandError(f"{option} {bind}: cannot be listened on: {exc.strerror}; {cure}", EXIT_PORT) from exc
+            raise CommandError(
+                f"{option} {bind}: cannot be listened on: {exc.strerror}; {cure}", EXIT_PORT
+            ) from exc
         return Bind(bind.host, int(probe.getsockname()[1]))
 
 

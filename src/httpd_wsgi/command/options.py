@@ -29,7 +29,10 @@ class Parser(argparse.ArgumentParser):
         if not name.startswith("-"):
             self.error(f"{extras[0]}: unexpected; see {self.prog} --help")
         near = difflib.get_close_matches(name, self._option_string_actions, 1)
-        self.error(f"{name}: no such option" + (f", did you mean {near[0]}?" if near else f"; see {self.prog} --help"))
+        self.error(
+            f"{name}: no such option"
+            + (f", did you mean {near[0]}?" if near else f"; see {self.prog} --help")
+        )
 
 
 def add_options(parser: argparse.ArgumentParser, command: str, taken: Collection[str] = ()) -> None:
@@ -49,7 +52,13 @@ def add_option(group: argparse._ArgumentGroup, option: Option, names: Sequence[s
         return
     repeated = option.kind in (Kind.LIST, Kind.PATHS, Kind.PAIRS)
     metavar = option.metavar or option.kind.name
-    group.add_argument(*names, dest=option.destination, action="append" if repeated else "store", metavar=metavar, help=help_text)
+    group.add_argument(
+        *names,
+        dest=option.destination,
+        action="append" if repeated else "store",
+        metavar=metavar,
+        help=help_text,
+    )
 
 
 # ---- from words to values ----
@@ -57,22 +66,30 @@ def add_option(group: argparse._ArgumentGroup, option: Option, names: Sequence[s
 
 def count_of(option: Option, text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not option.low <= int(text) <= option.high:
-        raise CommandError(f"{option.name} {text}: expected a number from {option.low} to {option.high}")
+        raise CommandError(
+            f"{option.name} {text}: expected a number from {option.low} to {option.high}"
+        )
     return int(text)
 
 
 def time_of(option: Option, text: str) -> str:
     if not re.fullmatch(r"[0-9]{1,9}(ms|s|min|h|d)?", text, re.ASCII):
-        raise CommandError(f"{option.name} {text}: expected a number of seconds, or one with ms, s, min, h or d")
+        raise CommandError(
+            f"{option.name} {text}: expected a number of seconds, or one with ms, s, min, h or d"
+        )
     return text
 
 
 def size_of(option: Option, text: str) -> str:
     if not re.fullmatch(r"[0-9]{1,12}[KMG]?", text, re.ASCII):
-        raise CommandError(f"{option.name} {text}: expected a number of bytes, or one with K, M or G")
+        raise CommandError(
+            f"{option.name} {text}: expected a number of bytes, or one with K, M or G"
+        )
     size = int(text.rstrip("KMG")) << {"K": 10, "M": 20, "G": 30}.get(text[-1], 0)
     if 0 < size < option.low:
-        raise CommandError(f"{option.name} {text}: {size} bytes are too little; expected {option.low >> 20}M or more")
+        raise CommandError(
+            f"{option.name} {text}: {size} bytes are too little; expected {option.low >> 20}M or more"
+        )
     return text
 
 
@@ -94,7 +111,11 @@ def pair_of(option: Option, text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise CommandError(f"{option.name} {text}: expected {option.metavar}")
-    return (name, str(Path(value).absolute())) if option.metavar in ("URL=PATH", "NAME=FILE") else (name, value)
+    return (
+        (name, str(Path(value).absolute()))
+        if option.metavar in ("URL=PATH", "NAME=FILE")
+        else (name, value)
+    )
 
 
 CONVERTERS: dict[Kind, Callable[[Option, Any], object]] = {
@@ -115,7 +136,9 @@ _AS_TEXT = {"limit_request_body", "keep_alive", "timeout", "header_timeout", "bo
 def binds_of(given: dict[str, Any]) -> tuple[Bind, ...]:
     if given.get("bind"):
         if "host" in given or "port" in given:
-            raise CommandError("--bind names address and port already; expected no --host and no --port beside it")
+            raise CommandError(
+                "--bind names address and port already; expected no --host and no --port beside it"
+            )
         return tuple(parse_bind(text) for text in given["bind"])
     host = check_host("--host", given.get("host", "127.0.0.1"))
     return (Bind("" if host == "*" else host, given.get("port", DEFAULT_PORT)),)
@@ -142,4 +165,6 @@ def settings_from(arguments: argparse.Namespace, target: str) -> ServerSettings:
         values["script_reloading"] = False
     if values.get("debug"):
         values["reload"] = True
-    return ServerSettings(target=target, binds=binds_of(given), daemon_options=tuple(daemon), **values)
+    return ServerSettings(
+        target=target, binds=binds_of(given), daemon_options=tuple(daemon), **values
+    )

@@ -1,4 +1,6 @@
-"""What httpd and its workers write to a terminal or pipe passes through here: read for news of the start, filtered, made JSON."""
+"""What httpd and its workers write to a terminal or pipe passes through here: read for news of the
+start, filtered, made JSON.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,16 @@ from httpd_wsgi.command.settings import LOG_LEVELS
 
 READY = "WSGI0705"  # a worker has loaded its applications and serves
 NOT_LOADED = ("WSGI0415", "WSGI0403")
-NO_WORKER = ("WSGI0606", "WSGI0608", "WSGI0708")  # Python cannot be run, or ends before the application is loaded
+# Python cannot be run, or ends before the application is loaded
+NO_WORKER = ("WSGI0606", "WSGI0608", "WSGI0708")
 RECORD = re.compile(r"\[[^\]]+\] \[(\w+):(\w+)\] ")
 CLEAR = b"\r\x1b[K"
 
 
 @dataclass(slots=True)
 class News:
-    """What is known of the start. Written by relay threads, read by the main thread; `changed` is set after every change.
+    """What is known of the start. Written by relay threads, read by the main thread; `changed` is
+    set after every change.
 
     in_progress is the other way round: the main thread shows a line of progress on the terminal.
     """
@@ -44,7 +48,8 @@ class News:
 
 
 def is_wanted(line: str, log_level: str) -> bool:
-    """httpd is asked for records of the module at level info whatever the user asked for, and writes its own notices always.
+    """httpd is asked for records of the module at level info whatever the user asked for, and
+    writes its own notices always.
 
     Notices of the module, which are few, go with warnings.
     """
@@ -56,9 +61,18 @@ def is_wanted(line: str, log_level: str) -> bool:
 
 
 class Relay(threading.Thread):
-    """Copies one pipe, line by line, until its end. news: a line of progress may stand where it writes."""
+    """Copies one pipe, line by line, until its end. news: a line of progress may stand where it
+    writes.
+    """
 
-    def __init__(self, source: IO[bytes], target: int, stream: str, transform: Callable[[str], str | None], news: News) -> None:
+    def __init__(
+        self,
+        source: IO[bytes],
+        target: int,
+        stream: str,
+        transform: Callable[[str], str | None],
+        news: News,
+    ) -> None:
         super().__init__(name=f"relay-{stream}", daemon=True)
         self.source = source
         self.target = target

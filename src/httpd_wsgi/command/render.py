@@ -13,7 +13,8 @@ from httpd_wsgi.command.settings import ServerSettings
 from httpd_wsgi.command.target import Target
 
 COMPRESSED = (
-    "text/html text/plain text/css text/xml text/javascript application/javascript application/json application/xml image/svg+xml"
+    "text/html text/plain text/css text/xml text/javascript application/javascript "
+    "application/json application/xml image/svg+xml"
 )
 # Fields end with a tab, which httpd escapes inside of them; jsonlog.py makes objects of them.
 JSON_ACCESS = "\t".join(
@@ -72,12 +73,30 @@ def wanted_modules(settings: ServerSettings) -> tuple[str, ...]:
         "reqtimeout": bool(settings.header_timeout or settings.body_timeout),
         "env": bool(settings.request_env or settings.pass_env),
     }
-    return tuple(dict.fromkeys((*names, *(name for name, wanted in features.items() if wanted), *settings.extra_modules)))
+    return tuple(
+        dict.fromkeys(
+            (
+                *names,
+                *(name for name, wanted in features.items() if wanted),
+                *settings.extra_modules,
+            )
+        )
+    )
 
 
 def useful_modules(settings: ServerSettings) -> tuple[str, ...]:
     """What files of --include-file may take for granted, where it is installed."""
-    usual = ("authz_host", "authn_core", "authz_user", "dir", "env", "headers", "mime", "rewrite", "setenvif")
+    usual = (
+        "authz_host",
+        "authn_core",
+        "authz_user",
+        "dir",
+        "env",
+        "headers",
+        "mime",
+        "rewrite",
+        "setenvif",
+    )
     return usual if settings.include_files else ()
 
 
@@ -123,7 +142,13 @@ def modules(layout: Layout) -> Iterator[str]:
 
 def json_logger(stream: str, path: str) -> str:
     """A program for a piped log that makes objects of lines; path "" is its own standard error."""
-    program = [sys.executable, "-m", "httpd_wsgi.command.jsonlog", stream, *([path] if path else [])]
+    program = [
+        sys.executable,
+        "-m",
+        "httpd_wsgi.command.jsonlog",
+        stream,
+        *([path] if path else []),
+    ]
     return words.conf("|" + " ".join(f'"{word}"' if " " in word else word for word in program))
 
 
@@ -136,14 +161,21 @@ def logs(settings: ServerSettings, layout: Layout) -> Iterator[str]:
     if is_json and (layout.is_service or not to_terminal):
         yield "ErrorLog " + json_logger("error", "" if to_terminal else settings.error_log)
     elif to_terminal and layout.is_service:
-        yield 'ErrorLog "|$exec cat >&2"'  # /dev/stderr cannot be opened when it is the journal's socket
+        # /dev/stderr cannot be opened when it is the journal's socket
+        yield 'ErrorLog "|$exec cat >&2"'
     else:
         yield "ErrorLog " + ("/dev/stderr" if to_terminal else words.conf(settings.error_log))
 
 
 def log_level_of_module(settings: ServerSettings, layout: Layout) -> str:
-    """The command learns from records at level info that the application is loaded, and drops what was not asked for."""
-    if settings.log_level in ("error", "warn", "notice") and not layout.is_service and settings.error_log == "-":
+    """The command learns from records at level info that the application is loaded, and drops what
+    was not asked for.
+    """
+    if (
+        settings.log_level in ("error", "warn", "notice")
+        and not layout.is_service
+        and settings.error_log == "-"
+    ):
         return " wsgi:info"
     return " wsgi:notice" if settings.log_level == "warn" else ""
 
@@ -154,11 +186,19 @@ def access_log(settings: ServerSettings, layout: Layout) -> Iterator[str]:
     to_terminal = settings.access_log == "-"
     if settings.log_format == "json":
         is_relayed = to_terminal and not layout.is_service
-        where = "/dev/stdout" if is_relayed else json_logger("access", "" if to_terminal else settings.access_log)
+        where = (
+            "/dev/stdout"
+            if is_relayed
+            else json_logger("access", "" if to_terminal else settings.access_log)
+        )
         yield f"CustomLog {where} {words.conf(JSON_ACCESS)}"
         return
     known = {"combined": COMBINED, "common": COMMON}
-    where = ('"|$exec cat"' if layout.is_service else "/dev/stdout") if to_terminal else words.conf(settings.access_log)
+    where = (
+        ('"|$exec cat"' if layout.is_service else "/dev/stdout")
+        if to_terminal
+        else words.conf(settings.access_log)
+    )
     yield f"CustomLog {where} {words.conf(known.get(settings.access_log_format, settings.access_log_format))}"
 
 
@@ -171,8 +211,16 @@ def embedded_capacity(settings: ServerSettings) -> Iterator[str]:
     if settings.mpm == "prefork":
         yield from (f"StartServers {processes}", f"MaxRequestWorkers {processes}")
         return
-    yield from (f"StartServers {processes}", f"ServerLimit {2 * processes}", f"ThreadsPerChild {threads}")
-    yield from (f"MaxRequestWorkers {processes * threads}", f"MaxSpareThreads {processes * threads}", "MinSpareThreads 1")
+    yield from (
+        f"StartServers {processes}",
+        f"ServerLimit {2 * processes}",
+        f"ThreadsPerChild {threads}",
+    )
+    yield from (
+        f"MaxRequestWorkers {processes * threads}",
+        f"MaxSpareThreads {processes * threads}",
+        "MinSpareThreads 1",
+    )
 
 
 def client_capacity(settings: ServerSettings) -> Iterator[str]:
@@ -207,7 +255,9 @@ def granted(path: str | os.PathLike[str], *inside: str) -> Iterator[str]:
 
 def published(path: str | os.PathLike[str], *inside: str) -> Iterator[str]:
     """Files that clients may have, but for .git, .env, .htpasswd and their kind."""
-    yield from granted(path, *inside, '<FilesMatch "^\\.">', "    Require all denied", "</FilesMatch>")
+    yield from granted(
+        path, *inside, '<FilesMatch "^\\.">', "    Require all denied", "</FilesMatch>"
+    )
     hidden = "^" + words.pattern(os.fspath(path).rstrip("/")) + r"/(.*/)?\.(?!well-known(/|$))"
     yield f"<DirectoryMatch {words.conf(hidden)}>"
     yield "    Require all denied"
@@ -216,14 +266,20 @@ def published(path: str | os.PathLike[str], *inside: str) -> Iterator[str]:
 
 def files(settings: ServerSettings, layout: Layout) -> Iterator[str]:
     root = settings.document_root or layout.root / "htdocs"
-    overrides = [f"AllowOverride {' '.join(settings.allow_override)}"] if settings.allow_override else []
+    overrides = (
+        [f"AllowOverride {' '.join(settings.allow_override)}"] if settings.allow_override else []
+    )
     listing = ["Options +Indexes"] if settings.directory_listing else []
     yield f"DocumentRoot {words.conf(root)}"
     yield "<Directory />"
     yield "    Require all denied"
     yield "</Directory>"
     yield from published(root, *overrides, *listing)
-    yield from ("<IfModule mime_module>", f"    TypesConfig {words.conf(layout.mime_types)}", "</IfModule>")
+    yield from (
+        "<IfModule mime_module>",
+        f"    TypesConfig {words.conf(layout.mime_types)}",
+        "</IfModule>",
+    )
     if settings.document_root or settings.url_aliases:
         yield f"DirectoryIndex {settings.directory_index or 'disabled'}"
     # The longest first: httpd takes the first that fits.
@@ -280,7 +336,9 @@ def own_group(settings: ServerSettings, layout: Layout) -> Iterator[str]:
 def no_group(settings: ServerSettings, layout: Layout) -> Iterator[str]:
     """Apache's processes run in no directory of the application's; it is only searched for modules."""
     yield f"WSGIPythonHome {words.conf(settings.python_home)}"
-    path = [directory for directory in (layout.target.home, *layout.target.python_path) if directory]
+    path = [
+        directory for directory in (layout.target.home, *layout.target.python_path) if directory
+    ]
     if path:
         yield f"WSGIPythonPath {words.conf(':'.join(path))}"
 
@@ -292,11 +350,27 @@ def application(settings: ServerSettings, layout: Layout) -> Iterator[str]:
     if not target.alias:
         return
     yield from no_group(settings, layout) if settings.embedded else own_group(settings, layout)
-    where = words.conf(f"process-group={'%{GLOBAL}' if settings.embedded else settings.process_group}")
+    where = words.conf(
+        f"process-group={'%{GLOBAL}' if settings.embedded else settings.process_group}"
+    )
     group = words.conf(f"application-group={settings.application_group}")
     alias = instead or target.alias
-    named = words.conf(f"callable-object={target.callable}") if target.callable and not instead else ""
-    yield " ".join(filter(None, ("WSGIScriptAlias", words.conf(settings.mount_point), words.conf(alias), where, group, named)))
+    named = (
+        words.conf(f"callable-object={target.callable}") if target.callable and not instead else ""
+    )
+    yield " ".join(
+        filter(
+            None,
+            (
+                "WSGIScriptAlias",
+                words.conf(settings.mount_point),
+                words.conf(alias),
+                where,
+                group,
+                named,
+            ),
+        )
+    )
     if settings.reload:
         yield f"WSGIImportScript httpd_wsgi.develop.reloader:watch {where} {group}"
     if target.alias.startswith("/"):
@@ -307,9 +381,14 @@ def application(settings: ServerSettings, layout: Layout) -> Iterator[str]:
 
 def services(settings: ServerSettings, layout: Layout) -> Iterator[str]:
     for name, script in settings.services:
-        own = [words.conf(f"{option}={value}") for service, option, value in settings.service_options if service == name]
+        own = [
+            words.conf(f"{option}={value}")
+            for service, option, value in settings.service_options
+            if service == name
+        ]
         yield " ".join((*daemon(settings, layout, f"service:{name}"), "threads=0", *own))
-        yield f"WSGIImportScript {words.conf(script)} {words.conf(f'process-group=service:{name}')} application-group=%{{GLOBAL}}"
+        group = words.conf(f"process-group=service:{name}")
+        yield f"WSGIImportScript {words.conf(script)} {group} application-group=%{{GLOBAL}}"
 
 
 def requests(settings: ServerSettings) -> Iterator[str]:
@@ -323,7 +402,9 @@ def requests(settings: ServerSettings) -> Iterator[str]:
     if settings.limit_request_body:
         yield f"LimitRequestBody {settings.limit_request_body}"
     limits = (
-        [f"header={settings.header_timeout}-{int(settings.header_timeout) * 2},MinRate=500"] if settings.header_timeout else []
+        [f"header={settings.header_timeout}-{int(settings.header_timeout) * 2},MinRate=500"]
+        if settings.header_timeout
+        else []
     )
     limits += [f"body={settings.body_timeout},MinRate=500"] if settings.body_timeout else []
     if limits:

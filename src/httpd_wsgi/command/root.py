@@ -14,8 +14,8 @@ from httpd_wsgi.command.errors import EXIT_HTTPD_FAILED, CommandError
 
 
 def prepare(path: str) -> Path:
-    """The directory of --server-root, made when it is not there. One that others could write to is refused: whoever fills it runs
-    commands as the user who starts the server.
+    """The directory of --server-root, made when it is not there. One that others could write to is
+    refused: whoever fills it runs commands as the user who starts the server.
     """
     root = Path(path)
     try:
@@ -29,17 +29,21 @@ def prepare(path: str) -> Path:
         raise CommandError(f"--server-root {path}: expected a directory, and no link to one")
     if info.st_uid != os.geteuid():
         raise CommandError(
-            f"--server-root {path}: belongs to uid {info.st_uid}; expected a directory of this user's (uid {os.geteuid()})"
+            f"--server-root {path}: belongs to uid {info.st_uid}; expected a directory of this "
+            f"user's (uid {os.geteuid()})"
         )
     if info.st_mode & 0o022:
         raise CommandError(
-            f"--server-root {path}: others may write to it (mode {stat.S_IMODE(info.st_mode):04o}); run: chmod go-w {path}"
+            f"--server-root {path}: others may write to it (mode "
+            f"{stat.S_IMODE(info.st_mode):04o}); run: chmod go-w {path}"
         )
     return root
 
 
 def refuse_running(root: Path, pid_file: str) -> None:
-    """A second server in the directory would write over the configuration of the first before httpd notices."""
+    """A second server in the directory would write over the configuration of the first before httpd
+    notices.
+    """
     try:
         pid = int(Path(pid_file or root / "httpd.pid").read_text())
         arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -47,13 +51,16 @@ def refuse_running(root: Path, pid_file: str) -> None:
         return
     if os.fsencode(root / "httpd.conf") in arguments:
         raise CommandError(
-            f"--server-root {root}: process {pid} serves from it; stop that, or choose another directory", EXIT_HTTPD_FAILED
+            f"--server-root {root}: process {pid} serves from it; stop that, or choose another directory",
+            EXIT_HTTPD_FAILED,
         )
 
 
 @contextlib.contextmanager
 def fresh() -> Iterator[Path]:
-    """A new directory whose name nobody can guess. Apache's user must get through it when root started us, but not list it."""
+    """A new directory whose name nobody can guess. Apache's user must get through it when root
+    started us, but not list it.
+    """
     root = Path(tempfile.mkdtemp(prefix="httpd-wsgi-"))
     try:
         if os.geteuid() == 0:
@@ -69,7 +76,10 @@ def write(path: Path, text: str, mode: int) -> None:
     with contextlib.suppress(FileNotFoundError):
         temporary.unlink()
     with os.fdopen(
-        os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8", errors="surrogateescape"
+        os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode),
+        "w",
+        encoding="utf-8",
+        errors="surrogateescape",
     ) as file:
         os.fchmod(file.fileno(), mode)
         file.write(text)

@@ -32,15 +32,23 @@ def with_ports(settings: ServerSettings) -> ServerSettings:
     return replace(settings, binds=binds)
 
 
-def make_layout(settings: ServerSettings, directory: Path, is_service: bool = False, copy: bool = True) -> Layout:
-    """Looks at the machine. copy: files that httpd's user cannot reach may be copied into the server root."""
+def make_layout(
+    settings: ServerSettings, directory: Path, is_service: bool = False, copy: bool = True
+) -> Layout:
+    """Looks at the machine. copy: files that httpd's user cannot reach may be copied into the
+    server root.
+    """
     httpd = machine.find_httpd(settings.httpd)
     module = machine.find_wsgi_module()
     who = machine.apache_account(settings.user, settings.group)
     found = target.resolve(settings)
     if copy:
-        found = target.for_user(found, directory, who, chosen=bool(settings.user) or is_service, say=say)
-    modules = machine.find_modules(httpd, wanted_modules(settings), settings.modules_directory, useful_modules(settings))
+        found = target.for_user(
+            found, directory, who, chosen=bool(settings.user) or is_service, say=say
+        )
+    modules = machine.find_modules(
+        httpd, wanted_modules(settings), settings.modules_directory, useful_modules(settings)
+    )
     user, gid = (who.name, who.gid) if who else ("", 0)
     return Layout(directory, found, modules, module, user, gid, machine.mime_types(), is_service)
 
@@ -54,7 +62,11 @@ def print_config(settings: ServerSettings) -> int:
 def run(settings: ServerSettings, quiet: bool = False) -> int:
     settings = with_ports(settings)
     with contextlib.ExitStack() as stack:
-        directory = root.prepare(settings.server_root) if settings.server_root else stack.enter_context(root.fresh())
+        directory = (
+            root.prepare(settings.server_root)
+            if settings.server_root
+            else stack.enter_context(root.fresh())
+        )
         root.refuse_running(directory, settings.pid_file)
         layout = make_layout(settings, directory)
         (directory / "htdocs").mkdir(mode=0o755, exist_ok=True)
@@ -68,12 +80,16 @@ def urls(settings: ServerSettings) -> list[str]:
     """What to type into a browser."""
     found = []
     for bind in settings.binds:
-        host = settings.server_name or ("localhost" if bind.host in ("", "0.0.0.0", "::") else str(replace(bind, port=0))[:-2])
+        host = settings.server_name or (
+            "localhost" if bind.host in ("", "0.0.0.0", "::") else str(replace(bind, port=0))[:-2]
+        )
         scheme = "https" if settings.is_https_only_binds else "http"
         port = "" if bind.port == (443 if scheme == "https" else 80) else f":{bind.port}"
         found.append(f"{scheme}://{host}{port}{settings.mount_point}")
         if settings.https_port is not None:
-            found.append(f"https://{host}{'' if settings.https_port == 443 else f':{settings.https_port}'}{settings.mount_point}")
+            found.append(
+                f"https://{host}{'' if settings.https_port == 443 else f':{settings.https_port}'}{settings.mount_point}"
+            )
     return found
 
 
@@ -89,9 +105,14 @@ class Foreground:
         self.process: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
-        # In a session of its own: Ctrl-C and the resizing of a terminal (SIGWINCH stops httpd) reach only us.
+        # In a session of its own: Ctrl-C and the resizing of a terminal (SIGWINCH stops httpd)
+        # reach only us.
         self.process = subprocess.Popen(
-            self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            self.command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
             preexec_fn=end_with_parent(),
         )  # fmt: skip
         for number in STOP_SIGNALS:
@@ -101,9 +122,15 @@ class Foreground:
         assert self.process.stdout and self.process.stderr
         is_json = self.settings.log_format == "json"
         relays = (
-            relay.Relay(self.process.stdout, 1, "access", relay.access_transform(is_json), self.news),
             relay.Relay(
-                self.process.stderr, 2, "error", relay.error_transform(self.news, self.settings.log_level, is_json), self.news
+                self.process.stdout, 1, "access", relay.access_transform(is_json), self.news
+            ),
+            relay.Relay(
+                self.process.stderr,
+                2,
+                "error",
+                relay.error_transform(self.news, self.settings.log_level, is_json),
+                self.news,
             ),
         )
         for thread in relays:
@@ -125,11 +152,19 @@ class Foreground:
     # ---- the start ----
 
     def watch_start(self) -> bool:
-        """Shows how the start goes; True when the application could not be loaded, and httpd was told to stop for that."""
+        """Shows how the start goes; True when the application could not be loaded, and httpd was
+        told to stop for that.
+        """
         assert self.process
         name = target.title(self.settings)
-        has_news = self.settings.error_log == "-" and bool(self.settings.target) and not self.settings.embedded
-        is_shown = has_news and not self.quiet and not self.settings.instruments and sys.stderr.isatty()
+        has_news = (
+            self.settings.error_log == "-"
+            and bool(self.settings.target)
+            and not self.settings.embedded
+        )
+        is_shown = (
+            has_news and not self.quiet and not self.settings.instruments and sys.stderr.isatty()
+        )
         progress = Progress(f"loading {name}…", enabled=is_shown)  # pdb would ask on the same line
         self.news.in_progress = is_shown
         while not self.is_there(has_news) and self.process.poll() is None and not self.asked:
@@ -156,13 +191,17 @@ class Foreground:
     # ---- signals ----
 
     def stop(self, number: int, frame: object) -> None:
-        """The first SIGTERM lets requests finish, within GracefulShutdownTimeout; SIGINT and whatever comes second do not."""
+        """The first SIGTERM lets requests finish, within GracefulShutdownTimeout; SIGINT and
+        whatever comes second do not.
+        """
         is_graceful = number == signal.SIGTERM and not self.asked
         self.asked = True
         self.send(signal.SIGWINCH if is_graceful and self.news.ready else signal.SIGTERM)
 
     def reload(self, number: int, frame: object) -> None:
-        """A graceful restart: configuration, certificates and applications are read again, and no request is lost."""
+        """A graceful restart: configuration, certificates and applications are read again, and no
+        request is lost.
+        """
         self.send(signal.SIGUSR1)
 
     def send(self, number: int) -> None:

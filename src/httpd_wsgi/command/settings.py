@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from httpd_wsgi.command.certificates import check_pair, check_pem
 from httpd_wsgi.command.errors import EXIT_NO_TARGET, CommandError
 
-LOG_LEVELS = ("emerg", "alert", "crit", "error", "warn", "notice", "info", "debug", *(f"trace{n}" for n in range(1, 9)))
+LOG_LEVELS = (
+    "emerg",
+    "alert",
+    "crit",
+    "error",
+    "warn",
+    "notice",
+    "info",
+    "debug",
+    *(f"trace{n}" for n in range(1, 9)),
+)
 DEFAULT_PORT = 8000
 _HOST = re.compile(r"[A-Za-z0-9_.\-*]+")
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -43,7 +53,9 @@ class Bind:
 def parse_bind(text: str) -> Bind:
     """ADDRESS:PORT, :PORT, [IPv6]:PORT, or ADDRESS alone."""
     if text.startswith("unix:"):
-        raise CommandError(f"--bind {text}: httpd cannot listen on a Unix socket; expected ADDRESS:PORT")
+        raise CommandError(
+            f"--bind {text}: httpd cannot listen on a Unix socket; expected ADDRESS:PORT"
+        )
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         host, port = text, str(DEFAULT_PORT)
@@ -80,10 +92,12 @@ class ServerSettings:
     reload: bool = False
     debug: bool = False
     script_reloading: bool = True
-    instruments: Pairs = ()  # variables for develop/instruments.py, which then stands in the application's place
+    # Variables for develop/instruments.py, which then stands in the application's place
+    instruments: Pairs = ()
     embedded: bool = False  # Apache's own processes run the application
     services: Pairs = ()
-    service_options: tuple[tuple[str, str, str], ...] = ()  # name of the service, option of WSGIDaemonProcess, value
+    # Name of the service, option of WSGIDaemonProcess, value
+    service_options: tuple[tuple[str, str, str], ...] = ()
 
     binds: tuple[Bind, ...] = (Bind(),)
     server_name: str = ""
@@ -160,24 +174,39 @@ class ServerSettings:
             if not re.fullmatch(r"[^\W\d]\w*", name):
                 raise CommandError(f"--env {name}: not the name of a variable")
         if not re.fullmatch(r"[\w.\-]*", self.directory_index):
-            raise CommandError(f"--directory-index {self.directory_index}: expected the name of a file, such as index.html")
+            raise CommandError(
+                f"--directory-index {self.directory_index}: expected the name of a file, such as index.html"
+            )
         if "?" in self.document_root:
-            raise CommandError(f"--document-root {self.document_root}: a directory with a question mark cannot be one")
+            raise CommandError(
+                f"--document-root {self.document_root}: a directory with a question mark cannot be one"
+            )
         for name in (self.server_name, *self.server_aliases):
             check_host("--server-name", name)
         if self.user and self.user in ("root", "0", "#0"):
-            raise CommandError("--user root: an application must not run as root; name another user")
+            raise CommandError(
+                "--user root: an application must not run as root; name another user"
+            )
         if not self.target and not self.document_root and not self.url_aliases:
-            raise CommandError("expected a TARGET: a script file, module:callable or module:factory() (or --demo)")
+            raise CommandError(
+                "expected a TARGET: a script file, module:callable or module:factory() (or --demo)"
+            )
 
     def _check_python(self) -> None:
-        if not any(os.path.exists(os.path.join(self.python_home, "bin", name)) for name in ("python", "python3")):
+        if not any(
+            os.path.exists(os.path.join(self.python_home, "bin", name))
+            for name in ("python", "python3")
+        ):
             raise CommandError(f"--python-home {self.python_home}: there is no bin/python in it")
         for path in self.python_path:
             if ":" in path:
-                raise CommandError(f"--python-path {path}: a directory of the Python path cannot have a colon in its name")
+                raise CommandError(
+                    f"--python-path {path}: a directory of the Python path cannot have a colon in its name"
+                )
         if self.working_directory and not os.path.isdir(self.working_directory):
-            raise CommandError(f"--working-directory {self.working_directory}: no such directory", EXIT_NO_TARGET)
+            raise CommandError(
+                f"--working-directory {self.working_directory}: no such directory", EXIT_NO_TARGET
+            )
         for bind in self.binds:
             if self.debug and not bind.is_local:
                 raise CommandError(
@@ -197,7 +226,9 @@ class ServerSettings:
                 if given:
                     raise CommandError(f"{option}: needs --https-certificate FILE as well")
         if self.https_only and self.https_port is None:
-            raise CommandError("--https-only: needs --https-port PORT, where HTTP requests are sent to")
+            raise CommandError(
+                "--https-only: needs --https-port PORT, where HTTP requests are sent to"
+            )
         for option, path in (
             ("--https-certificate", self.https_certificate),
             ("--https-key", self.https_key),
@@ -211,7 +242,9 @@ class ServerSettings:
 
     def _check_logs(self) -> None:
         if self.log_level not in LOG_LEVELS:
-            raise CommandError(f"--log-level {self.log_level}: expected one of {', '.join(LOG_LEVELS[:8])}, trace1 to trace8")
+            raise CommandError(
+                f"--log-level {self.log_level}: expected one of {', '.join(LOG_LEVELS[:8])}, trace1 to trace8"
+            )
         if self.log_format not in ("text", "json"):
             raise CommandError(f"--log-format {self.log_format}: expected text or json")
 

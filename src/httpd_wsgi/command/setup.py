@@ -76,7 +76,9 @@ def check_settings(settings: ServerSettings) -> None:
             raise CommandError(f"{option}: is for development; expected `httpd-wsgi serve` with it")
     for bind in settings.binds:
         if bind.port == 0:
-            raise CommandError("--port 0: a service needs a port of its own; expected a number from 1 to 65535")
+            raise CommandError(
+                "--port 0: a service needs a port of its own; expected a number from 1 to 65535"
+            )
 
 
 def write_root(settings: ServerSettings) -> tuple[Layout, str]:

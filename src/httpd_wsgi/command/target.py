@@ -37,25 +37,42 @@ def resolve(settings: ServerSettings) -> Target:
         return Target(str(path.absolute()), settings.callable, home, settings.python_path)
     module, colon, name = settings.target.partition(":")
     factory = name.removesuffix("()")
-    if is_module_name(module) and (is_module_name(factory) if colon else is_there(module, (home, *settings.python_path))):
+    if is_module_name(module) and (
+        is_module_name(factory) if colon else is_there(module, (home, *settings.python_path))
+    ):
         if colon and settings.callable:
-            raise CommandError(f"--callable {settings.callable}: {settings.target} names its callable already")
-        return Target(f"{module}:{name if colon else settings.callable or 'application'}", "", home, settings.python_path)
+            raise CommandError(
+                f"--callable {settings.callable}: {settings.target} names its callable already"
+            )
+        return Target(
+            f"{module}:{name if colon else settings.callable or 'application'}",
+            "",
+            home,
+            settings.python_path,
+        )
     raise CommandError(
-        f"{settings.target}: no such file; a target is a script file, module:callable or module:factory()", EXIT_NO_TARGET
+        f"{settings.target}: no such file; a target is a script file, module:callable or module:factory()",
+        EXIT_NO_TARGET,
     )
 
 
 def is_there(module: str, directories: tuple[str, ...]) -> bool:
     """A bare word is taken as a module only where there is one."""
     parts = module.split(".")
-    return any(Path(where, *parts).with_suffix(".py").is_file() or Path(where, *parts).is_dir() for where in directories)
+    return any(
+        Path(where, *parts).with_suffix(".py").is_file() or Path(where, *parts).is_dir()
+        for where in directories
+    )
 
 
-def for_user(target: Target, root: Path, who: Account | None, chosen: bool, say: Callable[[str], None]) -> Target:
-    """The target as `who` can read it: a copy in the server root when root's own files are in a place where others may not go.
+def for_user(
+    target: Target, root: Path, who: Account | None, chosen: bool, say: Callable[[str], None]
+) -> Target:
+    """The target as `who` can read it: a copy in the server root when root's own files are in a
+    place where others may not go.
 
-    Only root needs this, for a try with a clone in its home; a user that was chosen with --user is to be given access instead.
+    Only root needs this, for a try with a clone in its home; a user that was chosen with --user is
+    to be given access instead.
     """
     if who is None:
         return target
@@ -67,21 +84,28 @@ def for_user(target: Target, root: Path, who: Account | None, chosen: bool, say:
             return Target(target.alias, target.callable, "", target.python_path)
         return target
     if chosen:
-        raise CommandError(f"{who.name} cannot enter {blocked}; run: chmod o+x {blocked}", EXIT_NO_TARGET)
+        raise CommandError(
+            f"{who.name} cannot enter {blocked}; run: chmod o+x {blocked}", EXIT_NO_TARGET
+        )
     copy = copy_for(source, root / "app", who, blocked)
     say(f"{who.name} cannot enter {blocked}: serving a copy of {source}")
     alias = str(copy / Path(target.alias).name) if is_script else target.alias
     same = os.path.realpath(source) == os.path.realpath(target.home)
-    return Target(alias, target.callable, str(copy) if same or not is_script else "", target.python_path)
+    return Target(
+        alias, target.callable, str(copy) if same or not is_script else "", target.python_path
+    )
 
 
 def copy_for(source: Path, copy: Path, who: Account, blocked: Path) -> Path:
     size = sum(path.lstat().st_size for path in source.rglob("*") if path.is_file())
     if size > COPY_LIMIT:
         raise CommandError(
-            f"{who.name} cannot enter {blocked}, and {source} is too large to be copied; run: chmod o+x {blocked}", EXIT_NO_TARGET
+            f"{who.name} cannot enter {blocked}, and {source} is too large to be copied; run: chmod o+x {blocked}",
+            EXIT_NO_TARGET,
         )
-    shutil.copytree(source, copy, symlinks=True, ignore=shutil.ignore_patterns(".git", "__pycache__"))
+    shutil.copytree(
+        source, copy, symlinks=True, ignore=shutil.ignore_patterns(".git", "__pycache__")
+    )
     for path in (copy, *copy.rglob("*")):  # for that user, and nobody else
         if not path.is_symlink():
             os.chown(path, 0, who.gid)

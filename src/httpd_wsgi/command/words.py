@@ -1,4 +1,6 @@
-"""Values as words of httpd.conf and systemd units: whatever one holds, it stays one value. Numbers as words of a sentence."""
+"""Values as words of httpd.conf and systemd units: whatever one holds, it stays one value. Numbers
+as words of a sentence.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,14 @@ DOLLAR = "HTTPD_WSGI_DOLLAR"  # a variable of the configuration that holds "$"
 
 
 def conf(value: object) -> str:
-    """A quoted word of httpd.conf. `${…}` is replaced by httpd wherever it stands, so the "$" comes from a variable itself."""
+    """A quoted word of httpd.conf. `${…}` is replaced by httpd wherever it stands, so the "$" comes
+    from a variable itself.
+    """
     text = str(value)
     if "\n" in text or "\r" in text or "\0" in text:
-        raise CommandError(f"{text!r}: a value with a line break cannot be written to an Apache configuration")
+        raise CommandError(
+            f"{text!r}: a value with a line break cannot be written to an Apache configuration"
+        )
     text = text.replace("\\", "\\\\").replace('"', '\\"').replace("${", f"${{{DOLLAR}}}{{")
     return f'"{text}"'
 
@@ -34,7 +40,9 @@ def pattern(text: str) -> str:
 
 
 def rewrite(pattern: str) -> str:
-    """A quoted word of mod_rewrite, which takes backslashes as they are. What is literal in it went through pattern()."""
+    """A quoted word of mod_rewrite, which takes backslashes as they are. What is literal in it went
+    through pattern().
+    """
     return f'"{pattern}"'
 
 
@@ -44,10 +52,16 @@ def shell(value: object) -> str:
 
 def unit(value: object) -> str:
     """A quoted word of an Exec… line of a systemd unit."""
-    text = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    text = (
+        str(value).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    )
     return f'"{text}"' if re.search(r"[^\w@%+=:,./-]", str(value)) or not text else text
 
 
 def count(number: int, noun: str) -> str:
-    """"1 worker", "2 workers"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}{'es' if noun.endswith('s') else 's'}"
+    """ "1 worker", "2 workers"."""
+    return (
+        f"{number} {noun}"
+        if number == 1
+        else f"{number} {noun}{'es' if noun.endswith('s') else 's'}"
+    )

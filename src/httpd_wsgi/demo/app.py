@@ -25,7 +25,8 @@ td:first-child {{ white-space: nowrap; font-family: monospace; }}
 def application(environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
     group = environ["mod_wsgi.process_group"]
     rows = "".join(
-        f"<tr><td>{html.escape(key)}</td><td>{html.escape(repr(value))}</td></tr>" for key, value in sorted(environ.items())
+        f"<tr><td>{html.escape(key)}</td><td>{html.escape(repr(value))}</td></tr>"
+        for key, value in sorted(environ.items())
     )
     body = PAGE.format(
         python=".".join(map(str, sys.version_info[:3])),
@@ -35,5 +36,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., object]) 
         place=f"the daemon group “{html.escape(group)}”" if group else "an Apache process",
         rows=rows,
     ).encode()
-    start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))])
+    start_response(
+        "200 OK", [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))]
+    )
     return [body]

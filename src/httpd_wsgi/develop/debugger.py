@@ -1,7 +1,7 @@
 """`httpd-wsgi serve --debug`: the application, with its tracebacks in the browser.
 
-The command allows it on this machine's addresses alone. The worker serves this module in the application's place, and
-HTTPD_WSGI_DEBUG_TARGET says what to load.
+The command allows it on this machine's addresses alone. The worker serves this module in the
+application's place, and HTTPD_WSGI_DEBUG_TARGET says what to load.
 """
 
 from __future__ import annotations
@@ -53,9 +53,13 @@ def application(environ: Environ, start_response: StartResponse) -> Iterable[byt
 
 
 class Watched:
-    """The application's iterable; what it raises while it is iterated becomes a page, too, if nothing was sent yet."""
+    """The application's iterable; what it raises while it is iterated becomes a page, too, if
+    nothing was sent yet.
+    """
 
-    def __init__(self, result: Iterable[bytes], environ: Environ, start_response: StartResponse) -> None:
+    def __init__(
+        self, result: Iterable[bytes], environ: Environ, start_response: StartResponse
+    ) -> None:
         self.result = result
         self.environ = environ
         self.start_response = start_response
@@ -73,15 +77,24 @@ class Watched:
 
 
 def is_local(environ: Environ) -> bool:
-    """A page on the Internet can make its own name lead to 127.0.0.1, and would then read what is shown here."""
-    return re.fullmatch(r"(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?", environ.get("HTTP_HOST", "")) is not None
+    """A page on the Internet can make its own name lead to 127.0.0.1, and would then read what is
+    shown here.
+    """
+    return (
+        re.fullmatch(r"(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?", environ.get("HTTP_HOST", ""))
+        is not None
+    )
 
 
 def failed(exc: Exception, environ: Environ, start_response: StartResponse) -> list[bytes]:
     """The page. start_response() raises the exception again when it is too late for one."""
     lines = tracebacks.format_exception(exc)
     print("\n".join(lines), file=sys.stderr)
-    page = render(exc, environ, "\n".join(lines)) if is_local(environ) else "Tracebacks are only shown on http://localhost/."
+    page = (
+        render(exc, environ, "\n".join(lines))
+        if is_local(environ)
+        else "Tracebacks are only shown on http://localhost/."
+    )
     body = page.encode("utf-8", "backslashreplace")
     headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))]
     start_response("500 Internal Server Error", headers, (type(exc), exc, exc.__traceback__))
@@ -91,14 +104,23 @@ def failed(exc: Exception, environ: Environ, start_response: StartResponse) -> l
 def render(exc: BaseException, environ: Environ, text: str) -> str:
     title = traceback.format_exception_only(exc)[-1].strip()
     request = f"{environ.get('REQUEST_METHOD', '')} {environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
-    frames = "".join(render_frame(frame, line) for frame, line in application_frames(exc.__traceback__))
-    return PAGE.format(title=html.escape(title), request=html.escape(request), frames=frames, text=html.escape(text))
+    frames = "".join(
+        render_frame(frame, line) for frame, line in application_frames(exc.__traceback__)
+    )
+    return PAGE.format(
+        title=html.escape(title),
+        request=html.escape(request),
+        frames=frames,
+        text=html.escape(text),
+    )
 
 
 def application_frames(trace: TracebackType | None) -> list[tuple[Any, int]]:
     """The innermost first, without those of this package."""
     frames = list(traceback.walk_tb(trace))[::-1]
-    return [pair for pair in frames if not pair[0].f_code.co_filename.startswith(tracebacks.PACKAGE)]
+    return [
+        pair for pair in frames if not pair[0].f_code.co_filename.startswith(tracebacks.PACKAGE)
+    ]
 
 
 def shorten(value: object) -> str:
@@ -112,9 +134,14 @@ def shorten(value: object) -> str:
 def render_frame(frame: Any, line: int) -> str:
     path = frame.f_code.co_filename
     numbers = range(max(1, line - AROUND), line + AROUND + 1)
-    source = [(number, linecache.getline(path, number, frame.f_globals).rstrip("\n")) for number in numbers]
+    source = [
+        (number, linecache.getline(path, number, frame.f_globals).rstrip("\n"))
+        for number in numbers
+    ]
     code = "\n".join(
-        f"<b>{number:5} {html.escape(text)}</b>" if number == line else f"{number:5} {html.escape(text)}"
+        f"<b>{number:5} {html.escape(text)}</b>"
+        if number == line
+        else f"{number:5} {html.escape(text)}"
         for number, text in source
         if text
     )

@@ -1,7 +1,8 @@
-"""`httpd-wsgi express --debug-mode` and its like: the application with a terminal, pdb, a profiler or coverage around it.
+"""`httpd-wsgi express --debug-mode` and its like: the application with a terminal, pdb, a profiler
+or coverage around it.
 
-The group's only worker, with one thread, serves this module in the application's place. What is wanted stands in the environment,
-as command/express/modes.py puts it there.
+The group's only worker, with one thread, serves this module in the application's place. What is
+wanted stands in the environment, as command/express/modes.py puts it there.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ T = TypeVar("T")
 
 
 def open_terminal(path: str) -> tuple[IO[str], IO[str]]:
-    """For reading and for writing. It must not become this process's own, or Ctrl-C would reach it past the command."""
+    """For reading and for writing. It must not become this process's own, or Ctrl-C would reach it
+    past the command.
+    """
     fd = os.open(path, os.O_RDWR | os.O_NOCTTY)
     return os.fdopen(fd, "r"), os.fdopen(os.dup(fd), "w", buffering=1)
 
@@ -72,7 +75,9 @@ class Profiler:
         import cProfile
 
         self.profile = cProfile.Profile()
-        self.path = os.path.join(directory, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.pstats")
+        self.path = os.path.join(
+            directory, f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.pstats"
+        )
         atexit.register(self.write)
 
     def measured(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -93,7 +98,9 @@ class Profiler:
 def start_coverage(directory: str) -> None:
     import coverage  # a package of the application's environment
 
-    collected = coverage.Coverage(data_file=None, source=[os.environ.get("HTTPD_WSGI_COVERAGE_SOURCE") or os.getcwd()])
+    collected = coverage.Coverage(
+        data_file=None, source=[os.environ.get("HTTPD_WSGI_COVERAGE_SOURCE") or os.getcwd()]
+    )
     collected.start()
 
     def write() -> None:
@@ -109,7 +116,9 @@ def start_coverage(directory: str) -> None:
 
 
 def traced(function: Callable[..., T], *arguments: Any) -> T:
-    """Threads of the server were not started by Python, so what watches new threads has not seen them."""
+    """Threads of the server were not started by Python, so what watches new threads has not seen
+    them.
+    """
     if sys.gettrace() is None:
         sys.settrace(threading.gettrace())
     return function(*arguments)
@@ -145,7 +154,9 @@ def call(function: Callable[..., Any], *arguments: Any) -> Any:
     return function(*arguments)
 
 
-def application(environ: debugger.Environ, start_response: debugger.StartResponse) -> Iterable[bytes]:
+def application(
+    environ: debugger.Environ, start_response: debugger.StartResponse
+) -> Iterable[bytes]:
     result: Iterable[bytes] = call(APPLICATION, environ, start_response)
     if isinstance(result, _runtime.FileWrapper):
         return result

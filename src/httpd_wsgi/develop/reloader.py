@@ -1,6 +1,8 @@
-"""`httpd-wsgi serve --reload`: notices in a worker that a file of the application has changed, and has the worker replaced.
+"""`httpd-wsgi serve --reload`: notices in a worker that a file of the application has changed, and
+has the worker replaced.
 
-Runs as an import script of the group, that is, in the application's interpreter after the application was loaded.
+Runs as an import script of the group, that is, in the application's interpreter after the
+application was loaded.
 """
 
 from __future__ import annotations
@@ -25,12 +27,16 @@ def module_files() -> Iterator[str]:
 
 
 def directory_files(directory: str) -> Iterator[str]:
-    """Python files below, so that a module that could not be imported is found, too; no virtual environments, nothing hidden."""
+    """Python files below, so that a module that could not be imported is found, too; no virtual
+    environments, nothing hidden.
+    """
     for where, names, files in os.walk(directory):
         names[:] = [
             name
             for name in names
-            if not name.startswith(".") and name not in SKIPPED and not os.path.exists(os.path.join(where, name, "pyvenv.cfg"))
+            if not name.startswith(".")
+            and name not in SKIPPED
+            and not os.path.exists(os.path.join(where, name, "pyvenv.cfg"))
         ]
         yield from (os.path.join(where, name) for name in files if name.endswith(".py"))
 
@@ -75,4 +81,9 @@ def run(watch: Watch) -> None:
 
 
 def watch() -> None:
-    threading.Thread(target=run, args=(Watch(os.environ.get("HTTPD_WSGI_WATCH", "")),), name="wsgi-reloader", daemon=True).start()
+    threading.Thread(
+        target=run,
+        args=(Watch(os.environ.get("HTTPD_WSGI_WATCH", "")),),
+        name="wsgi-reloader",
+        daemon=True,
+    ).start()

@@ -14,14 +14,18 @@ from httpd_wsgi.command.settings import ServerSettings
 
 
 def target() -> str:
-    """module:callable of WSGI_APPLICATION, of the module `wsgi` beside the settings when that is not set."""
+    """module:callable of WSGI_APPLICATION, of the module `wsgi` beside the settings when that is
+    not set.
+    """
     path = getattr(project, "WSGI_APPLICATION", None)
     if not path:
         package = os.environ["DJANGO_SETTINGS_MODULE"].rpartition(".")[0]
         path = f"{package}.wsgi.application" if package else "wsgi.application"
     module, dot, name = path.rpartition(".")
     if not dot:
-        raise CommandError(f"WSGI_APPLICATION = {path!r}: expected module.callable, such as 'shop.wsgi.application'")
+        raise CommandError(
+            f"WSGI_APPLICATION = {path!r}: expected module.callable, such as 'shop.wsgi.application'"
+        )
     return f"{module}:{name}"
 
 
@@ -35,7 +39,9 @@ def directory() -> str:
 
 
 def published() -> list[tuple[str, str]]:
-    """URL prefixes and directories for static and media files. WhiteNoise serves static ones itself."""
+    """URL prefixes and directories for static and media files. WhiteNoise serves static ones
+    itself.
+    """
     found = []
     if not any("whitenoise" in name for name in project.MIDDLEWARE):
         found.append((project.STATIC_URL, getattr(project, "STATIC_ROOT", None)))
@@ -51,7 +57,11 @@ def with_files(settings: ServerSettings) -> ServerSettings:
     """The project's own files, unless the command line maps the same URL."""
     given = {url.rstrip("/") for url, _ in settings.url_aliases}
     return replace(
-        settings, url_aliases=(*settings.url_aliases, *(pair for pair in published() if pair[0].rstrip("/") not in given))
+        settings,
+        url_aliases=(
+            *settings.url_aliases,
+            *(pair for pair in published() if pair[0].rstrip("/") not in given),
+        ),
     )
 
 

@@ -1,4 +1,6 @@
-"""What setup() was told about this process and this interpreter; empty before, as in `_boot.py tryout`."""
+"""What setup() was told about this process and this interpreter; empty before, as in `_boot.py
+tryout`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Telemetry as bytes: datagrams of the format that collectors for mod_wsgi read. Pure; docs/telemetry.md describes the format.
+"""Telemetry as bytes: datagrams of the format that collectors for mod_wsgi read. Pure;
+docs/telemetry.md describes the format.
 
 Numbers that are None are not known and left out.
 """
@@ -32,12 +33,20 @@ def f64(field: int, value: float | None) -> bytes:
 def text(field: int, value: bytes | str | None) -> bytes:
     if value is None:
         return b""
-    data = (value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value)[:TEXT_MAX]
+    data = (value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value)[
+        :TEXT_MAX
+    ]
     return struct.pack("<HBH", field, _BYTES, len(data)) + data
 
 
 def i32s(field: int, values: Sequence[int]) -> bytes:
-    return struct.pack(f"<HBH{len(values)}i", field, _I32S, len(values), *(min(value, 0x7FFFFFFF) for value in values))
+    return struct.pack(
+        f"<HBH{len(values)}i",
+        field,
+        _I32S,
+        len(values),
+        *(min(value, 0x7FFFFFFF) for value in values),
+    )
 
 
 def f64s(field: int, values: Sequence[float]) -> bytes:
@@ -82,12 +91,24 @@ def stopped(facts: dict[str, Any], reason: str, totals: dict[str, Any], graceful
     """totals is what `_runtime.metrics_totals()` returns."""
     uptime = max(totals["now_us"] - totals["start_us"], 0) / 1e6
     lived = f64(131, uptime) + u64(132, totals["count"])
-    return place(facts) + text(130, reason or None) + lived + u64(134, totals["running"]) + u64(135, int(graceful))
+    return (
+        place(facts)
+        + text(130, reason or None)
+        + lived
+        + u64(134, totals["running"])
+        + u64(135, int(graceful))
+    )
 
 
-def request(facts: dict[str, Any], intervals: tuple[float, float, float], report: dict[str, Any]) -> bytes:
-    """intervals: configured one, threshold of slow requests, switch interval; report as `metrics.interval_report()` makes it."""
-    period = f64(10, report["sample_period"]) + b"".join(f64(field, value) for field, value in enumerate(intervals, 11))
+def request(
+    facts: dict[str, Any], intervals: tuple[float, float, float], report: dict[str, Any]
+) -> bytes:
+    """intervals: configured one, threshold of slow requests, switch interval; report as
+    `metrics.interval_report()` makes it.
+    """
+    period = f64(10, report["sample_period"]) + b"".join(
+        f64(field, value) for field, value in enumerate(intervals, 11)
+    )
     return identity(facts) + period + _load(report) + _phases(report) + _sums(report)
 
 
@@ -102,16 +123,31 @@ def _load(report: dict[str, Any]) -> bytes:
             f64(32, report["cpu_utilization"]),
             u64(40, report["memory_rss"] or None),  # 0: the system does not tell
             u64(41, report["memory_max_rss"] or None),
-            u64s(50, (report[f"request_threads_{name}"] for name in ("maximum", "started", "active"))),
+            u64s(
+                50, (report[f"request_threads_{name}"] for name in ("maximum", "started", "active"))
+            ),
         )
     )
 
 
-_PHASES = ("server", "queue", "daemon", "application", "request", "gil_wait", "input_read", "output_write")
+_PHASES = (
+    "server",
+    "queue",
+    "daemon",
+    "application",
+    "request",
+    "gil_wait",
+    "input_read",
+    "output_write",
+)
 
 
 def _phases(report: dict[str, Any]) -> bytes:
-    known = [(number, f"{name}_time") for number, name in enumerate(_PHASES) if report[f"{name}_time"] is not None]
+    known = [
+        (number, f"{name}_time")
+        for number, name in enumerate(_PHASES)
+        if report[f"{name}_time"] is not None
+    ]
     parts = [f64(60 + number, report[name]) for number, name in known]
     for first, end in ((70, "min_us"), (80, "max_us")):
         parts += [f64(first + number, seconds(report[f"{name}_{end}"])) for number, name in known]
@@ -123,9 +159,18 @@ def _sums(report: dict[str, Any]) -> bytes:
     floats = ("busy_time", "cpu_time", "current_elapsed", "max_duration")
     return b"".join(
         (
-            u64s(100, (report[name] for name in ("input_bytes", "input_reads", "output_bytes", "output_writes"))),
+            u64s(
+                100,
+                (
+                    report[name]
+                    for name in ("input_bytes", "input_reads", "output_bytes", "output_writes")
+                ),
+            ),
             i32s(110, report["request_threads_completed"][:SLOTS_MAX]),
-            *(f64s(field, report[f"request_threads_{name}"][:SLOTS_MAX]) for field, name in enumerate(floats, 111)),
+            *(
+                f64s(field, report[f"request_threads_{name}"][:SLOTS_MAX])
+                for field, name in enumerate(floats, 111)
+            ),
             u64s(120, (report[f"status_{number}xx"] for number in range(1, 6))),
         )
     )
@@ -134,9 +179,21 @@ def _sums(report: dict[str, Any]) -> bytes:
 def slow_request(report: dict[str, Any], with_user_agent: bool) -> bytes:
     """report is an item of `_runtime.slow_requests()`."""
     get = report.get
-    texts = ("method", "scheme", "host", "script_name", "path_info", "protocol", "peer", *("user_agent",) * with_user_agent)
+    texts = (
+        "method",
+        "scheme",
+        "host",
+        "script_name",
+        "path_info",
+        "protocol",
+        "peer",
+        *("user_agent",) * with_user_agent,
+    )
     times = ("server_us", "queue_us", "daemon_us", "application_us")
-    nanoseconds = {name: None if get(name) is None else get(name, 0) / 1e9 for name in ("gil_wait_ns", "input_ns", "output_ns")}
+    nanoseconds = {
+        name: None if get(name) is None else get(name, 0) / 1e9
+        for name in ("gil_wait_ns", "input_ns", "output_ns")
+    }
     return b"".join(
         (
             u64(200, report["is_over"]),
@@ -151,7 +208,9 @@ def slow_request(report: dict[str, Any], with_user_agent: bool) -> bytes:
             u64(225, get("gil_waits")),
             *(
                 u64(field, get(name))
-                for field, name in enumerate(("input_len", "input_reads", "output_len", "output_writes"), 230)
+                for field, name in enumerate(
+                    ("input_len", "input_reads", "output_len", "output_writes"), 230
+                )
             ),
             f64(234, nanoseconds["input_ns"]),
             f64(235, nanoseconds["output_ns"]),
@@ -169,7 +228,9 @@ def _number(digits: bytes | None) -> int | None:
 
 
 def gc_snapshot(interpreter: str, state: dict[str, Any]) -> bytes:
-    """state: count, threshold and stats as the functions of `gc` return them, enabled, frozen, dropped."""
+    """state: count, threshold and stats as the functions of `gc` return them, enabled, frozen,
+    dropped.
+    """
     stats = state["stats"][:3]
     return b"".join(
         (
@@ -178,7 +239,11 @@ def gc_snapshot(interpreter: str, state: dict[str, Any]) -> bytes:
             u64s(303, state["threshold"][:3]),
             *(
                 u64s(first, (generation[name] for generation in stats))
-                for first, name in ((306, "collections"), (309, "collected"), (312, "uncollectable"))
+                for first, name in (
+                    (306, "collections"),
+                    (309, "collected"),
+                    (312, "uncollectable"),
+                )
             ),
             u64(315, int(state["enabled"])),
             u64(316, state["frozen"]),

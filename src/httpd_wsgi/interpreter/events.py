@@ -1,4 +1,6 @@
-"""Subscriptions to what happens in the server: the callbacks of this interpreter, and how they are called."""
+"""Subscriptions to what happens in the server: the callbacks of this interpreter, and how they are
+called.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def subscribe_shutdown(callback: Callback, /) -> Callback:
 
 
 def subscribe_signals(callback: Callback, /) -> Callback:
-    """callback("process_signal", signame=…, signum=…) when this daemon process receives SIGHUP or SIGUSR2."""
+    """callback("process_signal", signame=…, signum=…) when this daemon process receives SIGHUP or
+    SIGUSR2.
+    """
     if _has_signals:
         signal_callbacks.append(callback)  # type: ignore[arg-type]
     else:
@@ -61,8 +65,8 @@ def subscribe_signals(callback: Callback, /) -> Callback:
 
 
 def publish(name: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Calls the subscribers in their order; what one returns, the next ones see. Their exceptions are logged, but for
-    RequestTimeout, which is meant for the request and goes on to it.
+    """Calls the subscribers in their order; what one returns, the next ones see. Their exceptions
+    are logged, but for RequestTimeout, which is meant for the request and goes on to it.
     """
     for callbacks in _RECEIVERS.get(name, (event_callbacks,)):
         for callback in list(callbacks):

@@ -1,4 +1,6 @@
-"""What the runtime (src/runtime) looks up by name in each interpreter, besides functions of events.py and hooks.py."""
+"""What the runtime (src/runtime) looks up by name in each interpreter, besides functions of
+events.py and hooks.py.
+"""
 
 from httpd_wsgi.interpreter.events import publish
 from httpd_wsgi.interpreter.loader import Stale, describe_callables, load, load_target

@@ -1,6 +1,7 @@
 """What the garbage collector of this interpreter does, as notes for the process's telemetry.
 
-Everything happens in the collector's own callbacks: nobody has to enter an interpreter from outside, which might be stuck.
+Everything happens in the collector's own callbacks: nobody has to enter an interpreter from
+outside, which might be stuck.
 """
 
 from __future__ import annotations
@@ -41,7 +42,11 @@ class GcWatch:
 
     def tell(self, duration: float, info: dict[str, int]) -> None:
         self.events += 1
-        event = datagram.gc_event(self.interpreter, self.began, duration, info) if self.events <= EVENTS_MAX else b""
+        event = (
+            datagram.gc_event(self.interpreter, self.began, duration, info)
+            if self.events <= EVENTS_MAX
+            else b""
+        )
         if not event or not _runtime.put_note(datagram.GC_EVENT, event):
             self.dropped += 1
 
@@ -56,7 +61,9 @@ class GcWatch:
         }
 
     def snapshot(self) -> None:
-        _runtime.put_note(datagram.GC_SNAPSHOT, datagram.gc_snapshot(self.interpreter, self.state()))
+        _runtime.put_note(
+            datagram.GC_SNAPSHOT, datagram.gc_snapshot(self.interpreter, self.state())
+        )
 
     def remove(self) -> None:
         if self in gc.callbacks:

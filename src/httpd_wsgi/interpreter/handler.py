@@ -1,4 +1,6 @@
-"""`mod_wsgi.LogHandler`: records of Python's logging as records of Apache's error log, with their levels."""
+"""`mod_wsgi.LogHandler`: records of Python's logging as records of Apache's error log, with their
+levels.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ import os
 
 from httpd_wsgi import _runtime
 
-_LEVELS = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))  # APLOG_*
+# APLOG_*
+_LEVELS = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 _DEBUG = 7
 
 
@@ -16,7 +19,9 @@ def apache_level(number: int) -> int:
 
 
 class LogHandler(logging.Handler):
-    """Within a request the record belongs to the request, else to the server. `LogLevel wsgi:…` there says what is logged."""
+    """Within a request the record belongs to the request, else to the server. `LogLevel wsgi:…`
+    there says what is logged.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         level = apache_level(record.levelno)

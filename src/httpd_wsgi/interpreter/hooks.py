@@ -1,7 +1,9 @@
-"""Functions of scripts that Apache asks about a request, whoever serves it: access, passwords, groups, dispatch.
+"""Functions of scripts that Apache asks about a request, whoever serves it: access, passwords,
+groups, dispatch.
 
-The runtime (src/runtime/hook.c) calls `call()` and passes on what it returns: a verdict and some bytes. Whatever goes wrong is
-logged to the request's log and becomes FAILED, which never lets anybody in.
+The runtime (src/runtime/hook.c) calls `call()` and passes on what it returns: a verdict and some
+bytes. Whatever goes wrong is logged to the request's log and becomes FAILED, which never lets
+anybody in.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ _PLAIN = {True: (YES, b""), False: (NO, b""), None: (UNKNOWN, b"")}
 
 
 class Problem(Exception):
-    """What is logged when there is no verdict; with the traceback of `cause` when a script raised it."""
+    """What is logged when there is no verdict; with the traceback of `cause` when a script raised
+    it.
+    """
 
     def __init__(self, text: str, cause: BaseException | None = None) -> None:
         super().__init__(text)
@@ -52,8 +56,12 @@ class Question:
         return self.argument.decode("latin-1")
 
 
-def call(kind: str, script: str, reloading: bool, environ: dict[str, Any], user: bytes, argument: bytes) -> Answer:
-    """Scripts are loaded again here when they change, also in a daemon: they are no reason to replace an application."""
+def call(
+    kind: str, script: str, reloading: bool, environ: dict[str, Any], user: bytes, argument: bytes
+) -> Answer:
+    """Scripts are loaded again here when they change, also in a daemon: they are no reason to
+    replace an application.
+    """
     try:
         return _KINDS[kind](Question(script, reloading, environ, user, argument))
     except Problem as problem:
@@ -71,7 +79,9 @@ def log(level: int, text: str, exc: BaseException | None = None) -> None:
 
 
 def module_of(question: Question) -> Any:
-    """The script's module, executed again when the file has changed. The same file has one module, whatever it is used for."""
+    """The script's module, executed again when the file has changed. The same file has one module,
+    whatever it is used for.
+    """
     name = loader.module_name(question.script)
     with loader.lock_of(name):
         module = sys.modules.get(name)
@@ -89,13 +99,17 @@ def loaded(question: Question, load: Callable[[], Any]) -> Any:
 
 def function_of(question: Question, name: str) -> Callable[..., Any]:
     if not question.script.startswith("/"):
-        target = loaded(question, lambda: loader.load_target(question.script, 0, question.reloading, True))
+        target = loaded(
+            question, lambda: loader.load_target(question.script, 0, question.reloading, True)
+        )
         return target[0]  # type: ignore[no-any-return]
     module = loaded(question, lambda: module_of(question))
     function = vars(module).get(name)
     if function is None:
         described = loader.describe_callables(module, name)
-        raise Problem(f"WSGI0811: {question.script} has no function {name}(); {described}; the directive needs that name")
+        raise Problem(
+            f"WSGI0811: {question.script} has no function {name}(); {described}; the directive needs that name"
+        )
     return function  # type: ignore[no-any-return]
 
 
@@ -115,23 +129,32 @@ def ask(question: Question, name: str, *arguments: Any) -> Any:
 
 def wrong(question: Question, name: str, value: object, expected: str) -> Problem:
     """Results may be secrets, so of most only the type is shown."""
-    shown = repr(value) if value is None or isinstance(value, bool | int | float) else f"a value of type {type(value).__name__}"
+    shown = (
+        repr(value)
+        if value is None or isinstance(value, bool | int | float)
+        else f"a value of type {type(value).__name__}"
+    )
     if isinstance(value, str | bytes) and not value:
         shown = "an empty " + type(value).__name__
     hint = ""
     if expected.startswith("True") and not isinstance(value, str | bytes):
         hint = "; what is true or false in a condition does not count: return bool(...) of it"
-    return Problem(f"WSGI0813: {name}() of {question.script} failed, as it returned {shown}; expected {expected}{hint}")
+    return Problem(
+        f"WSGI0813: {name}() of {question.script} failed, as it returned {shown}; expected {expected}{hint}"
+    )
 
 
 def plain(value: object) -> Answer | None:
-    """For True, False and None themselves: 1 == True, and a match object is true, but neither was meant to decide this."""
+    """For True, False and None themselves: 1 == True, and a match object is true, but neither was
+    meant to decide this.
+    """
     return _PLAIN[value] if value is True or value is False or value is None else None
 
 
 def native_bytes(text: str) -> bytes:
-    """Native strings are bytes seen as ISO-8859-1 (PEP 3333). Those that are UTF-8 as such stay what they were, so what a script
-    was given and returns comes back unchanged. Anything else is text.
+    """Native strings are bytes seen as ISO-8859-1 (PEP 3333). Those that are UTF-8 as such stay
+    what they were, so what a script was given and returns comes back unchanged. Anything else is
+    text.
     """
     try:
         encoded = text.encode("latin-1")
@@ -159,7 +182,12 @@ def access(question: Question) -> Answer:
     result = ask(question, name, host)
     answer = plain(result)
     if answer is None:
-        raise wrong(question, name, result, "True (allowed, as far as this script goes), False (refused) or None (no opinion)")
+        raise wrong(
+            question,
+            name,
+            result,
+            "True (allowed, as far as this script goes), False (refused) or None (no opinion)",
+        )
     return answer
 
 
@@ -173,7 +201,12 @@ def password(question: Question) -> Answer:
         user = question.user if result == question.user_name else native_bytes(result)
         if is_sound(user):
             return TEXT, user
-    raise wrong(question, name, result, "True (right), False (wrong), None (user unknown) or a str, the user's name from now on")
+    raise wrong(
+        question,
+        name,
+        result,
+        "True (right), False (wrong), None (user unknown) or a str, the user's name from now on",
+    )
 
 
 def digest(question: Question) -> Answer:
@@ -183,9 +216,17 @@ def digest(question: Question) -> Answer:
         return UNKNOWN, b""
     value = result.encode("utf-8") if isinstance(result, str) and result.isascii() else result
     if not isinstance(value, bytes) or not is_sound(value):
-        raise wrong(question, name, result, "None (user unknown) or the MD5 of user:realm:password in hexadecimal digits")
+        raise wrong(
+            question,
+            name,
+            result,
+            "None (user unknown) or the MD5 of user:realm:password in hexadecimal digits",
+        )
     if len(value) != 32 or value.strip(b"0123456789abcdef"):
-        log(_WARNING, f"WSGI0816: {name}() of {question.script} returned what is no MD5 in lower case; no password can match it")
+        log(
+            _WARNING,
+            f"WSGI0816: {name}() of {question.script} returned what is no MD5 in lower case; no password can match it",
+        )
     return TEXT, value
 
 
@@ -195,7 +236,11 @@ def forms_of(question: Question, item: object) -> set[bytes]:
         return {item.lower()}
     if isinstance(item, str):
         as_text = item.encode("utf-8", "backslashreplace").lower()
-        return {as_text, item.encode("latin-1").lower()} if all(char <= "\xff" for char in item) else {as_text}
+        return (
+            {as_text, item.encode("latin-1").lower()}
+            if all(char <= "\xff" for char in item)
+            else {as_text}
+        )
     raise wrong(question, "groups_for_user", item, GROUPS)
 
 
@@ -206,7 +251,8 @@ def groups(question: Question) -> Answer:
         items: Iterator[object] = iter(result)
     except TypeError:
         raise wrong(question, name, result, GROUPS) from None
-    required = set(question.argument.lower().split(b"\n")) - {b""}  # an expression may be empty, and so may "".split(",")
+    # An expression may be empty, and so may "".split(",")
+    required = set(question.argument.lower().split(b"\n")) - {b""}
     found: set[bytes] = set()
     failure: BaseException | None = None
     try:
@@ -217,13 +263,21 @@ def groups(question: Question) -> Answer:
     except BaseException as exc:
         failure = exc
     if failure is not None:
-        log(_ERROR, f"WSGI0814: {name}() of {question.script} raised; the groups it had named count ({len(found)})", failure)
+        log(
+            _ERROR,
+            f"WSGI0814: {name}() of {question.script} raised; the groups it had named count ({len(found)})",
+            failure,
+        )
     if required & found:
         return YES, b""
     if failure is not None:
         return FAILED, b""
     said = readable(b"\n".join(sorted(found)))[:1000] or "no group"
-    hint = '; a str counts as its characters: return ["name"] for one group' if isinstance(result, str) else ""
+    hint = (
+        '; a str counts as its characters: return ["name"] for one group'
+        if isinstance(result, str)
+        else ""
+    )
     log(
         _INFO,
         f"WSGI0815: {readable(question.user)} is in none of the groups {readable(question.argument)}: "
@@ -233,7 +287,9 @@ def groups(question: Question) -> Answer:
 
 
 def dispatch(question: Question) -> Answer:
-    """Three lines for process group, application group and callable: "-" for one that stays as it is, else "=" and the name."""
+    """Three lines for process group, application group and callable: "-" for one that stays as it
+    is, else "=" and the name.
+    """
     module = loaded(question, lambda: module_of(question))
     lines = []
     for name in ("process_group", "application_group", "callable_object"):
@@ -244,7 +300,12 @@ def dispatch(question: Question) -> Answer:
             continue
         value = native_bytes(result) if isinstance(result, str) else result
         if not isinstance(value, bytes) or (value and not is_sound(value)):
-            raise wrong(question, name, result, "None (leave it as it is) or a name, str or bytes without control characters")
+            raise wrong(
+                question,
+                name,
+                result,
+                "None (leave it as it is) or a name, str or bytes without control characters",
+            )
         lines.append(b"=" + value)
     return TEXT, b"\n".join(lines)
 

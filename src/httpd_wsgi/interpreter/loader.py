@@ -1,4 +1,6 @@
-"""Scripts and modules in one interpreter: loaded once, again when they have changed, and what they define."""
+"""Scripts and modules in one interpreter: loaded once, again when they have changed, and what they
+define.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ _locks_guard = threading.Lock()
 
 
 class Stale(Exception):
-    """The script on disk is not the one this process has loaded, which is the argument; in a daemon another process must serve
-    the request, unless the new one is known not to load.
+    """The script on disk is not the one this process has loaded, which is the argument; in a daemon
+    another process must serve the request, unless the new one is known not to load.
     """
 
 
@@ -47,14 +49,16 @@ def lock_of(name: str) -> threading.Lock:
 def load(script: str, mtime_us: int, reloading: bool, resource: str = "") -> ModuleType:
     """The script's module, executed when it is not loaded or has changed.
 
-    mtime_us is what Apache saw for this request, 0 when unknown; resource is the file asked for, which the script's
-    reload_required() is told, "" for scripts that are no applications. Raises whatever the script raises, and Stale when a
-    daemon has an older version loaded.
+    mtime_us is what Apache saw for this request, 0 when unknown; resource is the file asked for,
+    which the script's reload_required() is told, "" for scripts that are no applications. Raises
+    whatever the script raises, and Stale when a daemon has an older version loaded.
     """
     name = module_name(script)
     with lock_of(name):
         module = sys.modules.get(name)
-        if module is not None and not (reloading and (changed(module, script, mtime_us) or wants_reload(module, resource))):
+        if module is not None and not (
+            reloading and (changed(module, script, mtime_us) or wants_reload(module, resource))
+        ):
             return module
         if module is not None and context.settings.get("process_group"):
             raise Stale(module)
@@ -75,7 +79,9 @@ def changed(module: ModuleType, script: str, mtime_us: int) -> bool:
 
 
 def wants_reload(module: ModuleType, resource: str) -> bool:
-    """What the module's own reload_required(resource) says; when it fails, the failure is logged and the code stays."""
+    """What the module's own reload_required(resource) says; when it fails, the failure is logged
+    and the code stays.
+    """
     function = vars(module).get("reload_required")
     if function is None or not resource:
         return False
@@ -90,11 +96,14 @@ def wants_reload(module: ModuleType, resource: str) -> bool:
 # ---- modules as targets ----
 
 
-def load_target(spec: str, mtime_us: int, reloading: bool, in_place: bool = False) -> tuple[Any, ModuleType, int, bytes]:
-    """What "module:callable" or "module:factory()" names, imported as usual; its module, its file's time, its file.
+def load_target(
+    spec: str, mtime_us: int, reloading: bool, in_place: bool = False
+) -> tuple[Any, ModuleType, int, bytes]:
+    """What "module:callable" or "module:factory()" names, imported as usual; its module, its file's
+    time, its file.
 
-    The rules for reloading are those of load(), with the module's file in place of the script: code that it imports stays. In
-    place means that a daemon, too, imports it again in this process.
+    The rules for reloading are those of load(), with the module's file in place of the script: code
+    that it imports stays. In place means that a daemon, too, imports it again in this process.
     """
     name, _, path = spec.partition(":")
     with lock_of(spec):
@@ -107,10 +116,16 @@ def load_target(spec: str, mtime_us: int, reloading: bool, in_place: bool = Fals
             del sys.modules[name]
         location = importlib.util.find_spec(name)
         file = (location.origin or "") if location and location.has_location else ""
-        loaded_us = os.stat(file).st_mtime_ns // 1000 if file else 0  # before it is read: a later change must show
+        # Before it is read: a later change must show
+        loaded_us = os.stat(file).st_mtime_ns // 1000 if file else 0
         module = importlib.import_module(name)
         found = find_in(module, path.removesuffix("()"))
-        _targets[spec] = (found() if path.endswith("()") else found, module, loaded_us, os.fsencode(file))
+        _targets[spec] = (
+            found() if path.endswith("()") else found,
+            module,
+            loaded_us,
+            os.fsencode(file),
+        )
         return _targets[spec]
 
 
@@ -119,7 +134,9 @@ def find_in(module: ModuleType, path: str) -> Any:
     first, _, _ = path.partition(".")
     if not hasattr(module, first):
         said = describe_callables(module, first)
-        raise AttributeError(f"module {module.__name__} ({module.__file__}) has no attribute {first!r}; {said}")
+        raise AttributeError(
+            f"module {module.__name__} ({module.__file__}) has no attribute {first!r}; {said}"
+        )
     return functools.reduce(getattr, path.split("."), module)
 
 
@@ -157,20 +174,30 @@ def execute(name: str, script: str) -> ModuleType:
 
 
 def describe_callables(module: ModuleType, wanted: str) -> str:
-    """For the message about a missing callable: what the file defines itself, and what was probably meant."""
-    names = sorted(name for name, value in vars(module).items() if not name.startswith("_") and is_own(value, module))
+    """For the message about a missing callable: what the file defines itself, and what was probably
+    meant.
+    """
+    names = sorted(
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and is_own(value, module)
+    )
     if not names:
         return "it defines no callable"
     import difflib  # here, since it is only needed when something is wrong
 
     near = difflib.get_close_matches(wanted, names, 1)
-    return f"it defines {', '.join(names)}" + (f"; did you mean {near[0]}?" if near and len(names) > 1 else "")
+    return f"it defines {', '.join(names)}" + (
+        f"; did you mean {near[0]}?" if near and len(names) > 1 else ""
+    )
 
 
 def is_own(value: object, module: ModuleType) -> bool:
-    """A callable that the module made: functions and classes know where they come from, other objects were made for it.
+    """A callable that the module made: functions and classes know where they come from, other
+    objects were made for it.
 
-    Only the type is asked: the attributes of a proxy such as flask.request raise outside of a request.
+    Only the type is asked: the attributes of a proxy such as flask.request raise outside of a
+    request.
     """
     if issubclass(type(value), type | FunctionType | BuiltinFunctionType):
         return getattr(value, "__module__", None) == module.__name__

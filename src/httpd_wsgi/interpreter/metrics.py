@@ -9,20 +9,34 @@ from typing import Any
 from httpd_wsgi import _runtime
 from httpd_wsgi.interpreter import scoreboard
 
-# In the order of `enum phase` in src/runtime/metrics.c: what the mean is called, and what the histogram is.
-_PHASES = ("server", "queue", "daemon", "application", "request", "gil_wait", "input_read", "output_write")
+# In the order of `enum phase` in src/runtime/metrics.c: what the mean is called, and what the
+# histogram is.
+_PHASES = (
+    "server",
+    "queue",
+    "daemon",
+    "application",
+    "request",
+    "gil_wait",
+    "input_read",
+    "output_write",
+)
 _DAEMON_ONLY = ("queue", "daemon")
 # Readers, whose intervals do not disturb each other: enum rt_reader in src/runtime/observe.h.
 APPLICATION, TELEMETRY = 0, 1
 
 
 def start_recording_metrics() -> None:
-    """Begins the accounting for request_metrics() and process_metrics() in this process. More calls change nothing."""
+    """Begins the accounting for request_metrics() and process_metrics() in this process. More calls
+    change nothing.
+    """
     _runtime.start_recording(APPLICATION)
 
 
 def request_metrics() -> dict[str, Any] | None:
-    """The requests that were completed since the last call in this process; None before start_recording_metrics()."""
+    """The requests that were completed since the last call in this process; None before
+    start_recording_metrics().
+    """
     raw = _runtime.metrics_interval(APPLICATION)
     return None if raw is None else interval_report(raw, is_daemon(), memory())
 
@@ -58,7 +72,9 @@ def _seconds(microseconds: int) -> float:
     return microseconds / 1e6
 
 
-def phase_report(name: str, timing: tuple[int, int, int, list[int]], count: int, known: bool) -> dict[str, Any]:
+def phase_report(
+    name: str, timing: tuple[int, int, int, list[int]], count: int, known: bool
+) -> dict[str, Any]:
     total, shortest, longest, buckets = timing
     return {
         f"{name}_time": (_seconds(total) / count if count else 0.0) if known else None,
@@ -95,7 +111,8 @@ def interval_report(raw: dict[str, Any], daemon: bool, memory: tuple[int, int]) 
         "cpu_user_utilization": user,
         "cpu_system_utilization": system,
         "cpu_utilization": user + system,
-        "cpu_user_time": user,  # these three are rates here; process_metrics() has times under the same names
+        # These three are rates here; process_metrics() has times under the same names
+        "cpu_user_time": user,
         "cpu_system_time": system,
         "cpu_time": user + system,
         "memory_rss": memory[0],
@@ -118,7 +135,9 @@ def interval_report(raw: dict[str, Any], daemon: bool, memory: tuple[int, int]) 
 
 def process_report(raw: dict[str, Any], memory: tuple[int, int]) -> dict[str, Any]:
     used = resource.getrusage(resource.RUSAGE_SELF)
-    started = [(number, slot) for number, slot in enumerate(raw["slots"], 1) if slot[0] or slot[4] >= 0]
+    started = [
+        (number, slot) for number, slot in enumerate(raw["slots"], 1) if slot[0] or slot[4] >= 0
+    ]
     threads = [{"thread_id": number, "request_count": slot[0]} for number, slot in started]
     return {
         "pid": os.getpid(),

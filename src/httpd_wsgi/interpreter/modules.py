@@ -1,4 +1,5 @@
-"""The modules `mod_wsgi` and `apache` that applications import inside the server. docs/python-api.md describes them.
+"""The modules `mod_wsgi` and `apache` that applications import inside the server.
+docs/python-api.md describes them.
 
 Each interpreter has modules of its own.
 """
@@ -72,7 +73,9 @@ def mod_wsgi_module(application_group: str, settings: dict[str, Any]) -> ModuleT
 
 def apache_facts(settings: dict[str, Any]) -> dict[str, Any]:
     facts = dict(settings.get("apache", {}))
-    facts["version"] = tuple(int(part) for part in str(facts.get("version", "")).split(".") if part.isdigit())
+    facts["version"] = tuple(
+        int(part) for part in str(facts.get("version", "")).split(".") if part.isdigit()
+    )
     return facts
 
 
@@ -91,8 +94,8 @@ def install(application_group: str, settings: dict[str, Any]) -> None:
 
 
 def adopt_installed(settings: dict[str, Any]) -> None:
-    """What is installed under these names stays importable: `mod_wsgi.express` and its like as submodules of ours, and in
-    embedded mode a module `apache`, which gets our attributes.
+    """What is installed under these names stays importable: `mod_wsgi.express` and its like as
+    submodules of ours, and in embedded mode a module `apache`, which gets our attributes.
     """
     path = find_package("mod_wsgi")
     if path:
@@ -105,12 +108,17 @@ def adopt_installed(settings: dict[str, Any]) -> None:
 
 
 def find_package(name: str) -> list[str]:
-    """Where a package is installed, without importing it; importlib itself would only find our module."""
+    """Where a package is installed, without importing it; importlib itself would only find our
+    module.
+    """
     for finder in sys.meta_path:
         try:
             spec = finder.find_spec(name, None)
         except Exception as exc:
-            logs.log(logs.WARNING, f"WSGI0820: the search for an installed package {name} failed: {exc!r}; it is ignored")
+            logs.log(
+                logs.WARNING,
+                f"WSGI0820: the search for an installed package {name} failed: {exc!r}; it is ignored",
+            )
             continue
         if spec is not None:
             return list(spec.submodule_search_locations or ())
@@ -124,5 +132,8 @@ def adopt_apache(settings: dict[str, Any]) -> None:
     except ModuleNotFoundError:
         sys.modules["apache"] = ours
     except Exception as exc:
-        logs.log(logs.WARNING, f"WSGI0821: an installed module apache could not be imported: {exc!r}; the server's own is used")
+        logs.log(
+            logs.WARNING,
+            f"WSGI0821: an installed module apache could not be imported: {exc!r}; the server's own is used",
+        )
         sys.modules["apache"] = ours

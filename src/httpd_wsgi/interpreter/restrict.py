@@ -1,4 +1,6 @@
-"""WSGIRestrictStdin, WSGIRestrictStdout and WSGIRestrictSignal: what applications had better leave alone in a server."""
+"""WSGIRestrictStdin, WSGIRestrictStdout and WSGIRestrictSignal: what applications had better leave
+alone in a server.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,15 @@ class Restricted:
 
     def __getattribute__(self, attribute: str) -> NoReturn:
         name = object.__getattribute__(self, "_name")
-        raise OSError(f"{name} is not available to WSGI applications here (WSGIRestrict{name.removeprefix('sys.').title()} On)")
+        raise OSError(
+            f"{name} is not available to WSGI applications here (WSGIRestrict{name.removeprefix('sys.').title()} On)"
+        )
 
 
 def intercept_signal() -> None:
-    """The server's own handlers stay: one that an application installs would keep workers from draining."""
+    """The server's own handlers stay: one that an application installs would keep workers from
+    draining.
+    """
     original: Callable[..., Any] = signal.signal
     owner = os.getpid()
 
@@ -33,7 +39,10 @@ def intercept_signal() -> None:
             return original(signalnum, handler)
         previous = signal.getsignal(signalnum)
         number = int(signalnum)
-        logs.log(logs.INFO, f"WSGI0804: a handler for signal {number} is not installed (WSGIRestrictSignal On); asked for here:")
+        logs.log(
+            logs.INFO,
+            f"WSGI0804: a handler for signal {number} is not installed (WSGIRestrictSignal On); asked for here:",
+        )
         for line in "".join(traceback.format_stack(sys._getframe(1))).splitlines():
             logs.log(logs.INFO, line)
         return previous

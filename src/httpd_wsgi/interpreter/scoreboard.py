@@ -1,4 +1,6 @@
-"""Apache's scoreboard as `mod_wsgi.server_metrics()` gives it, made of the fields that src/wire/scores.h describes."""
+"""Apache's scoreboard as `mod_wsgi.server_metrics()` gives it, made of the fields that
+src/wire/scores.h describes.
+"""
 
 from __future__ import annotations
 

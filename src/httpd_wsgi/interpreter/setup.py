@@ -41,7 +41,9 @@ def setup(application_group: str, settings: dict[str, Any]) -> None:
 
 
 def start_telemetry(application_group: str, settings: dict[str, Any]) -> None:
-    """A worker starts the main interpreter's when it is ready, an Apache process is with its interpreter."""
+    """A worker starts the main interpreter's when it is ready, an Apache process is with its
+    interpreter.
+    """
     if application_group:
         from httpd_wsgi.interpreter import gcwatch
 
@@ -63,9 +65,11 @@ def start_slow_log(settings: dict[str, Any]) -> None:
 
 
 def options_for(application_group: str) -> dict[str, Any]:
-    """The options of one interpreter: the top level's, overridden by sections, the more specific ones last; later ones win.
+    """The options of one interpreter: the top level's, overridden by sections, the more specific
+    ones last; later ones win.
 
-    Paths are not overridden but put in front of each other: "python_paths" has them in the order to add.
+    Paths are not overridden but put in front of each other: "python_paths" has them in the order to
+    add.
     """
     chosen = [
         (("application_group" in section) + ("specific" in section), section)
@@ -91,7 +95,8 @@ def check_free_threading() -> None:
     if context.settings.get("free_threading") and not runs_without_lock():
         logs.log(
             logs.WARNING,
-            f"WSGI0831: WSGIFreeThreading On has no effect: {sys.executable} is not a free-threaded Python (3.13t and newer) "
+            f"WSGI0831: WSGIFreeThreading On has no effect: {sys.executable} is not a "
+            "free-threaded Python (3.13t and newer) "
             "or runs with its lock; requests take turns as usual",
         )
 
@@ -101,12 +106,18 @@ def wants_own_gil(application_group: str) -> bool:
     if options_for(application_group).get("own_gil") != "1":
         return False
     if runs_without_lock():
-        logs.log(logs.WARNING, "WSGI0832: WSGIPerInterpreterGIL has no effect with WSGIFreeThreading On: there is no lock at all")
+        logs.log(
+            logs.WARNING,
+            "WSGI0832: WSGIPerInterpreterGIL has no effect with WSGIFreeThreading On: there is no lock at all",
+        )
         return False
     if sys.version_info >= (3, 12):
         return True
     version = ".".join(map(str, sys.version_info[:2]))
-    logs.log(logs.WARNING, f"WSGI0802: WSGIPerInterpreterGIL needs Python 3.12 or newer; this is {version}, so it has no effect")
+    logs.log(
+        logs.WARNING,
+        f"WSGI0802: WSGIPerInterpreterGIL needs Python 3.12 or newer; this is {version}, so it has no effect",
+    )
     return False
 
 
@@ -115,9 +126,16 @@ def set_switch_interval(options: dict[str, Any], application_group: str) -> None
     if not seconds:
         return
     if runs_without_lock():
-        logs.log(logs.WARNING, "WSGI0833: WSGISwitchInterval has no effect with WSGIFreeThreading On: threads do not take turns")
+        logs.log(
+            logs.WARNING,
+            "WSGI0833: WSGISwitchInterval has no effect with WSGIFreeThreading On: threads do not take turns",
+        )
         return
-    if application_group and options.get("switch_interval_is_own") and options.get("own_gil") != "1":
+    if (
+        application_group
+        and options.get("switch_interval_is_own")
+        and options.get("own_gil") != "1"
+    ):
         logs.log(
             logs.WARNING,
             f"WSGI0803: WSGISwitchInterval for application group {application_group} has no effect: "
@@ -128,10 +146,15 @@ def set_switch_interval(options: dict[str, Any], application_group: str) -> None
 
 
 def add_paths(python_path: str, home: str) -> None:
-    """Each directory as a site directory (`.pth` files count); what is new goes to the front, in the order given."""
+    """Each directory as a site directory (`.pth` files count); what is new goes to the front, in
+    the order given.
+    """
     for directory in filter(None, python_path.split(os.pathsep)):
         if not os.path.isdir(directory):
-            logs.log(logs.WARNING, f"WSGI0801: {directory} of the Python path is not a directory; it is used all the same")
+            logs.log(
+                logs.WARNING,
+                f"WSGI0801: {directory} of the Python path is not a directory; it is used all the same",
+            )
     before = list(sys.path)
     for directory in filter(None, python_path.split(os.pathsep)):
         site.addsitedir(directory)
@@ -155,7 +178,11 @@ def shutdown() -> None:
     for function in reversed(getattr(threading, "_threading_atexits", [])):
         function()
     for thread in threading.enumerate():
-        if thread is threading.main_thread() or thread is threading.current_thread() or thread.daemon:
+        if (
+            thread is threading.main_thread()
+            or thread is threading.current_thread()
+            or thread.daemon
+        ):
             continue
         thread.join()
     atexit._run_exitfuncs()

@@ -1,8 +1,9 @@
-"""In Apache's own processes: requests that take longer than WSGISlowRequests are in the log, with where their Python code is.
+"""In Apache's own processes: requests that take longer than WSGISlowRequests are in the log, with
+where their Python code is.
 
-What the supervisor does for workers (supervisor/overseer.py), a thread of the process does here. So it sees nothing while the
-application keeps the interpreter's lock, and it only tells: Apache's threads cannot be interrupted, and its processes belong
-to Apache.
+What the supervisor does for workers (supervisor/overseer.py), a thread of the process does here. So
+it sees nothing while the application keeps the interpreter's lock, and it only tells: Apache's
+threads cannot be interrupted, and its processes belong to Apache.
 """
 
 from __future__ import annotations
@@ -18,15 +19,18 @@ from httpd_wsgi.shared import activity, logs, watch
 class SlowLog:
     def __init__(self, limit: float, where: str, threads: int) -> None:
         self.where = where
-        entries = 2 * threads + 16  # HTTP/2 has threads of its own; those without an entry are not seen
+        # HTTP/2 has threads of its own; those without an entry are not seen
+        entries = 2 * threads + 16
         fd = os.memfd_create("wsgi-activity", os.MFD_CLOEXEC)
         os.ftruncate(fd, activity.size_of_slot(entries))
         self.slots = activity.Slots(fd, entries, 0)
         self.slots.take(0, os.getpid())
         _runtime.open_activity(fd, 0, entries)
         os.close(fd)
-        self.watch = watch.Watch(watch.Limits(threads=entries + 1, slow=limit))  # never busy: that is Apache's own affair
-        self.waiting: set[tuple[int, int]] = set()  # said to wait for their interpreter; once more when they have it
+        # Never busy: that is Apache's own affair
+        self.watch = watch.Watch(watch.Limits(threads=entries + 1, slow=limit))
+        # Said to wait for their interpreter; once more when they have it
+        self.waiting: set[tuple[int, int]] = set()
 
     def run(self) -> None:
         pid = os.getpid()
@@ -39,7 +43,11 @@ class SlowLog:
             for request in seen.running:
                 if request.app and (request.thread, request.serial) in self.waiting:
                     self.report(request, now)
-            self.waiting = {(r.thread, r.serial) for r in seen.running if not r.app and r.age(now) >= self.watch.limits.slow}
+            self.waiting = {
+                (r.thread, r.serial)
+                for r in seen.running
+                if not r.app and r.age(now) >= self.watch.limits.slow
+            }
             time.sleep(max(0.0, self.watch.next_look(now, [seen]) - time.monotonic()))
 
     def report(self, request: activity.Running, now: float) -> None:
@@ -47,11 +55,15 @@ class SlowLog:
         if stack is None and request.app:
             return  # it has just ended
         where = "in the application" if request.app else "waiting for its interpreter"
-        text = f"{request.what} has been running for {request.age(now):.1f} s, {where}; {self.where}"
+        text = (
+            f"{request.what} has been running for {request.age(now):.1f} s, {where}; {self.where}"
+        )
         logs.log(logs.WARNING, f"WSGI0503: {text}")
         for line in (stack or "").splitlines():
             logs.log(logs.WARNING, line)
 
 
 def start(limit: float, where: str, threads: int) -> None:
-    threading.Thread(target=SlowLog(limit, where, threads).run, name="wsgi-slowlog", daemon=True).start()
+    threading.Thread(
+        target=SlowLog(limit, where, threads).run, name="wsgi-slowlog", daemon=True
+    ).start()

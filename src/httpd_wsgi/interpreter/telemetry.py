@@ -1,4 +1,5 @@
-"""The thread that sends what this process does to WSGITelemetryService: one per process, in its main interpreter.
+"""The thread that sends what this process does to WSGITelemetryService: one per process, in its
+main interpreter.
 
 A collector may come and go and may be slow: what cannot be sent at once is dropped.
 """
@@ -68,13 +69,15 @@ class Reporter:
         self.watch = watch
         self.reason = ""
         self.over = threading.Event()
-        self.ticking = threading.Lock()  # held for one tick; whoever gets `has_stopped` to true has sent the last one
+        # Held for one tick; whoever gets `has_stopped` to true has sent the last one
+        self.ticking = threading.Lock()
         self.has_stopped = False
 
     def run(self) -> None:
         next_tick = time.monotonic()
         while not self.over.is_set():
-            next_tick = max(next_tick + self.interval, time.monotonic())  # ticks that were missed are not made up for
+            # Ticks that were missed are not made up for
+            next_tick = max(next_tick + self.interval, time.monotonic())
             self.over.wait(next_tick - time.monotonic())
             with self.ticking:
                 if not self.has_stopped:
@@ -87,7 +90,9 @@ class Reporter:
             intervals = (self.interval, self.slow, sys.getswitchinterval())
             self.sender.send(datagram.REQUEST, datagram.request(self.facts, intervals, report))
         for slow in _runtime.slow_requests():
-            self.sender.send(datagram.SLOW_REQUEST, datagram.slow_request(slow, self.with_user_agent))
+            self.sender.send(
+                datagram.SLOW_REQUEST, datagram.slow_request(slow, self.with_user_agent)
+            )
         self.watch.snapshot()
         for kind, note in _runtime.take_notes():
             self.sender.send(kind, note)
@@ -99,7 +104,9 @@ class Reporter:
         self.reason = reason
         totals = _runtime.metrics_totals(metrics.TELEMETRY)
         if totals is not None:
-            self.sender.send(datagram.STOPPING, datagram.stopping(self.facts, reason, totals["running"]))
+            self.sender.send(
+                datagram.STOPPING, datagram.stopping(self.facts, reason, totals["running"])
+            )
 
     def stopped(self, graceful: bool) -> None:
         if not self.ticking.acquire(timeout=LAST_WAIT):
@@ -113,7 +120,9 @@ class Reporter:
             totals = _runtime.metrics_totals(metrics.TELEMETRY)
             if totals is not None:
                 unfinished = totals["running"] > 0
-                body = datagram.stopped(self.facts, self.reason, totals, graceful and not unfinished)
+                body = datagram.stopped(
+                    self.facts, self.reason, totals, graceful and not unfinished
+                )
                 self.sender.send(datagram.STOPPED, body)
         finally:
             self.ticking.release()

@@ -1,4 +1,6 @@
-"""Exceptions and stacks as applications' authors want to see them: without this package's own frames."""
+"""Exceptions and stacks as applications' authors want to see them: without this package's own
+frames.
+"""
 
 from __future__ import annotations
 
@@ -28,20 +30,29 @@ def format_exception(exc: BaseException) -> list[str]:
 
 def missing_module(exc: BaseException) -> list[str]:
     """Where it was looked for: the usual cause is that it is installed for another Python."""
-    if not isinstance(exc, ModuleNotFoundError) or not exc.name or exc.name.partition(".")[0] in sys.modules:
+    if (
+        not isinstance(exc, ModuleNotFoundError)
+        or not exc.name
+        or exc.name.partition(".")[0] in sys.modules
+    ):
         return []
     version = ".".join(map(str, sys.version_info[:3]))
     python = os.path.join(sys.prefix, "bin", "python")
     return [
-        f"Python {version} of {sys.prefix} found no {exc.name} in {', '.join(filter(None, sys.path))}; install it there "
-        f'("{python} -m pip install …"), or name the Python that has it with python-home= or its directory with python-path='
+        f"Python {version} of {sys.prefix} found no {exc.name} in "
+        f"{', '.join(filter(None, sys.path))}; install it there "
+        f'("{python} -m pip install …"), or name the Python that has it with python-home= or its '
+        'directory with python-path='
     ]
 
 
 def stack_of(frame: FrameType | None, ident: int) -> str:
-    """Where a thread of this interpreter is; without this package's own frames. The thread named by ident is looked for."""
+    """Where a thread of this interpreter is; without this package's own frames. The thread named by
+    ident is looked for.
+    """
     if ident and context.settings.get("application_group") and not context.settings.get("embedded"):
-        # A worker's request threads began in the main interpreter, and it is their frames there that would be found.
+        # A worker's request threads began in the main interpreter, and it is their frames there
+        # that would be found.
         return "(not known: a Python without interpreter lock does not tell where a thread of a sub-interpreter is)"
     frame = sys._current_frames().get(ident) if ident else frame
     if frame is None:
@@ -51,7 +62,9 @@ def stack_of(frame: FrameType | None, ident: int) -> str:
 
 
 def application_frames(stack: Iterable[traceback.FrameSummary]) -> list[traceback.FrameSummary]:
-    """Without this package's, and without those that led from it to the application: the import system, the start of a thread."""
+    """Without this package's, and without those that led from it to the application: the import
+    system, the start of a thread.
+    """
     others = (frame for frame in stack if not frame.filename.startswith(PACKAGE))
     return list(itertools.dropwhile(lambda frame: frame.filename.startswith(_IMPORTERS), others))
 

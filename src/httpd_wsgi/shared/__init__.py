@@ -1,1 +1,3 @@
-"""What processes of several kinds use: Python's side of src/wire, and tools without a subject of their own."""
+"""What processes of several kinds use: Python's side of src/wire, and tools without a subject of
+their own.
+"""

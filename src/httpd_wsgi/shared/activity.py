@@ -1,4 +1,6 @@
-"""What workers are doing: the supervisor's view of the memory of src/wire/activity.h, and what the kernel knows of them."""
+"""What workers are doing: the supervisor's view of the memory of src/wire/activity.h, and what the
+kernel knows of them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A request that a thread of a worker is serving; times are seconds of the monotonic clock, 0: not yet."""
+    """A request that a thread of a worker is serving; times are seconds of the monotonic clock, 0:
+    not yet.
+    """
 
     worker: int
     thread: int
@@ -36,7 +40,12 @@ class Running:
     def phases(self, now: float) -> str:
         app = self.app or now
         head = self.head or now
-        parts = [("queue", self.queue), ("start", app - self.start), ("app", head - app), ("write", now - head)]
+        parts = [
+            ("queue", self.queue),
+            ("start", app - self.start),
+            ("app", head - app),
+            ("write", now - head),
+        ]
         return ", ".join(f"{name} {max(0.0, seconds):.1f} s" for name, seconds in parts)
 
 
@@ -47,7 +56,8 @@ class Seen:
     worker: int
     running: tuple[Running, ...] = ()
     touched: float = 0.0  # its last activity; 0: none yet
-    begun: int = 0  # requests so far, without those that were handed back before any code of the application ran
+    # Requests so far, without those that were handed back before any code of the application ran
+    begun: int = 0
     is_serving: bool = True  # neither starting nor on its way out
     cpu: float = 0.0
     resident: int = 0
@@ -94,7 +104,9 @@ class Slots:
 
     def show(self, pid: int, state: int) -> None:
         if (slot := self.taken.get(pid)) is not None:
-            _HEAD.pack_into(self.memory, self.offset(slot), pid, self.threads, state, self.supervisor)
+            _HEAD.pack_into(
+                self.memory, self.offset(slot), pid, self.threads, state, self.supervisor
+            )
 
     def release(self, pid: int) -> None:
         if (slot := self.taken.pop(pid, None)) is not None:
@@ -106,12 +118,26 @@ class Slots:
         for thread in range(self.threads if slot is not None else 0):
             at = self.offset(slot or 0) + _HEAD.size + thread * _THREAD.size
             values = _THREAD.unpack_from(self.memory, at)
-            serial, _, queue, start, app, head, last, asked, _, length, what, _, handed_back, _ = values
+            serial, _, queue, start, app, head, last, asked, _, length, what, _, handed_back, _ = (
+                values
+            )
             begun += (serial + 1) // 2 - handed_back
             touched = max(touched, last)
             if serial % 2 and _THREAD.unpack_from(self.memory, at)[0] == serial:
                 text = what[: min(length, len(what))].decode("utf-8", "replace")
-                running.append(Running(pid, thread, serial, text, queue / 1e6, start / 1e6, app / 1e6, head / 1e6, asked))
+                running.append(
+                    Running(
+                        pid,
+                        thread,
+                        serial,
+                        text,
+                        queue / 1e6,
+                        start / 1e6,
+                        app / 1e6,
+                        head / 1e6,
+                        asked,
+                    )
+                )
         return Seen(pid, tuple(running), touched / 1e6, begun)
 
 
@@ -133,10 +159,14 @@ def resident_bytes(pid: int) -> int:
 
 
 def queue_length(listen_fd: int) -> int | None:
-    """Connections that no worker has accepted yet; None: this kernel does not tell. See sock_diag(7), UDIAG_SHOW_RQLEN."""
+    """Connections that no worker has accepted yet; None: this kernel does not tell. See
+    sock_diag(7), UDIAG_SHOW_RQLEN.
+    """
     inode = os.fstat(listen_fd).st_ino
     by_family, dump_none, listening, show_queue, any_cookie = 20, 1, 1 << 10, 0x10, 0xFFFFFFFF
-    body = struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, listening, inode, show_queue, any_cookie, any_cookie)
+    body = struct.pack(
+        "=BBHIIIII", socket.AF_UNIX, 0, 0, listening, inode, show_queue, any_cookie, any_cookie
+    )
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4) as diag:  # NETLINK_SOCK_DIAG
             diag.settimeout(0.1)

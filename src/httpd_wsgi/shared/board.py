@@ -1,4 +1,6 @@
-"""The board of a daemon group (wire_board in src/wire/group.h): what its supervisors and Apache's children tell each other."""
+"""The board of a daemon group (wire_board in src/wire/group.h): what its supervisors and Apache's
+children tell each other.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from httpd_wsgi.shared import reasons
 
 SIZE = 4096
 BANKS = 8
-CREDITS = 128  # words at the end of the memory, each in a cache line of its own, see src/wire/credits.h
+# Words at the end of the memory, each in a cache line of its own, see src/wire/credits.h
+CREDITS = 128
 
 
 class Shown(enum.IntEnum):
@@ -62,7 +65,8 @@ class Board:
         """To requests that wait for newer code."""
         self.put(news=(self.get("news") + 1) & 0xFFFFFFFF)
 
-    # This process's locks end with it, and when it closes any descriptor of the board; memory has one: never let a Board go.
+    # This process's locks end with it, and when it closes any descriptor of the board; memory has
+    # one: never let a Board go.
 
     def claim(self, supervisor: int) -> None:
         """This process serves for the supervisor of this number."""
@@ -86,7 +90,9 @@ class Board:
         self.put(deaths=(count + 1) & 0xFFFFFFFF)
 
     def withdraw_credits(self, is_gone: Callable[[int], bool]) -> None:
-        """Those of workers that have gone without doing it themselves, so that Apache looks for no free threads there."""
+        """Those of workers that have gone without doing it themselves, so that Apache looks for no
+        free threads there.
+        """
         for index, word in enumerate(self.credits):
             if word and is_gone(word >> 32):
                 self.credits[index] = 0

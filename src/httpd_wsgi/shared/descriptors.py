@@ -1,4 +1,6 @@
-"""Numbers of the descriptors that a supervisor gets from Apache (src/wire/group.h), and its workers from it."""
+"""Numbers of the descriptors that a supervisor gets from Apache (src/wire/group.h), and its workers
+from it.
+"""
 
 FD_LISTEN = 3
 FD_GENERATION_LIFELINE = 4  # ends when no Apache process of the supervisor's generation is left

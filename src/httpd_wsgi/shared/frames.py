@@ -1,4 +1,6 @@
-"""The stacks that faulthandler writes, made readable: of a worker that was asked, or that crashed. Text only."""
+"""The stacks that faulthandler writes, made readable: of a worker that was asked, or that crashed.
+Text only.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ FRAME = re.compile(r'  File "(.*)", line (\d+) in (.*)')
 
 
 def application_frames(lines: list[str], package: str) -> list[re.Match[str]]:
-    """From the outermost call to the innermost, without what leads to the application: threading and this package."""
+    """From the outermost call to the innermost, without what leads to the application: threading
+    and this package.
+    """
     frames = [match for line in reversed(lines) if (match := FRAME.match(line))]
     while frames and (frames[0][1].startswith(package) or frames[0][1] == threading.__file__):
         del frames[0]
@@ -29,7 +33,9 @@ def describe(head: str, frames: list[re.Match[str]]) -> list[str]:
 
 
 def readable(text: str, names: dict[int, str], package: str) -> str:
-    """What faulthandler wrote, as tracebacks usually look; threads that run no code of the application are only counted."""
+    """What faulthandler wrote, as tracebacks usually look; threads that run no code of the
+    application are only counted.
+    """
     lines: list[str] = []
     interpreter = ""
     idle: set[int] = set()
@@ -43,7 +49,9 @@ def readable(text: str, names: dict[int, str], package: str) -> str:
             frames = [] if OWN.match(names.get(ident, "")) else application_frames(rest, package)
             (busy if frames else idle).add(ident)
             where = f" in interpreter {interpreter}" if interpreter else ""
-            lines += describe(f"Thread {names.get(ident, hex(ident))}{where}:", frames) if frames else []
+            lines += (
+                describe(f"Thread {names.get(ident, hex(ident))}{where}:", frames) if frames else []
+            )
     lines.append(idle_line(len(idle - busy)))
     return "\n".join(lines)
 
@@ -53,7 +61,9 @@ def idle_line(number: int, kind: str = "") -> str:
 
 
 def of_crash(text: str, package: str) -> list[str]:
-    """What faulthandler wrote when its process crashed: first the thread that did, then others in the application's code."""
+    """What faulthandler wrote when its process crashed: first the thread that did, then others in
+    the application's code.
+    """
     blocks: list[tuple[int, list[str]]] = []
     idle = 0
     for number, block in enumerate(text.split("\n\n")):

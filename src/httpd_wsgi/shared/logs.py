@@ -18,7 +18,9 @@ _file: tuple[int, int] | None = None  # the log that standard output and error a
 
 
 def set_level(number: int) -> None:
-    """What `LogLevel wsgi:…` says for the group's server, as an APLOG number. Notices are logged at any level, as in httpd."""
+    """What `LogLevel wsgi:…` says for the group's server, as an APLOG number. Notices are logged at
+    any level, as in httpd.
+    """
     global _threshold
     _threshold = max(number, _NUMBERS[NOTICE])
 
@@ -35,7 +37,9 @@ def settle() -> None:
 
 
 def move(fd: int) -> None:
-    """The log is another file from now on; fd is closed. What the application has put in the place of the log stays."""
+    """The log is another file from now on; fd is closed. What the application has put in the place
+    of the log stays.
+    """
     global _file
     before, _file = _file, identity(fd)
     for number in (1, 2):
@@ -55,7 +59,9 @@ def record(level: str, text: str, now: float | None = None) -> str:
 
 
 def log(level: str, text: str) -> None:
-    """Standard error is the error log; one write per record keeps records of different processes apart."""
+    """Standard error is the error log; one write per record keeps records of different processes
+    apart.
+    """
     if _NUMBERS[level] > _threshold:
         return
     try:

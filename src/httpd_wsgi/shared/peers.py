@@ -15,7 +15,9 @@ NAME_LIMIT = 60  # of the group's part; 107 bytes are all that a name can have
 def word_of(group: str) -> str:
     """The group's name in the socket's; urllib.parse would take more memory than the rest of this."""
     safe = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
-    return "".join(chr(byte) if byte in safe else f"%{byte:02X}" for byte in os.fsencode(group))[:NAME_LIMIT]
+    return "".join(chr(byte) if byte in safe else f"%{byte:02X}" for byte in os.fsencode(group))[
+        :NAME_LIMIT
+    ]
 
 
 def supervisor_name(group: str, pid: int) -> str:
@@ -29,7 +31,9 @@ def worker_name(pid: int) -> str:
 
 def peer_of(connection: socket.socket) -> tuple[int, int]:
     """Process and user."""
-    pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    pid, uid, _ = struct.unpack(
+        "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    )
     return pid, uid
 
 
@@ -54,7 +58,8 @@ class MessageSocket:
             pass
 
     def receive(self, most_fds: int = MOST_FDS) -> tuple[list[bytes], list[int]] | None:
-        """Returns whole messages and descriptors, which become the caller's, or None when the other end has gone.
+        """Returns whole messages and descriptors, which become the caller's, or None when the other
+        end has gone.
 
         Waits if the socket does.
         """

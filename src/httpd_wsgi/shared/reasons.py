@@ -1,11 +1,14 @@
-"""Why a worker ends: the words in messages between processes, in the log, on the status page and for applications."""
+"""Why a worker ends: the words in messages between processes, in the log, on the status page and
+for applications.
+"""
 
 FAILED_TO_START = "failed_to_start"
 CRASHED = "crashed"
 EXITED = "exited"
 STOP = "shutdown_signal"
 RELOAD = "script_reload"
-SUPERSEDED = "graceful_signal"  # Apache was restarted gracefully, and newer workers serve; or the worker was sent such a signal
+# Apache was restarted gracefully, and newer workers serve; or the worker was sent such a signal
+SUPERSEDED = "graceful_signal"
 EVICTION = "eviction_signal"
 MAXIMUM_REQUESTS = "maximum_requests"
 RESTART_INTERVAL = "restart_interval"

@@ -1,7 +1,8 @@
-"""What supervisors and workers need of the module dataclasses, which would bring inspect, ast, tokenize and re along and compile
-functions for each class. Type checkers are shown the real one.
+"""What supervisors and workers need of the module dataclasses, which would bring inspect, ast,
+tokenize and re along and compile functions for each class. Type checkers are shown the real one.
 
-Fields are slots, in the order of the class; frozen ones can be keys. That nobody sets a frozen one is left to the type checker.
+Fields are slots, in the order of the class; frozen ones can be keys. That nobody sets a frozen one
+is left to the type checker.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ else:
             else:
                 raise TypeError(f"{type(record).__name__} needs {name}=")
         if named:
-            raise TypeError(f"{type(record).__name__} has no field {next(iter(named))}, or has it twice")
+            raise TypeError(
+                f"{type(record).__name__} has no field {next(iter(named))}, or has it twice"
+            )
 
     def are_equal(record, other):
         return values(record) == values(other) if type(record) is type(other) else NotImplemented
@@ -51,7 +54,9 @@ else:
         return f"{type(record).__qualname__}({pairs})"
 
     def replace(record, **changes):
-        return type(record)(**{**{name: getattr(record, name) for name in record.__slots__}, **changes})
+        return type(record)(
+            **{**{name: getattr(record, name) for name in record.__slots__}, **changes}
+        )
 
     def dataclass(*, frozen=False, slots=True):
         def make(cls):
@@ -62,7 +67,9 @@ else:
                 body.pop(name, None)
             functions = {"__init__": set_fields, "__eq__": are_equal, "__repr__": describe}
             functions["__hash__"] = hash_of if frozen else None
-            return type(cls.__name__, (), {**functions, **body, "__slots__": names, "__match_args__": names})
+            return type(
+                cls.__name__, (), {**functions, **body, "__slots__": names, "__match_args__": names}
+            )
 
         return make
 

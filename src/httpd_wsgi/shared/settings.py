@@ -78,9 +78,16 @@ class GroupSettings:
     raw: bytes = b""
 
 
-_PLAIN: dict[str, Callable[[str], object]] = {"int": int, "float": float, "str": str, "bool": lambda value: value == "1"}
+_PLAIN: dict[str, Callable[[str], object]] = {
+    "int": int,
+    "float": float,
+    "str": str,
+    "bool": lambda value: value == "1",
+}
 # Records that are one value each; the repeated ones have types of their own.
-_CONVERTERS = {name: _PLAIN[kind] for name, kind in GroupSettings.__annotations__.items() if kind in _PLAIN}
+_CONVERTERS = {
+    name: _PLAIN[kind] for name, kind in GroupSettings.__annotations__.items() if kind in _PLAIN
+}
 
 
 def parse_interpreter(value: str) -> dict[str, str]:
@@ -124,7 +131,9 @@ def parse(data: bytes) -> GroupSettings:
 
 
 def read(fd: int) -> GroupSettings:
-    """Reads to the end of fd from its start (it is a memory file that several processes share) and closes it."""
+    """Reads to the end of fd from its start (it is a memory file that several processes share) and
+    closes it.
+    """
     size = os.fstat(fd).st_size
     data = os.pread(fd, size, 0)
     os.close(fd)
@@ -184,7 +193,9 @@ def embedded(data: bytes, threads: int, processes: int) -> dict[str, object]:
     settings = parse(data)
     return {
         **runtime_settings(settings),
-        "slow_log": (settings.slow_request, settings.slow_request_set) if settings.slow_request_set else None,
+        "slow_log": (settings.slow_request, settings.slow_request_set)
+        if settings.slow_request_set
+        else None,
         "threads": threads,
         "processes": processes,
         "multiprocess": True,

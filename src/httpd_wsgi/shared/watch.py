@@ -1,6 +1,8 @@
-"""Which requests are slow or overdue, and which workers have had enough. Pure: the supervisor looks and acts, this decides.
+"""Which requests are slow or overdue, and which workers have had enough. Pure: the supervisor looks
+and acts, this decides.
 
-Looking costs little, but a group without requests shall cost nothing: then a look is due only so often that no limit is missed.
+Looking costs little, but a group without requests shall cost nothing: then a look is due only so
+often that no limit is missed.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from httpd_wsgi.shared.activity import Running, Seen
 from httpd_wsgi.shared.records import dataclass, field
 
 BUSY_PAUSE = 60.0  # seconds between warnings that all threads are busy
-PING_AFTER = 1.0  # a request that takes so long is reason to ask whether its worker still runs Python code
+# A request that takes so long is reason to ask whether its worker still runs Python code
+PING_AFTER = 1.0
 LONGEST_PAUSE = 5.0
 
 
@@ -31,7 +34,10 @@ class Limits:
 
     @property
     def shortest(self) -> float:
-        return min((limit for limit in (self.slow, self.request, self.inactivity) if limit > 0), default=2 * LONGEST_PAUSE)
+        return min(
+            (limit for limit in (self.slow, self.request, self.inactivity) if limit > 0),
+            default=2 * LONGEST_PAUSE,
+        )
 
 
 def scaled(limit: float, threads: int) -> float:
@@ -133,7 +139,11 @@ class Watch:
 
     def _worker(self, now: float, seen: Seen) -> list[Action]:
         todo: list[Action] = []
-        if seen.is_serving and seen.worker not in self.retired and (option := self._had_enough(now, seen)):
+        if (
+            seen.is_serving
+            and seen.worker not in self.retired
+            and (option := self._had_enough(now, seen))
+        ):
             self.retired.add(seen.worker)
             todo.append(Retire(seen.worker, option))
         keys = {(r.worker, r.thread, r.serial) for r in seen.running}
@@ -141,7 +151,9 @@ class Watch:
             todo.append(GiveUpRequests(seen.worker))
         since = self.pinged.get(seen.worker)
         if since is None:
-            if self.limits.deadlock > 0 and any(request.age(now) >= PING_AFTER for request in seen.running):
+            if self.limits.deadlock > 0 and any(
+                request.age(now) >= PING_AFTER for request in seen.running
+            ):
                 self.pinged[seen.worker] = now
                 todo.append(Ping(seen.worker))
         elif now >= since + self.limits.deadlock and since < math.inf:
@@ -155,18 +167,33 @@ class Watch:
             return "cpu-time-limit"
         if 0 < limits.resident <= seen.resident:
             return "memory-rss-limit"
-        if limits.inactivity > 0 and seen.touched and not seen.running and now >= seen.touched + limits.inactivity:
+        if (
+            limits.inactivity > 0
+            and seen.touched
+            and not seen.running
+            and now >= seen.touched + limits.inactivity
+        ):
             return "inactivity-timeout"
         return ""
 
     def _busy(self, now: float, workers: Sequence[Seen]) -> list[Action]:
         serving = [seen for seen in workers if seen.is_serving]
-        is_busy = bool(serving) and all(len(seen.running) >= self.limits.threads for seen in serving)
+        is_busy = bool(serving) and all(
+            len(seen.running) >= self.limits.threads for seen in serving
+        )
         lasting, self.was_busy = is_busy and self.was_busy, is_busy
         if not lasting or now < self.busy_said + BUSY_PAUSE or (queue := self.queue_length()) == 0:
             return []
         self.busy_said = now
-        return [Busy(min((request for seen in serving for request in seen.running), key=lambda request: request.start), queue)]
+        return [
+            Busy(
+                min(
+                    (request for seen in serving for request in seen.running),
+                    key=lambda request: request.start,
+                ),
+                queue,
+            )
+        ]
 
     def _forget(self, workers: Sequence[Seen]) -> None:
         """Requests and workers that are no more."""
@@ -188,8 +215,17 @@ class Watch:
                 times.append(request.start + self.limits.slow)
             if self.limits.request > 0 and key not in self.expired:
                 since = self.interrupted.get(key)
-                times.append(request.start + self.limits.request if since is None else since + self.limits.interrupt)
+                times.append(
+                    request.start + self.limits.request
+                    if since is None
+                    else since + self.limits.interrupt
+                )
         for seen in workers if self.limits.inactivity > 0 else ():
-            if seen.is_serving and seen.touched and not seen.running and seen.worker not in self.retired:
+            if (
+                seen.is_serving
+                and seen.touched
+                and not seen.running
+                and seen.worker not in self.retired
+            ):
                 times.append(seen.touched + self.limits.inactivity)
         return max(now + 0.01, min(times))

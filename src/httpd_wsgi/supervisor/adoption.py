@@ -1,8 +1,10 @@
-"""A supervisor adopts the workers of one that was killed (worker/orphans.py), until its own workers serve.
+"""A supervisor adopts the workers of one that was killed (worker/orphans.py), until its own workers
+serve.
 
-It finds their pids among the credits on the board, which the group's workers of all generations share. Over the connection go
-the orders that a supervisor's own workers get, too: where to log, and what to do about slow requests. No order says how long the
-worker serves: it sees on the board when others do.
+It finds their pids among the credits on the board, which the group's workers of all generations
+share. Over the connection go the orders that a supervisor's own workers get, too: where to log, and
+what to do about slow requests. No order says how long the worker serves: it sees on the board when
+others do.
 """
 
 from __future__ import annotations
@@ -69,7 +71,8 @@ class Adopted(Endpoint):
             self.adoption.greeted(self)
         elif word == "pong":
             self.adoption.supervisor.overseer.watch.answered(self.pid)
-        elif word == "retire" and rest != reasons.MAXIMUM_REQUESTS:  # a signal was sent to it; nothing can replace it
+        elif word == "retire" and rest != reasons.MAXIMUM_REQUESTS:
+            # A signal was sent to it; nothing can replace it
             self.send(f"drain {rest}")
 
     def close(self) -> None:
@@ -90,7 +93,9 @@ class Ended(Endpoint):
 
 
 def slots_of(pid: int, where: str, fd: int) -> activity.Slots | None:
-    """What it is doing, in memory that it has passed; None: it makes no sense, or could be cut off under our eyes."""
+    """What it is doing, in memory that it has passed; None: it makes no sense, or could be cut off
+    under our eyes.
+    """
     try:
         offset, threads = map(int, where.split())
         stride, size = activity.size_of_slot(threads), os.fstat(fd).st_size
@@ -119,7 +124,11 @@ class Adoption:
         if now < self.look_at:
             return
         known = self.adopted.keys() | self.supervisor.processes.keys()
-        strangers = [pid for pid in self.supervisor.board.pids_with_credits() if pid not in known and activity.alive(pid)]
+        strangers = [
+            pid
+            for pid in self.supervisor.board.pids_with_credits()
+            if pid not in known and activity.alive(pid)
+        ]
         self.look_at = now + self.pause if strangers else math.inf
         self.pause = min(LONGEST_PAUSE, 2 * self.pause)
         for pid in strangers:
@@ -145,7 +154,11 @@ class Adoption:
         if adopted.slots:
             self.supervisor.overseer.adopted[adopted.pid] = adopted.slots
             self.supervisor.overseer.next_look = 0.0
-        self.supervisor.say(logs.INFO, "WSGI0731", f"worker {adopted.pid}, whose supervisor was killed, is looked after again")
+        self.supervisor.say(
+            logs.INFO,
+            "WSGI0731",
+            f"worker {adopted.pid}, whose supervisor was killed, is looked after again",
+        )
 
     def forget(self, adopted: Adopted) -> None:
         if self.adopted.pop(adopted.pid, None):

@@ -59,7 +59,9 @@ class Worker:
     kill_at: float | None = None
 
     def advance(self, event: Event) -> bool:
-        """Events that make no sense in a worker's state (a drained worker that still says ready) change nothing."""
+        """Events that make no sense in a worker's state (a drained worker that still says ready)
+        change nothing.
+        """
         after = _NEXT.get((self.state, event))
         if after is None:
             return False

@@ -1,4 +1,6 @@
-"""The supervisor's eye on its workers' requests: looks when a look is due, and does what the watch decides."""
+"""The supervisor's eye on its workers' requests: looks when a look is due, and does what the watch
+decides.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,8 @@ class Overseer:
         self.config = config
         self.host = host
         self.slots = activity.Slots(FD_ACTIVITY, config.threads, number)
-        self.adopted: dict[int, activity.Slots] = {}  # of workers that another supervisor has left behind
+        # Of workers that another supervisor has left behind
+        self.adopted: dict[int, activity.Slots] = {}
         request = config.request_timeout
         if config.request_timeout_scaling:
             request = watch.scaled(request, config.threads)
@@ -73,7 +76,11 @@ class Overseer:
     def option(self, name: str) -> str:
         """An option with its value and where it is set."""
         value = getattr(self.config, name.replace("-", "_"))
-        return f"{name}={value:g} ({self.config.where})" if isinstance(value, float) else f"{name}={value} ({self.config.where})"
+        return (
+            f"{name}={value:g} ({self.config.where})"
+            if isinstance(value, float)
+            else f"{name}={value} ({self.config.where})"
+        )
 
     def slow_option(self) -> str:
         return self.config.slow_request_set or self.option("slow-request")
@@ -92,7 +99,9 @@ class Overseer:
         return f" while serving {named}{more}"
 
     def look(self, processes: Mapping[int, Commandable], serving: set[int], watched: float) -> None:
-        """serving: those that are neither starting nor on their way out. watched: when somebody looked at the status page."""
+        """serving: those that are neither starting nor on their way out. watched: when somebody
+        looked at the status page.
+        """
         now = time.monotonic()
         if now < self.next_look or not self.config.threads:
             return
@@ -100,7 +109,12 @@ class Overseer:
         for action in self.watch.look(now, workers):
             self.act(action, processes, now)
         if watched > now - WATCHED:
-            for request in (request for seen in workers for request in seen.running if request.age(now) >= SHOW_AFTER):
+            for request in (
+                request
+                for seen in workers
+                for request in seen.running
+                if request.age(now) >= SHOW_AFTER
+            ):
                 processes[request.worker].send(f"source_line {request.thread} {request.serial} ")
         self.next_look = self.watch.next_look(now, workers)
 
@@ -120,16 +134,24 @@ class Overseer:
                 self.send(processes, "slow", request, f"WSGI0720: {self.describe(request)} {text}")
             case watch.Interrupt(request):
                 text = f"({request.phases(now)}) is over {self.option('request-timeout')} and is interrupted"
-                self.send(processes, "interrupt", request, f"WSGI0721: {self.describe(request)} {text}")
+                self.send(
+                    processes, "interrupt", request, f"WSGI0721: {self.describe(request)} {text}"
+                )
             case watch.Expire(request):
                 limits = self.option("request-timeout")
                 if self.config.interrupt_timeout > 0:
                     limits += f" and {self.option('interrupt-timeout')}"
                 text = f"({request.phases(now)}) is over {limits}; its client is answered, the worker is replaced"
-                self.send(processes, "expire", request, f"WSGI0722: {self.describe(request)} {text}")
+                self.send(
+                    processes, "expire", request, f"WSGI0722: {self.describe(request)} {text}"
+                )
                 self.host.retire(request.worker, reasons.REQUEST_TIMEOUT)
             case watch.Retire(worker, option):
-                self.host.say(logs.NOTICE, "WSGI0723", f"worker {worker} has reached {self.option(option)} and is replaced")
+                self.host.say(
+                    logs.NOTICE,
+                    "WSGI0723",
+                    f"worker {worker} has reached {self.option(option)} and is replaced",
+                )
                 self.host.retire(worker, REASONS[option])
             case watch.GiveUpRequests(worker):
                 self.host.give_up_requests(worker)
@@ -143,11 +165,17 @@ class Overseer:
             case watch.Busy(slowest, queue):
                 waiting = "an unknown number" if queue is None else str(queue)
                 text = f"the longest since {slowest.age(now):.1f} s: {slowest.what}; see threads= and request-timeout="
-                self.host.say(logs.WARNING, "WSGI0725", f"all threads are busy and requests wait ({waiting}); {text}")
+                self.host.say(
+                    logs.WARNING,
+                    "WSGI0725",
+                    f"all threads are busy and requests wait ({waiting}); {text}",
+                )
 
     def describe(self, request: activity.Running) -> str:
         return f"group {self.config.group}: {request.what} in thread {request.thread + 1} of worker {request.worker}"
 
-    def send(self, processes: Mapping[int, Commandable], word: str, request: activity.Running, text: str) -> None:
+    def send(
+        self, processes: Mapping[int, Commandable], word: str, request: activity.Running, text: str
+    ) -> None:
         line = text.replace("\n", " ").replace("\r", " ")
         processes[request.worker].send(f"{word} {request.thread} {request.serial} {line}")

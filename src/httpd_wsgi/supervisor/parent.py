@@ -1,4 +1,6 @@
-"""The socket to Apache's parent, which tells its supervisors what becomes of them (the messages are in src/wire/group.h)."""
+"""The socket to Apache's parent, which tells its supervisors what becomes of them (the messages are
+in src/wire/group.h).
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ class Parent(Endpoint):
     def ready(self) -> None:
         received = self.messages.receive()
         if received is None:
-            self.supervisor.selector.unregister(self.messages)  # the server lifeline tells what it means
+            # The server lifeline tells what it means
+            self.supervisor.selector.unregister(self.messages)
             return
         messages, fds = received
         for message in messages:

@@ -1,7 +1,8 @@
-"""When a daemon group's workers are started, replaced, drained and killed. Pure: no clock, no process, no I/O.
+"""When a daemon group's workers are started, replaced, drained and killed. Pure: no clock, no
+process, no I/O.
 
-The supervisor tells what happened and how late it is, and carries out the actions it gets back. The rule behind everything: what
-serves is given up only when something better serves.
+The supervisor tells what happened and how late it is, and carries out the actions it gets back. The
+rule behind everything: what serves is given up only when something better serves.
 """
 
 from __future__ import annotations
@@ -11,7 +12,18 @@ from collections.abc import Callable
 
 from httpd_wsgi.shared.reasons import EVICTION, RELOAD, RESTART_INTERVAL, STOP, SUPERSEDED
 from httpd_wsgi.shared.records import dataclass, field
-from httpd_wsgi.supervisor.lifecycle import Action, Drain, End, Event, Keep, Kill, Serve, Start, State, Worker
+from httpd_wsgi.supervisor.lifecycle import (
+    Action,
+    Drain,
+    End,
+    Event,
+    Keep,
+    Kill,
+    Serve,
+    Start,
+    State,
+    Worker,
+)
 
 BACK_OFF = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 DEFAULT_GRACEFUL = 600.0
@@ -34,7 +46,8 @@ class Limits:
     eviction: float = 0.0
     restart_interval: float = 0.0
     starts_at_once: int = 1  # so many processors there are for loading code that requests wait for
-    is_service: bool = False  # workers end when their work is done and are started again a second later
+    # Workers end when their work is done and are started again a second later
+    is_service: bool = False
 
 
 @dataclass(slots=True)
@@ -42,7 +55,8 @@ class Policy:
     """Keeps `processes` workers serving. Times are seconds of any monotonic clock."""
 
     limits: Limits
-    predecessor_broken: int | None = None  # an older supervisor or its workers serve, with so many scripts broken; None: nobody
+    # An older supervisor or its workers serve, with so many scripts broken; None: nobody
+    predecessor_broken: int | None = None
     jitter: Callable[[], float] = chance
     workers: dict[int, Worker] = field(default_factory=dict)
     code: int = 0
@@ -67,7 +81,9 @@ class Policy:
         self.workers[number] = worker
 
     def ready(self, number: int, now: float, broken: int = 0) -> None:
-        """A worker has loaded its scripts, all but so many. One that could not load all waits until it is told what to do."""
+        """A worker has loaded its scripts, all but so many. One that could not load all waits until
+        it is told what to do.
+        """
         worker = self.workers[number]
         if worker.state is not State.STARTING:
             return
@@ -103,8 +119,12 @@ class Policy:
             self.retire(worker.number, RELOAD, now)
 
     def _bearable(self) -> float:
-        """New code may be as broken as what serves; where nothing serves, anything is better than no answer."""
-        serving = [w.broken for w in self.workers.values() if w.state in (State.SERVING, State.RETIRING)]
+        """New code may be as broken as what serves; where nothing serves, anything is better than
+        no answer.
+        """
+        serving = [
+            w.broken for w in self.workers.values() if w.state in (State.SERVING, State.RETIRING)
+        ]
         if self.predecessor_broken is not None:
             serving.append(self.predecessor_broken)
         return min(serving, default=float("inf"))
@@ -142,8 +162,9 @@ class Policy:
     def reload(self, now: float, urgent: bool = False, useless: bool = False) -> None:
         """The code has changed, or somebody wants it to be loaded again.
 
-        urgent: some requests cannot be answered with the older code any more, so the new one is loaded as fast as can be.
-        useless: none can, so all who have the older code go when one has loaded the new.
+        urgent: some requests cannot be answered with the older code any more, so the new one is
+        loaded as fast as can be. useless: none can, so all who have the older code go when one has
+        loaded the new.
         """
         self.code += 1
         self.urgent, self.useless = urgent or useless, useless
@@ -181,7 +202,11 @@ class Policy:
             worker.kill_at = now + (self.limits.shutdown or self.limits.graceful)
 
     def _grace(self, reason: str) -> float:
-        return self.limits.eviction if reason == EVICTION and self.limits.eviction > 0 else self.limits.graceful
+        return (
+            self.limits.eviction
+            if reason == EVICTION and self.limits.eviction > 0
+            else self.limits.graceful
+        )
 
     def _limit(self, worker: Worker, now: float, grace: float) -> None:
         """Sets when the worker is told to end and when it is killed, or makes that sooner."""
@@ -233,14 +258,17 @@ class Policy:
     def missing(self) -> int:
         """Workers to be had beside those that are there or being started."""
         return self.limits.processes - sum(
-            worker.state is State.SERVING or (worker.state is State.STARTING and worker.code == self.code)
+            worker.state is State.SERVING
+            or (worker.state is State.STARTING and worker.code == self.code)
             for worker in self.workers.values()
         )
 
     @property
     def _is_waiting(self) -> bool:
         """A service must not run twice, so it waits for the older one's end."""
-        older = self.predecessor_broken is not None or self.counted(State.DRAINING, State.ENDING) > 0
+        older = (
+            self.predecessor_broken is not None or self.counted(State.DRAINING, State.ENDING) > 0
+        )
         return self.stopping or self.halted or self.on_hold or (self.limits.is_service and older)
 
     def _starts(self, now: float) -> int:
@@ -248,10 +276,12 @@ class Policy:
             return 0
         starting = self.counted(State.STARTING)
         if self.failures:
-            # While workers fail to start, one attempt at a time is enough to notice that the cause has been mended.
+            # While workers fail to start, one attempt at a time is enough to notice that the cause
+            # has been mended.
             most = 1 - starting
         elif self._others_serve and not self.proven:
-            most = 1 - starting  # so that broken code costs one attempt, and its traceback is logged once
+            # So that broken code costs one attempt, and its traceback is logged once
+            most = 1 - starting
         elif self.urgent:
             most = max(self.limits.starts_at_once, self.limits.processes // 4) - starting
         elif self.counted(State.RETIRING):
@@ -318,7 +348,9 @@ class Policy:
     @property
     def failed(self) -> bool:
         """No worker serves, and the last attempts to start one failed; or none shall."""
-        served = self.predecessor_broken is not None or self.counted(State.SERVING, State.RETIRING) > 0
+        served = (
+            self.predecessor_broken is not None or self.counted(State.SERVING, State.RETIRING) > 0
+        )
         return (self.failures > 0 or self.halted) and not served and not self.stopping
 
     @property
@@ -329,7 +361,10 @@ class Policy:
 
     @property
     def broken(self) -> int:
-        return min((w.broken for w in self.workers.values() if w.state in (State.SERVING, State.RETIRING)), default=0)
+        return min(
+            (w.broken for w in self.workers.values() if w.state in (State.SERVING, State.RETIRING)),
+            default=0,
+        )
 
     @property
     def done(self) -> bool:
@@ -337,7 +372,12 @@ class Policy:
 
     def wake_at(self) -> float | None:
         """When actions() must be asked again even if nothing happens; None: only after an event."""
-        times = [at for w in self.workers.values() for at in (w.end_at, w.kill_at, w.restart_at) if at is not None]
+        times = [
+            at
+            for w in self.workers.values()
+            for at in (w.end_at, w.kill_at, w.restart_at)
+            if at is not None
+        ]
         if self._starts(self.next_start) > 0:
             times.append(self.next_start)
         return min(times, default=None)

@@ -49,7 +49,9 @@ class Process:
         """What faulthandler wrote when the worker crashed."""
         from httpd_wsgi.shared import frames  # with re, for a day that may not come
 
-        text = os.pread(self.crash_fd, os.fstat(self.crash_fd).st_size, 0).decode("utf-8", "replace")
+        text = os.pread(self.crash_fd, os.fstat(self.crash_fd).st_size, 0).decode(
+            "utf-8", "replace"
+        )
         return frames.of_crash(text, os.path.dirname(BOOT) + os.sep)
 
 
@@ -84,9 +86,11 @@ def python_options(config: settings.GroupSettings) -> list[str]:
     return options
 
 
-def start(config: settings.GroupSettings, supervisor: int, offset: int, more_settings: bytes) -> Process:
-    """A new worker of the supervisor of this number, whose activity is at offset; negative: nobody watches it. What more_settings
-    says overrides or adds to the group's.
+def start(
+    config: settings.GroupSettings, supervisor: int, offset: int, more_settings: bytes
+) -> Process:
+    """A new worker of the supervisor of this number, whose activity is at offset; negative: nobody
+    watches it. What more_settings says overrides or adds to the group's.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     memory = os.memfd_create("wsgi-settings", os.MFD_CLOEXEC)
@@ -103,8 +107,18 @@ def start(config: settings.GroupSettings, supervisor: int, offset: int, more_set
     ]
     if config.server_metrics:
         actions.append((os.POSIX_SPAWN_DUP2, FD_SCORES, FD_SCORES))
-    argv = [sys.executable, *python_options(config), BOOT, "worker", str(supervisor), str(offset), TITLE_ROOM]
-    environment = {**os.environ, "PYTHONHASHSEED": config.hash_seed} if config.hash_seed else os.environ
+    argv = [
+        sys.executable,
+        *python_options(config),
+        BOOT,
+        "worker",
+        str(supervisor),
+        str(offset),
+        TITLE_ROOM,
+    ]
+    environment = (
+        {**os.environ, "PYTHONHASHSEED": config.hash_seed} if config.hash_seed else os.environ
+    )
     try:
         pid = os.posix_spawn(sys.executable, argv, environment, file_actions=actions, setsigmask=[])
     finally:

@@ -1,8 +1,10 @@
-"""A supervisor's ear for `httpd-wsgi status|reload|stop|stacks`: a socket that only root and the group's user may use.
+"""A supervisor's ear for `httpd-wsgi status|reload|stop|stacks`: a socket that only root and the
+group's user may use.
 
-It has an abstract name (unix(7)): nothing is left on disk, chroot= and directory permissions do not matter. Who may use it is
-decided by SO_PEERCRED. The name ends in random characters, so nobody can take it before; the client finds it in /proc/net/unix.
-One message asks, each message in return is a JSON object; the end of the connection is the end of the answer.
+It has an abstract name (unix(7)): nothing is left on disk, chroot= and directory permissions do not
+matter. Who may use it is decided by SO_PEERCRED. The name ends in random characters, so nobody can
+take it before; the client finds it in /proc/net/unix. One message asks, each message in return is a
+JSON object; the end of the connection is the end of the answer.
 """
 
 from __future__ import annotations
@@ -62,7 +64,9 @@ class Remote(Endpoint):
             self.socket.listen(8)
         except OSError as exc:
             supervisor.say(
-                logs.WARNING, "WSGI0850", f"no control socket: {exc}; httpd-wsgi status and its like cannot reach the group"
+                logs.WARNING,
+                "WSGI0850",
+                f"no control socket: {exc}; httpd-wsgi status and its like cannot reach the group",
             )
             return
         supervisor.selector.register(self.socket, 1, self)
@@ -113,8 +117,14 @@ class Client(Endpoint):
             command = ""
         self.supervisor.selector.unregister(self.connection)
         self.remote.refused.discard(self)
-        answers = {"status": self.status, "reload": self.reload, "stop": self.stop, "stacks": self.stacks}
-        if not self.may:  # told only now: closing with the question unread would make its answer unreadable
+        answers = {
+            "status": self.status,
+            "reload": self.reload,
+            "stop": self.stop,
+            "stacks": self.stacks,
+        }
+        # Told only now: closing with the question unread would make its answer unreadable
+        if not self.may:
             self.answer({"error": f"only root and uid {os.getuid()} may control this group"})
         elif command in answers:
             self.answer({**self.who(), **answers[command]()})
@@ -124,7 +134,8 @@ class Client(Endpoint):
 
     def answer(self, message: dict[str, Any]) -> None:
         try:
-            import json  # most supervisors are never asked anything, and it costs each of them 0.6 MiB
+            # Most supervisors are never asked anything, and it costs each of them 0.6 MiB
+            import json
 
             self.connection.send(json.dumps(message).encode(), socket.MSG_DONTWAIT)
         except OSError:
@@ -172,7 +183,10 @@ class Client(Endpoint):
             "begun": seen.begun,
             "resident_bytes": activity.resident_bytes(pid),
             "cpu_seconds": round(activity.cpu_seconds(pid), 1),
-            "requests": [{"what": item.what, "seconds": round(item.age(now), 1), "thread": item.thread} for item in longest],
+            "requests": [
+                {"what": item.what, "seconds": round(item.age(now), 1), "thread": item.thread}
+                for item in longest
+            ],
         }
 
     def reload(self) -> dict[str, Any]:

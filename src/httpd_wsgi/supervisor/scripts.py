@@ -26,7 +26,9 @@ class Scripts:
 
     def times(self) -> dict[str, int]:
         """Of the files that workers load; 0: there is none."""
-        paths = [item.script for item in self.preloads] + [item.split("\n")[1] for item in self.more]
+        paths = [item.script for item in self.preloads] + [
+            item.split("\n")[1] for item in self.more
+        ]
         found = {}
         for path in paths:
             try:

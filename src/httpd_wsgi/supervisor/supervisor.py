@@ -1,8 +1,9 @@
 """The supervisor of one daemon group: starts its workers, watches and replaces them.
 
-An Apache restart starts another supervisor. This one goes on until the board says that the other's workers serve. It ends at
-once when it never served, when it is told to stop, and at the end of the server lifeline, when Apache has gone. Workers notice
-when their control socket closes, so nothing survives a killed supervisor and Apache.
+An Apache restart starts another supervisor. This one goes on until the board says that the other's
+workers serve. It ends at once when it never served, when it is told to stop, and at the end of the
+server lifeline, when Apache has gone. Workers notice when their control socket closes, so nothing
+survives a killed supervisor and Apache.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ class Supervisor:
         self.remote = remote.Remote(self)
         self.is_released = self.generation_has_ended = False
         self.said_failed = False
-        self.pending_kill: set[int] = set()  # workers that were told to die because they run no Python code any more
+        # Workers that were told to die because they run no Python code any more
+        self.pending_kill: set[int] = set()
         self.look_at = 0.0  # at scripts that did not load
 
     def say(self, level: str, code: str, text: str) -> None:
@@ -80,7 +82,9 @@ class Supervisor:
             more += f"maximum_requests={self.own_maximum()}\0".encode()
         slots = self.overseer.slots
         slot = slots.find_free()
-        worker = process.start(self.config, self.number, -1 if slot is None else slots.offset(slot), more)
+        worker = process.start(
+            self.config, self.number, -1 if slot is None else slots.offset(slot), more
+        )
         if slot is not None:
             slots.take(slot, worker.pid)
         self.processes[worker.pid] = worker
@@ -90,8 +94,12 @@ class Supervisor:
         self.say(logs.INFO, "WSGI0701", f"worker {worker.pid} started")
 
     def own_maximum(self) -> int:
-        """A tenth less or more of maximum-requests=, so that workers started together do not end together."""
-        return self.config.maximum_requests - round(policy.chance() * (self.config.maximum_requests // 10))
+        """A tenth less or more of maximum-requests=, so that workers started together do not end
+        together.
+        """
+        return self.config.maximum_requests - round(
+            policy.chance() * (self.config.maximum_requests // 10)
+        )
 
     def reap(self, worker: Process) -> None:
         pid, status = os.waitpid(worker.pid, os.WNOHANG)
@@ -101,21 +109,30 @@ class Supervisor:
         self.receive(worker)  # its last words may change what its end means
         doing = self.overseer.serving_text(worker.pid)
         for request in self.overseer.slots.seen(worker.pid).running:
-            self.board.note_death(worker.pid, status, request.asked, int(request.age(now) * 1000), request.app > 0)
+            self.board.note_death(
+                worker.pid, status, request.asked, int(request.age(now) * 1000), request.app > 0
+            )
         before = records.replace(self.policy.workers[worker.pid])
         planned = before.reason or (reasons.STOP if self.policy.stopping else "")
         if worker.pid in self.pending_kill:
             self.pending_kill.remove(worker.pid)
             planned = reasons.DEADLOCK_TIMEOUT
         self.board.withdraw_credits(lambda owner: owner == pid)
-        self.board.count_end(self.number, process.end_reason(status, planned, before.state is State.STARTING))
+        self.board.count_end(
+            self.number, process.end_reason(status, planned, before.state is State.STARTING)
+        )
         self.policy.exited(worker.pid, now)
         self.selector.unregister(worker.pidfd)
         self.forget_control(worker)
         os.close(worker.pidfd)
         del self.processes[worker.pid]
         self.overseer.slots.release(worker.pid)
-        self.report_exit(worker, f"{process.describe_exit(status)} after {now - worker.started:.1f} s{doing}", status, before)
+        self.report_exit(
+            worker,
+            f"{process.describe_exit(status)} after {now - worker.started:.1f} s{doing}",
+            status,
+            before,
+        )
         for line in worker.crash_lines():
             self.say(logs.ERROR, "WSGI0718", line)
         os.close(worker.crash_fd)
@@ -127,14 +144,22 @@ class Supervisor:
             self.say(level, "WSGI0703", f"{what} ({before.reason or reasons.STOP})")
         elif before.state is not State.STARTING:
             if status == 0:
-                self.say(logs.NOTICE, "WSGI0712", f"{what}, as it was told to; a new one is being started")
+                self.say(
+                    logs.NOTICE,
+                    "WSGI0712",
+                    f"{what}, as it was told to; a new one is being started",
+                )
             else:
                 self.say(logs.ERROR, "WSGI0702", f"{what}; a new one is being started")
         elif self.policy.stale:
             self.say(logs.ERROR, "WSGI0713", f"{what}, before it was ready; {self.stale_text()}")
         else:
             wait = max(0.0, self.policy.next_start - time.monotonic())
-            self.say(logs.ERROR, "WSGI0704", f"{what}, before it was ready; the next attempt is in {wait:.0f} s")
+            self.say(
+                logs.ERROR,
+                "WSGI0704",
+                f"{what}, before it was ready; the next attempt is in {wait:.0f} s",
+            )
 
     def stale_text(self) -> str:
         return "the code that is loaded serves on; mend the new one and touch the script, or reload"
@@ -146,8 +171,13 @@ class Supervisor:
         for message in messages or []:
             try:
                 self.receive_message(worker, message)
-            except (ValueError, TypeError) as exc:  # the application's code can write to that socket, too
-                self.say(logs.WARNING, "WSGI0729", f"worker {worker.pid} said {message[:80]!r}, which means nothing: {exc}")
+            except (ValueError, TypeError) as exc:
+                # The application's code can write to that socket, too
+                self.say(
+                    logs.WARNING,
+                    "WSGI0729",
+                    f"worker {worker.pid} said {message[:80]!r}, which means nothing: {exc}",
+                )
 
     def receive_message(self, worker: Process, message: str) -> None:
         word, _, rest = message.partition(" ")
@@ -168,7 +198,8 @@ class Supervisor:
             self.policy.retire(pid, reason, time.monotonic())
 
     def give_up_requests(self, pid: int) -> None:
-        if pid in self.processes:  # one that was adopted may be all that serves; it keeps to graceful-timeout by itself
+        # One that was adopted may be all that serves; it keeps to graceful-timeout by itself
+        if pid in self.processes:
             self.policy.give_up_requests(pid, time.monotonic())
 
     def kill_with_stacks(self, pid: int) -> None:
@@ -185,10 +216,18 @@ class Supervisor:
         self.policy.ready(worker.pid, now, broken)
         state = self.policy.workers[worker.pid].state
         if state is State.DRAINING and broken:
-            self.say(logs.ERROR, "WSGI0714", f"worker {worker.pid} could not load the new code; {self.stale_text()}")
+            self.say(
+                logs.ERROR,
+                "WSGI0714",
+                f"worker {worker.pid} could not load the new code; {self.stale_text()}",
+            )
         elif state in (State.SERVING, State.RETIRING):
             self.board.tell_news()
-            self.say(logs.INFO, "WSGI0705", f"worker {worker.pid} is ready after {now - worker.started:.2f} s")
+            self.say(
+                logs.INFO,
+                "WSGI0705",
+                f"worker {worker.pid} is ready after {now - worker.started:.2f} s",
+            )
 
     def forget_control(self, worker: Process) -> None:
         if worker.control.fileno() >= 0:
@@ -202,13 +241,22 @@ class Supervisor:
         if not self.scripts.ask(script, int(mtime)):
             return
         if self.turn.superseded_at is not None:
-            self.keep()  # loading it is the newer supervisor's affair; when it can, its workers answer
+            # Loading it is the newer supervisor's affair; when it can, its workers answer
+            self.keep()
             return
         self.scripts.add(application_group, script, callable)
-        self.say(logs.NOTICE, "WSGI0706", f"{script} has changed; its new version is loaded in new workers")
+        self.say(
+            logs.NOTICE,
+            "WSGI0706",
+            f"{script} has changed; its new version is loaded in new workers",
+        )
         # Where there are other scripts, the old workers go on answering for those.
         is_waited_for = self.config.reload == "now"
-        self.policy.reload(time.monotonic(), urgent=is_waited_for, useless=is_waited_for and len(self.scripts.times()) == 1)
+        self.policy.reload(
+            time.monotonic(),
+            urgent=is_waited_for,
+            useless=is_waited_for and len(self.scripts.times()) == 1,
+        )
 
     def reload(self, why: str) -> None:
         self.say(logs.NOTICE, "WSGI0715", f"{why}: the code is loaded again in new workers")
@@ -225,7 +273,9 @@ class Supervisor:
                 worker.send(f"keep {mtime} {script}")
 
     def look_for_mended(self, now: float) -> None:
-        """While nobody asks for the new code (requests go to the older supervisor's workers), its files must be looked at."""
+        """While nobody asks for the new code (requests go to the older supervisor's workers), its
+        files must be looked at.
+        """
         if not self.policy.on_hold or now < self.look_at:
             return
         self.look_at = now + STALE_PAUSE
@@ -242,16 +292,28 @@ class Supervisor:
             self.turn.take()
             self.policy.predecessor_broken = None
         elif verdict is Verdict.OVER:
-            self.say(logs.INFO, "WSGI0716", "newer workers serve; the old ones finish their requests")
+            self.say(
+                logs.INFO, "WSGI0716", "newer workers serve; the old ones finish their requests"
+            )
         elif verdict is Verdict.LATE:
             self.say_stopping("a newer configuration has come before it was ready")
-        if verdict in (Verdict.OVER, Verdict.LATE):  # also then those that were ready have taken requests
+        # Also then those that were ready have taken requests
+        if verdict in (Verdict.OVER, Verdict.LATE):
             self.disclaim()
             self.policy.superseded(now)
 
     def write_board(self) -> None:
-        if self.policy.failed and not self.said_failed and not self.policy.halted and self.policy.predecessor_broken is None:
-            self.say(logs.ERROR, "WSGI0708", "no worker can be started; requests are answered with 503 until one can")
+        if (
+            self.policy.failed
+            and not self.said_failed
+            and not self.policy.halted
+            and self.policy.predecessor_broken is None
+        ):
+            self.say(
+                logs.ERROR,
+                "WSGI0708",
+                "no worker can be started; requests are answered with 503 until one can",
+            )
         self.said_failed = self.policy.failed
         self.turn.show(self.policy, time.monotonic())
 
@@ -266,24 +328,32 @@ class Supervisor:
             self.say(logs.INFO, "WSGI0709", f"stopping: {reason}")
 
     def disclaim(self) -> None:
-        """Nothing of ours serves any more. A service must not run twice: it keeps the next one waiting to its end."""
+        """Nothing of ours serves any more. A service must not run twice: it keeps the next one
+        waiting to its end.
+        """
         if self.config.threads:
             self.board.disclaim(self.number)
 
     def superseded(self, log: list[int]) -> None:
-        """A newer one has been started. log: the file that it writes to, as the old one may have been rotated away."""
+        """A newer one has been started. log: the file that it writes to, as the old one may have
+        been rotated away.
+        """
         self.turn.superseded_at = time.monotonic()
         while log:
             for worker in self.everybody().values():
                 worker.send("log", log[0])
             logs.move(log.pop(0))
-        self.keep()  # requests that wait for touched scripts keep Apache's old children from making room for new ones
+        # Requests that wait for touched scripts keep Apache's old children from making room for new
+        # ones
+        self.keep()
 
     # ---- the loop ----
 
     def look(self) -> None:
         serving = (State.SERVING, State.RETIRING)
-        serving_now = {pid for pid, worker in self.policy.workers.items() if worker.state in serving}
+        serving_now = {
+            pid for pid, worker in self.policy.workers.items() if worker.state in serving
+        }
         if self.turn.superseded_at is None:  # else it is the newer one's affair
             self.adoption.look(time.monotonic())
         self.overseer.look(self.everybody(), serving_now, self.board.get("watched"))
@@ -300,13 +370,25 @@ class Supervisor:
                 case lifecycle.Drain(number, reason):
                     self.processes[number].send(f"drain {reason}")
                 case lifecycle.End(number, is_given_up):
-                    limit = "were given up" if is_given_up else f"had {self.overseer.option('graceful-timeout')}"
-                    self.say(logs.WARNING, "WSGI0717", f"the requests that worker {number} still has {limit}; it ends now")
+                    limit = (
+                        "were given up"
+                        if is_given_up
+                        else f"had {self.overseer.option('graceful-timeout')}"
+                    )
+                    self.say(
+                        logs.WARNING,
+                        "WSGI0717",
+                        f"the requests that worker {number} still has {limit}; it ends now",
+                    )
                     self.processes[number].send("end")
                 case lifecycle.Kill(number, option, with_stacks):
                     limit = self.overseer.option(option)
                     doing = self.overseer.serving_text(number)
-                    self.say(logs.WARNING, "WSGI0707", f"worker {number} is not done within {limit}{doing} and is killed")
+                    self.say(
+                        logs.WARNING,
+                        "WSGI0707",
+                        f"worker {number} is not done within {limit}{doing} and is killed",
+                    )
                     os.kill(number, signal.SIGABRT if with_stacks else signal.SIGKILL)
                 case lifecycle.Keep():
                     self.scripts.reject_loading()
@@ -324,7 +406,8 @@ class Supervisor:
         if self.policy.on_hold:
             times.append(self.look_at)
         if self.turn.superseded_at is not None and not self.policy.stopping:
-            # The newer one is mostly ready within a second; when its code is broken, this may go on for days.
+            # The newer one is mostly ready within a second; when its code is broken, this may go on
+            # for days.
             times.append(now + min(1.0, max(0.02, (now - self.turn.superseded_at) / 20)))
         at = min((at for at in times if at is not None), default=None)
         return None if at is None or at == math.inf else max(0.0, at - now)
@@ -373,7 +456,11 @@ class Supervisor:
         for number in numbers:
             if number == signal.SIGTERM:
                 self.stop("it received SIGTERM")
-            elif number in RELOAD_SIGNALS and self.turn.superseded_at is None and not self.policy.stopping:
+            elif (
+                number in RELOAD_SIGNALS
+                and self.turn.superseded_at is None
+                and not self.policy.stopping
+            ):
                 self.reload(f"the supervisor received {signal.Signals(number).name}")
 
     def watch_predecessor(self) -> bool:
@@ -395,10 +482,20 @@ def main() -> int:
     config = settings.read(FD_SETTINGS)
     logs.set_level(config.log_level)
     logs.settle()
-    for fd in (FD_LISTEN, FD_GENERATION_LIFELINE, FD_BOARD, FD_CONTROL, FD_SERVER_LIFELINE, FD_ACTIVITY):
+    for fd in (
+        FD_LISTEN,
+        FD_GENERATION_LIFELINE,
+        FD_BOARD,
+        FD_CONTROL,
+        FD_SERVER_LIFELINE,
+        FD_ACTIVITY,
+    ):
         os.set_inheritable(fd, False)
     try:
         return Supervisor(config, int(sys.argv[2])).run()
     except Exception as exc:
-        logs.log(logs.ERROR, f"WSGI0710: group {config.group}: the supervisor failed: {exc!r}; Apache starts another one")
+        logs.log(
+            logs.ERROR,
+            f"WSGI0710: group {config.group}: the supervisor failed: {exc!r}; Apache starts another one",
+        )
         return EXIT_FAILED

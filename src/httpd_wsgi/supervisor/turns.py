@@ -1,4 +1,6 @@
-"""Whose turn it is to serve: one supervisor among older and newer ones of its group, and what it shows on the board."""
+"""Whose turn it is to serve: one supervisor among older and newer ones of its group, and what it
+shows on the board.
+"""
 
 from __future__ import annotations
 
@@ -47,12 +49,20 @@ class Turn:
             return Verdict.OVER
         if serving < self.number and self.can_serve(policy):
             return Verdict.SERVE
-        return Verdict.LATE if self.superseded_at is not None and serving != self.number else Verdict.GO_ON
+        return (
+            Verdict.LATE
+            if self.superseded_at is not None and serving != self.number
+            else Verdict.GO_ON
+        )
 
     def can_serve(self, policy: Policy) -> bool:
-        """Even when a newer supervisor has come, as its code may not load; when nobody else serves, also with fewer workers."""
+        """Even when a newer supervisor has come, as its code may not load; when nobody else serves,
+        also with fewer workers.
+        """
         is_last = self.superseded_at is not None and self.predecessor is None
-        return policy.can_take_over or (is_last and policy.counted(State.SERVING, State.RETIRING) > 0)
+        return policy.can_take_over or (
+            is_last and policy.counted(State.SERVING, State.RETIRING) > 0
+        )
 
     def take(self) -> None:
         self.board.claim(self.number)

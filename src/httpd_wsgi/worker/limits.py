@@ -1,6 +1,8 @@
-"""What a worker sets up for its own process before it loads anything: memory limits, locale, the stacks of its threads.
+"""What a worker sets up for its own process before it loads anything: memory limits, locale, the
+stacks of its threads.
 
-What is refused is a warning: a group that serves without a limit is better than one that does not serve.
+What is refused is a warning: a group that serves without a limit is better than one that does not
+serve.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ def limit_memory(config: GroupSettings, option: str, name: str, limit: int) -> N
     except (OSError, ValueError) as exc:
         logs.log(
             logs.WARNING,
-            f"WSGI0620: group {config.group} ({config.where}): {option}={limit} cannot be set: {exc}; the worker runs without it",
+            f"WSGI0620: group {config.group} ({config.where}): {option}={limit} cannot be set: "
+            f"{exc}; the worker runs without it",
         )
 
 
@@ -43,7 +46,8 @@ def set_locale(config: GroupSettings) -> None:
     except locale.Error:
         logs.log(
             logs.WARNING,
-            f"WSGI0621: group {config.group} ({config.where}): locale={config.locale} is not installed (see `locale -a`); "
+            f"WSGI0621: group {config.group} ({config.where}): locale={config.locale} is not "
+            "installed (see `locale -a`); "
             "the worker runs in the C locale",
         )
 

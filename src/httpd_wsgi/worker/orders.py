@@ -1,6 +1,8 @@
-"""What a worker's control thread does: it receives orders, from its supervisor or, when that was killed, from one that adopts it.
+"""What a worker's control thread does: it receives orders, from its supervisor or, when that was
+killed, from one that adopts it.
 
-The socket to the supervisor keeps the number FD_SUPERVISOR for the life of the worker, as request threads write to it, too.
+The socket to the supervisor keeps the number FD_SUPERVISOR for the life of the worker, as request
+threads write to it, too.
 """
 
 from __future__ import annotations
@@ -26,8 +28,9 @@ def source_line(stack: str) -> bytes:
 
 
 class Control:
-    """End-of-file on the socket means that the supervisor has gone: the worker serves on until another supervisor's workers do,
-    or Apache has gone too; then it keeps to graceful-timeout and shutdown-timeout by itself.
+    """End-of-file on the socket means that the supervisor has gone: the worker serves on until
+    another supervisor's workers do, or Apache has gone too; then it keeps to graceful-timeout and
+    shutdown-timeout by itself.
     """
 
     def __init__(self, config: settings.GroupSettings, supervisor: int, offset: int) -> None:
@@ -87,7 +90,8 @@ class Control:
     def give_up(self) -> None:
         """As the supervisor would have said it."""
         if (left := _runtime.active()) > 0:
-            why = f"whose supervisor was killed, is not done with {left} of its requests after graceful-timeout={self.graceful:g}"
+            limit = f"graceful-timeout={self.graceful:g}"
+            why = f"whose supervisor was killed, is not done with {left} of its requests after {limit}"
             logs.log(logs.WARNING, f"WSGI0730: worker {os.getpid()}, {why}; it ends now")
         self.over.set()
 
@@ -102,7 +106,10 @@ class Control:
             try:
                 self.receive_order(order)
             except Exception as exc:  # the failure is logged; the next order may be the one to end
-                logs.log(logs.ERROR, f"WSGI0728: the worker could not do as told ({order[:80]!r}): {exc!r}")
+                logs.log(
+                    logs.ERROR,
+                    f"WSGI0728: the worker could not do as told ({order[:80]!r}): {exc!r}",
+                )
         return True
 
     def receive_order(self, order: bytes) -> None:
@@ -128,7 +135,9 @@ class Control:
             logs.move(self.fds.pop(0))
 
     def receive_request_order(self, word: bytes, rest: bytes) -> None:
-        """An order about a request that is being served: its text is logged with the stack as it is now."""
+        """An order about a request that is being served: its text is logged with the stack as it is
+        now.
+        """
         thread, serial, text = rest.split(b" ", 2)
         index, number = int(thread), int(serial)
         if word == b"expire":  # before anything that may wait for a stuck interpreter

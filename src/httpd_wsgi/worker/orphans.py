@@ -1,8 +1,10 @@
-"""A worker whose supervisor was killed: it waits for the end of Apache, or for a supervisor that adopts it.
+"""A worker whose supervisor was killed: it waits for the end of Apache, or for a supervisor that
+adopts it.
 
-supervisor/adoption.py is the other side. The worker waits at a socket with its pid in the name, which is abstract (unix(7)):
-chroot= and directories do not matter. Both sides ask the kernel for the other one's process and user. This module is loaded
-from the start, since the package on disk may be another one when it is needed.
+supervisor/adoption.py is the other side. The worker waits at a socket with its pid in the name,
+which is abstract (unix(7)): chroot= and directories do not matter. Both sides ask the kernel for
+the other one's process and user. This module is loaded from the start, since the package on disk
+may be another one when it is needed.
 """
 
 from __future__ import annotations
@@ -66,7 +68,9 @@ def accept(listener: socket.socket) -> socket.socket | None:
 
 
 class Orphan:
-    """A worker without the supervisor that started it: waits for the end of Apache, and for a supervisor that adopts it."""
+    """A worker without the supervisor that started it: waits for the end of Apache, and for a
+    supervisor that adopts it.
+    """
 
     def __init__(self, control: Control) -> None:
         self.control = control
@@ -79,7 +83,11 @@ class Orphan:
     def outlive(self) -> None:
         """Apache starts another supervisor at once; how long its workers take to load is not known."""
         control, pause = self.control, 0.02
-        while control.board.get("serving") <= control.supervisor and not self.wait(pause) and not control.draining.is_set():
+        while (
+            control.board.get("serving") <= control.supervisor
+            and not self.wait(pause)
+            and not control.draining.is_set()
+        ):
             pause = min(1.0, pause * 1.2)
 
     def wait(self, seconds: float) -> bool:
@@ -98,7 +106,9 @@ class Orphan:
                 return False
 
     def be_adopted(self) -> None:
-        """By one at a time; another one waits in the queue of the listening socket for the end of this one."""
+        """By one at a time; another one waits in the queue of the listening socket for the end of
+        this one.
+        """
         assert self.listener
         supervisor = accept(self.listener)
         if not supervisor:

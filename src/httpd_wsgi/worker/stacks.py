@@ -28,7 +28,9 @@ def collect() -> str:
 
 
 def send(fd: int) -> None:
-    """In a thread of its own: an interpreter that is stuck must not keep the worker from being told to stop."""
+    """In a thread of its own: an interpreter that is stuck must not keep the worker from being told
+    to stop.
+    """
     with socket.socket(fileno=fd) as client:
         client.settimeout(5)
         try:

@@ -1,4 +1,6 @@
-"""A worker of a daemon group: loads the applications, then serves requests on its threads until told to drain."""
+"""A worker of a daemon group: loads the applications, then serves requests on its threads until
+told to drain.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,14 @@ from httpd_wsgi.worker import limits
 from httpd_wsgi.worker.orders import Control
 
 
-def when_signalled(numbers: Sequence[signal.Signals], act: Callable[[signal.Signals], None]) -> None:
-    """In a thread of its own, as a handler runs in the midst of the main thread, which may hold the very lock that it needs.
+def when_signalled(
+    numbers: Sequence[signal.Signals], act: Callable[[signal.Signals], None]
+) -> None:
+    """In a thread of its own, as a handler runs in the midst of the main thread, which may hold the
+    very lock that it needs.
 
-    Processes that the application forks have no such thread, and end by these signals as any process does.
+    Processes that the application forks have no such thread, and end by these signals as any
+    process does.
     """
     received: queue.SimpleQueue[int] = queue.SimpleQueue()
     started: list[int] = []
@@ -46,7 +52,8 @@ def when_signalled(numbers: Sequence[signal.Signals], act: Callable[[signal.Sign
         if not started:  # threading.Thread takes locks that the interrupted code may hold
             started.append(_thread.start_new_thread(run, ()))
 
-    # Python forgets signals that come in while it forks, so they are held back until the new process has no handlers any more.
+    # Python forgets signals that come in while it forks, so they are held back until the new
+    # process has no handlers any more.
     def hold() -> None:
         mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
 
@@ -66,7 +73,10 @@ def when_signalled(numbers: Sequence[signal.Signals], act: Callable[[signal.Sign
 
 def publish_signals() -> None:
     """SIGHUP and SIGUSR2 only tell subscribers."""
-    when_signalled((signal.SIGHUP, signal.SIGUSR2), lambda number: _runtime.tell_all("signalled", number.name, number))
+    when_signalled(
+        (signal.SIGHUP, signal.SIGUSR2),
+        lambda number: _runtime.tell_all("signalled", number.name, number),
+    )
 
 
 def open_scoreboard(config: settings.GroupSettings) -> None:
@@ -82,7 +92,10 @@ def open_credits() -> None:
     try:
         _runtime.open_credits(FD_BOARD)
     except OSError as exc:
-        logs.log(logs.INFO, f"WSGI0726: Apache makes a connection for each request of this worker: {exc.strerror}")
+        logs.log(
+            logs.INFO,
+            f"WSGI0726: Apache makes a connection for each request of this worker: {exc.strerror}",
+        )
 
 
 def process_title(config: settings.GroupSettings) -> str:
@@ -90,11 +103,14 @@ def process_title(config: settings.GroupSettings) -> str:
 
 
 def finish(config: settings.GroupSettings, unfinished: bool) -> None:
-    """When no request is left, or those that are have had their time. The supervisor ends a slow end after shutdown-timeout."""
+    """When no request is left, or those that are have had their time. The supervisor ends a slow
+    end after shutdown-timeout.
+    """
     if not config.destroy_interpreter:
         os._exit(0)
     if _runtime.end_interpreters() > 0 or unfinished:
-        # CPython cannot finalise safely while sub-interpreters with foreign threads exist, or threads run.
+        # CPython cannot finalise safely while sub-interpreters with foreign threads exist, or
+        # threads run.
         shutdown()
         os._exit(0)
 
@@ -116,18 +132,25 @@ def start_telemetry(config: settings.GroupSettings, control: Control) -> None:
 
 def preload(config: settings.GroupSettings) -> int:
     """How many scripts could not be loaded."""
-    return sum(not _runtime.preload(item.application_group, item.script, item.callable) for item in config.preloads)
+    return sum(
+        not _runtime.preload(item.application_group, item.script, item.callable)
+        for item in config.preloads
+    )
 
 
 def serve_nothing(config: settings.GroupSettings, control: Control) -> int:
-    """A group with threads=0 exists for its import scripts. They run in the main thread; the process ends with the last one."""
+    """A group with threads=0 exists for its import scripts. They run in the main thread; the
+    process ends with the last one.
+    """
 
     def leave(*_: object) -> None:
         raise SystemExit(0)
 
     control.outlives = False
     signal.signal(signal.SIGTERM, leave)
-    threading.Thread(target=control.watch, args=(lambda _: os.kill(os.getpid(), signal.SIGTERM),), daemon=True).start()
+    threading.Thread(
+        target=control.watch, args=(lambda _: os.kill(os.getpid(), signal.SIGTERM),), daemon=True
+    ).start()
     prepare(config)
     control.begin()
     control.tell("ready")
@@ -186,7 +209,9 @@ class RequestThreads:
         self.left = config.threads  # under guard
         self.guard = threading.Lock()
         self.threads = [
-            threading.Thread(target=self.run, args=(index,), name=f"wsgi-request-{index + 1}", daemon=True)
+            threading.Thread(
+                target=self.run, args=(index,), name=f"wsgi-request-{index + 1}", daemon=True
+            )
             for index in range(config.threads)
         ]
         with limits.stack_size(config):

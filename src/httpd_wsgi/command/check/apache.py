@@ -16,13 +16,16 @@ from httpd_wsgi.command.check import handlers
 from httpd_wsgi.command.errors import EXIT_HTTPD_FAILED, EXIT_NO_HTTPD, CommandError
 
 LEVEL = ("-c", "<IfModule wsgi_module>", "-c", "LogLevel wsgi:info", "-c", "</IfModule>")
-APACHECTL = ("Syntax OK", "Action '", "The Apache error log may have")  # how lines begin that say nothing of the configuration
+# How lines begin that say nothing of the configuration
+APACHECTL = ("Syntax OK", "Action '", "The Apache error log may have")
 LIMIT = 60  # seconds; name services may be slow
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What came of it. dump is None when the configuration cannot be read or our module is not in it."""
+    """What came of it. dump is None when the configuration cannot be read or our module is not in
+    it.
+    """
 
     dump: dict[str, Any] | None
     status: int
@@ -30,35 +33,64 @@ class Reading:
 
 
 def command(config: str, httpd: str) -> list[str]:
-    """Debian's apache2ctl sets the variables that its configuration uses; elsewhere httpd itself will do."""
+    """Debian's apache2ctl sets the variables that its configuration uses; elsewhere httpd itself
+    will do.
+    """
     wrapper = shutil.which("apache2ctl")
     program = machine.find_httpd(httpd)
     if wrapper and not httpd and os.path.basename(program) == "apache2":
         program = wrapper
     if config and not os.path.isfile(config):
-        raise CommandError(f"{config}: no such file; expected httpd's main configuration file", EXIT_NO_HTTPD)
+        raise CommandError(
+            f"{config}: no such file; expected httpd's main configuration file", EXIT_NO_HTTPD
+        )
     return [program, *(["-f", os.path.abspath(config)] if config else [])]
 
 
 def read(
-    config: str = "", httpd: str = "", url: str = "", with_env: bool = False, paths: Sequence[tuple[int, str]] = ()
+    config: str = "",
+    httpd: str = "",
+    url: str = "",
+    with_env: bool = False,
+    paths: Sequence[tuple[int, str]] = (),
 ) -> Reading:
-    """url: what serves it is to be said, too. paths: numbers of servers, and paths in them, to be mapped."""
+    """url: what serves it is to be said, too. paths: numbers of servers, and paths in them, to be
+    mapped.
+    """
     defines = ["-D", "DUMP_WSGI", *(["-D", "DUMP_WSGI_ENV"] if with_env else [])]
     # A LogLevel of the configuration must not hide what is to be found.
     arguments = [*command(config, httpd), "-t", *defines, *LEVEL]
     lines = "\n".join(f"{number} {path}" for number, path in paths)
-    environment = {**os.environ, "HTTPD_WSGI_DUMP_URL": url, "HTTPD_WSGI_DUMP_PATHS": lines, "LC_ALL": "C.UTF-8"}
+    environment = {
+        **os.environ,
+        "HTTPD_WSGI_DUMP_URL": url,
+        "HTTPD_WSGI_DUMP_PATHS": lines,
+        "LC_ALL": "C.UTF-8",
+    }
     try:
         done = subprocess.run(
-            arguments, capture_output=True, text=True, errors="replace", env=environment, timeout=LIMIT, check=False
+            arguments,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=environment,
+            timeout=LIMIT,
+            check=False,
         )
     except subprocess.TimeoutExpired:
-        raise CommandError(f"{arguments[0]} -t did not end within {LIMIT} s", EXIT_HTTPD_FAILED) from None
+        raise CommandError(
+            f"{arguments[0]} -t did not end within {LIMIT} s", EXIT_HTTPD_FAILED
+        ) from None
     begin = done.stdout.find("{")
     dump = json.loads(done.stdout[begin:]) if begin >= 0 else None
-    said = (line for line in (done.stderr + (done.stdout if begin < 0 else "")).splitlines() if line.strip())
-    return Reading(dump, done.returncode, tuple(line for line in said if not line.startswith(APACHECTL)))
+    said = (
+        line
+        for line in (done.stderr + (done.stdout if begin < 0 else "")).splitlines()
+        if line.strip()
+    )
+    return Reading(
+        dump, done.returncode, tuple(line for line in said if not line.startswith(APACHECTL))
+    )
 
 
 def without_prefix(line: str) -> str:
@@ -66,14 +98,27 @@ def without_prefix(line: str) -> str:
     return re.sub(r"^(\[[^\]]*\] )+", "", line)
 
 
-def origin(dump: dict[str, Any], directive: str, value: str, server_where: str | None, path: str | None = None) -> str:
-    """Where a directive gives this value, the last place in this virtual host before those around it; "" when nowhere.
+def origin(
+    dump: dict[str, Any],
+    directive: str,
+    value: str,
+    server_where: str | None,
+    path: str | None = None,
+) -> str:
+    """Where a directive gives this value, the last place in this virtual host before those around
+    it; "" when nowhere.
 
     A .htaccess file on the way to path has the last word.
     """
     exact, computed = "", ""
-    for item in (item for file in handlers.access_files(dump, path or "", server_where) for item in handlers.directives_in(file)):
-        if item["name"].lower() == directive.lower() and item["arguments"].strip("\"'") == (value or "%{GLOBAL}"):
+    for item in (
+        item
+        for file in handlers.access_files(dump, path or "", server_where)
+        for item in handlers.directives_in(file)
+    ):
+        if item["name"].lower() == directive.lower() and item["arguments"].strip("\"'") == (
+            value or "%{GLOBAL}"
+        ):
             return str(item["where"])
     in_scope = [item for item in dump["directives"] if item["server_where"] in (None, server_where)]
     for item in sorted(in_scope, key=lambda item: item["server_where"] is not None):

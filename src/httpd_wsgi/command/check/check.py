@@ -1,4 +1,6 @@
-"""`httpd-wsgi check` and `httpd-wsgi explain`: what is wrong with Apache's configuration, and what it does with a URL."""
+"""`httpd-wsgi check` and `httpd-wsgi explain`: what is wrong with Apache's configuration, and what
+it does with a URL.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +46,14 @@ def with_handlers(reading: apache.Reading, config: str, httpd: str) -> apache.Re
     candidates = handlers.Candidates(reading.dump)
     paths = candidates.paths(reading.dump)
     mapped = apache.read(config, httpd, paths=paths) if paths else None
-    more = {"paths": mapped.dump["paths"] if mapped and mapped.dump else [], "paths_cut": candidates.is_cut}
-    messages = (*reading.messages, *(line for line in (mapped.messages if mapped else ()) if line not in reading.messages))
+    more = {
+        "paths": mapped.dump["paths"] if mapped and mapped.dump else [],
+        "paths_cut": candidates.is_cut,
+    }
+    messages = (
+        *reading.messages,
+        *(line for line in (mapped.messages if mapped else ()) if line not in reading.messages),
+    )
     return dataclasses.replace(reading, dump={**reading.dump, **more}, messages=messages)
 
 
@@ -74,11 +82,16 @@ def run(config: str, httpd: str, with_imports: bool, is_json: bool, is_strict: b
     found = collect(reading, with_imports)
     bad = (ERROR, WARNING) if is_strict else (ERROR,)
     if is_json:
-        document = {"findings": [dataclasses.asdict(finding) for finding in found], "summary": summary(reading.dump, found)}
+        document = {
+            "findings": [dataclasses.asdict(finding) for finding in found],
+            "summary": summary(reading.dump, found),
+        }
         json.dump(document, sys.stdout, indent=2, ensure_ascii=False)
         sys.stdout.write("\n")
     else:
-        sys.stdout.writelines(line + "\n" for line in (*as_text(found), summary(reading.dump, found)))
+        sys.stdout.writelines(
+            line + "\n" for line in (*as_text(found), summary(reading.dump, found))
+        )
     return EXIT_FINDINGS if any(finding.level in bad for finding in found) else 0
 
 
@@ -89,18 +102,33 @@ def explanation(dump: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """(what, value, why) of the URL that the dump was asked about."""
     url = dump["url"]
     yield from unheard(dump)
-    yield "virtual host", url["server"], url["server_where"] or "the main server: no <VirtualHost> fits"
+    yield (
+        "virtual host",
+        url["server"],
+        url["server_where"] or "the main server: no <VirtualHost> fits",
+    )
     if not url.get("is_wsgi"):
         status = f"; mapping ends with status {url['status']}" if url["status"] != 200 else ""
         if url["is_directory"] and not status:
-            why = "which file answers for a directory (DirectoryIndex, MultiViews) only a request shows; ask for the file itself"
+            why = (
+                "which file answers for a directory (DirectoryIndex, MultiViews) only a request shows; "
+                "ask for the file itself"
+            )
             yield "application", "none known", why
         else:
-            yield "application", "none", f"no WSGIScriptAlias covers the path and no handler of ours is set{status}"
+            yield (
+                "application",
+                "none",
+                f"no WSGIScriptAlias covers the path and no handler of ours is set{status}",
+            )
         yield "file", url["file"] or "none", "what httpd itself would send"
         return
     if "script" not in url:
-        yield "application", "none", f"refused with status {url['refused']}; the reason is printed above"
+        yield (
+            "application",
+            "none",
+            f"refused with status {url['refused']}; the reason is printed above",
+        )
         return
     setting = handlers.setting_of(dump, url, url["server_where"])
     by_handler = handlers.shown(setting) if setting else f"handler {url['handler']}"
@@ -109,7 +137,8 @@ def explanation(dump: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     yield (
         "callable",
         url["callable"],
-        apache.origin(dump, "WSGICallableObject", url["callable"], url["server_where"], url["file"]) or "the script, or default",
+        apache.origin(dump, "WSGICallableObject", url["callable"], url["server_where"], url["file"])
+        or "the script, or default",
     )
     yield "PATH_INFO", url["path_info"] or '""', ""
     if "refused" in url:
@@ -117,40 +146,63 @@ def explanation(dump: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def unheard(dump: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """A port that this Apache does not listen on. Another server or a router may forward to it, so it is a remark."""
+    """A port that this Apache does not listen on. Another server or a router may forward to it, so
+    it is a remark.
+    """
     asked = urllib.parse.urlsplit(dump["url"]["asked"])
     port = asked.port or (443 if asked.scheme == "https" else 80)
     listen = dump["httpd"]["listen"]
     if listen and not any(address.endswith(f":{port}") for address in listen):
         given = "" if asked.port else ", which a URL without a port means"
-        yield "port", f"nothing listens on {port}{given}", f"Listen says {', '.join(listen)}; the rest holds if it is forwarded"
+        yield (
+            "port",
+            f"nothing listens on {port}{given}",
+            f"Listen says {', '.join(listen)}; the rest holds if it is forwarded",
+        )
+
+
+def which_group(
+    group: dict[str, Any] | None, name: str, python: str, why: str
+) -> Iterator[tuple[str, str, str]]:
+    if group is None:
+        inside = name or "none: it runs inside Apache's processes"
+        yield "daemon group", inside, why or "no WSGIProcessGroup and no process-group="
+        yield "python", python, "WSGIPythonHome, or default"
+        return
+    defined = f"{name}, defined in {group['where']}"
+    yield "daemon group", defined, why or "a value that is known only with a request"
+    threads = words.count(group["threads"], "thread")
+    size = f"{words.count(group['processes'], 'process')} of {threads}"
+    yield "runs as", f"{group['user']} in {size}", group["where"]
+    yield "python", group["python"], group["where"]
+
+
+def which_interpreter(
+    group: dict[str, Any] | None, interpreter: str, why: str
+) -> Iterator[tuple[str, str, str]]:
+    if not interpreter:
+        yield "interpreter", "main interpreter", why
+    elif group is not None and f"main_group={interpreter}" in group["settings"]:
+        main = f"main interpreter (application group {interpreter})"
+        yield "interpreter", main, f"the only application of its group; {why}"
+    else:
+        yield "interpreter", f"sub-interpreter {interpreter}", why
 
 
 def where_it_runs(dump: dict[str, Any], url: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    given = next((a for s in dump["servers"] for a in s["aliases"] if a["where"] == url["alias_where"]), None)
-    name, interpreter = url["process_group"], url["application_group"]
-    by_alias = url["alias_where"] if given and given["process_group"] is not None else ""
-    why = by_alias or apache.origin(dump, "WSGIProcessGroup", name, url["server_where"])
+    aliases = (alias for server in dump["servers"] for alias in server["aliases"])
+    alias = next((alias for alias in aliases if alias["where"] == url["alias_where"]), {})
+
+    def origin(directive: str, key: str) -> str:
+        if alias.get(key) is not None:
+            return str(url["alias_where"])
+        return apache.origin(dump, directive, url[key], url["server_where"])
+
+    name = url["process_group"]
     group = next((group for group in dump["groups"] if group["name"] == name), None)
-    if group is None:
-        yield (
-            "daemon group",
-            name or "none: it runs inside Apache's processes",
-            why or "no WSGIProcessGroup and no process-group=",
-        )
-        yield "python", dump["python"], "WSGIPythonHome, or default"
-    else:
-        yield "daemon group", f"{name}, defined in {group['where']}", why or "a value that is known only with a request"
-        size = f"{words.count(group['processes'], 'process')} of {words.count(group['threads'], 'thread')}"
-        yield "runs as", f"{group['user']} in {size}", group["where"]
-        yield "python", group["python"], group["where"]
-    by_alias = url["alias_where"] if given and given["application_group"] is not None else ""
-    why = by_alias or apache.origin(dump, "WSGIApplicationGroup", interpreter, url["server_where"]) or "default, %{RESOURCE}"
-    is_main = not interpreter or (group is not None and f"main_group={interpreter}" in group["settings"])
-    if interpreter and is_main:
-        yield "interpreter", f"main interpreter (application group {interpreter})", f"the only application of its group; {why}"
-    else:
-        yield "interpreter", "main interpreter" if is_main else f"sub-interpreter {interpreter}", why
+    yield from which_group(group, name, dump["python"], origin("WSGIProcessGroup", "process_group"))
+    why = origin("WSGIApplicationGroup", "application_group") or "default, %{RESOURCE}"
+    yield from which_interpreter(group, url["application_group"], why)
 
 
 def explain(url: str, config: str, httpd: str, is_json: bool) -> int:
@@ -159,23 +211,32 @@ def explain(url: str, config: str, httpd: str, is_json: bool) -> int:
     try:
         urllib.parse.urlsplit(url).port  # noqa: B018 - it is read when it is asked for
     except ValueError as exc:
-        raise CommandError(f"{url}: not a URL: {str(exc)[:1].lower()}{str(exc)[1:]}", EXIT_USAGE) from exc
+        raise CommandError(
+            f"{url}: not a URL: {str(exc)[:1].lower()}{str(exc)[1:]}", EXIT_USAGE
+        ) from exc
     reading = apache.read(config, httpd, url=url)
     for problem in findings.of_configuration(reading):
         raise CommandError(problem.cause, EXIT_HTTPD_FAILED)
     assert reading.dump
     if "status" not in reading.dump["url"]:
-        raise CommandError(f"{url}: expected a URL with http:// or https://, a host and a path", EXIT_USAGE)
+        raise CommandError(
+            f"{url}: expected a URL with http:// or https://, a host and a path", EXIT_USAGE
+        )
     rows = list(explanation(reading.dump))
     is_served = bool(reading.dump["url"].get("script")) and "refused" not in reading.dump["url"]
     if is_json:
         json.dump(
-            [{"what": what, "value": value, "why": why} for what, value, why in rows], sys.stdout, indent=2, ensure_ascii=False
+            [{"what": what, "value": value, "why": why} for what, value, why in rows],
+            sys.stdout,
+            indent=2,
+            ensure_ascii=False,
         )
         sys.stdout.write("\n")
     else:
         for line in reading.messages:
-            if ("refused" in reading.dump["url"] and "WSGI02" in line) or findings.IN_HTACCESS.search(line):
+            if (
+                "refused" in reading.dump["url"] and "WSGI02" in line
+            ) or findings.IN_HTACCESS.search(line):
                 print(apache.without_prefix(line), file=sys.stderr)
         width = max(len(what) for what, _, _ in rows)
         for what, value, why in rows:

@@ -55,11 +55,22 @@ def of_configuration(reading: apache.Reading) -> Iterator[Finding]:
                 yield Finding(ERROR, f"{cause}: {text}", cure, where)
                 return
         cause = re.sub(r"(AH\d+: )?Syntax error on line \d+ of [^:]+: ", "", text, count=1)
-        yield Finding(ERROR, cause or "httpd refuses its configuration without saying why", "mend that line", where)
+        yield Finding(
+            ERROR,
+            cause or "httpd refuses its configuration without saying why",
+            "mend that line",
+            where,
+        )
     elif reading.dump is None:
         is_there = "wsgi_module" in text
-        cause = "wsgi_module is another module, not httpd-wsgi" if is_there else "the configuration does not load httpd-wsgi"
-        yield Finding(ERROR, cause, "put what `httpd-wsgi module-config` prints into the configuration")
+        cause = (
+            "wsgi_module is another module, not httpd-wsgi"
+            if is_there
+            else "the configuration does not load httpd-wsgi"
+        )
+        yield Finding(
+            ERROR, cause, "put what `httpd-wsgi module-config` prints into the configuration"
+        )
 
 
 IN_HTACCESS = re.compile(r"\[core:alert\].*? (/\S+): (.+)$")  # said when a request comes by
@@ -67,17 +78,30 @@ NO_TYPES = re.compile(r"AH01597: (could not open mime types config file (.*)\.)$
 
 
 def of_messages(reading: apache.Reading) -> Iterator[Finding]:
-    """Records of our module: "WSGI0285: shop.conf:3: cause; cure". Those without a place are about requests."""
+    """Records of our module: "WSGI0285: shop.conf:3: cause; cure". Those without a place are about
+    requests.
+    """
     for wrong in filter(None, map(IN_HTACCESS.search, dict.fromkeys(reading.messages))):
         yield Finding(ERROR, f"requests get status 500: {wrong[2]}", "mend that file", wrong[1])
     for types in filter(None, map(NO_TYPES.search, dict.fromkeys(reading.messages))):
-        yield Finding(ERROR, f"httpd will not start: {types[1]}", f"correct TypesConfig, or create {types[2]}", code="AH01597")
+        yield Finding(
+            ERROR,
+            f"httpd will not start: {types[1]}",
+            f"correct TypesConfig, or create {types[2]}",
+            code="AH01597",
+        )
     for line in dict.fromkeys(apache.without_prefix(line) for line in reading.messages):
         match = re.match(r"(?:AH\d+: )?(WSGI\d{4}): (\S+:\d+): (.*)", line)
         if match:
             cause, _, cure = match[3].partition("; ")
             is_info = "[wsgi:info]" in line or match[1] in ("WSGI0221", "WSGI0287")
-            yield Finding(NOTE if is_info else ERROR if SEVERE.search(line) else WARNING, cause, cure, match[2], match[1])
+            yield Finding(
+                NOTE if is_info else ERROR if SEVERE.search(line) else WARNING,
+                cause,
+                cure,
+                match[2],
+                match[1],
+            )
 
 
 # ---- what is mapped where ----
@@ -89,7 +113,9 @@ def of_aliases(dump: dict[str, Any]) -> Iterator[Finding]:
             yield from of_alias(dump, server, alias)
 
 
-def of_alias(dump: dict[str, Any], server: dict[str, Any], alias: dict[str, Any]) -> Iterator[Finding]:
+def of_alias(
+    dump: dict[str, Any], server: dict[str, Any], alias: dict[str, Any]
+) -> Iterator[Finding]:
     mapped = alias.get("mapped")
     if not mapped:
         return
@@ -110,7 +136,8 @@ def of_alias(dump: dict[str, Any], server: dict[str, Any], alias: dict[str, Any]
         yield Finding(
             WARNING,
             f"{name} runs inside Apache's own processes, because nothing gives it a daemon group",
-            "add process-group=NAME to it, or WSGIProcessGroup NAME around it; WSGIRestrictEmbedded On refuses such requests",
+            "add process-group=NAME to it, or WSGIProcessGroup NAME around it; "
+            "WSGIRestrictEmbedded On refuses such requests",
             alias["where"],
         )
     elif "refused" in mapped and "script" in mapped:
@@ -123,17 +150,29 @@ def of_handlers(dump: dict[str, Any]) -> Iterator[Finding]:
     """One for all files of a directory that have the same fault."""
     faults: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for item in handlers.served(dump):
-        fault = str(item["refused"]) if "refused" in item else "embedded" if item.get("process_group") == "" else ""
+        fault = (
+            str(item["refused"])
+            if "refused" in item
+            else "embedded"
+            if item.get("process_group") == ""
+            else ""
+        )
         if fault:
-            faults.setdefault((fault, os.path.dirname(item["file"]), item["server"]["name"]), []).append(item)
+            faults.setdefault(
+                (fault, os.path.dirname(item["file"]), item["server"]["name"]), []
+            ).append(item)
     for (fault, directory, host), items in faults.items():
         yield of_fault(dump, fault, directory, host, items)
     if dump.get("paths_cut"):
-        cause = "there are too many files to look at all of them for scripts without a WSGIScriptAlias"
+        cause = (
+            "there are too many files to look at all of them for scripts without a WSGIScriptAlias"
+        )
         yield Finding(NOTE, cause, "httpd-wsgi explain URL tells about one")
 
 
-def of_fault(dump: dict[str, Any], fault: str, directory: str, host: str, items: list[dict[str, Any]]) -> Finding:
+def of_fault(
+    dump: dict[str, Any], fault: str, directory: str, host: str, items: list[dict[str, Any]]
+) -> Finding:
     first = items[0]
     url, place = f"http://{host}{first['location']}", handlers.where_set(dump, first)
     which = f"{first['file']}, which has the handler {first['handler']}"
@@ -141,11 +180,23 @@ def of_fault(dump: dict[str, Any], fault: str, directory: str, host: str, items:
         which += f", and {words.count(len(items) - 1, 'other file')} beside it"
     if fault == "embedded":
         cure = f"put WSGIProcessGroup NAME into <Directory {directory}>; WSGIRestrictEmbedded On refuses such requests"
-        return Finding(WARNING, f"no daemon group runs {which}: Apache's own processes do", cure, place)
+        return Finding(
+            WARNING, f"no daemon group runs {which}: Apache's own processes do", cure, place
+        )
     if fault == "403" and "script" not in first:
         cure = f"put Options +ExecCGI into <Directory {directory}>"
-        return Finding(ERROR, f"requests get status 403, because Options ExecCGI is off for {which}", cure, place)
-    return Finding(ERROR, f"requests get status {fault} from {which}", f"httpd-wsgi explain {url} says why", place)
+        return Finding(
+            ERROR,
+            f"requests get status 403, because Options ExecCGI is off for {which}",
+            cure,
+            place,
+        )
+    return Finding(
+        ERROR,
+        f"requests get status {fault} from {which}",
+        f"httpd-wsgi explain {url} says why",
+        place,
+    )
 
 
 # ---- each group's Python ----
@@ -158,12 +209,18 @@ def as_user(group: dict[str, Any]) -> dict[str, Any]:
     try:
         user = pwd.getpwuid(group["uid"])
     except KeyError:
-        return {"user": group["uid"], "group": group["gid"] if group["gid"] != NO_GROUP else group["uid"], "extra_groups": []}
+        return {
+            "user": group["uid"],
+            "group": group["gid"] if group["gid"] != NO_GROUP else group["uid"],
+            "extra_groups": [],
+        }
     gid = group["gid"] if group["gid"] != NO_GROUP else user.pw_gid
     return {"user": group["uid"], "group": gid, "extra_groups": os.getgrouplist(user.pw_name, gid)}
 
 
-def run_python(group: dict[str, Any], *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+def run_python(
+    group: dict[str, Any], *arguments: str, **options: Any
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [group["python"], "-B", BOOT, *arguments],
         capture_output=True,
@@ -184,24 +241,44 @@ def of_python(group: dict[str, Any]) -> Iterator[Finding]:
     try:
         done = run_python(group, "probe")
     except FileNotFoundError:
-        yield Finding(ERROR, f"{name} does not exist", f"python3 -m venv {Path(group['python']).parent.parent}", group["where"])
+        yield Finding(
+            ERROR,
+            f"{name} does not exist",
+            f"python3 -m venv {Path(group['python']).parent.parent}",
+            group["where"],
+        )
         return
     except (OSError, subprocess.TimeoutExpired) as exc:
         cure = "give that user access, or use a Python that is installed elsewhere (python-home=)"
-        yield Finding(ERROR, f"{name} cannot be run by user {group['user']}: {exc}", cure, group["where"])
+        yield Finding(
+            ERROR, f"{name} cannot be run by user {group['user']}: {exc}", cure, group["where"]
+        )
         return
     if done.returncode == 78:
-        yield Finding(ERROR, f"{name} has no runtime of httpd-wsgi", _boot.install_command(group["python"]), group["where"])
+        yield Finding(
+            ERROR,
+            f"{name} has no runtime of httpd-wsgi",
+            _boot.install_command(group["python"]),
+            group["where"],
+        )
     elif done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["without a word"])[-1]
-        yield Finding(ERROR, f"{name} fails: {last}", f"{group['python']} -c pass shows it", group["where"], detail=done.stderr)
+        yield Finding(
+            ERROR,
+            f"{name} fails: {last}",
+            f"{group['python']} -c pass shows it",
+            group["where"],
+            detail=done.stderr,
+        )
 
 
 def of_version(dump: dict[str, Any]) -> Iterator[Finding]:
     ours = str(next(iter(httpd_wsgi.__path__)))
     if os.path.realpath(dump["package"]) != os.path.realpath(ours):
         yield Finding(
-            NOTE, f"Apache loads the module of {dump['package']}, this command is that of {ours}", "see LoadModule wsgi_module"
+            NOTE,
+            f"Apache loads the module of {dump['package']}, this command is that of {ours}",
+            "see LoadModule wsgi_module",
         )
 
 
@@ -230,11 +307,15 @@ def listeners_of(port: int, root: Path = Path("/proc")) -> list[tuple[int, str]]
 def of_ports(dump: dict[str, Any]) -> Iterator[Finding]:
     for address in dump["httpd"]["listen"]:
         port = int(address.rpartition(":")[2])
-        others = [(pid, name) for pid, name in listeners_of(port) if not re.match("httpd|apache2", name)]
+        others = [
+            (pid, name) for pid, name in listeners_of(port) if not re.match("httpd|apache2", name)
+        ]
         if others:
             pid, name = others[0]
             yield Finding(
-                ERROR, f"Listen {address}: {name} (process {pid}) listens there already", f"stop {name}, or choose another port"
+                ERROR,
+                f"Listen {address}: {name} (process {pid}) listens there already",
+                f"stop {name}, or choose another port",
             )
 
 
@@ -254,7 +335,11 @@ def of_selinux(dump: dict[str, Any], root: Path = Path("/")) -> Iterator[Finding
         if not re.match("httpd_|usr_t|lib_t|bin_t", kind):
             where = os.path.dirname(path)
             cure = f"semanage fcontext -a -t httpd_sys_content_t '{where}(/.*)?' && restorecon -R {where}"
-            yield Finding(WARNING, f"SELinux is enforcing, and {path} has the type {kind}, which httpd may not read", cure)
+            yield Finding(
+                WARNING,
+                f"SELinux is enforcing, and {path} has the type {kind}, which httpd may not read",
+                cure,
+            )
 
 
 def of_apparmor(root: Path = Path("/")) -> Iterator[Finding]:
@@ -264,13 +349,21 @@ def of_apparmor(root: Path = Path("/")) -> Iterator[Finding]:
     except OSError:
         return
     for match in re.finditer(r"^(\S*(?:apache2|httpd)\S*) \(enforce\)", text, re.MULTILINE):
-        yield Finding(NOTE, f"AppArmor confines {match[1]}", "journalctl -k | grep DENIED shows what it denies")
+        yield Finding(
+            NOTE,
+            f"AppArmor confines {match[1]}",
+            "journalctl -k | grep DENIED shows what it denies",
+        )
 
 
 def scripts(dump: dict[str, Any]) -> list[str]:
     targets = [alias["target"] for server in dump["servers"] for alias in server["aliases"]]
     return list(
-        dict.fromkeys(target for target in targets if target.startswith("/") and "$" not in target and os.path.isfile(target))
+        dict.fromkeys(
+            target
+            for target in targets
+            if target.startswith("/") and "$" not in target and os.path.isfile(target)
+        )
     )
 
 
@@ -284,10 +377,15 @@ def applications(dump: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         for alias in server["aliases"]:
             mapped = alias.get("mapped") or {}
             if mapped.get("script") and mapped["alias_where"] == alias["where"]:
-                found.setdefault((mapped["process_group"], mapped["script"], mapped["callable"]), alias["where"])
+                found.setdefault(
+                    (mapped["process_group"], mapped["script"], mapped["callable"]), alias["where"]
+                )
     for item in handlers.served(dump):
         if item.get("script"):
-            found.setdefault((item["process_group"], item["script"], item["callable"]), handlers.where_set(dump, item))
+            found.setdefault(
+                (item["process_group"], item["script"], item["callable"]),
+                handlers.where_set(dump, item),
+            )
     return [(*key, where) for key, where in found.items()]
 
 
@@ -307,19 +405,30 @@ def of_import(dump: dict[str, Any]) -> Iterator[Finding]:
     for name, script, callable_name, where in applications(dump):
         group = groups.get(name, embedded if not name else None)
         if group is not None:
-            yield from of_one_import({"home": None, "python_path": None, **group}, script, callable_name, where)
+            yield from of_one_import(
+                {"home": None, "python_path": None, **group}, script, callable_name, where
+            )
 
 
-def of_one_import(group: dict[str, Any], script: str, callable_name: str, where: str) -> Iterator[Finding]:
+def of_one_import(
+    group: dict[str, Any], script: str, callable_name: str, where: str
+) -> Iterator[Finding]:
     environment = {**os.environ, **dict(assignment.split("=", 1) for assignment in group["env"])}
     arguments = ("tryout", script, callable_name, group["python_path"] or "", group["home"] or "")
     who = f"as user {group['user']} with {group['python']}"
     try:
         done = run_python(group, *arguments, env=environment)
     except (OSError, subprocess.TimeoutExpired) as exc:
-        yield Finding(ERROR, f"{script} could not be loaded {who}: {exc}", "see the findings about this group", where)
+        yield Finding(
+            ERROR,
+            f"{script} could not be loaded {who}: {exc}",
+            "see the findings about this group",
+            where,
+        )
         return
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["without a word"])[-1]
         cure = "mend it; --json has its traceback"
-        yield Finding(ERROR, f"{script} cannot be loaded {who}: {last}", cure, where, detail=done.stderr)
+        yield Finding(
+            ERROR, f"{script} cannot be loaded {who}: {last}", cure, where, detail=done.stderr
+        )

@@ -1,6 +1,8 @@
-"""Applications without a WSGIScriptAlias: what AddHandler, SetHandler or a type makes a script or gives to a WSGIHandlerScript.
+"""Applications without a WSGIScriptAlias: what AddHandler, SetHandler or a type makes a script or
+gives to a WSGIHandlerScript.
 
-Which file has which handler only httpd knows, .htaccess files included. So files are listed here, and httpd maps their URLs.
+Which file has which handler only httpd knows, .htaccess files included. So files are listed here,
+and httpd maps their URLs.
 """
 
 from __future__ import annotations
@@ -21,18 +23,29 @@ Dump = dict[str, Any]
 
 def names(dump: Dump) -> set[str]:
     """Handlers, in lower case, that lead to us."""
-    handlers = (words_of(item)[:1] for item in dump["directives"] if item["name"].lower() == "wsgihandlerscript")
+    handlers = (
+        words_of(item)[:1]
+        for item in dump["directives"]
+        if item["name"].lower() == "wsgihandlerscript"
+    )
     return {name.lower() for name in itertools.chain(OWN, *handlers)}
 
 
 def words_of(item: Dump) -> list[str]:
-    return [word.strip("\"'") for word in re.findall(r'"(?:\\.|[^"\\])*"|\'[^\']*\'|\S+', item["arguments"] or "")]
+    return [
+        word.strip("\"'")
+        for word in re.findall(r'"(?:\\.|[^"\\])*"|\'[^\']*\'|\S+', item["arguments"] or "")
+    ]
 
 
 def is_about(item: Dump, handlers: set[str]) -> bool:
     """Does the directive set one of these handlers?"""
     first = words_of(item)[:1]
-    return item["name"].lower() in BY_SUFFIX + BY_SECTION and bool(first) and first[0].lower() in handlers
+    return (
+        item["name"].lower() in BY_SUFFIX + BY_SECTION
+        and bool(first)
+        and first[0].lower() in handlers
+    )
 
 
 def suffixes_of(item: Dump) -> set[str]:
@@ -44,7 +57,10 @@ def suffixes_of(item: Dump) -> set[str]:
 
 def access_files(dump: Dump, path: str, server_where: str | None = None) -> Iterator[str]:
     """Those that may speak of the path, the innermost first."""
-    server = next((server for server in dump["servers"] if server["where"] == server_where), dump["servers"][0])
+    server = next(
+        (server for server in dump["servers"] if server["where"] == server_where),
+        dump["servers"][0],
+    )
     directory = path
     while directory not in ("", "/"):
         directory = os.path.dirname(directory)
@@ -67,14 +83,27 @@ def directives_in(path: str) -> Iterator[Dump]:
     for number, line in enumerate(lines_of(path), 1):
         name, _, arguments = line.strip().partition(" ")
         if name and name[0] not in "#<":
-            yield {"name": name, "arguments": arguments.strip(), "where": f"{path}:{number}", "in": ""}
+            yield {
+                "name": name,
+                "arguments": arguments.strip(),
+                "where": f"{path}:{number}",
+                "in": "",
+            }
 
 
 def setting_of(dump: Dump, url: Dump, server_where: str | None) -> Dump | None:
     """The directive that sets the handler of a mapped URL, as far as that can be told."""
     handler = {(url["handler"] or "").lower()}
-    inside = [item for path in access_files(dump, url["file"] or "", server_where) for item in directives_in(path)]
-    outside: list[Dump] = [item for item in reversed(dump["directives"]) if item["server_where"] in (None, server_where)]
+    inside = [
+        item
+        for path in access_files(dump, url["file"] or "", server_where)
+        for item in directives_in(path)
+    ]
+    outside: list[Dump] = [
+        item
+        for item in reversed(dump["directives"])
+        if item["server_where"] in (None, server_where)
+    ]
     for item in (*inside, *outside):
         by_suffix = item["name"].lower() in BY_SUFFIX
         if not is_about(item, handler) or not covers(item["in"], url["file"] or ""):
@@ -110,9 +139,15 @@ class Candidates:
         self.handlers = names(dump)
         self.settings = [item for item in dump["directives"] if is_about(item, self.handlers)]
         self.overrides = any(
-            item["name"].lower() == "allowoverride" and (item["arguments"] or "").lower() != "none" for item in dump["directives"]
+            item["name"].lower() == "allowoverride" and (item["arguments"] or "").lower() != "none"
+            for item in dump["directives"]
         )
-        self.suffixes = {suffix for item in self.settings if item["name"].lower() in BY_SUFFIX for suffix in suffixes_of(item)}
+        self.suffixes = {
+            suffix
+            for item in self.settings
+            if item["name"].lower() in BY_SUFFIX
+            for suffix in suffixes_of(item)
+        }
         self.any_file = any(item["name"].lower() in BY_SECTION for item in self.settings)
         self.left = MOST_FILES
         self.is_cut = False
@@ -120,7 +155,9 @@ class Candidates:
     def paths(self, dump: Dump) -> list[tuple[int, str]]:
         """(number of the server, path)"""
         servers = enumerate(dump["servers"])
-        found = dict.fromkeys(pair for number, server in servers for pair in self.of_server(dump, number, server))
+        found = dict.fromkeys(
+            pair for number, server in servers for pair in self.of_server(dump, number, server)
+        )
         kept, size = [], 0
         for pair in found:
             size += len(os.fsencode(pair[1])) + 8
@@ -142,7 +179,9 @@ class Candidates:
         places += [
             (words[0], words[1])
             for item in dump["directives"]
-            if item["name"].lower() == "alias" and item["server_where"] in scope and len(words := words_of(item)) == 2
+            if item["name"].lower() == "alias"
+            and item["server_where"] in scope
+            and len(words := words_of(item)) == 2
         ]
         access = tuple(server["access_files"].split())
         for url, place in places:
@@ -153,7 +192,8 @@ class Candidates:
         if os.path.isfile(place):
             yield url
             return
-        told: set[str] = set()  # directories where a .htaccess file may set a handler, and what is below them
+        # Directories where a .htaccess file may set a handler, and what is below them
+        told: set[str] = set()
         for where, directories, files in os.walk(place):
             directories[:] = sorted(name for name in directories if not name.startswith("."))
             if os.path.dirname(where) in told or (self.overrides and self.is_told(where, access)):
@@ -168,11 +208,15 @@ class Candidates:
                     yield f"{url.rstrip('/')}/{inner}"
 
     def may_be_ours(self, name: str, is_told: bool) -> bool:
-        return not name.startswith(".") and (is_told or self.any_file or bool(self.suffixes & suffixes_in(name)))
+        return not name.startswith(".") and (
+            is_told or self.any_file or bool(self.suffixes & suffixes_in(name))
+        )
 
     def is_told(self, directory: str, access: tuple[str, ...]) -> bool:
         return any(
-            is_about(item, self.handlers) for name in access for item in directives_in(os.path.join(directory, name))
+            is_about(item, self.handlers)
+            for name in access
+            for item in directives_in(os.path.join(directory, name))
         )
 
 

@@ -1,4 +1,6 @@
-"""`httpd-wsgi express`: the commands of mod_wsgi-express. Options that mean the same are taken, those that differ are named."""
+"""`httpd-wsgi express`: the commands of mod_wsgi-express. Options that mean the same are taken,
+those that differ are named.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,15 @@ from typing import Any
 from httpd_wsgi.command import machine, options, root, serve, setup, words
 from httpd_wsgi.command.errors import CommandError
 from httpd_wsgi.command.express import lines, modes
-from httpd_wsgi.command.express.option_table import DAEMON_DEFAULTS, DEFAULTS, FLAG, MANY, PAIRS, ROWS, Row
+from httpd_wsgi.command.express.option_table import (
+    DAEMON_DEFAULTS,
+    DEFAULTS,
+    FLAG,
+    MANY,
+    PAIRS,
+    ROWS,
+    Row,
+)
 from httpd_wsgi.command.option_table import Kind, Option
 from httpd_wsgi.command.settings import Bind, ServerSettings
 from httpd_wsgi.command.target import DEMO, say
@@ -25,16 +35,31 @@ def add_options(parser: argparse.ArgumentParser, taken: Collection[str] = ()) ->
     for row in ROWS:
         names = [name for name in row.names.split() if name not in taken]
         told = row.note or row.refused
-        help_text = (told or (f"as serve {row.serve}" if row.serve else "")).replace("%", "%%") or None
+        help_text = (told or (f"as serve {row.serve}" if row.serve else "")).replace(
+            "%", "%%"
+        ) or None
         if not names:
             continue
         if row.kind == FLAG:
-            parser.add_argument(*names, dest=row.destination, action="store_true", default=None, help=help_text)
+            parser.add_argument(
+                *names, dest=row.destination, action="store_true", default=None, help=help_text
+            )
         elif row.kind == PAIRS:
-            parser.add_argument(*names, dest=row.destination, action="append", nargs=2, metavar=("A", "B"), help=help_text)
+            parser.add_argument(
+                *names,
+                dest=row.destination,
+                action="append",
+                nargs=2,
+                metavar=("A", "B"),
+                help=help_text,
+            )
         else:
             parser.add_argument(
-                *names, dest=row.destination, action="append" if row.kind == MANY else "store", metavar="X", help=help_text
+                *names,
+                dest=row.destination,
+                action="append" if row.kind == MANY else "store",
+                metavar="X",
+                help=help_text,
             )
 
 
@@ -64,7 +89,10 @@ def serve_words(given: Given) -> Iterator[str]:
             yield from words_of(row, given[row.name])
     for name, value in defaults.items():
         yield from (name, value)
-    daemon = {**DAEMON_DEFAULTS, **{row.daemon: given[row.name] for row in ROWS if row.daemon and row.name in given}}
+    daemon = {
+        **DAEMON_DEFAULTS,
+        **{row.daemon: given[row.name] for row in ROWS if row.daemon and row.name in given},
+    }
     if "--socket-timeout" in given:
         daemon["socket-timeout"] = given["--socket-timeout"]
     if "--server-metrics" in given:
@@ -93,7 +121,9 @@ def target_and_callable(entry: str, given: Given) -> tuple[str, dict[str, Any]]:
     """The TARGET, and what else of the settings it decides."""
     kind = given.get("--application-type", "script")
     if kind == "static":
-        return "", {} if "--document-root" in given else {"document_root": str(Path(entry or ".").absolute())}
+        return "", {} if "--document-root" in given else {
+            "document_root": str(Path(entry or ".").absolute())
+        }
     if kind == "paste":
         raise CommandError(
             "--application-type paste: expected script, module or static; load the file with paste.deploy in a script"
@@ -106,11 +136,15 @@ def target_and_callable(entry: str, given: Given) -> tuple[str, dict[str, Any]]:
 
 
 def binds_of(given: Given) -> tuple[Bind, ...]:
-    port = options.count_of(Option("--port", Kind.COUNT, "", high=65535), given.get("--port", "8000"))
+    port = options.count_of(
+        Option("--port", Kind.COUNT, "", high=65535), given.get("--port", "8000")
+    )
     return (Bind(given.get("--host", ""), port),)
 
 
-def settings_from(arguments: argparse.Namespace, entry: str, note: Callable[[str], None]) -> ServerSettings:
+def settings_from(
+    arguments: argparse.Namespace, entry: str, note: Callable[[str], None]
+) -> ServerSettings:
     given = given_of(arguments, note)
     parser = options.Parser(prog="httpd-wsgi express")
     options.add_options(parser, "serve")
@@ -148,17 +182,30 @@ def service_options(given: Given) -> Iterator[tuple[str, str, str]]:
     for option in ("user", "group"):
         for name, value in given.get(f"--service-{option}", ()):
             if name not in names:
-                raise CommandError(f"--service-{option} {name} {value}: there is no --service-script {name}")
+                raise CommandError(
+                    f"--service-{option} {name} {value}: there is no --service-script {name}"
+                )
             yield name, option, value
 
 
 def logs_of(given: Given, settings: ServerSettings) -> tuple[str, str]:
-    """Of errors and of requests. Without a server root of its own, which goes with the command, they are shown."""
+    """Of errors and of requests. Without a server root of its own, which goes with the command,
+    they are shown.
+    """
     directory = given.get("--log-directory", "")
-    directory = str(Path(directory).absolute()) if directory else "" if "--log-to-terminal" in given else settings.server_root
+    directory = (
+        str(Path(directory).absolute())
+        if directory
+        else ""
+        if "--log-to-terminal" in given
+        else settings.server_root
+    )
     if not directory:
         return "-", "-" if "--access-log" in given else ""
-    error, access = given.get("--error-log-name", "error_log"), given.get("--access-log-name", "access_log")
+    error, access = (
+        given.get("--error-log-name", "error_log"),
+        given.get("--access-log-name", "access_log"),
+    )
     return f"{directory}/{error}", f"{directory}/{access}" if "--access-log" in given else ""
 
 
@@ -175,7 +222,9 @@ def run(words_: Sequence[str]) -> int:
         "start-server": start_server,
         "setup-server": setup_server,
         "module-config": lambda rest: no_arguments("module-config", rest, module_config),
-        "module-location": lambda rest: no_arguments("module-location", rest, lambda: print(machine.find_wsgi_module())),
+        "module-location": lambda rest: no_arguments(
+            "module-location", rest, lambda: print(machine.find_wsgi_module())
+        ),
         "install-module": install_module,
     }
     if not words_ or words_[0] not in commands:
@@ -236,14 +285,20 @@ def module_config(module: Path | None = None) -> None:
 
 
 def install_module(arguments: Sequence[str]) -> int:
-    """Puts a link to the module, which finds its package through it, into httpd's directory, and prints the lines for it."""
+    """Puts a link to the module, which finds its package through it, into httpd's directory, and
+    prints the lines for it.
+    """
     parser = options.Parser(prog="httpd-wsgi express install-module", allow_abbrev=True)
     parser.add_argument("--modules-directory", metavar="DIR")
     parsed = parser.parse_args(list(arguments))
-    places = [parsed.modules_directory] if parsed.modules_directory else list(machine.MODULE_DIRECTORIES)
+    places = (
+        [parsed.modules_directory] if parsed.modules_directory else list(machine.MODULE_DIRECTORIES)
+    )
     directory = next((place for place in places if os.path.isdir(place)), "")
     if not directory:
-        raise CommandError(f"--modules-directory: expected a directory; there is none of {', '.join(places)}")
+        raise CommandError(
+            f"--modules-directory: expected a directory; there is none of {', '.join(places)}"
+        )
     source = machine.find_wsgi_module()
     target = Path(directory, source.name)
     try:
@@ -251,6 +306,8 @@ def install_module(arguments: Sequence[str]) -> int:
         temporary.symlink_to(source)
         temporary.replace(target)
     except OSError as exc:
-        raise CommandError(f"{target}: cannot be written: {exc.strerror}; run it with sudo") from exc
+        raise CommandError(
+            f"{target}: cannot be written: {exc.strerror}; run it with sudo"
+        ) from exc
     module_config(target)
     return 0

@@ -16,7 +16,9 @@ Given = dict[str, Any]
 
 def extra_lines(given: Given, host: str, group: str) -> Iterator[str]:
     yield "WSGIPassAuthorization On"
-    yield from (f"WSGIPythonWarnings {words.conf(spec)}" for spec in given.get("--python-warnings", ()))
+    yield from (
+        f"WSGIPythonWarnings {words.conf(spec)}" for spec in given.get("--python-warnings", ())
+    )
     for url in given.get("--ignore-activity", ()):
         yield from (f"<Location {words.conf(url)}>", "    WSGIIgnoreActivity On", "</Location>")
     if "--orphan-interpreter" in given:
@@ -32,9 +34,18 @@ def extra_lines(given: Given, host: str, group: str) -> Iterator[str]:
     yield from proxy_lines(given)
     yield from handler_lines(given, group)
     if "--mime-types" in given:
-        yield from ("<IfModule mime_module>", f"    TypesConfig {absolute(given['--mime-types'])}", "</IfModule>")
+        yield from (
+            "<IfModule mime_module>",
+            f"    TypesConfig {absolute(given['--mime-types'])}",
+            "</IfModule>",
+        )
     if "--server-status" in given:
-        yield from ('<Location "/server-status">', "    SetHandler server-status", "    Require local", "</Location>")
+        yield from (
+            '<Location "/server-status">',
+            "    SetHandler server-status",
+            "    Require local",
+            "</Location>",
+        )
 
 
 def telemetry_lines(given: Given) -> Iterator[str]:
@@ -70,7 +81,9 @@ def proxy_lines(given: Given) -> Iterator[str]:
         yield f"ProxyTimeout {words.conf(given['--proxy-timeout'])}"
     for path, url in given.get("--proxy-mount-point", ()):
         if not path.startswith("/") or path.rstrip("/") == "" or "://" not in url:
-            raise CommandError(f"--proxy-mount-point {path} {url}: expected a URL path below / and the URL of a server")
+            raise CommandError(
+                f"--proxy-mount-point {path} {url}: expected a URL path below / and the URL of a server"
+            )
         path = path.rstrip("/")
         yield f"RedirectMatch 302 {words.conf(f'^{words.pattern(path)}$')} {words.conf(path + '/')}"
         yield from hosts.forwarding(path + "/", url.rstrip("/") + "/")
@@ -79,7 +92,9 @@ def proxy_lines(given: Given) -> Iterator[str]:
 def proxy_hosts(given: Given) -> Iterator[tuple[str, str]]:
     for name, url in given.get("--proxy-virtual-host", ()):
         if "://" not in url:
-            raise CommandError(f"--proxy-virtual-host {name} {url}: expected a host name and the URL of a server")
+            raise CommandError(
+                f"--proxy-virtual-host {name} {url}: expected a host name and the URL of a server"
+            )
         yield check_host("--proxy-virtual-host", name), url
 
 
@@ -87,7 +102,9 @@ def handler_lines(given: Given, group: str) -> Iterator[str]:
     """Files of the document root that a program answers for."""
     for number, (suffix, script) in enumerate(given.get("--add-handler", ()), 1):
         if not suffix.startswith("."):
-            raise CommandError(f"--add-handler {suffix} {script}: expected a suffix such as .report, and a script")
+            raise CommandError(
+                f"--add-handler {suffix} {script}: expected a suffix such as .report, and a script"
+            )
         where = f"{words.conf(f'process-group={group}')} {words.conf(f'callable-object={callable_of(script)}')}"
         yield f"AddHandler express-{number} {words.conf(suffix)}"
         yield f"WSGIHandlerScript express-{number} {absolute(script)} {where} application-group=%{{GLOBAL}}"
@@ -100,23 +117,48 @@ def handler_lines(given: Given, group: str) -> Iterator[str]:
 
 
 def callable_of(script: str) -> str:
-    """handle_request where the script has one, else application. A script that cannot be parsed is its process's to report."""
+    """handle_request where the script has one, else application. A script that cannot be parsed is
+    its process's to report.
+    """
     try:
         tree = ast.parse(Path(script).read_bytes())
     except OSError as exc:
-        raise CommandError(f"--add-handler {script}: cannot be read: {exc.strerror}", EXIT_NO_TARGET) from exc
+        raise CommandError(
+            f"--add-handler {script}: cannot be read: {exc.strerror}", EXIT_NO_TARGET
+        ) from exc
     except (SyntaxError, ValueError):
         return "handle_request"
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    names |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
-    names |= {alias.asname or alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
-    return "application" if "application" in names and "handle_request" not in names else "handle_request"
+    names = {
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    names |= {
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    }
+    names |= {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    return (
+        "application"
+        if "application" in names and "handle_request" not in names
+        else "handle_request"
+    )
 
 
 def modules_of(given: Given) -> tuple[str, ...]:
     names: list[str] = []
     if "--auth-user-script" in given:
-        names += ["authn_core", "auth_digest" if given.get("--auth-type") == "Digest" else "auth_basic", "authz_user"]
+        names += [
+            "authn_core",
+            "auth_digest" if given.get("--auth-type") == "Digest" else "auth_basic",
+            "authz_user",
+        ]
     if given.keys() & {"--proxy-mount-point", "--proxy-virtual-host", "--proxy-timeout"}:
         names += ["proxy", "proxy_http", "headers"]
     if "--add-handler" in given or "--with-cgi" in given:

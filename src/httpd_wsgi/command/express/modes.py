@@ -1,4 +1,6 @@
-"""Modes of mod_wsgi-express: Apache runs the application itself, or one worker does for debugging. What settings they make."""
+"""Modes of mod_wsgi-express: Apache runs the application itself, or one worker does for debugging.
+What settings they make.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,13 @@ from httpd_wsgi.command.settings import Pairs, ServerSettings
 Given = dict[str, Any]
 
 DEBUGGING = ("--debug-mode", "--enable-debugger", "--enable-coverage", "--enable-profiler")
-UNLIMITED = ("request-timeout", "deadlock-timeout", "startup-timeout", "queue-timeout", "slow-request")
+UNLIMITED = (
+    "request-timeout",
+    "deadlock-timeout",
+    "startup-timeout",
+    "queue-timeout",
+    "slow-request",
+)
 PATIENT = tuple((name, "0") for name in UNLIMITED)
 ENDLESS = "86400"  # seconds that Apache waits for a worker which somebody looks into
 
@@ -35,7 +43,9 @@ def in_mode(settings: ServerSettings, given: Given, note: Callable[[str], None])
     if "--debugger-startup" in given and "--enable-debugger" not in given:
         raise CommandError("--debugger-startup: needs --enable-debugger as well")
     if debugging and "--embedded-mode" in given:
-        raise CommandError(f"{debugging[0]}: expected without --embedded-mode; it gives the application a process of its own")
+        raise CommandError(
+            f"{debugging[0]}: expected without --embedded-mode; it gives the application a process of its own"
+        )
     if debugging:
         return debugged(settings, given)
     return embedded(settings, given, note) if "--embedded-mode" in given else settings
@@ -43,12 +53,16 @@ def in_mode(settings: ServerSettings, given: Given, note: Callable[[str], None])
 
 def embedded(settings: ServerSettings, given: Given, note: Callable[[str], None]) -> ServerSettings:
     if settings.reload:
-        note("--reload-on-changes: ignored with --embedded-mode, where only a restart loads code again")
+        note(
+            "--reload-on-changes: ignored with --embedded-mode, where only a restart loads code again"
+        )
     if "--locale" in given:
         note("--locale: ignored with --embedded-mode, where Apache's own environment decides")
     maximum = dict(settings.daemon_options).get("maximum-requests")
     extra = (f"MaxConnectionsPerChild {int(maximum)}",) if maximum and maximum.isdecimal() else ()
-    return replace(settings, embedded=True, reload=False, daemon_options=(), extra=(*settings.extra, *extra))
+    return replace(
+        settings, embedded=True, reload=False, daemon_options=(), extra=(*settings.extra, *extra)
+    )
 
 
 # ---- debugging ----
@@ -56,7 +70,11 @@ def embedded(settings: ServerSettings, given: Given, note: Callable[[str], None]
 
 def debugged(settings: ServerSettings, given: Given) -> ServerSettings:
     """One worker of one thread that nobody hurries."""
-    kept = tuple(pair for pair in settings.daemon_options if pair[0] not in {*dict(PATIENT), "socket-timeout"})
+    kept = tuple(
+        pair
+        for pair in settings.daemon_options
+        if pair[0] not in {*dict(PATIENT), "socket-timeout"}
+    )
     return replace(
         settings,
         processes=None,
@@ -89,13 +107,16 @@ def terminal(who: machine.Account | None, is_needed: bool) -> Pairs:
     """Where pdb can ask: this command's own terminal, which the worker opens for itself."""
     if not sys.stdin.isatty():
         if is_needed:
-            raise CommandError("--enable-debugger: standard input is no terminal; pdb needs one to ask what to do")
+            raise CommandError(
+                "--enable-debugger: standard input is no terminal; pdb needs one to ask what to do"
+            )
         return ()
     path = os.ttyname(0)
     if who is not None and not who.may(os.stat(path), 6):
         if is_needed:
             raise CommandError(
-                f"--enable-debugger: {who.name}, who runs the application, may not use the terminal {path}; run the command as "
+                f"--enable-debugger: {who.name}, who runs the application, may not use the "
+                f"terminal {path}; run the command as "
                 "yourself, or name the terminal's owner with --user",
                 EXIT_SYSTEM,
             )
@@ -103,7 +124,9 @@ def terminal(who: machine.Account | None, is_needed: bool) -> Pairs:
     return (("HTTPD_WSGI_TERMINAL", path),)
 
 
-def output(settings: ServerSettings, given: Given, option: str, name: str, who: machine.Account | None) -> str:
+def output(
+    settings: ServerSettings, given: Given, option: str, name: str, who: machine.Account | None
+) -> str:
     """The directory, made when it is not there; the default goes where it outlives the server."""
     path = Path(given.get(option) or Path(settings.server_root or ".", name)).absolute()
     try:
@@ -121,4 +144,6 @@ def check_coverage(home: str) -> None:
     done = subprocess.run([python, "-c", "import coverage"], capture_output=True, check=False)
     if done.returncode != 0:
         cure = f"{python} -m pip install coverage"
-        raise CommandError(f"--enable-coverage: {python} has no package coverage; run: {cure}", EXIT_SYSTEM)
+        raise CommandError(
+            f"--enable-coverage: {python} has no package coverage; run: {cure}", EXIT_SYSTEM
+        )

@@ -28,7 +28,8 @@ class Row:
 
 NO_COLLECTOR = "ignored: start a collector of your own and name its socket with --telemetry-service"
 RULES = (
-    "is not offered: rules in a directory would not see the application's URLs here; put `RewriteEngine On` and the rules, "
+    "is not offered: rules in a directory would not see the application's URLs here; put "
+    "`RewriteEngine On` and the rules, "
     "as for a whole server, into a file and name it with --include-file"
 )
 BY_INCLUDE = "is not written for you here; put the directives of httpd into a file and name it with --include-file"
@@ -131,7 +132,9 @@ ROWS = (
     Row("--include-file", MANY, serve="--include-file"),
     Row("--compress-responses", FLAG, serve="--compress"),
     Row("--enable-sendfile", FLAG, serve="--sendfile"),
-    Row("--chunked-request", FLAG, note="not needed: request bodies of unknown length are accepted"),
+    Row(
+        "--chunked-request", FLAG, note="not needed: request bodies of unknown length are accepted"
+    ),
     Row("--proxy-mount-point --proxy-url-alias", PAIRS),
     Row("--proxy-virtual-host", PAIRS),
     Row("--trust-proxy-header", MANY, serve="--trust-proxy-header"),
@@ -183,16 +186,33 @@ ROWS = (
     Row("--gdb-executable", note="ignored: without --enable-gdb it has no use"),
     Row("--socket-prefix", note="ignored: sockets have no names on disk"),
     # Modes and services.
-    Row("--reload-on-changes", FLAG, serve="--reload", note="differs: workers finish their requests before they are replaced"),
+    Row(
+        "--reload-on-changes",
+        FLAG,
+        serve="--reload",
+        note="differs: workers finish their requests before they are replaced",
+    ),
     Row("--disable-reloading", FLAG, serve="--no-script-reloading"),
-    Row("--embedded-mode", FLAG, note="differs: the MPM is event here, too; Apache's processes run in no directory of yours"),
+    Row(
+        "--embedded-mode",
+        FLAG,
+        note="differs: the MPM is event here, too; Apache's processes run in no directory of yours",
+    ),
     Row("--orphan-interpreter", FLAG),
     Row("--service-script", PAIRS, serve="--service"),
     Row("--service-user", PAIRS),
     Row("--service-group", PAIRS),
     Row("--service-log-file", PAIRS, note="ignored: services write to the error log"),
-    Row("--debug-mode", FLAG, note=OWN_PROCESS + " breakpoint() asks on the terminal that the command was started on"),
-    Row("--enable-debugger", FLAG, note=OWN_PROCESS + " pdb asks on the terminal that the command was started on"),
+    Row(
+        "--debug-mode",
+        FLAG,
+        note=OWN_PROCESS + " breakpoint() asks on the terminal that the command was started on",
+    ),
+    Row(
+        "--enable-debugger",
+        FLAG,
+        note=OWN_PROCESS + " pdb asks on the terminal that the command was started on",
+    ),
     Row("--debugger-startup", FLAG),
     Row("--enable-coverage", FLAG, note=OWN_PROCESS + OUTPUT.format("htmlcov")),
     Row("--coverage-directory"),

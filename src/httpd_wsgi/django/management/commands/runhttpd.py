@@ -32,8 +32,15 @@ class Command(base.BaseCommand):
         try:
             settings = project.with_files(self.settings_of(arguments))
             for root in project.missing_roots(settings):
-                say(f"note: {root} does not exist, so its files are not found; `manage.py collectstatic` makes STATIC_ROOT")
-            code = serve.print_config(settings) if given.get("print_config") else serve.run(settings, bool(given.get("quiet")))
+                say(
+                    f"note: {root} does not exist, so its files are not found; `manage.py "
+                    "collectstatic` makes STATIC_ROOT"
+                )
+            code = (
+                serve.print_config(settings)
+                if given.get("print_config")
+                else serve.run(settings, bool(given.get("quiet")))
+            )
         except CommandError as exc:
             raise base.CommandError(str(exc), returncode=exc.code) from exc
         if code:
