@@ -107,6 +107,15 @@ def open_sockets(pid: int | str) -> set[str]:
     return found
 
 
+def is_asleep(pid: int) -> bool:
+    """Do all threads of this process wait for something?"""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if (thread / "stat").read_text().rpartition(") ")[2][0] != "S":
+                return False
+    return True
+
+
 def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -288,6 +297,7 @@ class Httpd:
         )
 
     def restart(self) -> None:
+        self.quieten()
         before = self.log_text().count("resuming normal operations")
         self.signal(signal.SIGHUP)
         wait_until(lambda: self.log_text().count("resuming normal operations") > before, "restart")
@@ -356,17 +366,25 @@ class Httpd:
 
     # ---- the end ----
 
+    def is_quiet(self, *but: str) -> bool:
+        """Are connections closed, but those in this state, and does no thread of Apache's still
+        work for one of them?
+        """
+        return not connections_of(self.port, *but) and all(map(is_asleep, self.apache_children()))
+
+    def quieten(self) -> None:
+        """A child that is told to end looks at sockets that its own threads are just freeing:
+        httpd's event MPM may crash.
+        """
+        with contextlib.suppress(AssertionError, OSError):  # those that clients have closed
+            wait_until(lambda: self.is_quiet(ESTABLISHED), "connections are closed", 15)
+        # Others may stay for as long as they like
+        with contextlib.suppress(AssertionError, OSError):
+            wait_until(self.is_quiet, "connections are closed", 1)
+
     def stop(self) -> None:
         if self.process and self.process.poll() is None and not self.stopped_by_force:
-            # On SIGTERM httpd's event MPM looks at sockets that its own threads are just freeing,
-            # and now and then crashes.
-            with contextlib.suppress(AssertionError):
-                wait_until(lambda: not connections_of(self.port), "connections are closed", 1)
-            # What remains after a second is open at both ends, or on its way
-            with contextlib.suppress(AssertionError):
-                wait_until(
-                    lambda: not connections_of(self.port, ESTABLISHED), "connections are closed", 15
-                )
+            self.quieten()
             self.process.send_signal(signal.SIGTERM)
         if self.process:
             self.process.wait(60)

@@ -12,9 +12,10 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import requests
-from harness import MARK, processes_marked, wait_until
+from harness import ESTABLISHED, MARK, connections_of, is_asleep, processes_marked, wait_until
 
 COMMAND = str(Path(sys.executable).with_name("httpd-wsgi"))
 
@@ -77,7 +78,16 @@ class Served:
     def get(self, path: str = "/", **options: object) -> requests.Response:
         return requests.get(self.url + path, timeout=60, allow_redirects=False, **options)  # type: ignore[arg-type]
 
+    def is_quiet(self) -> bool:
+        """As Httpd.quieten() explains it."""
+        port = urlsplit(self.url).port or 0
+        return not connections_of(port, ESTABLISHED) and all(
+            map(is_asleep, processes_marked(self.mark))
+        )
+
     def stop(self, number: int = signal.SIGINT) -> int:
+        with contextlib.suppress(AssertionError, OSError):
+            wait_until(self.is_quiet, "connections are closed", 15)
         self.process.send_signal(number)
         return self.process.wait(60)
 

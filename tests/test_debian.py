@@ -56,7 +56,7 @@ def apt(*arguments: str | Path) -> None:
         "-y",
         "--no-install-recommends",
         "-o",
-        "DPkg::Lock::Timeout=120",
+        "DPkg::Lock::Timeout=600",
         "-o",
         "APT::Sandbox::User=root",
         *arguments,

@@ -170,8 +170,8 @@ static int wait_for_claimed(rt_connection *c, int listen_fd, int stop_fd)
     for (int ms = 0; ms < CLAIM_PATIENCE; ms++) {
         struct epoll_event ev;
 
-        /* Two more descriptors than this one may be reported each time, as they are
-         * level-triggered. */
+        /* listen_fd and stop_fd are level-triggered, so both may be reported each time, and first.
+         */
         for (int i = 0; i < 3 && epoll_wait(epoll, &ev, 1, 0) > 0; i++)
             if (ev.data.fd != listen_fd && ev.data.fd != stop_fd && pick_up(c, ev.data.fd))
                 return ev.data.fd;

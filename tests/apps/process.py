@@ -29,9 +29,9 @@ def sockets():
             info = os.fstat(int(name))
             if not stat.S_ISSOCK(info.st_mode):
                 continue
+            own = os.dup(int(name))
         except OSError:
-            continue  # was the directory's own
-        own = os.dup(int(name))
+            continue  # was the directory's own, or another thread has closed it
         try:
             sock = socket.socket(fileno=own)
         except OSError:
