@@ -106,7 +106,20 @@ typedef struct wire_times {
 #define WIRE_TLS_LOOKUP_MAX 4096        /* bytes of a TLS_LOOKUP payload */
 #define WIRE_VERDICT_MAX    4096        /* bytes of a VERDICT payload */
 
-/* Is this a frame of this version with a length its type can have? */
+enum wire_direction { WIRE_FROM_APACHE, WIRE_FROM_WORKER };
+
+/* What is known of a frame by its type. */
+typedef struct wire_frame_kind {
+    const char *name;         /* "HEAD", for messages */
+    enum wire_direction from; /* the side that sends it */
+    uint32_t least, most;     /* bytes of payload */
+    int may_be_empty;         /* a payload of 0 bytes is right, too, whatever least says */
+} wire_frame_kind;
+
+/* Returns what is known of this type, or NULL when this version has no such frame. */
+const wire_frame_kind *wire_frame_kind_of(uint8_t type);
+
+/* Returns 1 when this is a frame of this version with a length that its type can have, else 0. */
 int wire_frame_fits(const wire_frame *frame);
 
 #endif
