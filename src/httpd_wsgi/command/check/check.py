@@ -191,7 +191,7 @@ def which_interpreter(
 
 def where_it_runs(dump: dict[str, Any], url: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     aliases = (alias for server in dump["servers"] for alias in server["aliases"])
-    alias = next((alias for alias in aliases if alias["where"] == url["alias_where"]), {})
+    alias: dict[str, Any] = next((a for a in aliases if a["where"] == url["alias_where"]), {})
 
     def origin(directive: str, key: str) -> str:
         if alias.get(key) is not None:
