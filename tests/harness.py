@@ -108,11 +108,12 @@ def open_sockets(pid: int | str) -> set[str]:
 
 
 def is_asleep(pid: int) -> bool:
-    """Do all threads of this process wait for something?"""
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            if (thread / "stat").read_text().rpartition(") ")[2][0] != "S":
-                return False
+    """Do all threads of this process wait for something, or has it ended?"""
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                if (thread / "stat").read_text().rpartition(") ")[2][0] != "S":
+                    return False
     return True
 
 
