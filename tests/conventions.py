@@ -1,5 +1,5 @@
-"""What `make lint` checks beside the tools: files that comments name exist, and commit subjects are
-short enough.
+"""What `make lint` checks beside the tools: files that comments and pages name exist, and commit
+subjects are short enough.
 
     tests/conventions.py    prints each breach as FILE:LINE: what is wrong, and fails when there is one
 """
@@ -24,6 +24,7 @@ C_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 SOURCE_NAME = re.compile(
     r"(?<![\w./<${-])((?:[\w-]+/)*[\w-]+\.[ch])(?![\w(])|(?<![\w./${-])((?:[\w-]+/)+\w+\.py)(?!\w)"
 )
+PAGE_NAME = re.compile(r"`((?:apache|src|tests|docs|bench|debian)/[\w./-]+)`")
 # Of httpd, APR, the C library and the kernel.
 FOREIGN = re.compile(
     r"(?:sys/)?(?:ap_\w+|apr\w*|http\w*|util_\w+|scoreboard|sysexits|mod_\w+|core|unixd|fcntl)\.[ch]$"
@@ -70,8 +71,17 @@ def unknown_files() -> Iterator[str]:
                     yield f"{path.relative_to(ROOT)}:{line}: there is no {name}"
 
 
+def unknown_files_of_pages() -> Iterator[str]:
+    """Paths of this repository, in backquotes, on pages. NAME stands for one that a reader chooses."""
+    for page in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]):
+        for number, line in enumerate(page.read_text().split("\n"), 1):
+            for name in PAGE_NAME.findall(line):
+                if "NAME" not in name and not (ROOT / name).exists():
+                    yield f"{page.relative_to(ROOT)}:{number}: there is no {name}"
+
+
 def long_subjects() -> Iterator[str]:
-    """None where the history is not there, as in a source archive or a shallow clone."""
+    """Nothing where the history is not there, as in a source archive or a shallow clone."""
     command = (
         "git",
         "-C",
@@ -90,7 +100,7 @@ def long_subjects() -> Iterator[str]:
 
 
 def main() -> int:
-    found = [*unknown_files(), *long_subjects()]
+    found = [*unknown_files(), *unknown_files_of_pages(), *long_subjects()]
     print("\n".join(found), end="\n" if found else "", file=sys.stderr)
     return 1 if found else 0
 
