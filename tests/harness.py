@@ -107,14 +107,20 @@ def open_sockets(pid: int | str) -> set[str]:
     return found
 
 
-def is_asleep(pid: int) -> bool:
-    """Do all threads of this process wait for something, or has it ended?"""
+def are_threads(state: str, pid: int) -> bool:
+    """Are all threads of this process in the state, a letter of proc(5), or has it ended?"""
     with contextlib.suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
             with contextlib.suppress(OSError):  # it has ended meanwhile
-                if (thread / "stat").read_text().rpartition(") ")[2][0] != "S":
+                if (thread / "stat").read_text().rpartition(") ")[2][0] != state:
                     return False
     return True
+
+
+def freeze(pid: int) -> None:
+    """Stops the process. The signal returns before each thread has seen it."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: are_threads("T", pid), f"{pid} has stopped")
 
 
 def children_of(pid: int) -> list[int]:
@@ -371,7 +377,9 @@ class Httpd:
         """Are connections closed, but those in this state, and does no thread of Apache's still
         work for one of them?
         """
-        return not connections_of(self.port, *but) and all(map(is_asleep, self.apache_children()))
+        return not connections_of(self.port, *but) and all(
+            are_threads("S", child) for child in self.apache_children()
+        )
 
     def quieten(self) -> None:
         """A child that is told to end looks at sockets that its own threads are just freeing:

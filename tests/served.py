@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
-from harness import ESTABLISHED, MARK, connections_of, is_asleep, processes_marked, wait_until
+from harness import ESTABLISHED, MARK, are_threads, connections_of, processes_marked, wait_until
 
 COMMAND = str(Path(sys.executable).with_name("httpd-wsgi"))
 
@@ -82,7 +82,7 @@ class Served:
         """As Httpd.quieten() explains it."""
         port = urlsplit(self.url).port or 0
         return not connections_of(port, ESTABLISHED) and all(
-            map(is_asleep, processes_marked(self.mark))
+            are_threads("S", pid) for pid in processes_marked(self.mark)
         )
 
     def stop(self, number: int = signal.SIGINT) -> int:

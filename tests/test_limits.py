@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from harness import AS_ROOT, SANITIZED, Httpd, wait_until
+from harness import AS_ROOT, SANITIZED, Httpd, freeze, wait_until
 
 APP = """
 import ctypes, os, sys, threading, time
@@ -412,7 +412,7 @@ def test_a_killed_worker_costs_only_the_requests_it_had(site: Site) -> None:
 def test_a_request_that_waits_for_a_worker_that_dies_is_served_by_the_next(site: Site) -> None:
     site.start("threads=1")
     worker = site.httpd.worker()
-    os.kill(worker, signal.SIGSTOP)
+    freeze(worker)
     with socket.create_connection(("127.0.0.1", site.httpd.port)) as client:
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")
         os.kill(worker, signal.SIGKILL)
