@@ -57,7 +57,7 @@ enum wire_board_state {
  * is told to stop, and three more. */
 /* clang-format off */
 #define WIRE_END_REASONS(X) \
-    X(crashed) X(exited) X(shutdown_signal) X(script_reload) X(graceful_signal) \
+    X(failed_to_start) X(crashed) X(exited) X(shutdown_signal) X(script_reload) X(graceful_signal) \
     X(eviction_signal) X(maximum_requests) X(restart_interval) X(inactivity_timeout) \
     X(cpu_time_limit) X(memory_rss_limit) X(request_timeout) X(deadlock_timeout) X(other)
 /* clang-format on */

@@ -16,8 +16,13 @@ def read(name: str) -> str:
 
 
 def test_the_metrics_in_the_documentation_are_those_of_the_code() -> None:
-    row = r'^    \{"(wsgi_\w+)", "(\w+)", (?:NULL|"\w+"), "(.*)", \w+\},$'
-    rows = re.findall(row, read("apache/status/status_metrics.c"), re.MULTILINE)
+    row = r'^    \{"(wsgi_\w+)",\s+"(\w+)",\s+(?:NULL|"\w+"),\s+((?:"[^"\n]*"\s*)+),\s+\w+\},$'
+    rows = [
+        (name, kind, re.sub(r'"\s*"', "", text).strip().strip('"'))
+        for name, kind, text in re.findall(
+            row, read("apache/status/status_metrics.c"), re.MULTILINE
+        )
+    ]
     written = [(name + "_total" * (kind == "counter"), kind, text) for name, kind, text in rows]
     documented = re.findall(
         r"^\| `(wsgi_\w+)` \| (\w+) \| (.*?) \|", read("docs/status.md"), re.MULTILINE
