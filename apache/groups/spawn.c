@@ -239,13 +239,15 @@ static void become(const plan *pl)
 }
 
 /* Moves the descriptors to their fixed places without overwriting one that is still to be moved. */
-static void place(int *from, int count, int first)
+static void place(const int from[WIRE_FD_END])
 {
-    for (int i = 0; i < count; i++)
-        from[i] = fcntl(from[i], F_DUPFD, 64);
-    for (int i = 0; i < count; i++)
-        if (dup2(from[i], first + i) < 0)
-            close(first + i); /* there is none */
+    int moved[WIRE_FD_END];
+
+    for (int fd = WIRE_FD_LISTEN; fd < WIRE_FD_END; fd++)
+        moved[fd] = fcntl(from[fd], F_DUPFD, 64);
+    for (int fd = WIRE_FD_LISTEN; fd < WIRE_FD_END; fd++)
+        if (dup2(moved[fd], fd) < 0)
+            close(fd); /* there is none */
 }
 
 /* The parent has no clock of its own that would be fine enough: httpd asks it for maintenance every
@@ -269,13 +271,9 @@ static void close_from(int first)
         close(fd);
 }
 
-static void child(const plan *pl, const wsgi_spawn *fds)
+static void child(const plan *pl, const wsgi_spawn *spawn)
 {
-    int moved[] = {fds->listen_fd,          fds->generation_lifeline_fd,
-                   fds->settings_fd,        fds->board_fd,
-                   fds->scores_fd,          fds->control_fd,
-                   fds->server_lifeline_fd, fds->activity_fd};
-    int log = fds->log_fd, null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int log = spawn->log_fd, null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     sigset_t none;
 
     setsid();
@@ -283,21 +281,21 @@ static void child(const plan *pl, const wsgi_spawn *fds)
         dup2(log, STDERR_FILENO);
     dup2(STDERR_FILENO, STDOUT_FILENO);
     dup2(null, STDIN_FILENO);
-    place(moved, WIRE_FD_END - WIRE_FD_LISTEN, WIRE_FD_LISTEN);
+    place(spawn->fds);
     close_from(WIRE_FD_END);
     for (int sig = 1; sig < NSIG; sig++)
         signal(sig, SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    wait_to_start(fds->delay_s); /* as root: until exec this memory is a copy of the parent's, with
-                                    the keys for TLS */
+    wait_to_start(spawn->delay_s); /* as root: until exec this memory is a copy of the parent's,
+                                    with the keys for TLS */
     become(pl);
     execve(pl->python, pl->argv, pl->env);
     explain_exec_failure(pl, errno);
     _exit(126);
 }
 
-apr_status_t wsgi_parent_spawn(const wsgi_group *g, const wsgi_spawn *fds, apr_pool_t *p,
+apr_status_t wsgi_parent_spawn(const wsgi_group *g, const wsgi_spawn *spawn, apr_pool_t *p,
                                pid_t *pid)
 {
     plan *pl = apr_pcalloc(p, sizeof(*pl));
@@ -309,7 +307,7 @@ apr_status_t wsgi_parent_spawn(const wsgi_group *g, const wsgi_spawn *fds, apr_p
     if (pl->drop && pl->who.uid == 0)
         return EPERM;
     pl->python = wsgi_python_of_home(p, g->chroot ? g->chroot : "", g->python_home);
-    pl->argv = plan_command(g, p, pl->python, fds->number);
+    pl->argv = plan_command(g, p, pl->python, spawn->number);
     pl->env = plan_env(g, p, pw);
     pl->chroot = g->chroot;
     pl->priority = g->cpu_priority;
@@ -323,6 +321,6 @@ apr_status_t wsgi_parent_spawn(const wsgi_group *g, const wsgi_spawn *fds, apr_p
     pl->where = g->where;
     *pid = fork();
     if (*pid == 0)
-        child(pl, fds);
+        child(pl, spawn);
     return *pid < 0 ? errno : APR_SUCCESS;
 }

@@ -19,16 +19,16 @@ typedef struct wsgi_credentials {
 void wsgi_credentials_of(wsgi_credentials *out, const wsgi_group *g);
 
 typedef struct wsgi_spawn {
-    int listen_fd, generation_lifeline_fd, settings_fd, board_fd, scores_fd, control_fd,
-        server_lifeline_fd, activity_fd; /* become WIRE_FD_LISTEN …; -1: none */
-    int log_fd;                          /* its standard output and error */
-    unsigned number;                     /* see wire_board */
-    int delay_s; /* what the new process waits before it executes anything */
+    int fds[WIRE_FD_END]; /* fds[WIRE_FD_x] becomes the descriptor WIRE_FD_x of the new process;
+                             -1: none. The ones below WIRE_FD_LISTEN are not used */
+    int log_fd;           /* its standard output and error */
+    unsigned number;      /* see wire_board */
+    int delay_s;          /* how long the new process waits before it executes anything */
 } wsgi_spawn;
 
 /* Apache parent only. Starts `PYTHON _boot.py supervisor` as the group's user. 0 and *pid, or an
  * errno. */
-apr_status_t wsgi_parent_spawn(const wsgi_group *g, const wsgi_spawn *fds, apr_pool_t *scratch,
+apr_status_t wsgi_parent_spawn(const wsgi_group *g, const wsgi_spawn *spawn, apr_pool_t *scratch,
                                pid_t *pid);
 
 #endif

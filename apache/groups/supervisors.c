@@ -144,17 +144,22 @@ static void start(supervisor *sup, int delay_s)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) < 0)
         rv = errno;
     if (rv == APR_SUCCESS) {
-        wsgi_spawn spawn = {g->listen_fd,
-                            generation_lifeline[0],
-                            sup->settings_fd,
-                            g->board_fd,
-                            sup->scores_fd,
-                            control[1],
-                            server_lifeline[0],
-                            g->activity_fd,
-                            log_fd_of(g->server),
-                            ++*g->last_supervisor,
-                            delay_s};
+        wsgi_spawn spawn = {
+            .fds =
+                {
+                    [WIRE_FD_LISTEN] = g->listen_fd,
+                    [WIRE_FD_GENERATION_LIFELINE] = generation_lifeline[0],
+                    [WIRE_FD_SETTINGS] = sup->settings_fd,
+                    [WIRE_FD_BOARD] = g->board_fd,
+                    [WIRE_FD_SCORES] = sup->scores_fd,
+                    [WIRE_FD_CONTROL] = control[1],
+                    [WIRE_FD_SERVER_LIFELINE] = server_lifeline[0],
+                    [WIRE_FD_ACTIVITY] = g->activity_fd,
+                },
+            .log_fd = log_fd_of(g->server),
+            .number = ++*g->last_supervisor,
+            .delay_s = delay_s,
+        };
 
         apr_pool_create(&scratch, sup->pool);
         rv = wsgi_parent_spawn(g, &spawn, scratch, &sup->proc.pid);
