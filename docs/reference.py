@@ -184,7 +184,7 @@ def options() -> list[Option]:
     ):
         args, at = arguments(text, row.end() - 1)
         args = [part for arg in args for part in (["0", "0", "0"] if arg == "NONE" else [arg])]
-        if len(args) != 6 or args[1] not in TYPES:
+        if len(args) != 7 or args[1] not in TYPES:
             raise TableError(
                 f"config/group.c: reference.py does not understand the row {{{', '.join(args)}}}"
             )

@@ -37,6 +37,7 @@ typedef struct option {
     apr_int64_t min, max; /* of numbers; times in seconds */
     apr_int64_t preset;
     size_t offset;
+    enum { LOCAL, SENT } use; /* SENT: a setting of the group's processes, see wire/group.h */
 } option;
 
 #define AT(f)        APR_OFFSETOF(wsgi_group, f)
@@ -47,60 +48,60 @@ typedef struct option {
 #define LEAST_MEMORY (16 * MIB) /* of limits: with less, probably a unit was forgotten */
 
 static const option options[] = {
-    {"processes", OPT_COUNT, 1, 10000, 1, AT(processes)},
-    {"threads", OPT_COUNT, 0, 10000, 15, AT(threads)},
-    {"user", OPT_USER, NONE, AT(user)},
-    {"group", OPT_GROUP, NONE, AT(group)},
-    {"supplementary-groups", OPT_GROUPS, NONE, AT(supplementary_groups)},
-    {"umask", OPT_OCTAL, 0, 0777, 0, AT(umask)},
-    {"chroot", OPT_PATH, NONE, AT(chroot)},
-    {"home", OPT_PATH, NONE, AT(home)},
-    {"lang", OPT_TEXT, NONE, AT(lang)},
-    {"locale", OPT_TEXT, NONE, AT(locale)},
-    {"env", OPT_ENV, NONE, AT(env)},
-    {"env-file", OPT_ENV_FILE, NONE, AT(env)},
-    {"python-home", OPT_PATH, NONE, AT(python_home)},
-    {"python-path", OPT_TEXT, NONE, AT(python_path)},
-    {"python-eggs", OPT_PATH, NONE, AT(python_eggs)},
-    {"switch-interval", OPT_DECIMAL, NONE, AT(switch_interval)},
-    {"stack-size", OPT_SIZE, 32768, GIB, 0, AT(stack_size)},
-    {"display-name", OPT_TEXT, NONE, AT(display_name)},
-    {"maximum-requests", OPT_COUNT, 0, 1000000000, 0, AT(maximum_requests)},
-    {"startup-timeout", OPT_TIME, 0, LONGEST, 0, AT(startup_timeout)},
-    {"shutdown-timeout", OPT_TIME, 0, LONGEST, 5, AT(shutdown_timeout)},
-    {"graceful-timeout", OPT_TIME, 0, LONGEST, 600, AT(graceful_timeout)},
-    {"eviction-timeout", OPT_TIME, 0, LONGEST, 0, AT(eviction_timeout)},
-    {"deadlock-timeout", OPT_TIME, 0, LONGEST, 300, AT(deadlock_timeout)},
-    {"inactivity-timeout", OPT_TIME, 0, LONGEST, 0, AT(inactivity_timeout)},
-    {"request-timeout", OPT_TIME, 0, LONGEST, 0, AT(request_timeout)},
-    {"interrupt-timeout", OPT_TIME, 0, LONGEST, 0, AT(interrupt_timeout)},
-    {"request-timeout-scaling", OPT_FLAG, NONE, AT(request_timeout_scaling)},
-    {"slow-request", OPT_TIME, 0, LONGEST, 10, AT(slow_request)},
-    {"reload", OPT_RELOAD, NONE, AT(reload)},
-    {"restart-interval", OPT_TIME, 0, LONGEST, 0, AT(restart_interval)},
-    {"connect-timeout", OPT_TIME, 0, LONGEST, 15, AT(connect_timeout)},
-    {"socket-timeout", OPT_TIME, 0, LONGEST, 0, AT(socket_timeout)},
-    {"queue-timeout", OPT_TIME, 0, LONGEST, 0, AT(queue_timeout)},
-    {"response-socket-timeout", OPT_TIME, 0, LONGEST, 0, AT(response_socket_timeout)},
-    {"response-flush-delay", OPT_MILLIS, 0, 60, 5, AT(response_flush_delay)},
-    {"listen-backlog", OPT_COUNT, 0, 65535, 100, AT(listen_backlog)},
-    {"queue-size", OPT_COUNT, 0, 65535, 0, AT(queue_size)},
-    {"socket-user", OPT_USER, NONE, AT(socket_user)},
-    {"send-buffer-size", OPT_SIZE, 512, GIB, 0, AT(send_buffer_size)},
-    {"receive-buffer-size", OPT_SIZE, 512, GIB, 0, AT(receive_buffer_size)},
-    {"header-buffer-size", OPT_SIZE, 8192, GIB, 0, AT(header_buffer_size)},
-    {"request-buffer-size", OPT_SIZE, 1024, 16 * MIB, 64 * 1024, AT(request_buffer_size)},
-    {"request-spool-size", OPT_SIZE, 0, 1024 * GIB, GIB, AT(request_spool_size)},
-    {"response-buffer-size", OPT_SIZE, 0, 1024 * GIB, 64 * MIB, AT(response_buffer_size)},
-    {"script-user", OPT_USER, NONE, AT(script_user)},
-    {"script-group", OPT_GROUP, NONE, AT(script_group)},
-    {"cpu-time-limit", OPT_TIME, 0, LONGEST, 0, AT(cpu_time_limit)},
-    {"cpu-priority", OPT_COUNT, -20, 19, 0, AT(cpu_priority)},
-    {"memory-limit", OPT_SIZE, 16 * MIB, 1024 * GIB, 0, AT(memory_limit)},
-    {"virtual-memory-limit", OPT_SIZE, 16 * MIB, 1024 * GIB, 0, AT(virtual_memory_limit)},
-    {"memory-rss-limit", OPT_SIZE, 16 * MIB, 1024 * GIB, 0, AT(memory_rss_limit)},
-    {"server-metrics", OPT_FLAG, NONE, AT(server_metrics)},
-    {NULL, OPT_COUNT, NONE, 0},
+    {"processes", OPT_COUNT, 1, 10000, 1, AT(processes), SENT},
+    {"threads", OPT_COUNT, 0, 10000, 15, AT(threads), SENT},
+    {"user", OPT_USER, NONE, AT(user), LOCAL},
+    {"group", OPT_GROUP, NONE, AT(group), LOCAL},
+    {"supplementary-groups", OPT_GROUPS, NONE, AT(supplementary_groups), LOCAL},
+    {"umask", OPT_OCTAL, 0, 0777, 0, AT(umask), LOCAL},
+    {"chroot", OPT_PATH, NONE, AT(chroot), LOCAL},
+    {"home", OPT_PATH, NONE, AT(home), SENT},
+    {"lang", OPT_TEXT, NONE, AT(lang), LOCAL},
+    {"locale", OPT_TEXT, NONE, AT(locale), SENT},
+    {"env", OPT_ENV, NONE, AT(env), LOCAL},
+    {"env-file", OPT_ENV_FILE, NONE, AT(env), LOCAL},
+    {"python-home", OPT_PATH, NONE, AT(python_home), LOCAL},
+    {"python-path", OPT_TEXT, NONE, AT(python_path), LOCAL},
+    {"python-eggs", OPT_PATH, NONE, AT(python_eggs), LOCAL},
+    {"switch-interval", OPT_DECIMAL, NONE, AT(switch_interval), SENT},
+    {"stack-size", OPT_SIZE, 32768, GIB, 0, AT(stack_size), SENT},
+    {"display-name", OPT_TEXT, NONE, AT(display_name), SENT},
+    {"maximum-requests", OPT_COUNT, 0, 1000000000, 0, AT(maximum_requests), SENT},
+    {"startup-timeout", OPT_TIME, 0, LONGEST, 0, AT(startup_timeout), SENT},
+    {"shutdown-timeout", OPT_TIME, 0, LONGEST, 5, AT(shutdown_timeout), SENT},
+    {"graceful-timeout", OPT_TIME, 0, LONGEST, 600, AT(graceful_timeout), SENT},
+    {"eviction-timeout", OPT_TIME, 0, LONGEST, 0, AT(eviction_timeout), SENT},
+    {"deadlock-timeout", OPT_TIME, 0, LONGEST, 300, AT(deadlock_timeout), SENT},
+    {"inactivity-timeout", OPT_TIME, 0, LONGEST, 0, AT(inactivity_timeout), SENT},
+    {"request-timeout", OPT_TIME, 0, LONGEST, 0, AT(request_timeout), SENT},
+    {"interrupt-timeout", OPT_TIME, 0, LONGEST, 0, AT(interrupt_timeout), SENT},
+    {"request-timeout-scaling", OPT_FLAG, NONE, AT(request_timeout_scaling), SENT},
+    {"slow-request", OPT_TIME, 0, LONGEST, 10, AT(slow_request), LOCAL},
+    {"reload", OPT_RELOAD, NONE, AT(reload), SENT},
+    {"restart-interval", OPT_TIME, 0, LONGEST, 0, AT(restart_interval), SENT},
+    {"connect-timeout", OPT_TIME, 0, LONGEST, 15, AT(connect_timeout), LOCAL},
+    {"socket-timeout", OPT_TIME, 0, LONGEST, 0, AT(socket_timeout), LOCAL},
+    {"queue-timeout", OPT_TIME, 0, LONGEST, 0, AT(queue_timeout), SENT},
+    {"response-socket-timeout", OPT_TIME, 0, LONGEST, 0, AT(response_socket_timeout), LOCAL},
+    {"response-flush-delay", OPT_MILLIS, 0, 60, 5, AT(response_flush_delay), LOCAL},
+    {"listen-backlog", OPT_COUNT, 0, 65535, 100, AT(listen_backlog), LOCAL},
+    {"queue-size", OPT_COUNT, 0, 65535, 0, AT(queue_size), LOCAL},
+    {"socket-user", OPT_USER, NONE, AT(socket_user), LOCAL},
+    {"send-buffer-size", OPT_SIZE, 512, GIB, 0, AT(send_buffer_size), SENT},
+    {"receive-buffer-size", OPT_SIZE, 512, GIB, 0, AT(receive_buffer_size), LOCAL},
+    {"header-buffer-size", OPT_SIZE, 8192, GIB, 0, AT(header_buffer_size), LOCAL},
+    {"request-buffer-size", OPT_SIZE, 1024, 16 * MIB, 64 * 1024, AT(request_buffer_size), LOCAL},
+    {"request-spool-size", OPT_SIZE, 0, 1024 * GIB, GIB, AT(request_spool_size), LOCAL},
+    {"response-buffer-size", OPT_SIZE, 0, 1024 * GIB, 64 * MIB, AT(response_buffer_size), LOCAL},
+    {"script-user", OPT_USER, NONE, AT(script_user), LOCAL},
+    {"script-group", OPT_GROUP, NONE, AT(script_group), LOCAL},
+    {"cpu-time-limit", OPT_TIME, 0, LONGEST, 0, AT(cpu_time_limit), SENT},
+    {"cpu-priority", OPT_COUNT, -20, 19, 0, AT(cpu_priority), SENT},
+    {"memory-limit", OPT_SIZE, 16 * MIB, 1024 * GIB, 0, AT(memory_limit), SENT},
+    {"virtual-memory-limit", OPT_SIZE, 16 * MIB, 1024 * GIB, 0, AT(virtual_memory_limit), SENT},
+    {"memory-rss-limit", OPT_SIZE, 16 * MIB, 1024 * GIB, 0, AT(memory_rss_limit), SENT},
+    {"server-metrics", OPT_FLAG, NONE, AT(server_metrics), SENT},
+    {NULL, OPT_COUNT, NONE, 0, LOCAL},
 };
 
 static const option *find_option(const char *name)
@@ -323,6 +324,38 @@ static const char *set_option(apr_pool_t *p, wsgi_group *g, const char *word)
     default:
         *(const char **)at = value;
         return NULL;
+    }
+}
+
+/* Returns the value at `at` as a settings record has it, or NULL: a text that is not given. */
+static const char *setting_value(apr_pool_t *p, const option *o, const void *at)
+{
+    switch (o->type) {
+    case OPT_COUNT:
+    case OPT_FLAG:
+        return apr_itoa(p, *(const int *)at);
+    case OPT_SIZE:
+        return apr_psprintf(p, "%" APR_INT64_T_FMT, *(const apr_int64_t *)at);
+    case OPT_TIME:
+    case OPT_MILLIS:
+        return apr_psprintf(p, "%.3f", (double)*(const apr_interval_time_t *)at / 1e6);
+    default:
+        return *(const char *const *)at;
+    }
+}
+
+void wsgi_group_each_setting(const wsgi_group *g, apr_pool_t *p,
+                             void (*put)(void *to, const char *name, const char *value), void *to)
+{
+    for (const option *o = options; o->name; o++) {
+        const char *value =
+            o->use == SENT ? setting_value(p, o, (const char *)g + o->offset) : NULL;
+        char *name = apr_pstrdup(p, o->name);
+
+        for (char *dash = name; (dash = strchr(dash, '-'));)
+            *dash = '_';
+        if (value)
+            put(to, name, value);
     }
 }
 

@@ -58,6 +58,11 @@ struct wsgi_group {
 /* Parses "name option=value …" of WSGIDaemonProcess. NULL, or what is wrong. */
 const char *wsgi_group_define(cmd_parms *cmd, const char *args);
 
+/* Calls put() for each option of g that its processes are told (wire/group.h), in the order of the
+ * table; name with "_" for "-", times in seconds. Text options that are not given are left out. */
+void wsgi_group_each_setting(const wsgi_group *g, apr_pool_t *p,
+                             void (*put)(void *to, const char *name, const char *value), void *to);
+
 /* Returns the group of this name in groups, an array of wsgi_group *, or NULL. */
 wsgi_group *wsgi_group_in(const apr_array_header_t *groups, const char *name);
 

@@ -36,11 +36,6 @@ static void put_seconds(apr_array_header_t *out, apr_pool_t *p, const char *name
     put(out, name, apr_psprintf(p, "%.3f", (double)value / 1e6));
 }
 
-static void put_size(apr_array_header_t *out, apr_pool_t *p, const char *name, apr_int64_t bytes)
-{
-    put(out, name, apr_psprintf(p, "%" APR_INT64_T_FMT, bytes));
-}
-
 static const char *flag_line(apr_pool_t *p, const char *name, int flag)
 {
     return flag == WSGI_UNSET ? "" : apr_psprintf(p, "\n%s=%d", name, flag);
@@ -114,37 +109,16 @@ static void put_slow_request(apr_array_header_t *out, apr_pool_t *p, const wsgi_
     }
 }
 
+static void put_option(void *out, const char *name, const char *value)
+{
+    put(out, name, value);
+}
+
 static void put_group(apr_array_header_t *out, apr_pool_t *p, const wsgi_group *g)
 {
     put(out, "where", g->where);
-    put_int(out, p, "processes", g->processes);
-    put_int(out, p, "threads", g->threads);
     put_int(out, p, "multiprocess", g->processes_given);
-    put(out, "home", g->home);
-    put(out, "locale", g->locale);
-    put(out, "display_name", g->display_name);
-    put(out, "reload", g->reload);
-    put_int(out, p, "request_timeout_scaling", g->request_timeout_scaling);
-    put_int(out, p, "maximum_requests", g->maximum_requests);
-    put_int(out, p, "cpu_priority", g->cpu_priority);
-    put_int(out, p, "server_metrics", g->server_metrics);
-    put_seconds(out, p, "startup_timeout", g->startup_timeout);
-    put_seconds(out, p, "shutdown_timeout", g->shutdown_timeout);
-    put_seconds(out, p, "graceful_timeout", g->graceful_timeout);
-    put_seconds(out, p, "eviction_timeout", g->eviction_timeout);
-    put_seconds(out, p, "deadlock_timeout", g->deadlock_timeout);
-    put_seconds(out, p, "inactivity_timeout", g->inactivity_timeout);
-    put_seconds(out, p, "request_timeout", g->request_timeout);
-    put_seconds(out, p, "interrupt_timeout", g->interrupt_timeout);
-    put_seconds(out, p, "restart_interval", g->restart_interval);
-    put_seconds(out, p, "queue_timeout", g->queue_timeout);
-    put_seconds(out, p, "cpu_time_limit", g->cpu_time_limit);
-    put_size(out, p, "stack_size", g->stack_size);
-    put_size(out, p, "send_buffer_size", g->send_buffer_size);
-    put_size(out, p, "memory_rss_limit", g->memory_rss_limit);
-    put_size(out, p, "memory_limit", g->memory_limit);
-    put_size(out, p, "virtual_memory_limit", g->virtual_memory_limit);
-    put(out, "switch_interval", g->switch_interval);
+    wsgi_group_each_setting(g, p, put_option, out);
     for (int i = 0; i < g->main_groups->nelts; i++)
         put(out, "main_group", APR_ARRAY_IDX(g->main_groups, i, const char *));
     for (int i = 0; i < g->preloads->nelts; i++)

@@ -32,7 +32,7 @@ def reference(tmp_path: Path) -> ModuleType:
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "group.c").write_text(
         'static const option options[] = {\n    {"limit", OPT_SIZE, 1024, 16 * MIB, 64 * 1024, '
-        "AT(x)},\n    {NULL},\n};\n"
+        "AT(x), SENT},\n    {NULL},\n};\n"
     )
     (module.DOCS / "directives" / "WSGIThing.md").write_text(
         "Syntax: `WSGIThing x`\nDefault: none\n\nWhat it does.\n"

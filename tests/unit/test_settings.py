@@ -1,6 +1,26 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from httpd_wsgi.shared import settings
+
+OPTION_TABLE = Path(__file__).parents[2] / "apache" / "config" / "group.c"
+TYPES = {"COUNT": "int", "SIZE": "int", "TIME": "float", "MILLIS": "float", "FLAG": "bool"}
+
+
+def test_python_knows_each_option_that_is_sent_to_it() -> None:
+    rows = re.findall(r'\{"([a-z-]+)", OPT_(\w+),.*, (SENT|LOCAL)\},', OPTION_TABLE.read_text())
+    assert len(rows) > 50
+    sent = {
+        name.replace("-", "_"): TYPES.get(kind, "str") for name, kind, use in rows if use == "SENT"
+    }
+    known = settings.GroupSettings.__annotations__
+    assert sent == {name: known.get(name) for name in sent}
+    # WSGISlowRequests may replace slow-request=, and the record "group" is the daemon group's name
+    local = {name.replace("-", "_") for name, _, use in rows if use == "LOCAL"}
+    local -= {"slow_request", "group"}
+    assert not local & set(known)
 
 
 def test_records_are_parsed_and_unknown_ones_ignored() -> None:

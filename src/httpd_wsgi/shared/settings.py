@@ -35,7 +35,6 @@ class GroupSettings:
     home: str = ""
     locale: str = ""
     display_name: str = ""
-    umask: str = ""
     case_sensitive: bool = True
     destroy_interpreter: bool = True
     optimize: int = 0
