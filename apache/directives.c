@@ -5,7 +5,9 @@
 #include "config/config.h"
 #include "config/group.h"
 #include "config/hooks.h"
+#include "config/interpreters.h"
 #include "config/names.h"
+#include "config/options.h"
 #include "config/telemetry.h"
 #include "config/uses.h"
 #include "request/proxies.h"
@@ -19,51 +21,7 @@
 
 APLOG_USE_MODULE(wsgi);
 
-/* ---- name=value options ---- */
-
-typedef struct named_value {
-    const char *name; /* NULL ends a table */
-    const char **value;
-} named_value;
-
-static const char *unknown_option(cmd_parms *cmd, const char *word, const char *name,
-                                  const named_value *table)
-{
-    const char *names[8], *near, *all = "";
-    int n = 0;
-
-    for (; table->name; table++) {
-        names[n++] = table->name;
-        all = apr_pstrcat(cmd->pool, all, *all ? ", " : "", table->name, "=", NULL);
-    }
-    names[n] = NULL;
-    near = wsgi_nearest(cmd->pool, name, names);
-    return apr_psprintf(cmd->pool,
-                        "%s: option '%s' is not valid%s%s%s; valid are %s, each with a value and "
-                        "without space around "
-                        "the =",
-                        cmd->cmd->name, word, near ? ", did you mean " : "", near ? near : "",
-                        near ? "=" : "", all);
-}
-
-static const char *read_options(cmd_parms *cmd, const char *args, const named_value *table)
-{
-    while (*args) {
-        const char *word = wsgi_next_word(cmd->pool, &args), *equals = strchr(word, '='), *name;
-        const named_value *option = table;
-
-        if (!*word)
-            continue;
-        name = equals ? apr_pstrmemdup(cmd->pool, word, (apr_size_t)(equals - word)) : word;
-        while (option->name && strcmp(option->name, name))
-            option++;
-        if (!option->name || !equals || !equals[1])
-            return unknown_option(cmd, word, name, table);
-        *option->value = equals + 1;
-        wsgi_uses_note_name(cmd, equals + 1);
-    }
-    return NULL;
-}
+/* ---- values ---- */
 
 static const char *read_flag(cmd_parms *cmd, const char *name, const char *value, int *flag)
 {
@@ -110,7 +68,7 @@ static void import_alias(cmd_parms *cmd, const wsgi_alias *alias)
 static const char *read_alias_options(cmd_parms *cmd, const char *args, wsgi_alias *alias)
 {
     const char *error, *pass = NULL;
-    const named_value options[] = {
+    const wsgi_named_value options[] = {
         {"process-group", &alias->process_group},
         {"application-group", &alias->application_group},
         {"callable-object", &alias->callable},
@@ -120,7 +78,7 @@ static const char *read_alias_options(cmd_parms *cmd, const char *args, wsgi_ali
 
     alias->where = wsgi_where(cmd);
     alias->pass_authorization = WSGI_UNSET;
-    error = read_options(cmd, args, options);
+    error = wsgi_options_read(cmd, args, options);
     if (!error)
         error = read_flag(cmd, "pass-authorization", pass, &alias->pass_authorization);
     if (!error && alias->callable && wsgi_is_module(alias->target) && !strchr(alias->target, '$'))
@@ -178,10 +136,10 @@ static const char *set_script_alias_match(cmd_parms *cmd, void *unused, const ch
 static const char *set_hook(cmd_parms *cmd, void *dir, const char *args)
 {
     wsgi_hook *hook = apr_pcalloc(cmd->pool, sizeof(*hook));
-    const named_value options[] = {{"process-group", &hook->process_group},
+    const wsgi_named_value options[] = {{"process-group", &hook->process_group},
                                    {"application-group", &hook->application_group},
                                    {NULL, NULL}};
-    const char *path = ap_getword_conf(cmd->pool, &args), *error = read_options(cmd, args, options);
+    const char *path = ap_getword_conf(cmd->pool, &args), *error = wsgi_options_read(cmd, args, options);
 
     if (!*path)
         return apr_psprintf(cmd->pool, "%s needs a file, for example %s /srv/auth.py",
@@ -250,7 +208,7 @@ static const char *set_daemon_process(cmd_parms *cmd, void *unused, const char *
 static const char *add_import(cmd_parms *cmd, void *unused, const char *args)
 {
     wsgi_import *import = apr_array_push(wsgi_server_of(cmd->server)->imports);
-    const named_value options[] = {{"process-group", &import->process_group},
+    const wsgi_named_value options[] = {{"process-group", &import->process_group},
                                    {"application-group", &import->application_group},
                                    {NULL, NULL}};
     const char *path = ap_getword_conf(cmd->pool, &args), *error;
@@ -260,7 +218,7 @@ static const char *add_import(cmd_parms *cmd, void *unused, const char *args)
     import->script = wsgi_script_path(cmd->pool, path);
     import->where = wsgi_where(cmd);
     import->server = cmd->server;
-    error = read_options(cmd, args, options);
+    error = wsgi_options_read(cmd, args, options);
     if (!error && (!*path || !import->process_group || !import->application_group))
         error = apr_psprintf(cmd->pool,
                              "%s needs a file, process-group= and application-group=, for example "
@@ -349,93 +307,6 @@ static const char *add_warning(cmd_parms *cmd, void *unused, const char *value)
     (void)unused;
     if (!error)
         APR_ARRAY_PUSH(wsgi_server_of(cmd->server)->warnings, const char *) = value;
-    return error;
-}
-
-/* ---- interpreters: top level, or the section that is being read ---- */
-
-static wsgi_interpreter_options *section; /* while the configuration is read, one thread */
-
-static wsgi_interpreter_options *options_of(cmd_parms *cmd)
-{
-    return section ? section : &wsgi_server_of(cmd->server)->base;
-}
-
-static const char *set_interpreter_flag(cmd_parms *cmd, void *unused, int on)
-{
-    const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
-
-    (void)unused;
-    if (!error)
-        *(int *)((char *)options_of(cmd) + (apr_size_t)cmd->info) = on;
-    return error;
-}
-
-/* The lock is the process's, so a section for some of its interpreters cannot switch it. */
-static const char *set_free_threading(cmd_parms *cmd, void *unused, int on)
-{
-    if (!section || !section->application_group)
-        return set_interpreter_flag(cmd, unused, on);
-    ap_log_error(
-        APLOG_MARK, APLOG_WARNING, 0, cmd->server,
-        "WSGI0226: %s: %s has no effect for single application groups, a process has "
-        "one lock for all of them; remove application-group= from <WSGIInterpreterOptions>",
-        wsgi_where(cmd), cmd->cmd->name);
-    return NULL;
-}
-
-static const char *set_interpreter_path(cmd_parms *cmd, void *unused, const char *value)
-{
-    const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
-
-    (void)unused;
-    if (!error) {
-        options_of(cmd)->python_path = value;
-        options_of(cmd)->python_path_where = wsgi_where(cmd);
-    }
-    return error;
-}
-
-static const char *set_switch_interval(cmd_parms *cmd, void *unused, const char *value)
-{
-    const char *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
-    char *end;
-
-    (void)unused;
-    if (!error &&
-        (!(strtod(value, &end) > 0) || *end || strspn(value, "0123456789.") != strlen(value)))
-        error = apr_psprintf(cmd->pool, "%s %s: expected seconds greater than 0, for example 0.005",
-                             cmd->cmd->name, value);
-    if (!error)
-        options_of(cmd)->switch_interval = value;
-    return error;
-}
-
-static const char *read_section(cmd_parms *cmd, void *unused, const char *args)
-{
-    const char *end = strrchr(args, '>'), *error = ap_check_cmd_context(cmd, GLOBAL_ONLY);
-    wsgi_interpreter_options *o;
-    named_value selectors[3] = {{"process-group", NULL}, {"application-group", NULL}, {NULL, NULL}};
-
-    (void)unused;
-    if (error)
-        return error;
-    if (!end || section)
-        return apr_psprintf(cmd->pool, "%s%s", cmd->cmd->name,
-                            section ? "> cannot be nested" : "> directive missing closing '>'");
-    o = apr_array_push(wsgi_server_of(cmd->server)->interpreter_options);
-    wsgi_interpreter_options_init(o);
-    selectors[0].value = &o->process_group;
-    selectors[1].value = &o->application_group;
-    error = read_options(cmd, apr_pstrmemdup(cmd->pool, args, (apr_size_t)(end - args)), selectors);
-    o->process_group = global_or_null(o->process_group);
-    o->application_group = global_or_null(o->application_group);
-    if (error)
-        return error;
-    wsgi_uses_note(cmd, o->process_group, NULL, 0);
-    section = o;
-    error = ap_walk_config(cmd->directive->first_child, cmd, cmd->context);
-    section = NULL;
     return error;
 }
 
@@ -551,7 +422,7 @@ const command_rec wsgi_commands[] = {
                     "addresses and networks of trusted proxies"),
     AP_INIT_TAKE1("WSGIPythonHome", set_python_home, IN_SERVER(python_home), CTX_G,
                   "prefix of a Python installation or virtual environment"),
-    AP_INIT_TAKE1("WSGIPythonPath", set_interpreter_path, NULL, CTX_I,
+    AP_INIT_TAKE1("WSGIPythonPath", wsgi_interpreters_set_path, NULL, CTX_I,
                   "directories for sys.path, separated by ':'"),
     AP_INIT_TAKE1("WSGIPythonOptimize", set_optimize, NULL, CTX_G, "0, 1 or 2"),
     AP_INIT_TAKE1("WSGIPythonHashSeed", set_hash_seed, NULL, CTX_G, "random, or a number"),
@@ -565,18 +436,18 @@ const command_rec wsgi_commands[] = {
                  "Off where file names differ in more than case"),
     AP_INIT_FLAG("WSGIServerMetrics", set_global_flag, IN_SERVER(server_metrics), CTX_G,
                  "On to let embedded applications see Apache's scoreboard"),
-    AP_INIT_TAKE1("WSGISwitchInterval", set_switch_interval, NULL, CTX_I, "seconds"),
-    AP_INIT_FLAG("WSGIRestrictStdin", set_interpreter_flag, IN_INTERP(restrict_stdin), CTX_I,
+    AP_INIT_TAKE1("WSGISwitchInterval", wsgi_interpreters_set_switch_interval, NULL, CTX_I, "seconds"),
+    AP_INIT_FLAG("WSGIRestrictStdin", wsgi_interpreters_set_flag, IN_INTERP(restrict_stdin), CTX_I,
                  "On to make sys.stdin unusable"),
-    AP_INIT_FLAG("WSGIRestrictStdout", set_interpreter_flag, IN_INTERP(restrict_stdout), CTX_I,
+    AP_INIT_FLAG("WSGIRestrictStdout", wsgi_interpreters_set_flag, IN_INTERP(restrict_stdout), CTX_I,
                  "On to make sys.stdout unusable"),
-    AP_INIT_FLAG("WSGIRestrictSignal", set_interpreter_flag, IN_INTERP(restrict_signal), CTX_I,
+    AP_INIT_FLAG("WSGIRestrictSignal", wsgi_interpreters_set_flag, IN_INTERP(restrict_signal), CTX_I,
                  "Off to let applications install signal handlers"),
-    AP_INIT_FLAG("WSGIPerInterpreterGIL", set_interpreter_flag, IN_INTERP(own_gil), CTX_I,
+    AP_INIT_FLAG("WSGIPerInterpreterGIL", wsgi_interpreters_set_flag, IN_INTERP(own_gil), CTX_I,
                  "On to give sub-interpreters a lock of their own (Python 3.12)"),
-    AP_INIT_FLAG("WSGIFreeThreading", set_free_threading, IN_INTERP(free_threading), CTX_I,
+    AP_INIT_FLAG("WSGIFreeThreading", wsgi_interpreters_set_free_threading, IN_INTERP(free_threading), CTX_I,
                  "On to run a free-threaded Python without its lock"),
-    AP_INIT_RAW_ARGS("<WSGIInterpreterOptions", read_section, NULL, CTX_G,
+    AP_INIT_RAW_ARGS("<WSGIInterpreterOptions", wsgi_interpreters_read_section, NULL, CTX_G,
                      "options for the interpreters of a group"),
     AP_INIT_RAW_ARGS("WSGIImportScript", add_import, NULL, CTX_S,
                      "file to load when a process starts, and where"),

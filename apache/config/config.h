@@ -154,10 +154,4 @@ int wsgi_is_module(const char *script);
  * nothing is there, or for a module; NULL for a directory. */
 const char *wsgi_script_of(apr_pool_t *p, const char *target);
 
-/* The next argument; the value of name="a value" may be quoted. "" at the end. */
-const char *wsgi_next_word(apr_pool_t *p, const char **args);
-
-/* The nearest of the NULL-terminated names, or NULL when none is near. */
-const char *wsgi_nearest(apr_pool_t *p, const char *word, const char *const *names);
-
 #endif

@@ -2,6 +2,7 @@
 #include "config/group.h"
 
 #include "config/envfile.h"
+#include "config/words.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>

@@ -1,6 +1,7 @@
 #include "config/users.h"
 
 #include "config/config.h"
+#include "config/words.h"
 
 #include <apr_strings.h>
 #include <errno.h>

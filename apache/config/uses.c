@@ -1,5 +1,7 @@
 #include "config/uses.h"
 
+#include "config/words.h"
+
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_log.h>

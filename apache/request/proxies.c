@@ -4,6 +4,7 @@
 #include "request/proxies.h"
 
 #include "config/names.h"
+#include "config/words.h"
 
 #include <apr_lib.h>
 #include <apr_network_io.h>
