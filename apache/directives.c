@@ -57,6 +57,7 @@ static void import_alias(cmd_parms *cmd, const wsgi_alias *alias)
                                 .process_group = alias->process_group,
                                 .application_group = alias->application_group,
                                 .where = alias->where,
+                                .order = alias->order,
                                 .server = cmd->server,
                                 .callable = alias->callable                 ? alias->callable
                                             : wsgi_is_module(alias->script) ? "application"
@@ -77,6 +78,7 @@ static const char *read_alias_options(cmd_parms *cmd, const char *args, wsgi_ali
     };
 
     alias->where = wsgi_where(cmd);
+    alias->order = wsgi_config_order();
     alias->pass_authorization = WSGI_UNSET;
     error = wsgi_options_read(cmd, args, options);
     if (!error)
@@ -115,6 +117,8 @@ static const char *add_alias(cmd_parms *cmd, const char *args, int is_match)
                                 cmd->cmd->name, location);
     }
     error = read_alias_options(cmd, args, alias);
+    if (!error && !is_match)
+        wsgi_uses_note_slash(cmd, location, alias->target);
     if (!error)
         import_alias(cmd, alias);
     return error;
@@ -137,9 +141,10 @@ static const char *set_hook(cmd_parms *cmd, void *dir, const char *args)
 {
     wsgi_hook *hook = apr_pcalloc(cmd->pool, sizeof(*hook));
     const wsgi_named_value options[] = {{"process-group", &hook->process_group},
-                                   {"application-group", &hook->application_group},
-                                   {NULL, NULL}};
-    const char *path = ap_getword_conf(cmd->pool, &args), *error = wsgi_options_read(cmd, args, options);
+                                        {"application-group", &hook->application_group},
+                                        {NULL, NULL}};
+    const char *path = ap_getword_conf(cmd->pool, &args),
+               *error = wsgi_options_read(cmd, args, options);
 
     if (!*path)
         return apr_psprintf(cmd->pool, "%s needs a file, for example %s /srv/auth.py",
@@ -209,14 +214,15 @@ static const char *add_import(cmd_parms *cmd, void *unused, const char *args)
 {
     wsgi_import *import = apr_array_push(wsgi_server_of(cmd->server)->imports);
     const wsgi_named_value options[] = {{"process-group", &import->process_group},
-                                   {"application-group", &import->application_group},
-                                   {NULL, NULL}};
+                                        {"application-group", &import->application_group},
+                                        {NULL, NULL}};
     const char *path = ap_getword_conf(cmd->pool, &args), *error;
 
     (void)unused;
     memset(import, 0, sizeof(*import));
     import->script = wsgi_script_path(cmd->pool, path);
     import->where = wsgi_where(cmd);
+    import->order = wsgi_config_order();
     import->server = cmd->server;
     error = wsgi_options_read(cmd, args, options);
     if (!error && (!*path || !import->process_group || !import->application_group))
@@ -257,10 +263,15 @@ static const char *set_global_string(cmd_parms *cmd, void *unused, const char *v
     return error;
 }
 
+static const char *set_global_path(cmd_parms *cmd, void *unused, const char *value)
+{
+    return set_global_string(cmd, unused, ap_server_root_relative(cmd->pool, value));
+}
+
 static const char *set_python_home(cmd_parms *cmd, void *unused, const char *value)
 {
     wsgi_server_of(cmd->server)->python_home_where = wsgi_where(cmd);
-    return set_global_string(cmd, unused, ap_server_root_relative(cmd->pool, value));
+    return set_global_path(cmd, unused, value);
 }
 
 static const char *set_global_flag(cmd_parms *cmd, void *unused, int on)
@@ -312,13 +323,29 @@ static const char *add_warning(cmd_parms *cmd, void *unused, const char *value)
 
 /* ---- directives without effect ---- */
 
-/* Known from mod_wsgi of some age, so a configuration with them still loads; info says why nothing
- * happens. */
-static const char *accept_obsolete(cmd_parms *cmd, void *unused, const char *args)
+/* Known from mod_wsgi of some age, so a configuration with them still loads. */
+typedef struct obsolete {
+    const char *const *words; /* the values there are, NULL-terminated; NULL: any */
+    const char *expected;     /* the same as text */
+    const char *why;          /* nothing happens */
+} obsolete;
+
+static const char *const flag_words[] = {"On", "Off", NULL};
+static const char *const mutex_words[] = {"default",  "flock",   "fcntl", "sysvsem",
+                                          "posixsem", "pthread", NULL};
+
+/* A wrong value is an error all the same: it shows that something else was meant. */
+static const char *accept_obsolete(cmd_parms *cmd, void *unused, const char *value)
 {
+    const obsolete *o = cmd->info;
+    const char *const *word = o->words;
+
     (void)unused;
-    (void)args;
-    wsgi_uses_note_obsolete(cmd, cmd->info);
+    while (word && *word && strcasecmp(*word, value))
+        word++;
+    if (word && !*word)
+        return apr_psprintf(cmd->pool, "%s %s: expected %s", cmd->cmd->name, value, o->expected);
+    wsgi_uses_note_obsolete(cmd, o->why);
     return NULL;
 }
 
@@ -375,8 +402,12 @@ static const char *add_trusted_proxy(cmd_parms *cmd, void *dir, const char *netw
 #define CTX_FILEINFO OR_FILEINFO
 #define CTX_AUTHCFG  OR_AUTHCFG
 #define CTX_ANY      OR_ALL
-#define OBSOLETE(name, why)                                                                        \
-    AP_INIT_RAW_ARGS(name, accept_obsolete, (void *)(why), CTX_ANY, "no effect")
+#define ANY          NULL, NULL
+#define FLAG_WORD    flag_words, "On or Off"
+#define MUTEX_WORD   mutex_words, "default, flock, fcntl, sysvsem, posixsem or pthread"
+#define OBSOLETE(name, words, why)                                                                 \
+    AP_INIT_TAKE1(name, accept_obsolete, (void *)&((const obsolete){words, why}), CTX_ANY,         \
+                  "which has no effect")
 
 const command_rec wsgi_commands[] = {
     AP_INIT_RAW_ARGS("WSGIScriptAlias", set_script_alias, NULL, CTX_S,
@@ -422,6 +453,8 @@ const command_rec wsgi_commands[] = {
                     "addresses and networks of trusted proxies"),
     AP_INIT_TAKE1("WSGIPythonHome", set_python_home, IN_SERVER(python_home), CTX_G,
                   "prefix of a Python installation or virtual environment"),
+    AP_INIT_TAKE1("WSGIPythonEggs", set_global_path, IN_SERVER(python_eggs), CTX_G,
+                  "directory for PYTHON_EGG_CACHE in embedded mode"),
     AP_INIT_TAKE1("WSGIPythonPath", wsgi_interpreters_set_path, NULL, CTX_I,
                   "directories for sys.path, separated by ':'"),
     AP_INIT_TAKE1("WSGIPythonOptimize", set_optimize, NULL, CTX_G, "0, 1 or 2"),
@@ -436,16 +469,18 @@ const command_rec wsgi_commands[] = {
                  "Off where file names differ in more than case"),
     AP_INIT_FLAG("WSGIServerMetrics", set_global_flag, IN_SERVER(server_metrics), CTX_G,
                  "On to let embedded applications see Apache's scoreboard"),
-    AP_INIT_TAKE1("WSGISwitchInterval", wsgi_interpreters_set_switch_interval, NULL, CTX_I, "seconds"),
+    AP_INIT_TAKE1("WSGISwitchInterval", wsgi_interpreters_set_switch_interval, NULL, CTX_I,
+                  "seconds"),
     AP_INIT_FLAG("WSGIRestrictStdin", wsgi_interpreters_set_flag, IN_INTERP(restrict_stdin), CTX_I,
                  "On to make sys.stdin unusable"),
-    AP_INIT_FLAG("WSGIRestrictStdout", wsgi_interpreters_set_flag, IN_INTERP(restrict_stdout), CTX_I,
-                 "On to make sys.stdout unusable"),
-    AP_INIT_FLAG("WSGIRestrictSignal", wsgi_interpreters_set_flag, IN_INTERP(restrict_signal), CTX_I,
-                 "Off to let applications install signal handlers"),
+    AP_INIT_FLAG("WSGIRestrictStdout", wsgi_interpreters_set_flag, IN_INTERP(restrict_stdout),
+                 CTX_I, "On to make sys.stdout unusable"),
+    AP_INIT_FLAG("WSGIRestrictSignal", wsgi_interpreters_set_flag, IN_INTERP(restrict_signal),
+                 CTX_I, "Off to let applications install signal handlers"),
     AP_INIT_FLAG("WSGIPerInterpreterGIL", wsgi_interpreters_set_flag, IN_INTERP(own_gil), CTX_I,
                  "On to give sub-interpreters a lock of their own (Python 3.12)"),
-    AP_INIT_FLAG("WSGIFreeThreading", wsgi_interpreters_set_free_threading, IN_INTERP(free_threading), CTX_I,
+    AP_INIT_FLAG("WSGIFreeThreading", wsgi_interpreters_set_free_threading,
+                 IN_INTERP(free_threading), CTX_I,
                  "On to run a free-threaded Python without its lock"),
     AP_INIT_RAW_ARGS("<WSGIInterpreterOptions", wsgi_interpreters_read_section, NULL, CTX_G,
                      "options for the interpreters of a group"),
@@ -467,18 +502,18 @@ const command_rec wsgi_commands[] = {
                      "what is reported besides"),
     AP_INIT_TAKE1("WSGISlowRequests", wsgi_telemetry_set_slow, NULL, CTX_G,
                   "seconds from which on a request is slow"),
-    OBSOLETE("WSGIAcceptMutex", "workers share one socket without a mutex"),
-    OBSOLETE("WSGISocketRotation", "sockets have no names that could change"),
-    OBSOLETE("WSGIPythonEggs", "Python has no egg cache any more"),
-    OBSOLETE("WSGILazyInitialization",
+    OBSOLETE("WSGIAcceptMutex", MUTEX_WORD, "workers share one socket without a mutex"),
+    OBSOLETE("WSGISocketRotation", FLAG_WORD, "sockets have no names that could change"),
+    OBSOLETE("WSGILazyInitialization", FLAG_WORD,
              "Apache's processes always load Python only when a request needs it"),
-    OBSOLETE("WSGINewRelicConfigFile",
+    OBSOLETE("WSGINewRelicConfigFile", ANY,
              "start the agent in the WSGI script, as its documentation says"),
-    OBSOLETE("WSGINewRelicEnvironment",
+    OBSOLETE("WSGINewRelicEnvironment", ANY,
              "start the agent in the WSGI script, as its documentation says"),
-    OBSOLETE("WSGIUserAuthoritative",
+    OBSOLETE("WSGIUserAuthoritative", FLAG_WORD,
              "httpd 2.4 asks the providers of AuthBasicProvider in their order"),
-    OBSOLETE("WSGIGroupAuthoritative", "httpd 2.4 combines groups with RequireAny and RequireAll"),
-    OBSOLETE("WSGIVerboseDebugging", "use LogLevel wsgi:debug"),
+    OBSOLETE("WSGIGroupAuthoritative", FLAG_WORD,
+             "httpd 2.4 combines groups with RequireAny and RequireAll"),
+    OBSOLETE("WSGIVerboseDebugging", FLAG_WORD, "use LogLevel wsgi:debug"),
     {NULL, {NULL}, NULL, 0, 0, NULL},
 };

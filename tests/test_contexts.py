@@ -21,6 +21,7 @@ G, S, D, FILEINFO, AUTHCONFIG, OBSOLETE = (
 CLASSES = {
     G: [
         "WSGIPythonHome /usr",
+        "WSGIPythonEggs /tmp",
         "WSGIPythonPath /usr",
         "WSGIPythonOptimize 1",
         "WSGIPythonHashSeed 1",
@@ -78,7 +79,6 @@ CLASSES = {
     OBSOLETE: [
         "WSGIAcceptMutex default",
         "WSGISocketRotation Off",
-        "WSGIPythonEggs /tmp",
         "WSGILazyInitialization On",
         "WSGINewRelicConfigFile /x",
         "WSGINewRelicEnvironment x",

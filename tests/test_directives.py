@@ -226,8 +226,128 @@ def test_a_wrong_value_fails_the_configuration_test(
         assert part in output
 
 
+OUTSIDE = (
+    "WSGIPythonOptimize 1|WSGIRestrictEmbedded On|WSGIScriptAlias /x {app}/hello.py|WSGIPythonHome /usr|"
+    "WSGIDaemonProcess x|WSGIProcessGroup d|WSGICallableObject app|WSGISocketRotation On|"
+    "WSGIDestroyInterpreter Off|LogLevel debug|<Location /x>\nWSGIRestrictSignal On\n</Location>"
+).split("|")
+
+
+@pytest.mark.parametrize("line", OUTSIDE)
+def test_a_section_for_interpreters_takes_only_their_directives(httpd: Httpd, line: str) -> None:
+    conf = f"<WSGIInterpreterOptions process-group=g>\nWSGIRestrictStdin On\n{line}\n</WSGIInterpreterOptions>"
+    code, output = httpd.configtest(GROUP.replace(" d ", " g ") + conf)
+    assert code != 0
+    number = (httpd.root / "httpd.conf").read_text().split("\n").index(
+        line.split("\n")[0].replace("{app}", str(httpd.app))
+    ) + 1
+    assert f"Syntax error on line {number} of" in output
+    assert (
+        f"{line.split()[0]}{'>' * line.startswith('<')} cannot be used in <WSGIInterpreterOptions>"
+        in output
+    )
+    assert "WSGISwitchInterval" in output, "the directives that can be used are named"
+
+
+def test_a_typing_error_in_a_section_for_interpreters_is_understood(httpd: Httpd) -> None:
+    code, output = httpd.configtest(
+        "<WSGIInterpreterOptions application-group=a>\nWSGIRestrictStdn On\n</WSGIInterpreterOptions>"
+    )
+    assert code != 0 and "did you mean WSGIRestrictStdin" in output
+
+
+def test_a_section_for_interpreters_takes_all_of_their_directives(httpd: Httpd) -> None:
+    lines = [
+        "WSGIPerInterpreterGIL Off",
+        "WSGIFreeThreading Off",
+        "<IfModule wsgi_module>",
+        "WSGISwitchInterval 0.1",
+        "WSGIPythonPath /usr",
+        "</IfModule>",
+        "WSGIRestrictStdin On",
+        "WSGIRestrictStdout On",
+        "WSGIRestrictSignal On",
+    ]
+    code, output = httpd.configtest(
+        "\n".join(["<WSGIInterpreterOptions>", *lines, "</WSGIInterpreterOptions>"])
+    )
+    assert code == 0, output
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("WSGISocketRotation Perhaps", "expected On or Off"),
+        (
+            "WSGIAcceptMutex nonsense",
+            "expected default, flock, fcntl, sysvsem, posixsem or pthread",
+        ),
+        ("WSGIGroupAuthoritative Perhaps", "expected On or Off"),
+        ("WSGIUserAuthoritative 1", "expected On or Off"),
+        ("WSGILazyInitialization yes", "expected On or Off"),
+        ("WSGIVerboseDebugging", "takes one argument"),
+        ("WSGINewRelicEnvironment a b", "takes one argument"),
+        ("WSGIPythonEggs", "takes one argument"),
+    ],
+)
+def test_the_value_of_a_directive_without_effect_is_checked(
+    httpd: Httpd, line: str, expected: str
+) -> None:
+    code, output = httpd.configtest(line)
+    assert code != 0 and expected in output, output
+
+
+@pytest.mark.parametrize("word", ["default", "Flock", "fcntl", "sysvsem", "posixsem", "pthread"])
+def test_each_mutex_of_mod_wsgi_is_known(httpd: Httpd, word: str) -> None:
+    assert httpd.configtest(f"WSGIAcceptMutex {word}")[0] == 0
+
+
+def test_python_eggs_of_embedded_applications(httpd: Httpd, mode: str) -> None:
+    (httpd.app / "eggs.py").write_text(
+        "import os\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [os.environ.get('PYTHON_EGG_CACHE', 'none').encode()]\n"
+    )
+    aliases = "".join(
+        alias(mode, f"application-group={name}", "eggs.py", f"/{name}") for name in ("a", "b")
+    )
+    httpd.start(f"ServerLimit 1\nWSGIPythonEggs /tmp/eggs\n{GROUP}{aliases}")
+    seen = [requests.get(httpd.url(path), timeout=60).text for path in ("/a", "/b")]
+    assert seen == ["/tmp/eggs" if mode == "embedded" else "none"] * 2
+
+
+@pytest.mark.parametrize(
+    ("more", "switch"),
+    [
+        ("WSGISwitchInterval 0.02", 0.03),
+        ("<WSGIInterpreterOptions>\nWSGISwitchInterval 0.02\n</WSGIInterpreterOptions>", 0.03),
+        (
+            "<WSGIInterpreterOptions process-group=d>\nWSGISwitchInterval 0.05\n</WSGIInterpreterOptions>",
+            0.05,
+        ),
+        (
+            "<WSGIInterpreterOptions application-group=%{GLOBAL}>\nWSGISwitchInterval 0.05\n"
+            "</WSGIInterpreterOptions>",
+            0.05,
+        ),
+    ],
+)
+@pytest.mark.parametrize("group", ["%{GLOBAL}", "other"])
+def test_the_switch_interval_that_says_more_wins(
+    httpd: Httpd, more: str, switch: float, group: str
+) -> None:
+    httpd.start(
+        f"WSGIDaemonProcess d switch-interval=0.03\n{more}\n"
+        + alias("daemon", "application-group=%{GLOBAL}", mount="/main")
+        + alias("daemon", f"application-group={group}", mount="/it")
+    )
+    for path in ("/main", "/it", "/main"):
+        assert requests.get(httpd.url(path), timeout=60).json()["switch"] == pytest.approx(switch)
+
+
 OBSOLETE = (
-    "WSGIAcceptMutex default|WSGISocketRotation Off|WSGIPythonEggs /tmp|WSGILazyInitialization "
+    "WSGIAcceptMutex default|WSGISocketRotation Off|WSGILazyInitialization "
     "On|WSGIVerboseDebugging On|"
     "WSGINewRelicConfigFile /x|WSGINewRelicEnvironment x|WSGIUserAuthoritative On|WSGIGroupAuthoritative On"
 ).split("|")

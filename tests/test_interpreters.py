@@ -185,3 +185,143 @@ def test_free_threading_for_one_application_group_is_explained(httpd: Httpd) -> 
     section = "<WSGIInterpreterOptions application-group=a>\nWSGIFreeThreading On\n</WSGIInterpreterOptions>"
     code, output = httpd.configtest(section)
     assert code == 0 and "WSGI0226" in output and "one lock for all of them" in output
+
+
+NAMED = """
+import json, sys, threading
+meeting = threading.Barrier(3)
+def application(environ, start_response):
+    if environ["QUERY_STRING"]:
+        meeting.wait(60)
+    start_response("200 OK", [])
+    group = environ["mod_wsgi.application_group"]
+    sys.groups = getattr(sys, "groups", set()) | {group}
+    try:
+        sys.stdin.read
+        stdin = "open"
+    except OSError:
+        stdin = "restricted"
+    return [json.dumps([group, sorted(sys.groups), stdin]).encode()]
+"""
+
+
+def served(httpd: Httpd, path: str, host: str = "localhost") -> list[object]:
+    """The application group, the groups that this interpreter has served, and sys.stdin."""
+    return list(requests.get(httpd.url(path), headers={"Host": host}, timeout=60).json())
+
+
+def start_named(httpd: Httpd, mode: str, conf: str) -> None:
+    (httpd.app / "named.py").write_text(NAMED)
+    where = " process-group=d" if mode == "daemon" else ""
+    head = "ServerLimit 1\nThreadsPerChild 3\nMaxRequestWorkers 3\n"
+    group = "WSGIDaemonProcess d threads=3\n"
+    httpd.start(head + group + conf.replace("{named}", "{app}/named.py" + where))
+
+
+def test_the_main_interpreter_is_not_that_of_whatever_a_thread_served_first(
+    httpd: Httpd, mode: str
+) -> None:
+    start_named(
+        httpd,
+        mode,
+        "WSGIScriptAlias /a {named} application-group=same\n"
+        "WSGIScriptAlias /g {named} application-group=%{GLOBAL}\n",
+    )
+    with ThreadPoolExecutor(3) as pool:  # each of the three threads serves /a, then /g
+        for path, group in [("/a", "same"), ("/g", "")] * 2:
+            for answer in pool.map(served, [httpd] * 3, [f"{path}?meet"] * 3):
+                assert answer[:2] == [group, [group]]
+
+
+def test_the_main_interpreter_is_for_its_requests_alone_when_sections_choose(
+    httpd: Httpd, mode: str
+) -> None:
+    """Nothing is known before the requests."""
+    start_named(
+        httpd,
+        mode,
+        "WSGIScriptAliasMatch ^/(.)$ {named}\n"
+        "<Location /a>\nWSGIApplicationGroup same\n</Location>\n"
+        "<Location /g>\nWSGIApplicationGroup %{GLOBAL}\n</Location>\n",
+    )
+    assert served(httpd, "/a")[:2] == ["same", ["same"]]
+    assert served(httpd, "/g")[:2] == ["", [""]]
+
+
+def test_two_application_groups_of_one_script_are_two_applications(httpd: Httpd, mode: str) -> None:
+    start_named(
+        httpd,
+        mode,
+        "<WSGIInterpreterOptions application-group=free>\nWSGIRestrictStdin On\n"
+        "</WSGIInterpreterOptions>\n"
+        "WSGIScriptAlias /dg {named}\nWSGIScriptAlias /free {named} application-group=free\n",
+    )
+    group, groups, stdin = served(httpd, "/dg")
+    assert groups == [group] and str(group).endswith("|/dg") and stdin == "open"
+    assert served(httpd, "/free") == ["free", ["free"], "restricted"]
+
+
+def test_one_script_in_two_virtual_hosts_is_two_applications(httpd: Httpd, mode: str) -> None:
+    start_named(
+        httpd,
+        mode,
+        "".join(
+            f"<VirtualHost *:{{port}}>\nServerName {name}:80\nWSGIScriptAlias / {{named}}\n</VirtualHost>\n"
+            for name in ("one.example", "two.example")
+        ),
+    )
+    for name in ("one.example", "two.example"):
+        assert served(httpd, "/", name)[:2] == [f"{name}|", [f"{name}|"]]
+
+
+def test_options_for_the_only_application_group_hold_in_the_main_interpreter(
+    httpd: Httpd, mode: str
+) -> None:
+    start_named(
+        httpd,
+        mode,
+        "<WSGIInterpreterOptions application-group=free>\nWSGIRestrictStdin On\n"
+        "</WSGIInterpreterOptions>\nWSGIScriptAlias / {named} application-group=free\n",
+    )
+    assert served(httpd, "/") == ["free", ["free"], "restricted"]
+
+
+def test_an_import_for_another_application_group_is_loaded_there(httpd: Httpd, mode: str) -> None:
+    (httpd.app / "early.py").write_text("import sys\nsys.groups = {'early'}\n")
+    group = "d" if mode == "daemon" else "%{GLOBAL}"
+    start_named(
+        httpd,
+        mode,
+        f"WSGIImportScript {{app}}/early.py process-group={group} application-group=%{{GLOBAL}}\n"
+        "WSGIScriptAlias / {named} application-group=own\n"
+        "WSGIScriptAlias /later {named} application-group=own\n",
+    )
+    assert served(httpd, "/")[:2] == ["own", ["own"]]
+
+
+def test_scripts_are_loaded_in_the_order_of_the_configuration(httpd: Httpd, mode: str) -> None:
+    order = ["first", "second", "third", "fourth"]
+    for name in order:
+        (httpd.app / f"{name}.py").write_text(
+            f"print('loading {name}')\ndef application(environ, start_response): ...\n"
+        )
+    group = "d" if mode == "daemon" else "%{GLOBAL}"
+    where = f"process-group={group} application-group=%{{GLOBAL}}\n"
+    imported = "WSGIImportScript {app}/NAME.py " + where
+    alias = "WSGIScriptAlias /NAME {app}/NAME.py " + where
+    vhost = "<VirtualHost *:{port}>\nServerName a\n" + imported + "</VirtualHost>\n"
+    httpd.start(
+        "StartServers 1\nServerLimit 1\nWSGIDaemonProcess d\n"
+        + "".join(
+            line.replace("NAME", name)
+            for line, name in zip([imported, alias, vhost, alias], order, strict=True)
+        )
+    )
+    httpd.expect("loading fourth")
+    found = [
+        name
+        for line in httpd.log_text().splitlines()
+        for name in order
+        if f"loading {name}" in line
+    ]
+    assert found == order

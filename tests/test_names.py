@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import requests
 from conftest import conf_for
-from harness import Httpd, running, wait_until
+from harness import Httpd, free_port, running, wait_until
 
 VHOST = """<VirtualHost *:{port}>
 ServerName www.example.com:80
@@ -106,3 +106,32 @@ def test_a_regular_expression_makes_one_interpreter_of_one_script(httpd: Httpd, 
         for word in ("a", "b", "c")
     }
     assert len(groups) == 1
+
+
+@pytest.mark.parametrize(
+    ("listen", "name", "expected"),
+    [
+        ("", "localhost", "localhost:{port}"),
+        ("", "localhost:80", "localhost"),
+        ("", "localhost:8443", "localhost:8443"),
+        ("Listen 127.0.0.1:{other}\n", "localhost", "localhost:{port}"),
+    ],
+)
+def test_the_port_of_a_server_is_that_of_its_first_listen(
+    httpd: Httpd, mode: str, listen: str, name: str, expected: str
+) -> None:
+    conf = f"ServerLimit 1\n{listen.replace('{other}', str(free_port()))}ServerName {name}\n"
+    httpd.start(conf + conf_for(mode, "kitchen.py") + " application-group=%{SERVER}")
+    wanted = expected.replace("{port}", str(httpd.port))
+    assert names(httpd, "localhost:99")[1] == wanted
+
+
+def test_a_virtual_host_for_any_port_has_the_port_of_the_first_listen(
+    httpd: Httpd, mode: str
+) -> None:
+    group, _, alias = conf_for(mode, "kitchen.py").rpartition("\n")
+    httpd.start(
+        f"ServerLimit 1\n{group}\n<VirtualHost *>\nServerName any.example\n"
+        f"{alias} application-group=%{{SERVER}}\n</VirtualHost>"
+    )
+    assert names(httpd, "any.example")[1] == f"any.example:{httpd.port}"

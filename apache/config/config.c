@@ -3,12 +3,14 @@
 #include "config/package.h"
 #include "config/pythons.h"
 
+#include <ap_listen.h>
 #include <ap_regex.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_log.h>
 #include <http_main.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 APLOG_USE_MODULE(wsgi);
@@ -36,6 +38,32 @@ void wsgi_config_remember_main(server_rec *s)
     main_config->parent_pid = getpid();
 }
 
+int wsgi_config_order(void)
+{
+    static int last; /* the configuration is read by one thread */
+
+    return ++last;
+}
+
+static int compare_imports(const void *a, const void *b)
+{
+    return (*(const wsgi_import *const *)a)->order - (*(const wsgi_import *const *)b)->order;
+}
+
+apr_array_header_t *wsgi_imports_in_order(apr_pool_t *p, const server_rec *main_server)
+{
+    apr_array_header_t *all = apr_array_make(p, 8, sizeof(const wsgi_import *));
+
+    for (const server_rec *s = main_server; s; s = s->next) {
+        const apr_array_header_t *imports = wsgi_server_of(s)->imports;
+
+        for (int i = 0; i < imports->nelts; i++)
+            APR_ARRAY_PUSH(all, const wsgi_import *) = &APR_ARRAY_IDX(imports, i, wsgi_import);
+    }
+    qsort(all->elts, (size_t)all->nelts, sizeof(const wsgi_import *), compare_imports);
+    return all;
+}
+
 const char *wsgi_where(cmd_parms *cmd)
 {
     return apr_psprintf(cmd->pool, "%s:%d", cmd->directive->filename, cmd->directive->line_num);
@@ -48,9 +76,21 @@ const char *wsgi_server_where(apr_pool_t *p, const server_rec *s)
                : NULL;
 }
 
-static const char *with_port(apr_pool_t *p, const server_rec *s, const char *name)
+/* Returns the port that the configuration gives the server: that of ServerName, <VirtualHost> or
+ * the first Listen; 0 when there is none. */
+static apr_port_t port_of(const server_rec *s)
 {
     apr_port_t port = s->port ? s->port : s->addrs ? s->addrs->host_port : 0;
+
+    for (const ap_listen_rec *l = port ? NULL : ap_listeners; l; l = l->next)
+        if (l->bind_addr)
+            port = l->bind_addr->port; /* the list is in reverse order */
+    return port;
+}
+
+static const char *with_port(apr_pool_t *p, const server_rec *s, const char *name)
+{
+    apr_port_t port = port_of(s);
 
     return port == 0 || port == 80 || port == 443 ? name
                                                   : apr_psprintf(p, "%s:%u", name, (unsigned)port);
@@ -110,6 +150,14 @@ const char *wsgi_script_path(apr_pool_t *p, const char *script)
 int wsgi_is_module(const char *script)
 {
     return *script != '/';
+}
+
+int wsgi_misses_slash(const char *location, const char *target)
+{
+    size_t len = strlen(location), target_len = strlen(target);
+
+    return len > 1 && location[len - 1] == '/' && !wsgi_is_module(target) &&
+           target[target_len - 1] != '/';
 }
 
 const char *wsgi_script_of(apr_pool_t *p, const char *target)

@@ -28,6 +28,7 @@ typedef struct wsgi_alias {
     const char *callable;
     int pass_authorization; /* or WSGI_UNSET */
     const char *where;      /* "site.conf:14" */
+    int order;              /* see wsgi_config_order() */
 } wsgi_alias;
 
 /* One WSGIAccessScript, WSGIAuthUserScript, WSGIAuthGroupScript or WSGIDispatchScript. */
@@ -56,6 +57,7 @@ typedef struct wsgi_import {
     const char *callable; /* of an alias, "" when only a request knows; NULL: loading is all, and a
                              module:callable is called */
     const char *where;
+    int order; /* see wsgi_config_order() */
     server_rec *server;
 } wsgi_import;
 
@@ -72,6 +74,7 @@ typedef struct wsgi_server_config {
     apr_array_header_t *imports; /* of wsgi_import; of this server only */
     apr_array_header_t *groups;  /* of wsgi_group *, in the main server's config only */
     const char *python_home, *python_home_where;
+    const char *python_eggs; /* PYTHON_EGG_CACHE in embedded mode */
     const char *socket_prefix;
     const char *hash_seed;                   /* a number or "random" */
     apr_array_header_t *warnings;            /* of const char *: filters as for python -W */
@@ -83,6 +86,9 @@ typedef struct wsgi_server_config {
     apr_interval_time_t slow_requests; /* 0: none is too slow; WSGI_UNSET */
     const char *slow_requests_set;     /* "WSGISlowRequests 2.5 (site.conf:14)" */
     pid_t parent_pid;                  /* Apache's, set by post_config */
+    int names_application_groups;      /* the configuration says where applications run; set by
+                                          groups/applications.c, as the next one */
+    int uses_main_interpreter;         /* something is to run in the main interpreter */
     int restrict_embedded, case_sensitive, dont_write_bytecode, destroy_interpreter, server_metrics;
 } wsgi_server_config;
 
@@ -128,13 +134,21 @@ void wsgi_config_remember_main(server_rec *s);
  * else that of the package. root: the chroot, or "". */
 const char *wsgi_python_of_home(apr_pool_t *p, const char *root, const char *home);
 
-/* "name.conf:12" of the directive being read. */
+/* Returns a number that is larger for each later directive of the configuration. */
+int wsgi_config_order(void);
+
+/* Returns pointers to the imports of all servers (const wsgi_import *) in the order of the
+ * configuration. */
+apr_array_header_t *wsgi_imports_in_order(apr_pool_t *p, const server_rec *main_server);
+
+/* Returns "name.conf:12" of the directive being read. */
 const char *wsgi_where(cmd_parms *cmd);
 
 /* Returns "shop.conf:12" of the <VirtualHost>, NULL for the main server. */
 const char *wsgi_server_where(apr_pool_t *p, const server_rec *s);
 
-/* ServerName[:port unless 80 or 443], from the configuration alone. */
+/* Returns ServerName[:port unless 80 or 443], from the configuration alone. Without a port there,
+ * it is that of the first Listen. */
 const char *wsgi_server_name(apr_pool_t *p, const server_rec *s);
 
 /* The same with the ServerAlias that host is, if it is one that is spelled out. host may be NULL.
@@ -149,6 +163,10 @@ const char *wsgi_script_path(apr_pool_t *p, const char *script);
 
 /* Is this "module:callable" rather than the path of a file? Paths are absolute here. */
 int wsgi_is_module(const char *script);
+
+/* Returns 1 when the rest of a URL is appended to the name of the target itself, as the location of
+ * the alias ends with "/" and the target does not. */
+int wsgi_misses_slash(const char *location, const char *target);
 
 /* The file of target, which may go on behind it with the beginning of PATH_INFO; target itself when
  * nothing is there, or for a module; NULL for a directory. */

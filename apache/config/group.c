@@ -235,6 +235,7 @@ static const char *set_flag(apr_pool_t *p, const option *o, const char *value, i
 
 static const char *check_text(apr_pool_t *p, const option *o, const char *value)
 {
+    double seconds;
     char *end;
 
     if ((o->type == OPT_PATH || o->type == OPT_ENV_FILE) && *value != '/')
@@ -243,8 +244,7 @@ static const char *check_text(apr_pool_t *p, const option *o, const char *value)
         (strtol(value, &end, 8) > o->max || *end || *value < '0' || *value > '7'))
         return apr_psprintf(p, "%s=%s is not an octal number from 0 to 0777; for example %s=0027",
                             o->name, value, o->name);
-    if (o->type == OPT_DECIMAL &&
-        (!(strtod(value, &end) > 0) || *end || strspn(value, "0123456789.") != strlen(value)))
+    if (o->type == OPT_DECIMAL && (wsgi_read_seconds(value, &seconds) < 0 || seconds <= 0))
         return apr_psprintf(p, "%s=%s: expected seconds greater than 0, for example %s=0.005",
                             o->name, value, o->name);
     if (o->type == OPT_RELOAD && strcmp(value, "now") && strcmp(value, "rolling"))

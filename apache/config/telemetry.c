@@ -1,8 +1,9 @@
 #include "config/telemetry.h"
 
+#include "config/words.h"
+
 #include <apr_strings.h>
 #include <http_core.h>
-#include <stdlib.h>
 #include <sys/un.h>
 
 #define SCHEME "unix:"
@@ -10,11 +11,9 @@
 /* Seconds with a decimal point where needed. 0, or -1: it is none, or not from least to a day. */
 static int read_seconds(const char *value, double least, apr_interval_time_t *out)
 {
-    char *end;
-    double seconds = strtod(value, &end);
+    double seconds;
 
-    if (!*value || *end || strspn(value, "0123456789.") != strlen(value) || seconds < least ||
-        seconds > 86400)
+    if (wsgi_read_seconds(value, &seconds) < 0 || seconds < least || seconds > 86400)
         return -1;
     *out = (apr_interval_time_t)(seconds * APR_USEC_PER_SEC);
     return 0;

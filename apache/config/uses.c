@@ -56,6 +56,17 @@ static void add_remark(cmd_parms *cmd, int level, const char *text)
         *(wsgi_remark *)apr_array_push(wsgi_remarks_noted(cmd->pool)) = (wsgi_remark){level, text};
 }
 
+void wsgi_uses_note_slash(cmd_parms *cmd, const char *location, const char *target)
+{
+    if (!wsgi_misses_slash(location, target))
+        return;
+    add_remark(cmd, APLOG_WARNING,
+               apr_psprintf(cmd->pool,
+                            "WSGI0238: %s: %s: the URL path %s ends with / and %s does not, so "
+                            "%sx leads to %sx; remove that / from the alias",
+                            wsgi_where(cmd), cmd->cmd->name, location, target, location, target));
+}
+
 void wsgi_uses_note_obsolete(cmd_parms *cmd, const char *why)
 {
     add_remark(cmd, APLOG_NOTICE,

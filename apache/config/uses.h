@@ -30,6 +30,9 @@ void wsgi_uses_note(cmd_parms *cmd, const char *process_group, const char *scrip
 /* A name as written: one that begins like an expansion and is none is probably a typing error. */
 void wsgi_uses_note_name(cmd_parms *cmd, const char *value);
 
+/* An alias for a URL path (not a regular expression): wsgi_misses_slash() is probably an error. */
+void wsgi_uses_note_slash(cmd_parms *cmd, const char *location, const char *target);
+
 /* A directive that has no effect, and why. */
 void wsgi_uses_note_obsolete(cmd_parms *cmd, const char *why);
 

@@ -3,6 +3,7 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <httpd.h>
+#include <stdlib.h>
 #include <sys/param.h>
 
 static int is_quote(char c)
@@ -69,4 +70,12 @@ const char *wsgi_nearest(apr_pool_t *p, const char *word, const char *const *nam
         }
     }
     return best;
+}
+
+int wsgi_read_seconds(const char *value, double *seconds)
+{
+    char *end;
+
+    *seconds = strtod(value, &end);
+    return *value && !*end && strspn(value, "0123456789.") == strlen(value) ? 0 : -1;
 }

@@ -6,6 +6,10 @@
 
 #include <apr_pools.h>
 
+/* Reads seconds, with a decimal point where needed. Returns 0 and *seconds, or -1 when it is no
+ * such number. */
+int wsgi_read_seconds(const char *value, double *seconds);
+
 /* The next argument; the value of name="a value" may be quoted. "" at the end. */
 const char *wsgi_next_word(apr_pool_t *p, const char **args);
 

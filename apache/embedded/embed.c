@@ -407,16 +407,14 @@ int wsgi_embed_call_hook(wsgi_verdict *verdict, request_rec *r, const char *bloc
  * the first request. */
 static void run_imports(server_rec *s)
 {
-    for (; s; s = s->next) {
-        const apr_array_header_t *imports = wsgi_server_of(s)->imports;
+    const apr_array_header_t *imports = wsgi_imports_in_order(child_pool, s);
 
-        for (int i = 0; i < imports->nelts; i++) {
-            const wsgi_import *import = &APR_ARRAY_IDX(imports, i, wsgi_import);
+    for (int i = 0; i < imports->nelts; i++) {
+        const wsgi_import *import = APR_ARRAY_IDX(imports, i, const wsgi_import *);
 
-            if (!*import->process_group && is_loaded())
-                runtime->preload(import->application_group, import->script,
-                                 import->callable ? import->callable : "");
-        }
+        if (!*import->process_group && is_loaded())
+            runtime->preload(import->application_group, import->script,
+                             import->callable ? import->callable : "");
     }
 }
 

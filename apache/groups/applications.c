@@ -1,25 +1,31 @@
 /* applications.c - which applications of which daemon groups are known from the configuration
  * alone.
  *
- * They are loaded before the first request, and a group with a single application runs it in the
- * main interpreter, where extension modules that know nothing of sub-interpreters work. */
+ * They are loaded before the first request, in the order of the configuration. A group with a
+ * single application that has a single application group runs it in the main interpreter, where
+ * extension modules that know nothing of sub-interpreters work. */
 #include "groups/applications.h"
 
 #include "config/group.h"
 #include "config/names.h"
 
+#include <ap_listen.h>
 #include <apr_hash.h>
 #include <apr_strings.h>
 #include <http_config.h>
 #include <http_core.h>
 #include <http_log.h>
+#include <stdlib.h>
 
 APLOG_USE_MODULE(wsgi);
 
+/* What is loaded: an application, or a script of WSGIImportScript. */
 typedef struct application {
     const char *script, *callable, *application_group;
-    int is_named;        /* the configuration spells its application group out */
+    int is_import;       /* it serves no requests, and its callable is "" */
     int callable_varies; /* a .htaccess file names the callable, so only a request can know it */
+    int order;           /* see wsgi_config_order() */
+    int index;           /* of those with the same order */
 } application;
 
 /* Not so when each request decides: by its environment, or by which ServerAlias it names. */
@@ -77,6 +83,21 @@ static int htaccess_names_callable(apr_pool_t *p, const server_rec *s, const cha
     return 0;
 }
 
+static application *add(apr_pool_t *p, apr_hash_t *by_group, const char *group)
+{
+    apr_array_header_t *known = apr_hash_get(by_group, group, APR_HASH_KEY_STRING);
+    application *app;
+
+    if (!known) {
+        known = apr_array_make(p, 4, sizeof(application));
+        apr_hash_set(by_group, group, APR_HASH_KEY_STRING, known);
+    }
+    app = apr_array_push(known);
+    memset(app, 0, sizeof(*app));
+    app->index = known->nelts;
+    return app;
+}
+
 static void add_application(apr_pool_t *p, apr_hash_t *by_group, server_rec *s,
                             const wsgi_alias *alias)
 {
@@ -85,7 +106,6 @@ static void add_application(apr_pool_t *p, apr_hash_t *by_group, server_rec *s,
     const char *app_group =
         alias->application_group ? alias->application_group : dir->application_group;
     const char *callable = alias->callable ? alias->callable : dir->callable, *mount, *script;
-    apr_array_header_t *known;
     const wsgi_group *g;
     application *app;
 
@@ -98,16 +118,11 @@ static void add_application(apr_pool_t *p, apr_hash_t *by_group, server_rec *s,
     script = g ? wsgi_group_inside(g, alias->script) : NULL;
     if (!script)
         return;
-    known = apr_hash_get(by_group, group, APR_HASH_KEY_STRING);
-    if (!known) {
-        known = apr_array_make(p, 4, sizeof(application));
-        apr_hash_set(by_group, group, APR_HASH_KEY_STRING, known);
-    }
-    app = apr_array_push(known);
+    app = add(p, by_group, group);
     app->script = script;
     app->callable = callable ? callable : "application";
     app->application_group = wsgi_expand(p, app_group, s, NULL, mount);
-    app->is_named = app_group && *app_group != '%';
+    app->order = alias->order;
     app->callable_varies = !wsgi_is_module(script) && htaccess_names_callable(p, s, alias->script);
 }
 
@@ -126,23 +141,26 @@ static int callables_vary(const ap_directive_t *d, int in_section)
     return 0;
 }
 
-/* The same callable of the same script, unless the configuration names different interpreters for
- * it. */
+/* Returns 1 when the configuration knows one application with one application group, else 0. What
+ * is to be imported into another application group must not share its interpreter either. */
 static int is_one_application(const apr_array_header_t *known)
 {
-    const application *first = &APR_ARRAY_IDX(known, 0, application), *named = NULL;
+    const application *first = NULL;
 
     for (int i = 0; i < known->nelts; i++) {
         const application *other = &APR_ARRAY_IDX(known, i, application);
 
-        if (strcmp(first->script, other->script) || strcmp(first->callable, other->callable))
+        if (strcmp(APR_ARRAY_IDX(known, 0, application).application_group,
+                   other->application_group))
             return 0;
-        if (other->is_named && named && strcmp(named->application_group, other->application_group))
+        if (other->is_import)
+            continue;
+        if (first &&
+            (strcmp(first->script, other->script) || strcmp(first->callable, other->callable)))
             return 0;
-        if (other->is_named)
-            named = other;
+        first = other;
     }
-    return 1;
+    return first != NULL;
 }
 
 static int has_preload(const wsgi_group *g, const char *record)
@@ -153,51 +171,94 @@ static int has_preload(const wsgi_group *g, const char *record)
     return 0;
 }
 
-/* Is the script loaded as an application of this group already, whatever its callable? */
-static int has_script(apr_pool_t *p, const wsgi_group *g, const char *group, const char *script)
+static int compare(const void *a_, const void *b_)
 {
-    const char *start = apr_psprintf(p, "%s\n%s\n", group, script);
+    const application *a = a_, *b = b_;
 
-    for (int i = 0; i < g->preloads->nelts; i++)
-        if (!strncmp(APR_ARRAY_IDX(g->preloads, i, const char *), start, strlen(start)))
-            return 1;
-    return 0;
+    return a->order != b->order ? a->order - b->order : a->index - b->index;
 }
 
-static void store(apr_pool_t *p, wsgi_group *g, const apr_array_header_t *known)
+static void store(apr_pool_t *p, wsgi_group *g, apr_array_header_t *known)
 {
     int one = is_one_application(known), vary_anywhere = callables_vary(ap_conftree, 0);
 
+    qsort(known->elts, (size_t)known->nelts, sizeof(application), compare);
+    if (one)
+        APR_ARRAY_PUSH(g->main_groups, const char *) =
+            APR_ARRAY_IDX(known, 0, application).application_group;
     for (int i = 0; i < known->nelts; i++) {
         const application *app = &APR_ARRAY_IDX(known, i, application);
-        const char *group = one ? "" : app->application_group, *record;
         int varies = app->callable_varies || (vary_anywhere && !wsgi_is_module(app->script));
+        const char *record =
+            apr_psprintf(p, "%s\n%s\n%s", one ? "" : app->application_group, app->script,
+                         varies && !app->is_import ? "" : app->callable);
 
-        if (one)
-            APR_ARRAY_PUSH(g->main_groups, const char *) = app->application_group;
-        record = apr_psprintf(p, "%s\n%s\n%s", group, app->script, varies ? "" : app->callable);
         if (!has_preload(g, record))
             APR_ARRAY_PUSH(g->preloads, const char *) = record;
     }
 }
 
-/* WSGIImportScript, behind the applications. */
-static void add_imports(apr_pool_t *p, server_rec *s)
+/* Does an alias without a regular expression lead to this application, whatever its callable? */
+static int has_application(const apr_array_header_t *known, const char *script,
+                           const char *application_group)
 {
-    const apr_array_header_t *imports = wsgi_server_of(s)->imports;
+    for (int i = 0; known && i < known->nelts; i++) {
+        const application *app = &APR_ARRAY_IDX(known, i, application);
+
+        if (!app->is_import && !strcmp(app->script, script) &&
+            !strcmp(app->application_group, application_group))
+            return 1;
+    }
+    return 0;
+}
+
+/* WSGIImportScript, and aliases that spell out both groups. */
+static void add_imports(apr_pool_t *p, apr_hash_t *by_group, server_rec *main_server)
+{
+    const apr_array_header_t *imports = wsgi_imports_in_order(p, main_server);
 
     for (int i = 0; i < imports->nelts; i++) {
-        const wsgi_import *import = &APR_ARRAY_IDX(imports, i, wsgi_import);
-        wsgi_group *g = *import->process_group ? wsgi_group_find(import->process_group) : NULL;
-        const char *script = g ? wsgi_group_inside(g, import->script) : NULL, *record;
+        const wsgi_import *import = APR_ARRAY_IDX(imports, i, const wsgi_import *);
+        const wsgi_group *g =
+            *import->process_group ? wsgi_group_find(import->process_group) : NULL;
+        const char *script = g ? wsgi_group_inside(g, import->script) : NULL;
+        application *app;
 
-        if (!script || (import->callable && (has_script(p, g, "", script) ||
-                                             has_script(p, g, import->application_group, script))))
+        if (!script || (import->callable &&
+                        has_application(apr_hash_get(by_group, g->name, APR_HASH_KEY_STRING),
+                                        script, import->application_group)))
             continue;
-        record = apr_psprintf(p, "%s\n%s\n%s", import->application_group, script,
-                              import->callable ? import->callable : "");
-        if (!has_preload(g, record))
-            APR_ARRAY_PUSH(g->preloads, const char *) = record;
+        app = add(p, by_group, g->name);
+        app->script = script;
+        app->callable = import->callable ? import->callable : "";
+        app->application_group = import->application_group;
+        app->is_import = !import->callable;
+        app->order = import->order;
+    }
+}
+
+/* ---- what the configuration says of interpreters ---- */
+
+static int is_hook(const ap_directive_t *d)
+{
+    return !strcasecmp(d->directive, "WSGIAccessScript") ||
+           !strcasecmp(d->directive, "WSGIAuthUserScript") ||
+           !strcasecmp(d->directive, "WSGIAuthGroupScript") ||
+           !strcasecmp(d->directive, "WSGIDispatchScript");
+}
+
+/* Looks for application groups that are spelled out, wherever that is. Hooks run in the main
+ * interpreter unless they name another one, and a dispatch script may name any. */
+static void note_application_groups(wsgi_server_config *c, const ap_directive_t *d)
+{
+    for (; d; d = d->next) {
+        int is_named = !strcasecmp(d->directive, "WSGIApplicationGroup") ||
+                       (!strncasecmp(d->directive, "WSGI", 4) && d->args &&
+                        strstr(d->args, "application-group="));
+
+        c->names_application_groups |= is_named || is_hook(d);
+        c->uses_main_interpreter |= is_hook(d) || (is_named && strstr(d->args, "%{GLOBAL}"));
+        note_application_groups(c, d->first_child);
     }
 }
 
@@ -246,16 +307,38 @@ void wsgi_applications_register_hooks(apr_pool_t *p)
     ap_hook_check_config(check_config, NULL, NULL, APR_HOOK_MIDDLE);
 }
 
+/* Returns 1 when a virtual host for any address has the port. */
+static int has_virtual_host(const server_rec *main_server, apr_port_t port)
+{
+    for (const server_rec *s = main_server->next; s; s = s->next)
+        for (const server_addr_rec *addr = s->addrs; addr; addr = addr->next)
+            if ((!addr->host_port || addr->host_port == port) && addr->virthost &&
+                (!strcmp(addr->virthost, "*") || !strcmp(addr->virthost, "_default_")))
+                return 1;
+    return 0;
+}
+
+/* Returns 1 when the main server gets requests: no virtual host takes them all. */
+static int serves(const server_rec *main_server)
+{
+    for (const ap_listen_rec *l = ap_listeners; l; l = l->next)
+        if (l->bind_addr && !has_virtual_host(main_server, l->bind_addr->port))
+            return 1;
+    return 0;
+}
+
 void wsgi_applications_collect(apr_pool_t *p, server_rec *main_server)
 {
     apr_hash_t *by_group = apr_hash_make(p);
 
-    for (server_rec *s = main_server; s; s = s->next) {
+    note_application_groups(wsgi_server_of(main_server), ap_conftree);
+    for (server_rec *s = serves(main_server) ? main_server : main_server->next; s; s = s->next) {
         apr_array_header_t *aliases = wsgi_server_of(s)->aliases;
 
         for (int i = 0; i < aliases->nelts; i++)
             add_application(p, by_group, s, &APR_ARRAY_IDX(aliases, i, wsgi_alias));
     }
+    add_imports(p, by_group, main_server);
     for (apr_hash_index_t *hi = apr_hash_first(p, by_group); hi; hi = apr_hash_next(hi)) {
         const void *name;
         void *known;
@@ -263,6 +346,4 @@ void wsgi_applications_collect(apr_pool_t *p, server_rec *main_server)
         apr_hash_this(hi, &name, NULL, &known);
         store(p, wsgi_group_find(name), known);
     }
-    for (server_rec *s = main_server; s; s = s->next)
-        add_imports(p, s);
 }

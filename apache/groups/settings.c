@@ -167,8 +167,12 @@ const char *wsgi_settings_build(apr_pool_t *p, const wsgi_group *g, apr_size_t *
     put_int(out, p, "destroy_interpreter", c->destroy_interpreter);
     put_int(out, p, "optimize", c->optimize);
     put_int(out, p, "dont_write_bytecode", c->dont_write_bytecode);
+    put_int(out, p, "main_is_first", g && !c->names_application_groups);
+    put_int(out, p, "main_is_used", c->uses_main_interpreter);
     put_int(out, p, "free_threading", wsgi_settings_free_threading(g ? g->name : ""));
     put(out, "hash_seed", c->hash_seed);
+    if (!g)
+        put(out, "python_eggs", c->python_eggs);
     for (int i = 0; i < c->warnings->nelts; i++)
         put(out, "warning", APR_ARRAY_IDX(c->warnings, i, const char *));
     put_interpreters(out, p, c, g);

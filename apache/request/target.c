@@ -192,10 +192,8 @@ int wsgi_refuse(request_rec *r, int status)
 /* "/blog/" for a file: "/blog/2024" leads to "wsgi.py2024". */
 static const char *slash_hint(const wsgi_alias *alias)
 {
-    size_t len = alias && alias->location && alias->script ? strlen(alias->location) : 0;
-
-    return len > 1 && alias->location[len - 1] == '/'
-               ? "; the URL path of its alias ends with / and the file does not: remove that / "
+    return alias && alias->location && wsgi_misses_slash(alias->location, alias->target)
+               ? "; the URL path of its alias ends with / and its target does not: remove that / "
                  "from the alias"
                : "";
 }

@@ -26,6 +26,7 @@ static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t create_lock = PTHREAD_MUTEX_INITIALIZER;
 static rt_interp main_interp;
 static rt_interp *sub_interps;  /* under table_lock */
+static atomic_int main_is_used; /* requests run in the main interpreter, or will */
 static group_name *main_groups; /* groups that mean the main interpreter; under table_lock */
 static __thread attachment *attachments;
 static __thread int thread_number;
@@ -127,9 +128,10 @@ static int set_up(rt_state *st, const char *group, PyObject *settings)
 int rt_interp_init_main(PyObject *module, PyObject *settings)
 {
     PyObject *groups =
-        PyDict_GetItemString(settings, "main_groups"); /* borrowed, as the next two */
+        PyDict_GetItemString(settings, "main_groups"); /* borrowed, as the next three */
     PyObject *level = PyDict_GetItemString(settings, "log_level");
     PyObject *free_threading = PyDict_GetItemString(settings, "free_threading");
+    PyObject *is_used = PyDict_GetItemString(settings, "main_is_used");
     int rc = rt_fork_watch();
 
     rt_assert_attached();
@@ -144,6 +146,7 @@ int rt_interp_init_main(PyObject *module, PyObject *settings)
     main_interp.st = rt_module_state(module);
     if (level)
         rt_the_process.log_level = (int)PyLong_AsLong(level);
+    atomic_store(&main_is_used, is_used && PyObject_IsTrue(is_used) == 1);
     rt_the_process.free_threading = free_threading && PyObject_IsTrue(free_threading) == 1;
     for (Py_ssize_t i = 0; groups && PyList_Check(groups) && i < PyList_GET_SIZE(groups); i++) {
         Py_ssize_t len;
@@ -168,6 +171,7 @@ static rt_interp *find(const char *group, size_t len)
     }
     if (is_main_group(group, len)) {
         found = &main_interp;
+        atomic_store(&main_is_used, 1);
     } else {
         for (rt_interp *in = sub_interps; in; in = in->next)
             if (strlen(in->name) == len && memcmp(in->name, group, len) == 0)
@@ -373,6 +377,27 @@ rt_interp *rt_interp_get(const char *group, size_t len)
     return in && in->st ? in : NULL;
 }
 
+/* Before Python 3.12 PyGILState_Ensure() finds the first state that a thread had, in whichever
+ * interpreter. Extension modules that use it only work there, so a thread that may come to the main
+ * interpreter gets its state there first. */
+static void prefer_main(void)
+{
+    if (PY_VERSION_HEX < 0x030c0000 && !attachments && atomic_load(&main_is_used)) {
+        rt_enter(&main_interp);
+        rt_leave();
+    }
+}
+
+/* Returns 1 when PyGILState_Ensure() gives this thread a state of the main interpreter. Otherwise
+ * the first state that the thread had, or since Python 3.12 the last one, is of another
+ * interpreter. */
+static int gilstate_is_main(void)
+{
+    PyThreadState *tstate = PyGILState_GetThisThreadState();
+
+    return !tstate || PyThreadState_GetInterpreter(tstate) == main_interp.pis;
+}
+
 void rt_enter(rt_interp *in)
 {
     PyThreadState *tstate;
@@ -383,12 +408,14 @@ void rt_enter(rt_interp *in)
             PyEval_RestoreThread(a->tstate);
             return;
         }
-    if (in == &main_interp) {
+    if (in == &main_interp && gilstate_is_main()) {
         /* Never released: extensions that use PyGILState find the same thread state at every
          * request of this thread. */
         PyGILState_Ensure();
         tstate = PyThreadState_Get();
     } else {
+        if (in != &main_interp)
+            prefer_main();
         tstate = PyThreadState_New(in->pis);
         PyEval_RestoreThread(tstate);
     }

@@ -37,9 +37,9 @@ enum wire_group_fd {
 /* Settings are "name=value" records, each ended by NUL, as in environ. Names are those of the
  * WSGIDaemonProcess options with '-' as '_', and besides: group, where ("shop.conf:14"),
  * multiprocess, log_level (APLOG number), package_dir, case_sensitive, destroy_interpreter,
- * optimize, dont_write_bytecode, free_threading, hash_seed, what Apache is (apache_version,
- * apache_description, apache_build_date, mpm_name, mpm_processes, mpm_threads), and repeated:
- * warning, preload
+ * optimize, dont_write_bytecode, free_threading, main_is_first, main_is_used, hash_seed, what
+ * Apache is (apache_version, apache_description, apache_build_date, mpm_name, mpm_processes,
+ * mpm_threads), and repeated: warning, preload
  * ("application_group\nscript\ncallable"), main_group (an application group that runs in the main
  * interpreter), interpreter (options of interpreters: "*" for all or "=application_group", then a
  * line "name=value" for each; the first is the top level, the others are sections in the order of

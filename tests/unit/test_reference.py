@@ -27,7 +27,7 @@ def reference(tmp_path: Path) -> ModuleType:
     (tmp_path / "directives.c").write_text(
         "const command_rec wsgi_commands[] = {\n"
         '    AP_INIT_TAKE1("WSGIThing", set, AT(x), CTX_S, /* why */ "a thing, "\n        "or \\"two\\""),\n'
-        '    OBSOLETE("WSGIOld", "it is old"),\n    {NULL},\n};\n'
+        '    OBSOLETE("WSGIOld", ANY, "it is old"),\n    {NULL},\n};\n'
     )
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "group.c").write_text(

@@ -17,9 +17,10 @@ def test_python_knows_each_option_that_is_sent_to_it() -> None:
     }
     known = settings.GroupSettings.__annotations__
     assert sent == {name: known.get(name) for name in sent}
-    # WSGISlowRequests may replace slow-request=, and the record "group" is the daemon group's name
+    # Records of their own: WSGISlowRequests may replace slow-request=, "group" is the group's name,
+    # and "python_eggs" is for embedded mode
     local = {name.replace("-", "_") for name, _, use in rows if use == "LOCAL"}
-    local -= {"slow_request", "group"}
+    local -= {"slow_request", "group", "python_eggs"}
     assert not local & set(known)
 
 

@@ -13,15 +13,17 @@ from typing import Any
 
 from httpd_wsgi import _runtime
 from httpd_wsgi.interpreter import context, modules, restrict
-from httpd_wsgi.shared import logs
+from httpd_wsgi.shared import logs, wire
 
 _last_words: list[Callable[[], None]] = []  # for shutdown()
 
 
 def setup(application_group: str, settings: dict[str, Any]) -> None:
     context.settings.update(settings, application_group=application_group)
-    logs.set_level(settings.get("log_level", 6))
+    logs.set_level(settings.get("log_level", wire.INFO))
     options = options_for(application_group)
+    if settings.get("python_eggs"):
+        os.environ["PYTHON_EGG_CACHE"] = settings["python_eggs"]
     io.TextIOBase.register(_runtime.Stream)
     sys.stdout = _runtime.Stream("<stdout>")
     sys.stderr = _runtime.Stream("<stderr>")
@@ -71,16 +73,20 @@ def options_for(application_group: str) -> dict[str, Any]:
     Paths are not overridden but put in front of each other: "python_paths" has them in the order to
     add.
     """
+    names = {application_group}
+    if not application_group:
+        names.update(context.settings.get("main_groups", ()))
     chosen = [
         (("application_group" in section) + ("specific" in section), section)
         for section in context.settings.get("interpreters", [])
-        if section.get("application_group", application_group) == application_group
+        if section.get("application_group", application_group) in names
     ]
     options: dict[str, Any] = {}
     paths = []
-    for _, section in sorted(chosen, key=lambda pair: pair[0]):
+    for specificity, section in sorted(chosen, key=lambda pair: pair[0]):
         options.update(section)
         if "switch_interval" in section:
+            options["switch_interval_is_specific"] = specificity > 0
             options["switch_interval_is_own"] = "application_group" in section
         if section.get("python_path"):
             paths.append(section["python_path"])
@@ -122,7 +128,10 @@ def wants_own_gil(application_group: str) -> bool:
 
 
 def set_switch_interval(options: dict[str, Any], application_group: str) -> None:
-    seconds = options.get("switch_interval") or context.settings.get("switch_interval")
+    """What names the interpreter or its daemon group wins: a section, then `switch-interval=`."""
+    seconds = options.get("switch_interval")
+    if not options.get("switch_interval_is_specific"):
+        seconds = context.settings.get("switch_interval") or seconds
     if not seconds:
         return
     if runs_without_lock():
@@ -131,16 +140,14 @@ def set_switch_interval(options: dict[str, Any], application_group: str) -> None
             "WSGI0833: WSGISwitchInterval has no effect with WSGIFreeThreading On: threads do not take turns",
         )
         return
-    if (
-        application_group
-        and options.get("switch_interval_is_own")
-        and options.get("own_gil") != "1"
-    ):
-        logs.log(
-            logs.WARNING,
-            f"WSGI0803: WSGISwitchInterval for application group {application_group} has no effect: "
-            "it shares its lock with other interpreters; see WSGIPerInterpreterGIL",
-        )
+    if application_group and options.get("own_gil") != "1":
+        # It shares the main interpreter's lock, which has its interval already.
+        if options.get("switch_interval_is_own"):
+            logs.log(
+                logs.WARNING,
+                f"WSGI0803: WSGISwitchInterval for application group {application_group} has no "
+                "effect: it shares its lock with other interpreters; see WSGIPerInterpreterGIL",
+            )
         return
     sys.setswitchinterval(float(seconds))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from httpd_wsgi.shared import wire
 from httpd_wsgi.shared.records import dataclass
 
 
@@ -24,7 +25,7 @@ class GroupSettings:
     package_dir: str = ""
     processes: int = 1
     threads: int = 15
-    log_level: int = 6
+    log_level: int = wire.INFO
     apache_version: str = ""
     apache_description: str = ""
     apache_build_date: str = ""
@@ -41,6 +42,7 @@ class GroupSettings:
     dont_write_bytecode: bool = False
     free_threading: bool = False
     hash_seed: str = ""
+    python_eggs: str = ""  # embedded mode only; workers have it in their environment
     switch_interval: str = ""
     warnings: tuple[str, ...] = ()
     interpreters: tuple[dict[str, str], ...] = ()
@@ -72,6 +74,9 @@ class GroupSettings:
     send_buffer_size: int = 0
     memory_limit: int = 0
     virtual_memory_limit: int = 0
+    # No application group is named: the first one that a request brings gets the main interpreter
+    main_is_first: bool = False
+    main_is_used: bool = False  # something is to run in the main interpreter
     main_groups: tuple[str, ...] = ()
     preloads: tuple[Preload, ...] = ()
     raw: bytes = b""
@@ -160,7 +165,10 @@ def runtime_settings(settings: GroupSettings) -> dict[str, object]:
         "processes": settings.processes,
         "multiprocess": settings.multiprocess,
         "main_groups": list(settings.main_groups),
-        "main_is_first": not settings.preloads and not settings.main_groups,
+        "main_is_first": settings.main_is_first
+        and not settings.preloads
+        and not settings.main_groups,
+        "main_is_used": settings.main_is_used,
         "embedded": False,
         "log_level": settings.log_level,
         "apache": {
@@ -198,6 +206,7 @@ def embedded(data: bytes, threads: int, processes: int) -> dict[str, object]:
         "threads": threads,
         "processes": processes,
         "multiprocess": True,
+        "python_eggs": settings.python_eggs,
         "main_groups": [""],
         "main_is_first": False,
         "embedded": True,
