@@ -161,6 +161,63 @@ def test_the_default_python_of_a_module_without_runtime(tmp_path: Path, home: st
     assert status == 0 and len(lines_with(output, "WSGI0295")) == (not home), output
 
 
+def test_a_home_that_is_no_environment_any_more(httpd: Httpd) -> None:
+    home = httpd.root / "venv"
+    real_venv(home)
+    conf = f"WSGIProcessGroup d\nWSGIDaemonProcess d python-home={home}"
+    assert "WSGI0240" not in httpd.configtest(conf)[1]
+    (home / "pyvenv.cfg").unlink()
+    for line in (conf, f"WSGIPythonHome {home}"):
+        found = warned(httpd, line, "WSGI0240")
+        assert f"runs as the Python of {sys.base_prefix}" in found
+    assert "WSGI0240" not in httpd.configtest(f"WSGIPythonHome {sys.base_prefix}")[1]
+
+
+def test_a_program_instead_of_a_home_is_named_when_the_group_starts(httpd: Httpd) -> None:
+    program = f"{sys.prefix}/bin/python"
+    httpd.start(
+        f"WSGIDaemonProcess d python-home={program}\nWSGIScriptAlias / {{app}}/hello.py process-group=d"
+    )
+    assert f"{program} is not a directory" in httpd.expect("WSGI0604")
+    assert requests.get(httpd.url("/"), timeout=60).status_code == 503
+    for code in ("WSGI0280", "WSGI0608", "WSGI0309"):
+        httpd.expect(code)
+
+
+@as_root
+@pytest.mark.parametrize(("mode", "bits"), [(0o700, "list"), (0o711, "list"), (0o755, "")])
+@pytest.mark.parametrize("line", ["WSGIPythonPath {lib}", "WSGIDaemonProcess d python-path={lib}"])
+def test_a_directory_of_the_python_path_that_the_user_may_not_list(
+    httpd: Httpd, mode: int, bits: str, line: str
+) -> None:
+    lib = httpd.app / "lib"
+    lib.mkdir()
+    lib.chmod(mode)
+    conf = line.replace("{lib}", str(lib))
+    if bits:
+        found = warned(httpd, conf, "WSGI0241")
+        assert f"{lib}" in found and APACHE_USER in found and "chmod o+" in found
+    else:
+        assert "WSGI0241" not in httpd.configtest(conf)[1]
+
+
+@as_root
+def test_a_missing_module_names_the_directory_that_is_closed(httpd: Httpd, mode: str) -> None:
+    lib = httpd.app / "lib"
+    (lib / "inner").mkdir(parents=True)
+    lib.chmod(0o700)
+    (httpd.app / "needs.py").write_text("import mymod\n")
+    paths = {
+        "daemon": "WSGIDaemonProcess d python-path={lib}\nWSGIScriptAlias / {app}/needs.py process-group=d",
+        "embedded": "WSGIPythonPath {lib}\nWSGIScriptAlias / {app}/needs.py",
+    }
+    httpd.start(paths[mode].replace("{lib}", str(lib / "inner")))
+    requests.get(httpd.url("/"), timeout=60)
+    for code in ("WSGI0241", "WSGI0404", *(["WSGI0415"] * (mode == "daemon"))):
+        httpd.expect(code)
+    assert f"may not enter or list {lib};" in httpd.expect("found no mymod")
+
+
 # ---- scripts ----
 
 
@@ -417,7 +474,7 @@ def test_expansions_and_names_are_not_remarked_on(httpd: Httpd, value: str) -> N
 
 def test_a_start_puts_the_warnings_into_the_error_log_once_and_goes_on(httpd: Httpd) -> None:
     httpd.start(
-        "WSGIPythonEggs /tmp\nWSGIDaemonProcess unused threads=1\nWSGIScriptAlias /none {root}/none.py\n"
+        "WSGISocketRotation Off\nWSGIDaemonProcess unused threads=1\nWSGIScriptAlias /none {root}/none.py\n"
         "<VirtualHost *:{port}>\nErrorLog {root}/host_log\nWSGIScriptAlias / {app}/hello.py\n"
         "WSGIScriptAlias /other {root}/other.py\n</VirtualHost>"
     )
@@ -427,3 +484,74 @@ def test_a_start_puts_the_warnings_into_the_error_log_once_and_goes_on(httpd: Ht
     assert (httpd.root / "host_log").read_text().count("WSGI0282") == 1
     httpd.graceful()
     assert httpd.log_text().count("WSGI0282") == 2
+
+
+@pytest.mark.parametrize(
+    ("location", "target", "is_wrong"),
+    [
+        ("/app/", "hello.py", True),
+        ("/dir/", "scripts", True),
+        ("/dir/", "scripts/", False),
+        ("/dir", "scripts", False),
+        ("/app", "hello.py", False),
+        ("/", "hello.py", False),
+        ("/", "scripts", False),
+    ],
+)
+def test_a_slash_that_only_the_url_path_of_an_alias_has(
+    httpd: Httpd, location: str, target: str, is_wrong: bool
+) -> None:
+    (httpd.app / "scripts").mkdir()
+    conf = f"WSGIScriptAlias {location} {{app}}/{target}"
+    if is_wrong:
+        assert "remove that / from the alias" in warned(httpd, conf, "WSGI0238")
+    else:
+        assert "WSGI0238" not in httpd.configtest(conf)[1]
+
+
+def test_a_module_needs_no_slash(httpd: Httpd) -> None:
+    assert "WSGI0238" not in httpd.configtest("WSGIScriptAlias /app/ shop:application")[1]
+
+
+def test_a_file_below_an_alias_for_a_directory_is_hinted_at(httpd: Httpd) -> None:
+    (httpd.app / "scripts").mkdir()
+    httpd.start("WSGIScriptAlias /dir/ {app}/scripts")
+    assert requests.get(httpd.url("/dir/a.py"), timeout=60).status_code == 404
+    assert "remove that / from the alias" in httpd.expect("WSGI0203", containing="scriptsa.py")
+
+
+TWICE = """
+<VirtualHost *:{port}>
+ServerName one
+<IfDefine !G>
+Define G
+WSGIDaemonProcess web
+WSGIProcessGroup web
+</IfDefine>
+WSGIScriptAlias / {app}/hello.py
+</VirtualHost>
+"""
+
+
+def test_a_script_that_runs_in_a_group_here_and_embedded_there(httpd: Httpd) -> None:
+    status, output = httpd.configtest(TWICE + TWICE.replace("one", "two"))
+    (line,) = lines_with(output, "WSGI0239")
+    assert (
+        status == 0
+        and "[wsgi:notice]" in line
+        and "hello.py runs in Apache's own processes" in line
+    )
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "<Location />\nWSGIProcessGroup web\n</Location>",
+        "WSGIProcessGroup web",
+        "WSGIScriptAlias /e {app}/facts.py",
+    ],
+)
+def test_a_script_that_may_run_in_one_group_everywhere_is_not_noticed(
+    httpd: Httpd, more: str
+) -> None:
+    assert "WSGI0239" not in httpd.configtest(more + TWICE)[1]

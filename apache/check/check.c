@@ -79,6 +79,58 @@ static void check_group(const wsgi_group *g, const apr_array_header_t *uses)
                      g->where, g->user.name, g->name, (int)geteuid());
 }
 
+/* Is the directive inside a section for directories, locations or files? */
+static int is_in_section(const ap_directive_t *d, const char *name, int in_section)
+{
+    for (; d; d = d->next) {
+        int is_section = *d->directive == '<' && strcasecmp(d->directive, "<VirtualHost");
+
+        if ((in_section && !strcasecmp(d->directive, name)) ||
+            is_in_section(d->first_child, name, in_section || is_section))
+            return 1;
+    }
+    return 0;
+}
+
+/* Returns 1 when the script of an alias runs in a daemon group, 0 when it runs in Apache's own
+ * processes, -1 when that is not known or no alias is meant. */
+static int runs_in_group(const wsgi_use *use)
+{
+    const wsgi_dir_config *dir = ap_get_module_config(use->server->lookup_defaults, &wsgi_module);
+    const char *name = use->process_group;
+
+    if (!use->script || strncmp(use->directive, "WSGIScriptAlias", 15))
+        return -1;
+    if (!name)
+        name = dir->process_group ? wsgi_global_name(dir->process_group) : "";
+    return *name == '%' ? -1 : *name != '\0';
+}
+
+/* One script here in a group and there embedded: <IfDefine> or a copy has left out a line. */
+static void check_split(const apr_array_header_t *uses)
+{
+    if (is_in_section(ap_conftree, "WSGIProcessGroup", 0))
+        return; /* which script that is for is only known with a request */
+    for (int i = 0; i < uses->nelts; i++) {
+        const wsgi_use *embedded = &APR_ARRAY_IDX(uses, i, wsgi_use), *other = NULL;
+
+        if (runs_in_group(embedded) != 0)
+            continue;
+        for (int j = 0; j < uses->nelts && !other; j++) {
+            other = &APR_ARRAY_IDX(uses, j, wsgi_use);
+            if (runs_in_group(other) != 1 || strcmp(other->script, embedded->script))
+                other = NULL;
+        }
+        if (other)
+            ap_log_error(
+                APLOG_MARK, APLOG_NOTICE, 0, wsgi_uses_log(embedded->server),
+                "WSGI0239: %s: %s: %s runs in Apache's own processes here, and in a daemon "
+                "group for the alias of %s; if that is not meant, add process-group= or "
+                "WSGIProcessGroup",
+                embedded->where, embedded->directive, embedded->script, other->where);
+    }
+}
+
 /* ---- what can never work ---- */
 
 /* OK, or not, with the reason logged. */
@@ -123,6 +175,7 @@ static void report(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
         check_group_of(ptemp, &APR_ARRAY_IDX(uses, i, wsgi_use), groups);
     for (int i = 0; i < groups->nelts; i++)
         check_group(APR_ARRAY_IDX(groups, i, const wsgi_group *), uses);
+    check_split(uses);
     wsgi_check_files(ptemp, s, uses, groups);
 }
 

@@ -14,6 +14,7 @@
 #include <http_core.h>
 #include <http_log.h>
 #include <pwd.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <unixd.h>
@@ -53,11 +54,29 @@ static const char *find_fault(apr_pool_t *p, const char *root, const char *home)
            "Python";
 }
 
+/* Returns the prefix as which a home's Python runs when that is another one, or NULL. Without
+ * pyvenv.cfg Python takes its place for that of the program that a link leads to. */
+static const char *other_prefix(apr_pool_t *p, const char *home)
+{
+    char *program = realpath(wsgi_python_in(p, "", home), NULL), *real = realpath(home, NULL);
+    const char *prefix = NULL;
+    char *slash = NULL;
+
+    for (int cut = 0; program && cut < 2 && (slash = strrchr(program, '/')); cut++)
+        *slash = '\0';
+    if (slash && real && strcmp(program, real) &&
+        access(apr_pstrcat(p, home, "/pyvenv.cfg", NULL), F_OK) < 0 && errno == ENOENT)
+        prefix = apr_pstrdup(p, *program ? program : "/");
+    free(program);
+    free(real);
+    return prefix;
+}
+
 /* origin: "python-home= of daemon group 'shop'" */
 static void check_home(apr_pool_t *p, const server_rec *s, const char *root, const char *home,
                        const char *origin, const char *where)
 {
-    const char *fault = find_fault(p, root, home), *version;
+    const char *fault = find_fault(p, root, home), *version, *prefix;
 
     if (fault) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
@@ -65,6 +84,13 @@ static void check_home(apr_pool_t *p, const server_rec *s, const char *root, con
                      home, fault);
         return;
     }
+    prefix = *root ? NULL : other_prefix(p, home);
+    if (prefix)
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "WSGI0240: %s: %s: %s has no pyvenv.cfg, so it is no virtual environment: its "
+                     "bin/python runs as the Python of %s and finds that one's packages; make it "
+                     "again, for example with \"python3 -m venv --clear %s\"",
+                     where, origin, home, prefix, home);
     version = wsgi_python_version(p, root, home);
     if (version && !wsgi_python_may_have_runtime(p, root, home, version))
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
@@ -173,8 +199,9 @@ static void check_pythons(apr_pool_t *p, server_rec *s, const apr_array_header_t
 /* ---- who must get at what ---- */
 
 typedef struct need {
-    wsgi_reach reach; /* first: arrays hold pointers to it */
-    const wsgi_use *use;
+    wsgi_reach reach;    /* first: arrays hold pointers to it */
+    const wsgi_use *use; /* NULL: the Python of the group, or see is_path */
+    int is_path;         /* a directory of python-path= or WSGIPythonPath */
 } need;
 
 /* The group that certainly answers, of which "" is embedded mode. NULL: a section for a directory
@@ -205,6 +232,23 @@ static void add_need(apr_pool_t *p, apr_array_header_t *all, const char *path, i
     n->reach.mode = S_ISDIR(st.st_mode) ? F_OK : mode;
     n->use = use;
     APR_ARRAY_PUSH(all, wsgi_reach *) = &n->reach;
+}
+
+/* Directories that are searched for modules must be listed, too. */
+static void add_paths(apr_pool_t *p, apr_array_header_t *all, const char *path)
+{
+    char *rest, *one = path ? apr_strtok(apr_pstrdup(p, path), ":", &rest) : NULL;
+    struct stat st;
+
+    for (; one; one = apr_strtok(NULL, ":", &rest))
+        if (*one == '/' && stat(one, &st) == 0) {
+            need *n = apr_pcalloc(p, sizeof(*n));
+
+            n->reach.path = S_ISDIR(st.st_mode) ? apr_pstrcat(p, one, "/", NULL) : one;
+            n->reach.mode = R_OK;
+            n->is_path = 1;
+            APR_ARRAY_PUSH(all, wsgi_reach *) = &n->reach;
+        }
 }
 
 static const char *name_of(apr_pool_t *p, const wsgi_credentials *who)
@@ -240,9 +284,17 @@ static int is_blocked(const wsgi_reach *reach)
     return reach->result == WSGI_BLOCKED_DIR || reach->result == WSGI_BLOCKED_FILE;
 }
 
+static void warn_of_path(const server_rec *s, const char *where, const char *origin,
+                         const wsgi_reach *reach, const char *fault)
+{
+    ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                 "WSGI0241: %s: %s: %s: %s; modules are not found there until then", where, origin,
+                 reach->path, fault);
+}
+
 /* Apache's children look at each script's file, and read it in embedded mode. */
-static void check_as_apache(apr_pool_t *p, const apr_array_header_t *uses,
-                            const apr_array_header_t *groups)
+static void check_as_apache(apr_pool_t *p, const server_rec *main_server,
+                            const apr_array_header_t *uses, const apr_array_header_t *groups)
 {
     apr_array_header_t *all = apr_array_make(p, 8, sizeof(wsgi_reach *));
     wsgi_credentials who;
@@ -257,13 +309,19 @@ static void check_as_apache(apr_pool_t *p, const apr_array_header_t *uses,
         if (use->script && (use->serves_requests || (group && !*group)))
             add_need(p, all, use->script, group && !*group ? R_OK : F_OK, use);
     }
+    if (!wsgi_server_of(main_server)->restrict_embedded)
+        add_paths(p, all, wsgi_server_of(main_server)->base.python_path);
     wsgi_credentials_of(&who, NULL);
     user = name_of(p, &who);
     wsgi_reach_ask(p, &who, all);
     for (int i = 0; i < all->nelts; i++) {
         const need *n = (const need *)APR_ARRAY_IDX(all, i, wsgi_reach *);
 
-        if (is_blocked(&n->reach))
+        if (is_blocked(&n->reach) && n->is_path)
+            warn_of_path(main_server, wsgi_server_of(main_server)->base.python_path_where,
+                         "WSGIPythonPath", &n->reach,
+                         apr_psprintf(p, "Apache's user %s %s", user, explain(p, &n->reach)));
+        else if (is_blocked(&n->reach))
             ap_log_error(
                 APLOG_MARK, APLOG_WARNING, 0, wsgi_uses_log(n->use->server),
                 "WSGI0284: %s: %s: %s: Apache's user %s %s; requests get an error until then",
@@ -289,13 +347,18 @@ static void check_as_group(apr_pool_t *p, const wsgi_group *g, const char *home,
         if (group && !strcmp(group, g->name))
             add_need(p, all, use->script, R_OK, use);
     }
+    add_paths(p, all, g->python_path);
     wsgi_credentials_of(&who, g);
     user = name_of(p, &who);
     wsgi_reach_ask(p, &who, all);
     for (int i = 0; i < all->nelts; i++) {
         const need *n = (const need *)APR_ARRAY_IDX(all, i, wsgi_reach *);
 
-        if (is_blocked(&n->reach) && n->use)
+        if (is_blocked(&n->reach) && n->is_path)
+            warn_of_path(wsgi_uses_log(g->server), g->where, "python-path=", &n->reach,
+                         apr_psprintf(p, "the user %s of daemon group '%s' %s", user, g->name,
+                                      explain(p, &n->reach)));
+        else if (is_blocked(&n->reach) && n->use)
             ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_uses_log(n->use->server),
                          "WSGI0283: %s: %s: %s: the user %s of daemon group '%s' %s; requests get "
                          "an error until then",
@@ -333,7 +396,7 @@ void wsgi_check_files(apr_pool_t *p, server_rec *main_server, const apr_array_he
     check_paths(p, main_server, groups);
     check_existence(uses);
     wsgi_check_access(p, uses);
-    check_as_apache(p, uses, groups);
+    check_as_apache(p, main_server, uses, groups);
     for (int i = 0; i < groups->nelts; i++) {
         const wsgi_group *g = APR_ARRAY_IDX(groups, i, const wsgi_group *);
 

@@ -160,6 +160,21 @@ static const char *blocking_directory(char *path)
     return NULL;
 }
 
+/* Returns what of path, in place, is there and is not a directory although something is looked for
+ * in it, or NULL. */
+static const char *not_a_directory(char *path)
+{
+    struct stat st;
+
+    for (char *slash = path + 1; (slash = strchr(slash, '/')); slash++) {
+        *slash = '\0';
+        if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+            return path;
+        *slash = '/';
+    }
+    return NULL;
+}
+
 static void explain_exec_failure(const plan *pl, int error)
 {
     static const char code[] = "WSGI0604";
@@ -168,6 +183,13 @@ static void explain_exec_failure(const plan *pl, int error)
     struct stat st;
 
     snprintf(path, sizeof(path), "%s", pl->python);
+    if (not_a_directory(path)) {
+        say(pl, "error", code,
+            "%s is not a directory; python-home= must name the directory that has bin/python; "
+            "requests get 503",
+            path);
+        return;
+    }
     blocked = blocking_directory(path);
     if (!blocked && realpath(pl->python, resolved) == NULL && errno == EACCES) {
         ssize_t n = readlink(pl->python, path, sizeof(path) - 1); /* a virtual environment's python

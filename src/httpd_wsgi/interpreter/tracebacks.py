@@ -37,13 +37,31 @@ def missing_module(exc: BaseException) -> list[str]:
     ):
         return []
     version = ".".join(map(str, sys.version_info[:3]))
+    closed = sorted(set(filter(None, map(closed_directory, sys.path))))
+    if closed:
+        return [
+            f"Python {version} of {sys.prefix} found no {exc.name}, and uid {os.geteuid()} may not "
+            f"enter or list {', '.join(closed)}; run \"chmod o+rx {' '.join(closed)}\" or move what "
+            "is there, if it is to be found"
+        ]
     python = os.path.join(sys.prefix, "bin", "python")
     return [
         f"Python {version} of {sys.prefix} found no {exc.name} in "
         f"{', '.join(filter(None, sys.path))}; install it there "
-        f'("{python} -m pip install …"), or name the Python that has it with python-home= or its '
+        f'("{python} -m pip install NAME"), or name the Python that has it with python-home= or its '
         'directory with python-path='
     ]
+
+
+def closed_directory(path: str) -> str:
+    """The directory that keeps this process from looking for modules in `path`, or ""."""
+    place = os.path.abspath(path)
+    while not os.access(place, os.R_OK | os.X_OK):
+        above = os.path.dirname(place)
+        if os.access(above, os.X_OK) or above == place:
+            return place if os.path.isdir(place) else ""
+        place = above
+    return ""
 
 
 def stack_of(frame: FrameType | None, ident: int) -> str:
