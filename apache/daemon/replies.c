@@ -13,8 +13,8 @@
 
 APLOG_USE_MODULE(wsgi);
 
-/* More than workers send together with the end of a response (RT_LATER_LARGE). */
-#define LARGE_ROOM (160u << 10)
+/* More than workers send together with the end of a response. */
+#define LARGE_ROOM (WIRE_LATER_MAX + (32u << 10))
 
 static int bad_frame(wsgi_exchange *x, const char *what)
 {

@@ -54,7 +54,7 @@ static int take_body(rt_later *later, PyObject *body)
     }
     /* A subclass of bytes may have a destructor, which must not run late. The end of one of
      * Apache's threads is not known here. */
-    if (later->len > RT_LATER_LARGE || held.body || !PyBytes_CheckExact(body) ||
+    if (later->len > WIRE_LATER_MAX || held.body || !PyBytes_CheckExact(body) ||
         rt_the_process.embedded)
         return 0;
     later->data = PyBytes_AS_STRING(body);

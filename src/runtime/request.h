@@ -133,7 +133,6 @@ int rt_send_file(rt_request *rq, int fd, int64_t offset, int64_t len);
 
 #define RT_LATER_HEADERS 32
 #define RT_LATER_ROOM    8192
-#define RT_LATER_LARGE   (128u << 10) /* what a socket's buffer takes at once */
 
 /* Only the thread that runs the request uses it. */
 typedef struct rt_later {

@@ -63,6 +63,10 @@ enum wire_send_flag {
                            with */
 };
 
+/* Bytes of data that workers send together with the end of a response at most: what a socket's
+ * buffer takes at once. */
+#define WIRE_LATER_MAX (128u << 10)
+
 /* What a script said to a question (WIRE_RQ_HOOK). */
 enum wire_verdict {
     WIRE_NO_VERDICT, /* none came */

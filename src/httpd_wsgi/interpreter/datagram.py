@@ -10,6 +10,8 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from httpd_wsgi.shared import wire
+
 VERSION = 1
 REQUEST, SLOW_REQUEST, STARTED, STOPPING, STOPPED, GC_SNAPSHOT, GC_EVENT = 2, 4, 5, 6, 7, 8, 9
 
@@ -130,22 +132,10 @@ def _load(report: dict[str, Any]) -> bytes:
     )
 
 
-_PHASES = (
-    "server",
-    "queue",
-    "daemon",
-    "application",
-    "request",
-    "gil_wait",
-    "input_read",
-    "output_write",
-)
-
-
 def _phases(report: dict[str, Any]) -> bytes:
     known = [
         (number, f"{name}_time")
-        for number, name in enumerate(_PHASES)
+        for number, name in enumerate(wire.PHASES)
         if report[f"{name}_time"] is not None
     ]
     parts = [f64(60 + number, report[name]) for number, name in known]

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from httpd_wsgi import _runtime
 from httpd_wsgi.interpreter.tracebacks import format_exception
+from httpd_wsgi.shared import wire
 
 Callback = TypeVar("Callback")
 
@@ -22,7 +23,6 @@ _RECEIVERS = {
     "process_stopping": (event_callbacks, shutdown_callbacks),
     "process_signal": (event_callbacks, signal_callbacks),
 }
-_ERROR, _INFO = 3, 6  # APLOG_*
 _told_stopping = False
 _told_first: list[Callable[[str], None]] = []
 _has_signals = False
@@ -60,7 +60,7 @@ def subscribe_signals(callback: Callback, /) -> Callback:
     else:
         stack = "".join(traceback.format_stack(sys._getframe(1))).rstrip()
         text = "WSGI0440: subscribe_signals() has no effect outside daemon processes; called here:"
-        _runtime.log(_INFO, f"{text}\n{stack}")
+        _runtime.log(wire.INFO, f"{text}\n{stack}")
     return callback
 
 
@@ -84,7 +84,7 @@ def publish(name: str, event: dict[str, Any]) -> dict[str, Any]:
 def log_failure(name: str, callback: object, exc: BaseException) -> None:
     lines = "\n".join(format_exception(exc))
     text = f"WSGI0441: the subscriber {callback!r} failed at event {name}; the exception is ignored"
-    _runtime.log(_ERROR, f"{text}\n{lines}".encode("utf-8", "backslashreplace").decode())
+    _runtime.log(wire.ERR, f"{text}\n{lines}".encode("utf-8", "backslashreplace").decode())
 
 
 # Called in every interpreter by _runtime.tell_all().

@@ -8,14 +8,18 @@ import logging
 import os
 
 from httpd_wsgi import _runtime
+from httpd_wsgi.shared import wire
 
-# APLOG_*
-_LEVELS = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
-_DEBUG = 7
+_LEVELS = (
+    (logging.CRITICAL, wire.CRIT),
+    (logging.ERROR, wire.ERR),
+    (logging.WARNING, wire.WARNING),
+    (logging.INFO, wire.INFO),
+)
 
 
 def apache_level(number: int) -> int:
-    return next((level for at_least, level in _LEVELS if number >= at_least), _DEBUG)
+    return next((level for at_least, level in _LEVELS if number >= at_least), wire.DEBUG)
 
 
 class LogHandler(logging.Handler):

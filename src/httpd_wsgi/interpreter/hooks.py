@@ -15,17 +15,17 @@ from typing import Any
 from httpd_wsgi import _runtime
 from httpd_wsgi.interpreter import loader
 from httpd_wsgi.interpreter.tracebacks import format_exception
+from httpd_wsgi.shared import wire
 from httpd_wsgi.shared.records import dataclass
 
 Answer = tuple[int, bytes]
 
-# enum wire_verdict of src/wire/contract.h
-YES, NO, UNKNOWN, TEXT, FAILED = 1, 2, 3, 4, 5
+YES, NO, UNKNOWN = wire.VERDICT_YES, wire.VERDICT_NO, wire.VERDICT_UNKNOWN
+TEXT, FAILED = wire.VERDICT_TEXT, wire.VERDICT_FAILED
 NAME_MAX = 1024  # the three names of a dispatch script must fit into WIRE_VERDICT_MAX
 
 GROUPS = "an iterable of the user's groups, each str or bytes"
 
-_ERROR, _WARNING, _INFO = 3, 4, 6  # APLOG_*
 _PLAIN = {True: (YES, b""), False: (NO, b""), None: (UNKNOWN, b"")}
 
 
@@ -65,7 +65,7 @@ def call(
     try:
         return _KINDS[kind](Question(script, reloading, environ, user, argument))
     except Problem as problem:
-        log(_ERROR, str(problem), problem.cause)
+        log(wire.ERR, str(problem), problem.cause)
         return FAILED, b""
 
 
@@ -224,7 +224,7 @@ def digest(question: Question) -> Answer:
         )
     if len(value) != 32 or value.strip(b"0123456789abcdef"):
         log(
-            _WARNING,
+            wire.WARNING,
             f"WSGI0816: {name}() of {question.script} returned what is no MD5 in lower case; no password can match it",
         )
     return TEXT, value
@@ -264,7 +264,7 @@ def groups(question: Question) -> Answer:
         failure = exc
     if failure is not None:
         log(
-            _ERROR,
+            wire.ERR,
             f"WSGI0814: {name}() of {question.script} raised; the groups it had named count ({len(found)})",
             failure,
         )
@@ -279,7 +279,7 @@ def groups(question: Question) -> Answer:
         else ""
     )
     log(
-        _INFO,
+        wire.INFO,
         f"WSGI0815: {readable(question.user)} is in none of the groups {readable(question.argument)}: "
         f"{name}() of {question.script} returned {said}{hint}",
     )

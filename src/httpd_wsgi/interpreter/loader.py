@@ -19,6 +19,7 @@ from typing import Any
 from httpd_wsgi import _runtime
 from httpd_wsgi.interpreter import context
 from httpd_wsgi.interpreter.tracebacks import format_exception
+from httpd_wsgi.shared import wire
 
 _locks: dict[str, threading.Lock] = {}
 _targets: dict[str, tuple[Any, ModuleType, int, bytes]] = {}
@@ -89,7 +90,7 @@ def wants_reload(module: ModuleType, resource: str) -> bool:
         return bool(function(resource))
     except Exception as exc:
         head = f"WSGI0830: reload_required() of {module.__file__} raised; the loaded code stays in use:"
-        _runtime.log(3, "\n".join([head, *format_exception(exc)]))
+        _runtime.log(wire.ERR, "\n".join([head, *format_exception(exc)]))
         return False
 
 

@@ -8,19 +8,8 @@ from typing import Any
 
 from httpd_wsgi import _runtime
 from httpd_wsgi.interpreter import scoreboard
+from httpd_wsgi.shared import wire
 
-# In the order of `enum phase` in src/runtime/metrics.c: what the mean is called, and what the
-# histogram is.
-_PHASES = (
-    "server",
-    "queue",
-    "daemon",
-    "application",
-    "request",
-    "gil_wait",
-    "input_read",
-    "output_write",
-)
 _DAEMON_ONLY = ("queue", "daemon")
 # Readers, whose intervals do not disturb each other: enum rt_reader in src/runtime/observe.h.
 APPLICATION, TELEMETRY = 0, 1
@@ -128,7 +117,7 @@ def interval_report(raw: dict[str, Any], daemon: bool, memory: tuple[int, int]) 
         "gil_wait_count": raw["gil_waits"],
         **thread_report(slots),
     }
-    for name, timing in zip(_PHASES, raw["timings"], strict=True):
+    for name, timing in zip(wire.PHASES, raw["timings"], strict=True):
         report.update(phase_report(name, timing, count, daemon or name not in _DAEMON_ONLY))
     return report
 

@@ -9,11 +9,12 @@ import os
 import socket
 import struct
 
+from httpd_wsgi.shared import wire
 from httpd_wsgi.shared.records import dataclass
 
-_HEAD = struct.Struct("=IIII")
-_THREAD = struct.Struct("=IIqqqqqqII192sII184s")
-STARTING, SERVING, DRAINING = 0, 1, 2
+_HEAD = wire.ACTIVITY_WORKER
+_THREAD = wire.ACTIVITY_THREAD
+STARTING, SERVING, DRAINING = wire.WORKER_STARTING, wire.WORKER_SERVING, wire.WORKER_DRAINING
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 

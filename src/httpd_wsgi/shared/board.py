@@ -11,12 +11,10 @@ import os
 import struct
 from collections.abc import Callable
 
-from httpd_wsgi.shared import reasons
+from httpd_wsgi.shared import reasons, wire
 
-SIZE = 4096
-BANKS = 8
-# Words at the end of the memory, each in a cache line of its own, see src/wire/credits.h
-CREDITS = 128
+SIZE = wire.BOARD_SIZE
+BANKS = wire.BOARD_BANKS
 
 
 class Shown(enum.IntEnum):
@@ -41,16 +39,14 @@ class Board:
         "news",
         "reserved",
     )
-    _DEATH = struct.Struct("=qIiII")
-    _DEATHS = 64
-    _ENDS = 4 * len(_FIELDS) + _DEATHS * _DEATH.size
+    _ENDS = 4 * len(_FIELDS) + wire.DEATHS * wire.DEATH.size
     _LOCK = struct.Struct("@hhqqi0q")  # struct flock: type, whence, start, length, pid
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self.memory = mmap.mmap(fd, 0)
         self.words = memoryview(self.memory).cast("I")
-        self.credits = memoryview(self.memory).cast("Q")[-8 * CREDITS :: 8]
+        self.credits = memoryview(self.memory).cast("Q")[-8 * wire.CREDITS :: 8]
 
     def get(self, name: str) -> int:
         return self.words[self._FIELDS.index(name)]
@@ -84,8 +80,8 @@ class Board:
     def note_death(self, pid: int, status: int, asked: int, ran_ms: int, reached: bool) -> None:
         """A request that died with its worker."""
         count = self.get("deaths")
-        at = 4 * len(self._FIELDS) + count % self._DEATHS * self._DEATH.size
-        self._DEATH.pack_into(self.memory, at, 0, pid, status, ran_ms, reached)
+        at = 4 * len(self._FIELDS) + count % wire.DEATHS * wire.DEATH.size
+        wire.DEATH.pack_into(self.memory, at, 0, pid, status, ran_ms, reached)
         struct.pack_into("=q", self.memory, at, asked)
         self.put(deaths=(count + 1) & 0xFFFFFFFF)
 

@@ -6,14 +6,22 @@ import _thread
 import os
 import time
 
+from httpd_wsgi.shared import wire
+
 ERROR = "error"
 WARNING = "warn"
 NOTICE = "notice"
 INFO = "info"
 DEBUG = "debug"
 
-_NUMBERS = {ERROR: 3, WARNING: 4, NOTICE: 5, INFO: 6, DEBUG: 7}  # APLOG_*
-_threshold = 6
+_NUMBERS = {
+    ERROR: wire.ERR,
+    WARNING: wire.WARNING,
+    NOTICE: wire.NOTICE,
+    INFO: wire.INFO,
+    DEBUG: wire.DEBUG,
+}
+_threshold = wire.INFO
 _file: tuple[int, int] | None = None  # the log that standard output and error are
 
 
