@@ -116,7 +116,7 @@ def test_only_files_are_sent_as_such(server: Httpd, kind: str) -> None:
 def test_a_request_whose_body_was_read_is_not_asked_again_of_another_worker(server: Httpd) -> None:
     body = b"x" * 2_000_000  # more than is sent along
     assert requests.post(server.url("/hand-back"), data=body, timeout=60).status_code == 502
-    server.expect("WSGI0312", containing="malformed frame")
+    server.expect("WSGI0312", containing="unexpected RETRY")
 
 
 def test_asking_for_more_of_a_body_than_there_is_gets_nothing(server: Httpd) -> None:

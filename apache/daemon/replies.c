@@ -16,18 +16,27 @@ APLOG_USE_MODULE(wsgi);
 /* More than workers send together with the end of a response. */
 #define LARGE_ROOM (WIRE_LATER_MAX + (32u << 10))
 
-static int bad_frame(wsgi_exchange *x, const char *what)
+/* Logs the frame, which is "malformed" or "unexpected", and gives the request up. Returns the
+ * handler's result. */
+static int refuse(wsgi_exchange *x, const wire_frame *f, const char *what)
 {
+    const wire_frame_kind *kind = wire_frame_kind_of(f->type);
+
     ap_log_rerror(APLOG_MARK, APLOG_CRIT, 0, x->r,
-                  "WSGI0312: daemon group %s sent a malformed %s; are Apache module and Python "
-                  "package of one version?",
-                  x->t->group->name, what);
+                  "WSGI0312: daemon group %s sent %s %s; are Apache module and Python package of "
+                  "one version?",
+                  x->t->group->name, kind ? what : "an unknown", kind ? kind->name : "frame");
     return x->out.head_done ? wsgi_respond_abort(&x->out) : HTTP_BAD_GATEWAY;
+}
+
+static int bad_frame(wsgi_exchange *x, const wire_frame *f)
+{
+    return refuse(x, f, "a malformed");
 }
 
 /* ---- frames ---- */
 
-static int on_want(wsgi_exchange *x)
+static int on_want(wsgi_exchange *x, const wire_frame *f)
 {
     char buf[WIRE_WANT_MAX];
     wire_frame answer = {.type = WIRE_BODY};
@@ -37,7 +46,7 @@ static int on_want(wsgi_exchange *x)
 
     memcpy(&most, x->in + x->at, sizeof(most));
     if (most == 0)
-        return bad_frame(x, "WANT");
+        return bad_frame(x, f);
     if (wsgi_respond_flush(&x->out) < 0) /* the client may wait for it before it sends more */
         return OK;
     got = wsgi_body_read(&x->body, buf, most < sizeof(buf) ? most : sizeof(buf));
@@ -72,13 +81,13 @@ static int on_lookup(wsgi_exchange *x, const wire_frame *f)
     return rc < 0 ? wsgi_exchange_worker_gone(x) : WSGI_NOT_YET;
 }
 
-/* 0, or -1: malformed, or too late. */
+/* Returns 0, or -1 when the payload is malformed. */
 static int read_head(wire_response *head, const wsgi_exchange *x, const wire_frame *f,
                      apr_pool_t *p)
 {
     const char *payload = x->in + x->at;
 
-    if (x->out.head_done || wire_head_open(head, payload, f->len) < 0)
+    if (wire_head_open(head, payload, f->len) < 0)
         return -1;
     return wire_head_read(head, apr_palloc(p, (head->nheaders + 1) * sizeof(wire_header)), payload,
                           f->len);
@@ -92,7 +101,7 @@ static int on_hints(wsgi_exchange *x, const wire_frame *f)
 
     apr_pool_create(&p, x->r->pool);
     if (read_head(&hints, x, f, p) < 0 || !wire_head_is_hints(&hints))
-        rc = bad_frame(x, "HINTS");
+        rc = bad_frame(x, f);
     else if (wsgi_respond_hints(&x->out, &hints) < 0)
         rc = OK;
     apr_pool_destroy(p);
@@ -106,7 +115,7 @@ static int on_head(wsgi_exchange *x, const wire_frame *f)
 
     if (read_head(&head, x, f, x->r->pool) < 0 || head.status < 200 ||
         wire_has_control(head.reason, head.reason_len))
-        return bad_frame(x, "HEAD");
+        return bad_frame(x, f);
     if (!x->r->header_only && head.status != HTTP_NO_CONTENT && head.status != HTTP_NOT_MODIFIED)
         x->left = head.content_length;
     wsgi_respond_head(&x->out, &head);
@@ -144,7 +153,7 @@ static int on_data(wsgi_exchange *x, const wire_frame *f)
     size_t left = f->len, end = f->flags == WIRE_ENDS ? sizeof(wire_frame) + sizeof(wire_times) : 0;
 
     if (!is_promised(x, f->len))
-        return bad_frame(x, "DATA");
+        return bad_frame(x, f);
     while (left > 0) {
         size_t part;
 
@@ -173,7 +182,7 @@ static int is_file(int fd)
     return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-static int on_file(wsgi_exchange *x)
+static int on_file(wsgi_exchange *x, const wire_frame *f)
 {
     wire_file file;
     int fd;
@@ -181,10 +190,10 @@ static int on_file(wsgi_exchange *x)
     memcpy(&file, x->in + x->at, sizeof(file));
     if (file.offset < 0 || file.length < 0 || !is_promised(x, file.length) ||
         (fd = wsgi_channel_take_fd(&x->worker)) < 0)
-        return bad_frame(x, "FILE");
+        return bad_frame(x, f);
     if (!is_file(fd)) {
         close(fd);
-        return bad_frame(x, "FILE");
+        return bad_frame(x, f);
     }
     wsgi_respond_file(&x->out, fd, file.offset, file.length);
     x->got_file = 1;
@@ -205,7 +214,7 @@ static int on_log_at(wsgi_exchange *x, const wire_frame *f)
 
     memcpy(&at, x->in + x->at, sizeof(at));
     if (at.file_len > f->len - sizeof(at) || at.file_len > WIRE_LOG_FILE_MAX)
-        return bad_frame(x, "LOG_AT");
+        return bad_frame(x, f);
     text = file + at.file_len;
     memcpy(name, file, at.file_len);
     name[at.file_len] = '\0';
@@ -238,7 +247,7 @@ static int on_failure(wsgi_exchange *x, const wire_frame *f)
 static int on_verdict(wsgi_exchange *x, const wire_frame *f)
 {
     return wsgi_verdict_take(x->verdict, x->r, f->arg, x->in + x->at, f->len) < 0
-               ? bad_frame(x, "VERDICT")
+               ? bad_frame(x, f)
                : WSGI_NOT_YET;
 }
 
@@ -246,34 +255,70 @@ static int on_end(wsgi_exchange *x, const wire_frame *f)
 {
     worker_is_done(x, f);
     if (x->verdict)
-        return x->verdict->kind != WIRE_NO_VERDICT ? OK : bad_frame(x, "END");
+        return x->verdict->kind != WIRE_NO_VERDICT ? OK : bad_frame(x, f);
     x->out.body_unread = x->upload.more && !x->body.ended;
-    return x->out.head_done && x->left <= 0 ? wsgi_respond_end(&x->out) : bad_frame(x, "END");
+    return x->out.head_done && x->left <= 0 ? wsgi_respond_end(&x->out) : bad_frame(x, f);
 }
 
-/* A hook call is answered by a verdict and nothing else, a request by anything else. Whatever is
- * unknown on_frame() refuses. */
-static int is_expected(const wsgi_exchange *x, int type)
+static int on_retry(wsgi_exchange *x, const wire_frame *f)
 {
-    switch (type) {
-    case WIRE_VERDICT:
-        return x->verdict != NULL;
-    case WIRE_WANT:
-    case WIRE_HINTS:
-    case WIRE_HEAD:
-        return x->verdict == NULL;
-    case WIRE_DATA:
-    case WIRE_FILE:
-        return x->out.head_done;
-    case WIRE_RETRY:
-        return !x->has_begun;
-    default:
-        return 1;
-    }
+    (void)f;
+    x->retries++;
+    return WSGI_RETRY;
+}
+
+/* ---- which frame may come when ---- */
+
+/* The parts of an exchange; a row of the table below names those in which the frame may come. */
+enum part {
+    HOOK = 1,        /* a hook is asked, and answers by a verdict instead of a response */
+    BEFORE_HEAD = 2, /* a request whose response has not begun */
+    AFTER_HEAD = 4,  /* a request whose response has begun */
+    REQUEST = BEFORE_HEAD | AFTER_HEAD,
+    ANY = HOOK | REQUEST
+};
+
+enum trait {
+    ONLY_FIRST = 1, /* only records for the log may have come before it */
+    IS_LOG = 2,     /* the worker can still hand the request back */
+    IN_PARTS = 4    /* the payload is passed on as it comes, so it need not fit into memory */
+};
+
+/* What Apache does about a frame. The names, directions and lengths are in wire/frames.c. */
+typedef struct reply {
+    int (*handle)(wsgi_exchange *x, const wire_frame *f); /* NULL: workers do not send this type */
+    unsigned char parts;  /* enum part */
+    unsigned char traits; /* enum trait */
+} reply;
+
+static const reply replies[UINT8_MAX + 1] = {
+    [WIRE_WANT] = {on_want, REQUEST, 0},
+    [WIRE_HINTS] = {on_hints, BEFORE_HEAD, 0},
+    [WIRE_TLS_LOOKUP] = {on_lookup, ANY, 0},
+    [WIRE_HEAD] = {on_head, BEFORE_HEAD, 0},
+    [WIRE_DATA] = {on_data, AFTER_HEAD, IN_PARTS},
+    [WIRE_FILE] = {on_file, AFTER_HEAD, 0},
+    [WIRE_LOG] = {on_log, ANY, IS_LOG},
+    [WIRE_LOG_AT] = {on_log_at, ANY, IS_LOG},
+    [WIRE_VERDICT] = {on_verdict, HOOK, 0},
+    [WIRE_END] = {on_end, HOOK | AFTER_HEAD, 0},
+    [WIRE_RETRY] = {on_retry, HOOK | BEFORE_HEAD, ONLY_FIRST},
+    [WIRE_FAILURE] = {on_failure, ANY, 0},
+};
+
+static int part_of(const wsgi_exchange *x)
+{
+    return x->verdict ? HOOK : x->out.head_done ? AFTER_HEAD : BEFORE_HEAD;
+}
+
+static int is_expected(const wsgi_exchange *x, const reply *row)
+{
+    return row->parts & part_of(x) && !(row->traits & ONLY_FIRST && x->has_begun);
 }
 
 static int on_frame(wsgi_exchange *x)
 {
+    const reply *row;
     wire_frame f;
     int rc = wsgi_exchange_need(x, sizeof(f));
 
@@ -281,48 +326,17 @@ static int on_frame(wsgi_exchange *x)
         return rc;
     memcpy(&f, x->in + x->at, sizeof(f));
     x->at += sizeof(f);
-    if (!wire_frame_fits(&f) || !is_expected(x, f.type))
-        return bad_frame(x, "frame");
-    x->has_begun |= f.type != WIRE_LOG && f.type != WIRE_LOG_AT;
-    if (f.type == WIRE_DATA)
-        return on_data(x, &f);
+    row = &replies[f.type];
+    if (!wire_frame_fits(&f, WIRE_FROM_WORKER))
+        return bad_frame(x, &f);
+    if (!is_expected(x, row))
+        return refuse(x, &f, "an unexpected");
+    x->has_begun |= !(row->traits & IS_LOG);
+    if (row->traits & IN_PARTS)
+        return row->handle(x, &f);
     if ((rc = wsgi_exchange_need(x, f.len)) != WSGI_NOT_YET)
         return rc;
-    switch (f.type) {
-    case WIRE_WANT:
-        rc = on_want(x);
-        break;
-    case WIRE_TLS_LOOKUP:
-        rc = on_lookup(x, &f);
-        break;
-    case WIRE_HINTS:
-        rc = on_hints(x, &f);
-        break;
-    case WIRE_HEAD:
-        rc = on_head(x, &f);
-        break;
-    case WIRE_FILE:
-        rc = on_file(x);
-        break;
-    case WIRE_LOG:
-        rc = on_log(x, &f);
-        break;
-    case WIRE_LOG_AT:
-        rc = on_log_at(x, &f);
-        break;
-    case WIRE_VERDICT:
-        rc = on_verdict(x, &f);
-        break;
-    case WIRE_END:
-        return on_end(x, &f);
-    case WIRE_RETRY:
-        x->retries++;
-        return WSGI_RETRY;
-    case WIRE_FAILURE:
-        return on_failure(x, &f);
-    default:
-        return bad_frame(x, "frame");
-    }
+    rc = row->handle(x, &f);
     x->at += f.len;
     return rc;
 }

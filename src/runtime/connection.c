@@ -159,7 +159,7 @@ int rt_connection_next_frame(connection *c, wire_frame *frame)
         return -1;
     memcpy(frame, c->in + c->at, sizeof(*frame));
     c->at += sizeof(*frame);
-    return wire_frame_fits(frame) ? 0 : -1;
+    return wire_frame_fits(frame, WIRE_FROM_APACHE) ? 0 : -1;
 }
 
 /* ---- sending ---- */

@@ -162,7 +162,7 @@ static int64_t sock_lookup_tls(void *ctx, const char *name, size_t name_len, cha
         rt_connection_need(c, unread + sizeof(frame)) < 0)
         return -1;
     memcpy(&frame, c->in + c->at + unread, sizeof(frame));
-    if (frame.type != WIRE_TLS_VALUE || !wire_frame_fits(&frame) ||
+    if (frame.type != WIRE_TLS_VALUE || !wire_frame_fits(&frame, WIRE_FROM_APACHE) ||
         rt_connection_need(c, unread + sizeof(frame) + frame.len) < 0)
         return -1;
     memcpy(buf, c->in + c->at + unread + sizeof(frame), frame.len < len ? frame.len : len);

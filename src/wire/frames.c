@@ -30,11 +30,11 @@ const wire_frame_kind *wire_frame_kind_of(uint8_t type)
     return kinds[type].name ? &kinds[type] : NULL;
 }
 
-int wire_frame_fits(const wire_frame *frame)
+int wire_frame_fits(const wire_frame *frame, enum wire_direction from)
 {
     const wire_frame_kind *kind = wire_frame_kind_of(frame->type);
 
-    if (!kind)
+    if (!kind || kind->from != from)
         return 0;
     return (frame->len >= kind->least && frame->len <= kind->most) ||
            (frame->len == 0 && kind->may_be_empty);

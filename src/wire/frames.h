@@ -119,7 +119,8 @@ typedef struct wire_frame_kind {
 /* Returns what is known of this type, or NULL when this version has no such frame. */
 const wire_frame_kind *wire_frame_kind_of(uint8_t type);
 
-/* Returns 1 when this is a frame of this version with a length that its type can have, else 0. */
-int wire_frame_fits(const wire_frame *frame);
+/* Returns 1 when this side sends frames of this type and the length is one that they can have, else
+ * 0. */
+int wire_frame_fits(const wire_frame *frame, enum wire_direction from);
 
 #endif
