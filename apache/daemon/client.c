@@ -33,32 +33,32 @@ static void note_try(wsgi_exchange *x)
 {
     wire_block_head head;
 
-    memcpy(&head, x->block, sizeof(head));
-    head.connects = ++x->connects;
-    head.retries = x->retries;
-    memcpy((char *)x->block, &head, sizeof(head));
+    memcpy(&head, x->request.block, sizeof(head));
+    head.connects = ++x->request.connects;
+    head.retries = x->request.retries;
+    memcpy((char *)x->request.block, &head, sizeof(head));
 }
 
 static int send_request(wsgi_exchange *x)
 {
-    wire_frame request = {.len = (uint32_t)x->block_len, .type = WIRE_REQUEST},
+    wire_frame request = {.len = (uint32_t)x->request.block_len, .type = WIRE_REQUEST},
                body = {.type = WIRE_BODY};
-    wire_file file = {0, (int64_t)x->upload.size};
+    wire_file file = {0, (int64_t)x->request.body.size};
     struct iovec iov[4] = {{&request, sizeof(request)},
-                           {(void *)x->block, x->block_len},
+                           {(void *)x->request.block, x->request.block_len},
                            {&body, sizeof(body)}};
 
     request.flags = wsgi_connection_is_wanted(x->t->group) ? WIRE_KEEP_ALIVE : 0;
-    if (x->upload.kind == WIRE_BODY_NONE)
-        return wsgi_channel_send(&x->worker, iov, 2, -1);
-    if (x->upload.kind == WIRE_BODY_FILE) {
+    if (x->request.body.kind == WIRE_BODY_NONE)
+        return wsgi_channel_send(&x->worker.channel, iov, 2, -1);
+    if (x->request.body.kind == WIRE_BODY_FILE) {
         body = (wire_frame){.len = sizeof(file), .type = WIRE_BODY_AT};
         iov[3] = (struct iovec){&file, sizeof(file)};
-        return wsgi_channel_send(&x->worker, iov, 4, wsgi_spool_fd(&x->upload.spool));
+        return wsgi_channel_send(&x->worker.channel, iov, 4, wsgi_spool_fd(&x->request.body.spool));
     }
-    body.len = (uint32_t)x->upload.size;
-    iov[3] = (struct iovec){(void *)x->upload.bytes, x->upload.size};
-    return wsgi_channel_send(&x->worker, iov, 4, -1);
+    body.len = (uint32_t)x->request.body.size;
+    iov[3] = (struct iovec){(void *)x->request.body.bytes, x->request.body.size};
+    return wsgi_channel_send(&x->worker.channel, iov, 4, -1);
 }
 
 /* ---- one try ---- */
@@ -78,27 +78,27 @@ static const char *why_no_connection(const wsgi_exchange *x, apr_status_t rv)
  * not sent. */
 static int send_over_idle(wsgi_exchange *x, apr_interval_time_t timeout)
 {
-    while (wsgi_connection_take(x->t->group, &x->connection)) {
-        wsgi_connection_set_limit(&x->connection, timeout);
-        x->worker.fd = x->connection.fd;
+    while (wsgi_connection_take(x->t->group, &x->worker.connection)) {
+        wsgi_connection_set_limit(&x->worker.connection, timeout);
+        x->worker.channel.fd = x->worker.connection.fd;
         if (send_request(x) == 0)
             return WSGI_NOT_YET;
-        wsgi_connection_lose(x->t->group, &x->connection);
+        wsgi_connection_lose(x->t->group, &x->worker.connection);
     }
     return WSGI_RETRY;
 }
 
 static int send_over_new(wsgi_exchange *x, apr_interval_time_t timeout)
 {
-    apr_status_t rv = wsgi_connection_connect(x->t->group, &x->connection);
+    apr_status_t rv = wsgi_connection_connect(x->t->group, &x->worker.connection);
 
     if (rv != APR_SUCCESS)
         return wsgi_exchange_unavailable(x, why_no_connection(x, rv));
-    wsgi_connection_set_limit(&x->connection, timeout);
-    x->worker.fd = x->connection.fd;
+    wsgi_connection_set_limit(&x->worker.connection, timeout);
+    x->worker.channel.fd = x->worker.connection.fd;
     if (send_request(x) == 0)
         return WSGI_NOT_YET;
-    wsgi_channel_close(&x->worker);
+    wsgi_channel_close(&x->worker.channel);
     return WSGI_RETRY; /* it left between our connect() and its accept(): nothing of the request was
                           used */
 }
@@ -111,25 +111,25 @@ static int try_worker(wsgi_exchange *x)
 
     if (why)
         return wsgi_exchange_unavailable(x, why);
-    x->at = x->have = 0;
-    x->heard = x->has_begun = 0;
+    x->worker.at = x->worker.have = 0;
+    x->worker.heard = x->worker.has_begun = 0;
     note_try(x);
-    if (x->connects == 1) /* those that are asked again need another worker, perhaps one that was
-                             started only now */
+    if (x->request.connects == 1) /* those that are asked again need another worker, perhaps one
+                             that was started only now */
         rc = send_over_idle(x, timeout);
     if (rc == WSGI_RETRY)
         rc = send_over_new(x, timeout);
     if (rc != WSGI_NOT_YET)
         return rc;
     rc = wsgi_replies_obey(x);
-    wsgi_channel_close(&x->worker);
+    wsgi_channel_close(&x->worker.channel);
     return rc;
 }
 
 /* Before the next try: little of what it has waited already. */
 static apr_interval_time_t pause_of(const wsgi_exchange *x)
 {
-    apr_interval_time_t pause = (apr_time_now() - x->queued) / 16;
+    apr_interval_time_t pause = (apr_time_now() - x->request.queued) / 16;
 
     return pause < SHORTEST_PAUSE ? SHORTEST_PAUSE : pause > LONGEST_PAUSE ? LONGEST_PAUSE : pause;
 }
@@ -144,13 +144,13 @@ static void wait_for_news(wsgi_exchange *x)
     apr_time_t end = apr_time_now() + pause;
 
     do {
-        if (x->news != g->board->news) {
-            x->news = g->board->news;
-            x->hopes = 2 * g->processes;
+        if (x->request.news != g->board->news) {
+            x->request.news = g->board->news;
+            x->request.hopes = 2 * g->processes;
         }
-        apr_sleep(x->hopes > 0 ? SHORTEST_PAUSE : part);
-    } while (x->hopes == 0 && apr_time_now() < end);
-    x->hopes -= x->hopes > 0;
+        apr_sleep(x->request.hopes > 0 ? SHORTEST_PAUSE : part);
+    } while (x->request.hopes == 0 && apr_time_now() < end);
+    x->request.hopes -= x->request.hopes > 0;
 }
 
 /* Asks workers until one has the current code. What the handler returns. */
@@ -158,12 +158,12 @@ static int ask_workers(wsgi_exchange *x)
 {
     int rc;
 
-    x->in = apr_palloc(x->r->pool, x->room);
-    x->news = x->t->group->board->news;
-    x->queued = apr_time_now();
-    x->deadline = x->queued + wsgi_group_socket_timeout(x->t->group, x->r->server);
+    x->worker.in = apr_palloc(x->r->pool, x->worker.room);
+    x->request.news = x->t->group->board->news;
+    x->request.queued = apr_time_now();
+    x->request.deadline = x->request.queued + wsgi_group_socket_timeout(x->t->group, x->r->server);
     while ((rc = try_worker(x)) == WSGI_RETRY) {
-        if (apr_time_now() > x->deadline)
+        if (apr_time_now() > x->request.deadline)
             return wsgi_exchange_unavailable(x, "no worker that could serve it got ready in time");
         wait_for_news(x);
     }
@@ -175,8 +175,8 @@ static void account(const wsgi_exchange *x, int rc)
     wsgi_outcome outcome = {
         .status = wsgi_respond_status(&x->out, rc),
         .is_cut_off = rc == AP_FILTER_ERROR && x->out.head_done,
-        .retries = x->retries,
-        .times = x->is_timed ? &x->times : NULL,
+        .retries = x->request.retries,
+        .times = x->worker.is_timed ? &x->worker.times : NULL,
     };
 
     wsgi_count_daemon(x->r, x->t->group, &outcome);
@@ -186,22 +186,22 @@ int wsgi_client_run(request_rec *r, const wsgi_target *t)
 {
     wsgi_exchange x = {.r = r,
                        .t = t,
-                       .room = ROOM,
-                       .left = -1,
-                       .client_fd = wsgi_exchange_socket_of(r->connection)};
+                       .worker = {.room = ROOM, .left = -1},
+                       .client = {.fd = wsgi_exchange_socket_of(r->connection)}};
     int rc;
 
     wsgi_respond_init(&x.out, r);
-    wsgi_body_reader_init(&x.body, r);
-    wsgi_body_of(&x.upload, r);
-    if ((rc = wsgi_body_collect(&x.upload, &x.body, t->group)) != OK ||
-        (rc = wsgi_block_build(&x.block, &x.block_len, r, t, &x.upload)) != OK)
+    wsgi_body_reader_init(&x.request.reader, r);
+    wsgi_body_of(&x.request.body, r);
+    if ((rc = wsgi_body_collect(&x.request.body, &x.request.reader, t->group)) != OK ||
+        (rc = wsgi_block_build(&x.request.block, &x.request.block_len, r, t, &x.request.body)) !=
+            OK)
         return rc;
     if (t->group->server_metrics)
         wsgi_scoreboard_refresh();
     if (wsgi_dir_of(r)->response_buffering != 0)
-        x.spool_most = t->group->response_buffer_size;
-    x.client_timeout = wsgi_group_client_timeout(t->group, r->server);
+        x.client.spool_most = t->group->response_buffer_size;
+    x.client.timeout = wsgi_group_client_timeout(t->group, r->server);
     rc = ask_workers(&x);
     wsgi_exchange_set_client_timeout(&x, r->server->timeout);
     account(&x, rc);
@@ -213,11 +213,10 @@ int wsgi_client_call_hook(wsgi_verdict *verdict, request_rec *r, const wsgi_targ
 {
     wsgi_exchange x = {.r = r,
                        .t = t,
-                       .room = CALL_ROOM,
-                       .client_fd = -1,
                        .verdict = verdict,
-                       .block = block,
-                       .block_len = len};
+                       .request = {.block = block, .block_len = len},
+                       .worker = {.room = CALL_ROOM},
+                       .client = {.fd = -1}};
 
     wsgi_respond_init(&x.out, r);
     return ask_workers(&x);

@@ -18,9 +18,6 @@
 
 APLOG_USE_MODULE(wsgi);
 
-/* What a client that lags behind is given at a time: little enough to fit into its socket's buffer.
- */
-#define PART             (32u << 10)
 #define FILE_PATIENCE_MS 50 /* so long close() of the application's file may take */
 
 /* ---- the client's socket ---- */
@@ -37,7 +34,7 @@ int wsgi_exchange_socket_of(conn_rec *c)
 
 void wsgi_exchange_set_client_timeout(const wsgi_exchange *x, apr_interval_time_t timeout)
 {
-    if (x->client_fd >= 0 && x->client_timeout != x->r->server->timeout)
+    if (x->client.fd >= 0 && x->client.timeout != x->r->server->timeout)
         apr_socket_timeout_set(ap_get_conn_socket(x->r->connection), timeout);
 }
 
@@ -58,8 +55,8 @@ int wsgi_exchange_worker_gone(wsgi_exchange *x)
 {
     wire_block_head head;
 
-    memcpy(&head, x->block, sizeof(head));
-    if (!x->heard && wsgi_group_died_before_application(x->t->group, head.queue_start_us))
+    memcpy(&head, x->request.block, sizeof(head));
+    if (!x->worker.heard && wsgi_group_died_before_application(x->t->group, head.queue_start_us))
         return WSGI_RETRY;
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r,
                   "WSGI0310: a worker of daemon group %s ended, process %s while serving %s %s%s",
@@ -86,12 +83,12 @@ static int timed_out(wsgi_exchange *x, apr_interval_time_t limit)
 static int wait_in_queue(wsgi_exchange *x)
 {
     const wsgi_group *g = x->t->group;
-    apr_time_t waited = apr_time_now() - x->queued;
+    apr_time_t waited = apr_time_now() - x->request.queued;
     const char *why;
 
-    if (x->heard || !wsgi_channel_is_unread(&x->worker))
+    if (x->worker.heard || !wsgi_channel_is_unread(&x->worker.channel))
         return WSGI_NOT_YET;
-    if (wsgi_has_hung_up(x->client_fd)) {
+    if (wsgi_has_hung_up(x->client.fd)) {
         ap_log_rerror(
             APLOG_MARK, APLOG_DEBUG, 0, x->r,
             "WSGI0320: the client has left before a thread of daemon group %s was free for its "
@@ -118,9 +115,9 @@ static int slice_ms(const wsgi_exchange *x, apr_interval_time_t left)
 {
     apr_interval_time_t queue = x->t->group->queue_timeout;
 
-    if (!x->heard && queue > 0 && x->queued + queue > apr_time_now() &&
-        x->queued + queue - apr_time_now() < left)
-        left = x->queued + queue - apr_time_now();
+    if (!x->worker.heard && queue > 0 && x->request.queued + queue > apr_time_now() &&
+        x->request.queued + queue - apr_time_now() < left)
+        left = x->request.queued + queue - apr_time_now();
     return left > APR_USEC_PER_SEC ? 1000 : (int)(left / 1000) + 1;
 }
 
@@ -132,7 +129,7 @@ static int wait_readable(wsgi_exchange *x, apr_interval_time_t waited)
     apr_time_t end = apr_time_now() + limit - waited;
 
     for (;;) {
-        struct pollfd p = {.fd = x->worker.fd, .events = POLLIN};
+        struct pollfd p = {.fd = x->worker.channel.fd, .events = POLLIN};
         apr_interval_time_t left = end - apr_time_now();
         int n, rc = wait_in_queue(x);
 
@@ -150,36 +147,20 @@ static int wait_readable(wsgi_exchange *x, apr_interval_time_t waited)
 
 /* ---- two speeds: the worker's and the client's ---- */
 
-/* Can the client take more now? */
-static int is_client_ready(const wsgi_exchange *x)
-{
-    struct pollfd p = {.fd = x->client_fd, .events = POLLOUT};
-
-    return x->client_fd >= 0 && poll(&p, 1, 0) > 0;
-}
-
-/* What was collected points into in[]. Before that is used again, it goes to the client, or into a
- * file when the client lags behind. */
+/* What was collected of the response points into in[], so it is settled before in[] is used
+ * again. */
 static int make_room(wsgi_exchange *x)
 {
-    if (wsgi_respond_pending(&x->out)) {
-        int spools =
-            x->spool_most > 0 && (wsgi_respond_spooled(&x->out) > 0 || !is_client_ready(x));
+    wsgi_exchange_worker *w = &x->worker;
+    int got = wsgi_respond_settle(&x->out, x->client.spool_most, x->client.fd);
 
-        while (spools && wsgi_respond_spooled(&x->out) >= x->spool_most) { /* the worker waits */
-            if (wsgi_respond_part(&x->out, PART) < 0)
-                return OK;
-            x->lags_since = 0;
-        }
-        if (!(spools && wsgi_respond_spool(&x->out) == 0)) {
-            if (wsgi_respond_send(&x->out) < 0)
-                return OK;
-            x->lags_since = 0;
-        }
-    }
-    memmove(x->in, x->in + x->at, x->have - x->at);
-    x->have -= x->at;
-    x->at = 0;
+    if (got < 0)
+        return OK;
+    if (got > 0)
+        x->client.lags_since = 0;
+    memmove(w->in, w->in + w->at, w->have - w->at);
+    w->have -= w->at;
+    w->at = 0;
     return WSGI_NOT_YET;
 }
 
@@ -187,9 +168,9 @@ static int make_room(wsgi_exchange *x)
  */
 static void wait_behind_file(wsgi_exchange *x)
 {
-    struct pollfd p = {.fd = x->worker.fd, .events = POLLIN};
+    struct pollfd p = {.fd = x->worker.channel.fd, .events = POLLIN};
 
-    x->got_file = 0;
+    x->worker.got_file = 0;
     poll(&p, 1, FILE_PATIENCE_MS);
 }
 
@@ -197,34 +178,34 @@ static void wait_behind_file(wsgi_exchange *x)
  * whenever it is ready. */
 static int wait_for_both(wsgi_exchange *x)
 {
-    struct pollfd p[2] = {{.fd = x->worker.fd, .events = POLLIN},
-                          {.fd = x->client_fd, .events = POLLOUT}};
+    struct pollfd p[2] = {{.fd = x->worker.channel.fd, .events = POLLIN},
+                          {.fd = x->client.fd, .events = POLLOUT}};
     /* Where the client cannot be asked, the worker may pause for so long before the client gets a
      * part. */
     apr_interval_time_t wait = x->t->group->response_flush_delay;
     int n;
 
-    if (x->client_fd >= 0) {
-        x->lags_since = x->lags_since ? x->lags_since : apr_time_now();
-        wait = x->lags_since + x->client_timeout - apr_time_now();
+    if (x->client.fd >= 0) {
+        x->client.lags_since = x->client.lags_since ? x->client.lags_since : apr_time_now();
+        wait = x->client.lags_since + x->client.timeout - apr_time_now();
     }
     do
-        n = poll(p, x->client_fd < 0 ? 1 : 2,
+        n = poll(p, x->client.fd < 0 ? 1 : 2,
                  wait > 0 ? (int)(wait / 1000 < INT_MAX ? wait / 1000 : INT_MAX) : 0);
     while (n < 0 && errno == EINTR);
     if (n > 0 && p[1].revents)
-        x->lags_since = 0;
+        x->client.lags_since = 0;
     if (n > 0 && p[0].revents)
         return WSGI_NOT_YET;
-    if (n == 0 && x->client_fd >= 0) {
+    if (n == 0 && x->client.fd >= 0) {
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r,
                       "WSGI0316: the client has taken nothing for %d s "
                       "(response-socket-timeout= of %s, else its socket-timeout=, else Timeout)",
-                      (int)apr_time_sec(x->client_timeout), x->t->group->where);
+                      (int)apr_time_sec(x->client.timeout), x->t->group->where);
         x->r->connection->aborted = 1;
         return OK;
     }
-    return wsgi_respond_part(&x->out, PART) < 0 ? OK : WSGI_NOT_YET;
+    return wsgi_respond_part(&x->out) < 0 ? OK : WSGI_NOT_YET;
 }
 
 /* Most answers come within a second; waiting for them in the call that receives them saves two
@@ -235,19 +216,20 @@ static int can_wait_a_second(const wsgi_exchange *x, size_t due)
 
     if (wsgi_group_socket_timeout(g, x->r->server) <= APR_USEC_PER_SEC)
         return 0;
-    return due > 0 || (!wsgi_respond_pending(&x->out) &&
-                       (x->heard || g->queue_timeout == 0 || g->queue_timeout > APR_USEC_PER_SEC));
+    return due > 0 ||
+           (!wsgi_respond_pending(&x->out) &&
+            (x->worker.heard || g->queue_timeout == 0 || g->queue_timeout > APR_USEC_PER_SEC));
 }
 
 /* All that is due and has room wakes this thread once. */
 static ssize_t receive_patiently(wsgi_exchange *x, size_t due)
 {
-    size_t room = x->room - x->have;
+    size_t room = x->worker.room - x->worker.have;
 
     if (due > 0)
-        return wsgi_channel_receive(&x->worker, x->in + x->have, due < room ? due : room,
-                                    MSG_WAITALL);
-    return wsgi_channel_receive(&x->worker, x->in + x->have, room, 0);
+        return wsgi_channel_receive(&x->worker.channel, x->worker.in + x->worker.have,
+                                    due < room ? due : room, MSG_WAITALL);
+    return wsgi_channel_receive(&x->worker.channel, x->worker.in + x->worker.have, room, 0);
 }
 
 int wsgi_exchange_receive(wsgi_exchange *x, size_t due)
@@ -258,20 +240,20 @@ int wsgi_exchange_receive(wsgi_exchange *x, size_t due)
         int rc, is_patient;
         ssize_t n;
 
-        if (x->have == x->room && (rc = make_room(x)) != WSGI_NOT_YET)
+        if (x->worker.have == x->worker.room && (rc = make_room(x)) != WSGI_NOT_YET)
             return rc;
-        if (x->got_file)
+        if (x->worker.got_file)
             wait_behind_file(x);
         is_patient = waited == 0 && can_wait_a_second(x, due);
         n = is_patient ? receive_patiently(x, due)
-                       : wsgi_channel_receive(&x->worker, x->in + x->have, x->room - x->have,
-                                              MSG_DONTWAIT);
+                       : wsgi_channel_receive(&x->worker.channel, x->worker.in + x->worker.have,
+                                              x->worker.room - x->worker.have, MSG_DONTWAIT);
         if (n > 0) {
-            x->have += (size_t)n;
-            x->heard = 1;
+            x->worker.have += (size_t)n;
+            x->worker.heard = 1;
             return WSGI_NOT_YET;
         }
-        if (n == WSGI_CHANNEL_RESET && !x->heard)
+        if (n == WSGI_CHANNEL_RESET && !x->worker.heard)
             return WSGI_RETRY; /* no application code was reached */
         if (n == 0 || n == WSGI_CHANNEL_RESET)
             return wsgi_exchange_worker_gone(x);
@@ -286,18 +268,18 @@ int wsgi_exchange_need(wsgi_exchange *x, size_t len)
 {
     int rc;
 
-    if (x->at + len > x->room && (rc = make_room(x)) != WSGI_NOT_YET)
+    if (x->worker.at + len > x->worker.room && (rc = make_room(x)) != WSGI_NOT_YET)
         return rc;
-    if (len > x->room) {
-        size_t room = len > 2 * x->room ? len : 2 * x->room; /* so that growing often costs no more
-                                                                than growing once */
+    if (len > x->worker.room) {
+        size_t room = len > 2 * x->worker.room ? len : 2 * x->worker.room; /* so that growing often
+                                                                costs no more than growing once */
         char *larger = apr_palloc(x->r->pool, room);
 
-        memcpy(larger, x->in, x->have);
-        x->in = larger;
-        x->room = room;
+        memcpy(larger, x->worker.in, x->worker.have);
+        x->worker.in = larger;
+        x->worker.room = room;
     }
-    while (x->have - x->at < len)
+    while (x->worker.have - x->worker.at < len)
         if ((rc = wsgi_exchange_receive(x, 0)) != WSGI_NOT_YET)
             return rc;
     return WSGI_NOT_YET;

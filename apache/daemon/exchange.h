@@ -21,37 +21,51 @@
 #define WSGI_NOT_YET (-100) /* go on reading frames */
 #define WSGI_RETRY   (-101)
 
+/* The request, and which worker is to have it. */
+typedef struct wsgi_exchange_request {
+    const char *block; /* in r->pool */
+    size_t block_len;
+    wsgi_body_reader reader;
+    wsgi_body body;
+    uint16_t connects, retries;
+    uint32_t news;       /* of the board, as last seen */
+    int hopes;           /* tries that are worth making at once */
+    apr_time_t queued;   /* since then it waits for a thread */
+    apr_time_t deadline; /* for retries */
+} wsgi_exchange_request;
+
+/* The worker that has the request now. */
+typedef struct wsgi_exchange_worker {
+    wsgi_connection connection;
+    wsgi_channel channel; /* over connection */
+    char *in;             /* in r->pool; received and not yet used: in[at..have) */
+    size_t at, have, room;
+    wire_times times;
+    int is_timed;     /* times is what the worker has said */
+    int heard;        /* the worker has sent something */
+    int has_begun;    /* the worker cannot hand the request back any more */
+    int got_file;     /* the last frame was a FILE */
+    apr_int64_t left; /* bytes of the response that its head promised and that have not come; -1: it
+                         promised nothing */
+    int has_end_room; /* in[] is what replies.c made for the end of the response */
+} wsgi_exchange_worker;
+
+/* The client, which takes the response at a speed of its own. */
+typedef struct wsgi_exchange_client {
+    int fd;                      /* -1: a stream of HTTP/2, which has no socket of its own */
+    apr_interval_time_t timeout; /* for writing; Apache's own is back when this is over */
+    apr_time_t lags_since;       /* the client could have taken something and has not; 0: it has */
+    apr_off_t spool_most;        /* bytes of the response that may wait for the client */
+} wsgi_exchange_client;
+
 typedef struct wsgi_exchange {
     request_rec *r;
     const wsgi_target *t;
-    wsgi_respond out;
-    wsgi_body_reader body;
-    const char *block; /* in r->pool */
-    size_t block_len;
-    uint16_t connects, retries;
-    uint32_t news; /* of the board, as last seen */
-    int hopes;     /* tries that are worth making at once */
-    wsgi_body upload;
     wsgi_verdict *verdict; /* of a hook call, which has no response and no body; NULL: a request */
-    apr_time_t deadline;   /* for retries */
-    apr_time_t queued;     /* since then it waits for a thread */
-    apr_interval_time_t client_timeout; /* for writing; Apache's own is back when this is over */
-    apr_time_t lags_since; /* the client could have taken something and has not; 0: it has */
-    int client_fd;         /* -1: a stream of HTTP/2, which has no socket of its own */
-    apr_off_t spool_most;  /* bytes of the response that may wait for the client */
-
-    wsgi_connection connection;
-    wsgi_channel worker; /* over connection */
-    char *in;            /* in r->pool; received and not yet used: in[at..have) */
-    size_t at, have, room;
-    wire_times times;
-    int is_timed;     /* the worker has said how long it took */
-    int heard;        /* the worker has sent something */
-    int has_begun;    /* and not only for the log: it cannot hand the request back any more */
-    apr_int64_t left; /* bytes of the response that its head promised and that have not come; -1: it
-                         promised nothing */
-    int got_file;     /* the last frame was a FILE */
-    int has_end_room; /* in[] is what replies.c made for the end of the response */
+    wsgi_respond out;
+    wsgi_exchange_request request;
+    wsgi_exchange_worker worker;
+    wsgi_exchange_client client;
 } wsgi_exchange;
 
 /* The client's socket; -1: it has none of its own. */

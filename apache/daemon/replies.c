@@ -44,12 +44,12 @@ static int on_want(wsgi_exchange *x, const wire_frame *f)
     apr_int64_t got;
     uint32_t most;
 
-    memcpy(&most, x->in + x->at, sizeof(most));
+    memcpy(&most, x->worker.in + x->worker.at, sizeof(most));
     if (most == 0)
         return bad_frame(x, f);
     if (wsgi_respond_flush(&x->out) < 0) /* the client may wait for it before it sends more */
         return OK;
-    got = wsgi_body_read(&x->body, buf, most < sizeof(buf) ? most : sizeof(buf));
+    got = wsgi_body_read(&x->request.reader, buf, most < sizeof(buf) ? most : sizeof(buf));
     if (got < 0) {
         answer.type = WIRE_BODY_ERROR;
         answer.arg = (uint16_t)wsgi_body_error(got);
@@ -57,8 +57,8 @@ static int on_want(wsgi_exchange *x, const wire_frame *f)
         answer.len = (uint32_t)got;
         iov[1].iov_len = (size_t)got;
     }
-    return wsgi_channel_send(&x->worker, iov, 2, -1) < 0 ? wsgi_exchange_worker_gone(x)
-                                                         : WSGI_NOT_YET;
+    return wsgi_channel_send(&x->worker.channel, iov, 2, -1) < 0 ? wsgi_exchange_worker_gone(x)
+                                                                 : WSGI_NOT_YET;
 }
 
 /* In a pool of its own, as are hints: there may be any number of them, and a request may last for
@@ -72,11 +72,11 @@ static int on_lookup(wsgi_exchange *x, const wire_frame *f)
     int rc;
 
     apr_pool_create(&p, x->r->pool);
-    value = wsgi_tls_variable(x->r, apr_pstrmemdup(p, x->in + x->at, f->len), p);
+    value = wsgi_tls_variable(x->r, apr_pstrmemdup(p, x->worker.in + x->worker.at, f->len), p);
     answer.arg = value != NULL;
     answer.len = value ? (uint32_t)strlen(value) : 0;
     iov[1] = (struct iovec){(void *)value, answer.len};
-    rc = wsgi_channel_send(&x->worker, iov, 2, -1);
+    rc = wsgi_channel_send(&x->worker.channel, iov, 2, -1);
     apr_pool_destroy(p);
     return rc < 0 ? wsgi_exchange_worker_gone(x) : WSGI_NOT_YET;
 }
@@ -85,7 +85,7 @@ static int on_lookup(wsgi_exchange *x, const wire_frame *f)
 static int read_head(wire_response *head, const wsgi_exchange *x, const wire_frame *f,
                      apr_pool_t *p)
 {
-    const char *payload = x->in + x->at;
+    const char *payload = x->worker.in + x->worker.at;
 
     if (wire_head_open(head, payload, f->len) < 0)
         return -1;
@@ -117,11 +117,11 @@ static int on_head(wsgi_exchange *x, const wire_frame *f)
         wire_has_control(head.reason, head.reason_len))
         return bad_frame(x, f);
     if (!x->r->header_only && head.status != HTTP_NO_CONTENT && head.status != HTTP_NOT_MODIFIED)
-        x->left = head.content_length;
+        x->worker.left = head.content_length;
     wsgi_respond_head(&x->out, &head);
-    wsgi_exchange_set_client_timeout(x, x->client_timeout);
+    wsgi_exchange_set_client_timeout(x, x->client.timeout);
     if (x->out.streaming)
-        x->spool_most = 0;
+        x->client.spool_most = 0;
     return WSGI_NOT_YET;
 }
 
@@ -129,9 +129,9 @@ static int on_head(wsgi_exchange *x, const wire_frame *f)
  * beginning of the next response. */
 static int is_promised(wsgi_exchange *x, apr_int64_t len)
 {
-    if (x->left >= 0 && len > x->left)
+    if (x->worker.left >= 0 && len > x->worker.left)
         return 0;
-    x->left -= x->left >= 0 ? len : 0;
+    x->worker.left -= x->worker.left >= 0 ? len : 0;
     return 1;
 }
 
@@ -139,12 +139,12 @@ static int is_promised(wsgi_exchange *x, apr_int64_t len)
  * there, which stays where it is. */
 static void make_room_for_the_end(wsgi_exchange *x, size_t due)
 {
-    if (due <= x->room - x->have || due > LARGE_ROOM || x->has_end_room)
+    if (due <= x->worker.room - x->worker.have || due > LARGE_ROOM || x->worker.has_end_room)
         return;
-    x->has_end_room = 1;
-    x->in = apr_palloc(x->r->pool, due);
-    x->room = due;
-    x->at = x->have = 0;
+    x->worker.has_end_room = 1;
+    x->worker.in = apr_palloc(x->r->pool, due);
+    x->worker.room = due;
+    x->worker.at = x->worker.have = 0;
 }
 
 /* In constant memory, whatever the frame's length. */
@@ -157,7 +157,7 @@ static int on_data(wsgi_exchange *x, const wire_frame *f)
     while (left > 0) {
         size_t part;
 
-        if (x->at == x->have) {
+        if (x->worker.at == x->worker.have) {
             int rc;
 
             if (end > 0)
@@ -166,9 +166,9 @@ static int on_data(wsgi_exchange *x, const wire_frame *f)
             if (rc != WSGI_NOT_YET)
                 return rc;
         }
-        part = x->have - x->at < left ? x->have - x->at : left;
-        wsgi_respond_data(&x->out, x->in + x->at, part);
-        x->at += part;
+        part = x->worker.have - x->worker.at < left ? x->worker.have - x->worker.at : left;
+        wsgi_respond_data(&x->out, x->worker.in + x->worker.at, part);
+        x->worker.at += part;
         left -= part;
     }
     return WSGI_NOT_YET;
@@ -187,32 +187,32 @@ static int on_file(wsgi_exchange *x, const wire_frame *f)
     wire_file file;
     int fd;
 
-    memcpy(&file, x->in + x->at, sizeof(file));
+    memcpy(&file, x->worker.in + x->worker.at, sizeof(file));
     if (file.offset < 0 || file.length < 0 || !is_promised(x, file.length) ||
-        (fd = wsgi_channel_take_fd(&x->worker)) < 0)
+        (fd = wsgi_channel_take_fd(&x->worker.channel)) < 0)
         return bad_frame(x, f);
     if (!is_file(fd)) {
         close(fd);
         return bad_frame(x, f);
     }
     wsgi_respond_file(&x->out, fd, file.offset, file.length);
-    x->got_file = 1;
+    x->worker.got_file = 1;
     return WSGI_NOT_YET;
 }
 
 static int on_log(wsgi_exchange *x, const wire_frame *f)
 {
-    wsgi_log_request(x->r, f->arg, x->in + x->at, f->len);
+    wsgi_log_request(x->r, f->arg, x->worker.in + x->worker.at, f->len);
     return WSGI_NOT_YET;
 }
 
 static int on_log_at(wsgi_exchange *x, const wire_frame *f)
 {
-    const char *file = x->in + x->at + sizeof(wire_log_at), *text;
+    const char *file = x->worker.in + x->worker.at + sizeof(wire_log_at), *text;
     char name[WIRE_LOG_FILE_MAX + 1]; /* not in r->pool: a request may last for days */
     wire_log_at at;
 
-    memcpy(&at, x->in + x->at, sizeof(at));
+    memcpy(&at, x->worker.in + x->worker.at, sizeof(at));
     if (at.file_len > f->len - sizeof(at) || at.file_len > WIRE_LOG_FILE_MAX)
         return bad_frame(x, f);
     text = file + at.file_len;
@@ -226,13 +226,14 @@ static int on_log_at(wsgi_exchange *x, const wire_frame *f)
  * client takes the rest. */
 static void worker_is_done(wsgi_exchange *x, const wire_frame *f)
 {
-    x->is_timed = f->len == sizeof(x->times);
-    if (x->is_timed)
-        memcpy(&x->times, x->in + x->at, sizeof(x->times));
-    if (f->flags != WIRE_KEEP_ALIVE || !x->is_timed || x->at + f->len != x->have)
+    x->worker.is_timed = f->len == sizeof(x->worker.times);
+    if (x->worker.is_timed)
+        memcpy(&x->worker.times, x->worker.in + x->worker.at, sizeof(x->worker.times));
+    if (f->flags != WIRE_KEEP_ALIVE || !x->worker.is_timed ||
+        x->worker.at + f->len != x->worker.have)
         return;
-    x->worker.fd = -1;
-    wsgi_connection_keep_alive(x->t->group, &x->connection, x->times.pid);
+    x->worker.channel.fd = -1;
+    wsgi_connection_keep_alive(x->t->group, &x->worker.connection, x->worker.times.pid);
 }
 
 static int on_failure(wsgi_exchange *x, const wire_frame *f)
@@ -240,13 +241,13 @@ static int on_failure(wsgi_exchange *x, const wire_frame *f)
     worker_is_done(x, f);
     if (x->out.head_done)
         return wsgi_respond_abort(&x->out);
-    return wsgi_body_status(&x->body,
+    return wsgi_body_status(&x->request.reader,
                             f->arg >= 400 && f->arg < 600 ? f->arg : HTTP_INTERNAL_SERVER_ERROR);
 }
 
 static int on_verdict(wsgi_exchange *x, const wire_frame *f)
 {
-    return wsgi_verdict_take(x->verdict, x->r, f->arg, x->in + x->at, f->len) < 0
+    return wsgi_verdict_take(x->verdict, x->r, f->arg, x->worker.in + x->worker.at, f->len) < 0
                ? bad_frame(x, f)
                : WSGI_NOT_YET;
 }
@@ -256,14 +257,14 @@ static int on_end(wsgi_exchange *x, const wire_frame *f)
     worker_is_done(x, f);
     if (x->verdict)
         return x->verdict->kind != WIRE_NO_VERDICT ? OK : bad_frame(x, f);
-    x->out.body_unread = x->upload.more && !x->body.ended;
-    return x->out.head_done && x->left <= 0 ? wsgi_respond_end(&x->out) : bad_frame(x, f);
+    x->out.body_unread = x->request.body.more && !x->request.reader.ended;
+    return x->out.head_done && x->worker.left <= 0 ? wsgi_respond_end(&x->out) : bad_frame(x, f);
 }
 
 static int on_retry(wsgi_exchange *x, const wire_frame *f)
 {
     (void)f;
-    x->retries++;
+    x->request.retries++;
     return WSGI_RETRY;
 }
 
@@ -287,8 +288,8 @@ enum trait {
 /* What Apache does about a frame. The names, directions and lengths are in wire/frames.c. */
 typedef struct reply {
     int (*handle)(wsgi_exchange *x, const wire_frame *f); /* NULL: workers do not send this type */
-    unsigned char parts;  /* enum part */
-    unsigned char traits; /* enum trait */
+    unsigned char parts;                                  /* enum part */
+    unsigned char traits;                                 /* enum trait */
 } reply;
 
 static const reply replies[UINT8_MAX + 1] = {
@@ -313,7 +314,7 @@ static int part_of(const wsgi_exchange *x)
 
 static int is_expected(const wsgi_exchange *x, const reply *row)
 {
-    return row->parts & part_of(x) && !(row->traits & ONLY_FIRST && x->has_begun);
+    return row->parts & part_of(x) && !(row->traits & ONLY_FIRST && x->worker.has_begun);
 }
 
 static int on_frame(wsgi_exchange *x)
@@ -324,20 +325,20 @@ static int on_frame(wsgi_exchange *x)
 
     if (rc != WSGI_NOT_YET)
         return rc;
-    memcpy(&f, x->in + x->at, sizeof(f));
-    x->at += sizeof(f);
+    memcpy(&f, x->worker.in + x->worker.at, sizeof(f));
+    x->worker.at += sizeof(f);
     row = &replies[f.type];
     if (!wire_frame_fits(&f, WIRE_FROM_WORKER))
         return bad_frame(x, &f);
     if (!is_expected(x, row))
         return refuse(x, &f, "an unexpected");
-    x->has_begun |= !(row->traits & IS_LOG);
+    x->worker.has_begun |= !(row->traits & IS_LOG);
     if (row->traits & IN_PARTS)
         return row->handle(x, &f);
     if ((rc = wsgi_exchange_need(x, f.len)) != WSGI_NOT_YET)
         return rc;
     rc = row->handle(x, &f);
-    x->at += f.len;
+    x->worker.at += f.len;
     return rc;
 }
 

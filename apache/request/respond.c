@@ -10,12 +10,17 @@
 #include <http_core.h>
 #include <http_log.h>
 #include <http_protocol.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 APLOG_USE_MODULE(wsgi);
 
 /* So much of a file is in memory at a time, where it cannot go by sendfile(). */
 #define READ_SIZE (64u << 10)
+
+/* A client that lags behind gets this much of the spool at a time: little enough to fit into its
+ * socket's buffer. */
+#define PART (32u << 10)
 
 static const char aborted_note[] = "httpd-wsgi-aborted";
 
@@ -158,17 +163,20 @@ static void cut_off(request_rec *r)
 
 /* ---- what is sent ---- */
 
-apr_off_t wsgi_respond_spooled(const wsgi_respond *out)
+/* Returns how many bytes are in the spool that httpd has not got yet. */
+static apr_off_t spooled(const wsgi_respond *out)
 {
     return out->spool.size - out->spool_sent;
 }
 
 int wsgi_respond_pending(const wsgi_respond *out)
 {
-    return !APR_BRIGADE_EMPTY(out->bb) || wsgi_respond_spooled(out) > 0;
+    return !APR_BRIGADE_EMPTY(out->bb) || spooled(out) > 0;
 }
 
-int wsgi_respond_spool(wsgi_respond *out)
+/* Puts what was collected behind what is in the spool. Returns 0, or -1 when that is not possible:
+ * it is still collected. */
+static int spool_collected(wsgi_respond *out)
 {
     while (!APR_BRIGADE_EMPTY(out->bb)) {
         apr_bucket *first = APR_BRIGADE_FIRST(out->bb);
@@ -188,16 +196,16 @@ int wsgi_respond_spool(wsgi_respond *out)
  * looks complete may follow. */
 static void take_spooled(wsgi_respond *out, apr_off_t len)
 {
-    apr_off_t left = wsgi_respond_spooled(out);
-    apr_bucket *spooled;
+    apr_off_t left = spooled(out);
+    apr_bucket *data;
 
     if (len > left)
         len = left;
     if (len == 0)
         return;
-    spooled = wsgi_spool_bucket(&out->spool, out->r, out->spool_sent, len, out->bb->bucket_alloc);
-    if (spooled) {
-        APR_BRIGADE_INSERT_HEAD(out->bb, spooled);
+    data = wsgi_spool_bucket(&out->spool, out->r, out->spool_sent, len, out->bb->bucket_alloc);
+    if (data) {
+        APR_BRIGADE_INSERT_HEAD(out->bb, data);
     } else {
         cut_off(out->r);
         out->r->connection->aborted = 1;
@@ -249,7 +257,7 @@ int wsgi_respond_send(wsgi_respond *out)
     if (out->gone || !wsgi_respond_pending(out))
         return out->gone ? -1 : 0;
     out->unflushed = 1;
-    take_spooled(out, wsgi_respond_spooled(out));
+    take_spooled(out, spooled(out));
     return pass(out);
 }
 
@@ -258,23 +266,46 @@ int wsgi_respond_flush(wsgi_respond *out)
     if (out->gone || (!out->unflushed && !wsgi_respond_pending(out)))
         return out->gone ? -1 : 0;
     out->unflushed = 0;
-    take_spooled(out, wsgi_respond_spooled(out));
+    take_spooled(out, spooled(out));
     APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_flush_create(out->bb->bucket_alloc));
     return pass(out);
 }
 
-int wsgi_respond_part(wsgi_respond *out, apr_off_t len)
+int wsgi_respond_part(wsgi_respond *out)
 {
-    if (wsgi_respond_spooled(out) <= len)
+    if (spooled(out) <= PART)
         return wsgi_respond_flush(out);
-    if (out->gone || wsgi_respond_spool(out) < 0) /* in order: what was collected comes after what
-                                                     was spooled */
+    if (out->gone || spool_collected(out) < 0) /* what was collected comes behind the spool */
         return out->gone ? -1 : wsgi_respond_flush(out);
     out->unflushed = 0;
-    take_spooled(out, len);
+    take_spooled(out, PART);
     wsgi_spool_forget(&out->spool, out->spool_sent);
     APR_BRIGADE_INSERT_TAIL(out->bb, apr_bucket_flush_create(out->bb->bucket_alloc));
     return pass(out);
+}
+
+/* Returns 1 when the client can take more now, else 0. */
+static int is_client_ready(int client_fd)
+{
+    struct pollfd p = {.fd = client_fd, .events = POLLOUT};
+
+    return client_fd >= 0 && poll(&p, 1, 0) > 0;
+}
+
+int wsgi_respond_settle(wsgi_respond *out, apr_off_t spool_most, int client_fd)
+{
+    int got = 0;
+
+    if (!wsgi_respond_pending(out))
+        return 0;
+    if (spool_most > 0 && (spooled(out) > 0 || !is_client_ready(client_fd))) {
+        for (; spooled(out) >= spool_most; got = 1) /* the worker waits meanwhile */
+            if (wsgi_respond_part(out) < 0)
+                return -1;
+        if (spool_collected(out) == 0)
+            return got;
+    }
+    return wsgi_respond_send(out) < 0 ? -1 : 1;
 }
 
 void wsgi_respond_data(wsgi_respond *out, const char *data, size_t len)
@@ -315,7 +346,7 @@ int wsgi_respond_end(wsgi_respond *out)
     }
     if (!out->gone && !out->ended) {
         out->ended = 1;
-        take_spooled(out, wsgi_respond_spooled(out));
+        take_spooled(out, spooled(out));
         /* Else httpd would read and drop an upload that nobody read before the client hears that it
          * is unwanted. */
         if (out->body_unread)

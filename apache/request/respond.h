@@ -36,22 +36,15 @@ int wsgi_respond_hints(wsgi_respond *out, const wire_response *hints);
 /* Status and headers into r. */
 void wsgi_respond_head(wsgi_respond *out, const wire_response *head);
 
-/* Collects without copying: data must stay valid until the next spool, send, flush, end or abort.
- */
+/* Collects without copying: data must stay valid until the next settle, send, flush, part, end
+ * or abort. */
 void wsgi_respond_data(wsgi_respond *out, const char *data, size_t len);
 
 /* Collects. Takes fd over. */
 void wsgi_respond_file(wsgi_respond *out, int fd, apr_off_t offset, apr_off_t len);
 
-/* Bytes that wsgi_respond_spool() took and httpd has not got yet. */
-apr_off_t wsgi_respond_spooled(const wsgi_respond *out);
-
 /* Is there anything that httpd has not got yet? */
 int wsgi_respond_pending(const wsgi_respond *out);
-
-/* Puts what was collected into a temporary file, behind what is there. 0, or -1: not possible, it
- * is still collected. */
-int wsgi_respond_spool(wsgi_respond *out);
 
 /* Hands to httpd what was spooled and collected, which may keep small pieces back. 0, or -1 when
  * the client has gone. */
@@ -60,8 +53,14 @@ int wsgi_respond_send(wsgi_respond *out);
 /* As send, and the client gets everything now. */
 int wsgi_respond_flush(wsgi_respond *out);
 
-/* As flush, but at most len bytes of what was spooled. */
-int wsgi_respond_part(wsgi_respond *out, apr_off_t len);
+/* As wsgi_respond_flush(), but a part of the spool that fits into a socket's buffer. */
+int wsgi_respond_part(wsgi_respond *out);
+
+/* Makes the memory of what was collected free for its owner: it goes to httpd, or into the spool
+ * when the client lags behind. While the spool holds spool_most bytes, this waits for the client; 0
+ * means that there is no spool. client_fd: the client's socket, or -1. Returns 1 when httpd was
+ * given something, 0 when not, -1 when the client has gone. */
+int wsgi_respond_settle(wsgi_respond *out, apr_off_t spool_most, int client_fd);
 
 /* The response is complete. What the handler returns. */
 int wsgi_respond_end(wsgi_respond *out);

@@ -52,7 +52,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         memcpy(&frame, at, sizeof(frame));
         at += sizeof(frame);
         if (!(wire_frame_fits(&frame, WIRE_FROM_APACHE) ||
-              wire_frame_fits(&frame, WIRE_FROM_WORKER)) || frame.len > (size_t)(end - at))
+              wire_frame_fits(&frame, WIRE_FROM_WORKER)) ||
+            frame.len > (size_t)(end - at))
             break;
         payload = malloc(frame.len + 1); /* its own memory: reading past its end is noticed */
         memcpy(payload, at, frame.len);
