@@ -373,6 +373,31 @@ def test_the_applications_error_page_is_its_own_unless_overridden(server: Httpd)
     assert get(server, "/r/override", told={"items": ["fine"]}).text == "fine"
 
 
+@pytest.mark.parametrize("status", ["503 Busy", "429 Too Many Requests", "413 Too Large"])
+def test_an_error_page_of_apaches_keeps_when_to_come_again(server: Httpd, status: str) -> None:
+    for path in ("/r/x", "/r/override"):
+        told: Told = {"status": status, "items": ["mine"], "headers": [["Retry-After", "120"]]}
+        response = get(server, path, told=told)
+        assert response.status_code == int(status[:3])
+        assert response.headers["Retry-After"] == "120"
+
+
+@pytest.mark.parametrize("status", ["418", "419 ", "299", "451", "599", "404", "207"])
+@pytest.mark.parametrize("protocol", ["1.0", "1.1"])
+def test_a_status_needs_no_reason(server: Httpd, status: str, protocol: str) -> None:
+    told = query(status=status, items=["tea"], list=1)
+    data = raw(server, f"GET /r/x{told} HTTP/{protocol}\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert data.startswith(f"HTTP/1.1 {status[:3]} ".encode()) and data.endswith(b"\r\n\r\ntea")
+
+
+@pytest.mark.parametrize("status", ["418", "419 Odd"])
+def test_an_error_page_of_apaches_keeps_a_status_that_httpd_does_not_know(
+    server: Httpd, status: str
+) -> None:
+    response = get(server, "/r/override", told={"status": status, "items": ["mine"]})
+    assert response.status_code == int(status[:3]) and response.text != "mine"
+
+
 def test_an_error_document_may_be_an_application(server: Httpd) -> None:
     response = get(
         server, "/r/override", told={"status": "503 Busy", "items": ["mine"], "environ": 1}
@@ -524,16 +549,6 @@ def test_filters_work_on_every_kind_of_response(server: Httpd) -> None:
     response = get(server, "/r/headers", told={"headers": [["X-Removed", "1"]], "environ": 1})
     assert response.headers["X-Added"] == "by Apache" and "X-Removed" not in response.headers
     assert response.json()["HTTP_X_ASKED"] == "by Apache"
-
-
-def test_ranges_are_cut_by_httpd(server: Httpd) -> None:
-    told: Told = {"items": ["0123456789"], "list": 1, "headers": [["Accept-Ranges", "bytes"]]}
-    response = get(server, "/r/x", told=told, headers={"Range": "bytes=2-5"})
-    assert (response.status_code, response.text, response.headers["Content-Range"]) == (
-        206,
-        "2345",
-        "bytes 2-5/10",
-    )
 
 
 # ---- TLS and HTTP/2 ----

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import socket
+from collections.abc import Iterator
+
 import pytest
 import requests
-from conftest import conf_for
+from conftest import MODES, conf_for
 from harness import Httpd, wait_until
 
 import httpd_wsgi
@@ -273,3 +277,81 @@ def test_a_wrong_directive_fails_configtest(httpd: Httpd, conf: str, parts: list
 def test_the_server_banner_names_the_module_where_server_tokens_allow(httpd: Httpd) -> None:
     httpd.start("ServerTokens Full\nWSGIScriptAlias / {app}/hello.py")
     assert f"httpd-wsgi/{httpd_wsgi.__version__}" in get(httpd, "/").headers["Server"]
+
+
+# ---- SCRIPT_NAME and PATH_INFO ----
+
+PATHS = """
+WSGIDaemonProcess d threads=2
+{group}
+MergeSlashes Off
+AllowEncodedSlashes On
+<VirtualHost *:{port}>
+    ServerName root
+    WSGIScriptAlias / {app}/environ.py/updates
+</VirtualHost>
+<VirtualHost *:{port}>
+    ServerName other
+    WSGIScriptAlias /tail {app}/environ.py/updates
+    WSGIScriptAlias /app {app}/environ.py
+    WSGIScriptAlias /files/ {app}/
+    AliasMatch ^/handled(.*)$ {app}/handled.xyz$1
+    <Directory {app}>
+        AddHandler wsgi-script .xyz
+        Options +ExecCGI
+    </Directory>
+    RewriteEngine On
+    RewriteRule ^/short$ {app}/handled.xyz/a/longer/path [L]
+    RewriteRule ^/common/path$ {app}/handled.xyz/a/longer/path [L]
+    RewriteRule ^/partly/xpath$ {app}/handled.xyz/path [L]
+</VirtualHost>
+"""
+
+
+@pytest.fixture(scope="module", params=list(MODES))
+def paths(request: pytest.FixtureRequest) -> Iterator[Httpd]:
+    server = Httpd(extra_modules=("rewrite",))
+    (server.app / "handled.xyz").write_text((server.app / "environ.py").read_text())
+    group = "WSGIProcessGroup d" if request.param == "daemon" else ""
+    server.start(PATHS.replace("{group}", group))
+    yield server
+    server.finish()
+
+
+@pytest.mark.parametrize(
+    ("host", "url", "script_name", "path_info"),
+    [
+        ("root", "/x", "", "/updates/x"),
+        ("root", "/", "", "/updates/"),
+        ("root", "/x//y", "", "/updates/x/y"),
+        ("root", "//x", "", "/updates/x"),
+        ("other", "/tail", "/tail", "/updates"),
+        ("other", "/tail/", "/tail", "/updates/"),
+        ("other", "/tail/x", "/tail", "/updates/x"),
+        ("other", "/app", "/app", ""),
+        ("other", "/app/", "/app", "/"),
+        ("other", "/app/x", "/app", "/x"),
+        ("other", "/app//x//y", "/app", "/x/y"),
+        ("other", "/app///x", "/app", "/x"),
+        ("other", "/app/x/", "/app", "/x/"),
+        ("other", "/app/app", "/app", "/app"),
+        ("other", "/app/%2F%2Fx", "/app", "/x"),
+        ("other", "/app/x%2Fy", "/app", "/x/y"),
+        ("other", "/files/environ.py", "/files/environ.py", ""),
+        ("other", "/files/environ.py//x", "/files/environ.py", "/x"),
+        ("other", "/handled/x", "/handled", "/x"),
+        ("other", "/handled//x", "/handled", "/x"),
+        ("other", "/short", "/short", "/a/longer/path"),
+        ("other", "/common/path", "/common", "/a/longer/path"),
+        ("other", "/partly/xpath", "/partly/xpath", "/path"),
+    ],
+)
+def test_script_name_is_what_is_before_the_common_tail(
+    paths: Httpd, host: str, url: str, script_name: str, path_info: str
+) -> None:
+    with socket.create_connection(("127.0.0.1", paths.port)) as client:
+        client.sendall(f"GET {url} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
+        data = b"".join(iter(lambda: client.recv(65536), b""))
+    told = json.loads(data.partition(b"\r\n\r\n")[2])
+    assert (told["SCRIPT_NAME"], told["PATH_INFO"]) == (script_name, path_info)
+    assert (told["mod_wsgi.script_name"], told["mod_wsgi.path_info"]) == (script_name, path_info)
