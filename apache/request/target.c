@@ -2,7 +2,7 @@
 
 #include "config/names.h"
 #include "request/log.h"
-#include "request/ownership.h"
+#include "config/ownership.h"
 
 #include <apr_strings.h>
 #include <http_core.h>

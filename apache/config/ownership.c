@@ -1,4 +1,4 @@
-#include "request/ownership.h"
+#include "config/ownership.h"
 
 #include <apr_strings.h>
 #include <http_log.h>
