@@ -156,6 +156,7 @@ static const char *set_hook(cmd_parms *cmd, void *dir, const char *args)
         hook->application_group ? wsgi_global_name(hook->application_group) : "";
     hook->where = wsgi_where(cmd);
     hook->server = cmd->server;
+    hook->is_htaccess = wsgi_is_htaccess(cmd);
     *(const wsgi_hook **)((char *)dir + (apr_size_t)cmd->info) = hook;
     APR_ARRAY_PUSH(wsgi_hooks_defined(cmd->pool), const wsgi_hook *) = hook;
     wsgi_uses_note(cmd, hook->process_group, hook->script, 0);
@@ -384,12 +385,31 @@ static const char *set_map_head(cmd_parms *cmd, void *dir, const char *value)
 
 static const char *add_trusted_header(cmd_parms *cmd, void *dir, const char *name)
 {
-    return wsgi_proxies_add_header(cmd, &((wsgi_dir_config *)dir)->trusted_headers, name);
+    wsgi_dir_config *c = dir;
+    const char *error = wsgi_proxies_add_header(cmd, &c->trusted_headers, name);
+
+    if (!wsgi_is_htaccess(cmd))
+        c->hook_headers = c->trusted_headers;
+    return error;
 }
 
 static const char *add_trusted_proxy(cmd_parms *cmd, void *dir, const char *network)
 {
-    return wsgi_proxies_add_network(cmd, &((wsgi_dir_config *)dir)->trusted_proxies, network);
+    wsgi_dir_config *c = dir;
+    const char *error = wsgi_proxies_add_network(cmd, &c->trusted_proxies, network);
+
+    if (!wsgi_is_htaccess(cmd))
+        c->hook_proxies = c->trusted_proxies;
+    return error;
+}
+
+/* httpd's own directive, noted here as well: anybody who writes a .htaccess file may set a handler,
+ * but the status of all groups is shown only where the server's own configuration says so. */
+static const char *note_handler(cmd_parms *cmd, void *dir, const char *name)
+{
+    ((wsgi_dir_config *)dir)->shows_status =
+        !wsgi_is_htaccess(cmd) && !strcasecmp(name, WSGI_STATUS_HANDLER_NAME);
+    return DECLINE_CMD;
 }
 
 #define IN_SERVER(f) ((void *)APR_OFFSETOF(wsgi_server_config, f))
@@ -408,6 +428,9 @@ static const char *add_trusted_proxy(cmd_parms *cmd, void *dir, const char *netw
 #define OBSOLETE(name, words, why)                                                                 \
     AP_INIT_TAKE1(name, accept_obsolete, (void *)&((const obsolete){words, why}), CTX_ANY,         \
                   "which has no effect")
+/* A directive of httpd that is read here, too; httpd calls every module that knows it. */
+#define NOTED(name, function, where)                                                               \
+    AP_INIT_TAKE1(name, function, NULL, where, "see httpd's manual")
 
 const command_rec wsgi_commands[] = {
     AP_INIT_RAW_ARGS("WSGIScriptAlias", set_script_alias, NULL, CTX_S,
@@ -502,6 +525,7 @@ const command_rec wsgi_commands[] = {
                      "what is reported besides"),
     AP_INIT_TAKE1("WSGISlowRequests", wsgi_telemetry_set_slow, NULL, CTX_G,
                   "seconds from which on a request is slow"),
+    NOTED("SetHandler", note_handler, OR_FILEINFO),
     OBSOLETE("WSGIAcceptMutex", MUTEX_WORD, "workers share one socket without a mutex"),
     OBSOLETE("WSGISocketRotation", FLAG_WORD, "sockets have no names that could change"),
     OBSOLETE("WSGILazyInitialization", FLAG_WORD,

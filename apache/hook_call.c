@@ -27,21 +27,35 @@ static void open_target(wsgi_target *t, request_rec *r, const wsgi_hook *hook)
     t->process_group = expand(r, hook->process_group);
     t->application_group = expand(r, hook->application_group);
     t->script_reloading = wsgi_dir_of(r)->script_reloading != 0;
+    t->foreign = hook->is_htaccess ? hook->where : NULL;
 }
 
-int wsgi_hook_call_run(wsgi_verdict *verdict, request_rec *r, const wsgi_hook_call *call)
+/* What is logged meanwhile belongs to the hook's script, afterwards to the request's own again. */
+static int call_script(wsgi_verdict *verdict, request_rec *r, const wsgi_hook_call *call)
 {
-    const char *block;
+    const char *script = apr_table_get(r->notes, WSGI_SCRIPT_NOTE), *block;
     wsgi_target t;
     size_t len;
     int rc;
 
-    memset(verdict, 0, sizeof(*verdict));
     open_target(&t, r, call->hook);
-    if ((rc = wsgi_target_find_group(&t, r)) == OK &&
+    if ((rc = wsgi_target_admit(&t, r)) == OK &&
         (rc = wsgi_block_build_hook_call(&block, &len, r, &t, call)) == OK)
         rc = t.group ? wsgi_client_call_hook(verdict, r, &t, block, len)
                      : wsgi_embed_call_hook(verdict, r, block, len);
+    if (script)
+        apr_table_setn(r->notes, WSGI_SCRIPT_NOTE, script);
+    else
+        apr_table_unset(r->notes, WSGI_SCRIPT_NOTE);
+    return rc;
+}
+
+int wsgi_hook_call_run(wsgi_verdict *verdict, request_rec *r, const wsgi_hook_call *call)
+{
+    int rc;
+
+    memset(verdict, 0, sizeof(*verdict));
+    rc = call_script(verdict, r, call);
     if (rc != OK)
         ap_log_rerror(
             APLOG_MARK, APLOG_ERR, 0, r,

@@ -155,6 +155,8 @@ def directives() -> tuple[list[Directive], list[Obsolete]]:
         kind, (args, at) = row[1], arguments(text, row.end() - 1)
         if kind == "OBSOLETE":
             obsolete.append(Obsolete(string(args[0]), string(args[2])))
+        elif kind == "NOTED":
+            continue  # documented by httpd
         elif kind.startswith("AP_INIT_") and len(args) == 5 and args[3] in CONTEXTS:
             rows.append(
                 Directive(

@@ -1,5 +1,6 @@
 #include "check/check.h"
 
+#include "check/check_access.h"
 #include "check/check_files.h"
 #include "config/group.h"
 #include "config/uses.h"
@@ -131,6 +132,23 @@ static void check_split(const apr_array_header_t *uses)
     }
 }
 
+/* Scripts that WSGIRestrictEmbedded keeps from running where a directive puts them. */
+static void check_embedded(const wsgi_use *use)
+{
+    if (wsgi_server_of(ap_server_conf)->restrict_embedded == 1 && use->script &&
+        use->process_group && !*use->process_group)
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, wsgi_uses_log(use->server),
+                     "WSGI0255: %s: %s %s would run inside Apache, which WSGIRestrictEmbedded "
+                     "forbids; name a daemon group with process-group=",
+                     use->where, use->directive, use->script);
+}
+
+static void check_use(apr_pool_t *p, const wsgi_use *use, const apr_array_header_t *groups)
+{
+    check_group_of(p, use, groups);
+    check_embedded(use);
+}
+
 /* ---- what can never work ---- */
 
 /* OK, or not, with the reason logged. */
@@ -172,11 +190,12 @@ static void report(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s)
         ap_log_error(APLOG_MARK, rem->level, 0, s, "%s", rem->text);
     }
     for (int i = 0; i < uses->nelts; i++)
-        check_group_of(ptemp, &APR_ARRAY_IDX(uses, i, wsgi_use), groups);
+        check_use(ptemp, &APR_ARRAY_IDX(uses, i, wsgi_use), groups);
     for (int i = 0; i < groups->nelts; i++)
         check_group(APR_ARRAY_IDX(groups, i, const wsgi_group *), uses);
     check_split(uses);
     wsgi_check_files(ptemp, s, uses, groups);
+    wsgi_check_status(ptemp);
 }
 
 /* httpd reads the configuration twice when it starts. Only the second time are the logs open, and

@@ -1,13 +1,17 @@
 /* check_access.c - scripts that nobody may ask for, because the only section that speaks of their
- * directory denies it: usually that for /, which distributions bring along. Only what the
- * configuration says plainly is judged, so silence means little. */
+ * directory denies it: usually that for /, which distributions bring along. Status pages that
+ * everybody may ask for, because no section restricts them. Only what the configuration says
+ * plainly is judged, so silence means little. */
 #include "check/check_access.h"
 
+#include "config/names.h"
 #include "config/uses.h"
 
 #include <apr_strings.h>
 #include <http_config.h>
+#include <http_core.h>
 #include <http_log.h>
+#include <http_main.h>
 
 APLOG_USE_MODULE(wsgi);
 
@@ -134,4 +138,67 @@ void wsgi_check_access(apr_pool_t *p, const apr_array_header_t *uses)
                          use->where, use->directive, use->script, v.nearest->filename,
                          v.nearest->line_num, ap_make_dirstr_parent(p, use->script));
     }
+}
+
+/* ---- status pages ---- */
+
+/* Do the directives of a section, or of sections in it, keep anybody out? */
+static int restricts(const ap_directive_t *d)
+{
+    for (; d; d = d->next)
+        if ((is_named(d, "Require") && strcasecmp(d->args, "all granted")) || is_named(d, "Deny") ||
+            (d->first_child && restricts(d->first_child)))
+            return 1;
+    return 0;
+}
+
+/* Returns the URL path of a <Location> that is no pattern, without a slash at its end, or NULL. */
+static const char *location_of(apr_pool_t *p, const ap_directive_t *d)
+{
+    return d && is_named(d, "<Location") ? directory_of(p, d) : NULL;
+}
+
+/* Does a <Location> for this path or one above it keep anybody out? */
+static int is_restricted(apr_pool_t *p, const ap_directive_t *d, const char *path)
+{
+    for (; d; d = d->next) {
+        const char *location = location_of(p, d);
+
+        if (location ? covers(location, path) && restricts(d->first_child)
+                     : d->first_child && is_restricted(p, d->first_child, path))
+            return 1;
+    }
+    return 0;
+}
+
+static int shows_status(apr_pool_t *p, const ap_directive_t *d)
+{
+    const char *args = d->args;
+
+    return is_named(d, "SetHandler") &&
+           !strcasecmp(ap_getword_conf(p, &args), WSGI_STATUS_HANDLER_NAME);
+}
+
+/* The directives of one section and of those in it; section is NULL at the top. */
+static void check_status_in(apr_pool_t *p, const ap_directive_t *section, const ap_directive_t *d)
+{
+    const char *path = location_of(p, section);
+
+    if (section && !is_named(section, "<VirtualHost") && restricts(d))
+        return;
+    for (; d; d = d->next) {
+        if (shows_status(p, d) && !(path && is_restricted(p, ap_conftree, path)))
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, ap_server_conf,
+                         "WSGI0253: %s:%d: everybody may see the status with the URLs of requests, "
+                         "as no Require says who; add to the section for example "
+                         "\"Require ip 192.0.2.0/24\" or \"Require valid-user\"",
+                         d->filename, d->line_num);
+        if (d->first_child)
+            check_status_in(p, d, d->first_child);
+    }
+}
+
+void wsgi_check_status(apr_pool_t *p)
+{
+    check_status_in(p, NULL, ap_conftree);
 }

@@ -69,6 +69,13 @@ const char *wsgi_where(cmd_parms *cmd)
     return apr_psprintf(cmd->pool, "%s:%d", cmd->directive->filename, cmd->directive->line_num);
 }
 
+/* httpd has a pool for what lasts and one for what does not. Only for .htaccess files, which it
+ * reads with each request, are both the request's. */
+int wsgi_is_htaccess(const cmd_parms *cmd)
+{
+    return cmd->pool == cmd->temp_pool;
+}
+
 const char *wsgi_server_where(apr_pool_t *p, const server_rec *s)
 {
     return s->is_virtual && s->defn_name
@@ -224,7 +231,7 @@ void *wsgi_dir_create(apr_pool_t *p, char *dir)
     c->pass_authorization = c->script_reloading = c->chunked_request = WSGI_UNSET;
     c->request_buffering = c->response_buffering = WSGI_UNSET;
     c->error_override = c->enable_sendfile = c->map_head = WSGI_UNSET;
-    c->ignore_activity = c->pass_apache_request = WSGI_UNSET;
+    c->ignore_activity = c->pass_apache_request = c->shows_status = WSGI_UNSET;
     return c;
 }
 
@@ -248,6 +255,8 @@ void *wsgi_dir_merge(apr_pool_t *p, void *base_, void *add_)
         MERGE_PTR(handlers);
     MERGE_PTR(trusted_headers);
     MERGE_PTR(trusted_proxies);
+    MERGE_PTR(hook_headers);
+    MERGE_PTR(hook_proxies);
     MERGE_FLAG(pass_authorization);
     MERGE_FLAG(script_reloading);
     MERGE_FLAG(chunked_request);
@@ -258,6 +267,7 @@ void *wsgi_dir_merge(apr_pool_t *p, void *base_, void *add_)
     MERGE_FLAG(map_head);
     MERGE_FLAG(ignore_activity);
     MERGE_FLAG(pass_apache_request);
+    MERGE_FLAG(shows_status);
     MERGE_PTR(restrict_process);
     return c;
 }

@@ -39,6 +39,7 @@ typedef struct wsgi_hook {
     const char *application_group; /* "" main interpreter */
     const char *where;
     server_rec *server;
+    int is_htaccess; /* a .htaccess file names it, not the server's own configuration */
 } wsgi_hook;
 
 /* What may be set for single interpreters: at the top level, and in <WSGIInterpreterOptions>. */
@@ -111,6 +112,11 @@ typedef struct wsgi_dir_config {
     int map_head;                         /* enum wsgi_map_head or WSGI_UNSET */
     apr_array_header_t *trusted_headers;  /* of int, see proxies.c; NULL: none */
     apr_array_header_t *trusted_proxies;  /* of apr_ipsubnet_t *; NULL: everybody */
+    /* The same two as the server's own configuration has them. Hooks may decide who is let in, so
+       what .htaccess files say of proxies does not count for them. */
+    apr_array_header_t *hook_headers, *hook_proxies;
+    int shows_status; /* 1: the server's own configuration says SetHandler wsgi-status; 0: another
+                         handler was set after that, or a .htaccess file sets one; WSGI_UNSET */
 } wsgi_dir_config;
 
 enum wsgi_map_head { WSGI_HEAD_OFF, WSGI_HEAD_ON, WSGI_HEAD_AUTO };
@@ -143,6 +149,9 @@ apr_array_header_t *wsgi_imports_in_order(apr_pool_t *p, const server_rec *main_
 
 /* Returns "name.conf:12" of the directive being read. */
 const char *wsgi_where(cmd_parms *cmd);
+
+/* Returns 1 when the directive being read is in a .htaccess file, else 0. */
+int wsgi_is_htaccess(const cmd_parms *cmd);
 
 /* Returns "shop.conf:12" of the <VirtualHost>, NULL for the main server. */
 const char *wsgi_server_where(apr_pool_t *p, const server_rec *s);

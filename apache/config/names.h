@@ -7,7 +7,8 @@
 
 #include <httpd.h>
 
-#define WSGI_HANDLER_NAME "wsgi-script" /* SetHandler, AddHandler, and the requests of aliases */
+#define WSGI_HANDLER_NAME        "wsgi-script" /* SetHandler, AddHandler, and the requests of aliases */
+#define WSGI_STATUS_HANDLER_NAME "wsgi-status" /* SetHandler */
 
 /* Does this handler name mean that the file itself is the script? */
 int wsgi_is_own_handler(const char *name);

@@ -36,23 +36,32 @@ static const char *find_fault(apr_pool_t *p, const char *path, const wsgi_group 
     return NULL;
 }
 
-int wsgi_ownership_check(request_rec *r, const wsgi_group *g, const char *script)
+const char *wsgi_ownership_fault(apr_pool_t *p, const wsgi_group *g, const char *script)
 {
     const char *fault;
 
     if (!g->script_user.name && !g->script_group.name)
-        return OK;
+        return NULL;
     if (wsgi_is_module(script))
         fault = "a module's file is not known to Apache; name the file instead";
-    else if (!(fault = find_fault(r->pool, script, g)))
-        fault = find_fault(r->pool, ap_make_dirstr_parent(r->pool, script), g);
+    else if (!(fault = find_fault(p, script, g)))
+        fault = find_fault(p, ap_make_dirstr_parent(p, script), g);
+    return fault ? apr_psprintf(p,
+                                "with script-%s=%s the file and its directory must belong to that "
+                                "%s, but %s",
+                                kind(g),
+                                g->script_user.name ? g->script_user.name : g->script_group.name,
+                                kind(g), fault)
+                 : NULL;
+}
+
+int wsgi_ownership_check(request_rec *r, const wsgi_group *g, const char *script)
+{
+    const char *fault = wsgi_ownership_fault(r->pool, g, script);
+
     if (!fault)
         return OK;
-    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                  "WSGI0224: daemon group %s (%s) does not run %s: with script-%s=%s the file and "
-                  "its directory must belong to "
-                  "that %s, but %s",
-                  g->name, g->where, script, kind(g),
-                  g->script_user.name ? g->script_user.name : g->script_group.name, kind(g), fault);
+    ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r, "WSGI0224: daemon group %s (%s) does not run %s: %s",
+                  g->name, g->where, script, fault);
     return HTTP_FORBIDDEN;
 }

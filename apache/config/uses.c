@@ -29,17 +29,12 @@ apr_array_header_t *wsgi_remarks_noted(apr_pool_t *pconf)
     return list_of(pconf, "httpd-wsgi:remarks", sizeof(wsgi_remark));
 }
 
-static int is_htaccess(const cmd_parms *cmd)
-{
-    return cmd->pool == cmd->temp_pool;
-}
-
 void wsgi_uses_note(cmd_parms *cmd, const char *process_group, const char *script,
                     int serves_requests)
 {
     wsgi_use *use;
 
-    if (is_htaccess(cmd))
+    if (wsgi_is_htaccess(cmd))
         return;
     use = apr_array_push(wsgi_uses_noted(cmd->pool));
     use->directive = cmd->cmd->name;
@@ -52,7 +47,7 @@ void wsgi_uses_note(cmd_parms *cmd, const char *process_group, const char *scrip
 
 static void add_remark(cmd_parms *cmd, int level, const char *text)
 {
-    if (!is_htaccess(cmd)) /* it would be said with every request */
+    if (!wsgi_is_htaccess(cmd)) /* it would be said with every request */
         *(wsgi_remark *)apr_array_push(wsgi_remarks_noted(cmd->pool)) = (wsgi_remark){level, text};
 }
 

@@ -409,6 +409,9 @@ static void run_imports(server_rec *s)
 {
     const apr_array_header_t *imports = wsgi_imports_in_order(child_pool, s);
 
+    if (wsgi_main_config()->restrict_embedded == 1)
+        return; /* check/check.c said so at the start */
+
     for (int i = 0; i < imports->nelts; i++) {
         const wsgi_import *import = APR_ARRAY_IDX(imports, i, const wsgi_import *);
 

@@ -8,6 +8,7 @@
 
 #include "config/group.h"
 #include "config/names.h"
+#include "config/ownership.h"
 
 #include <ap_listen.h>
 #include <apr_hash.h>
@@ -22,7 +23,8 @@ APLOG_USE_MODULE(wsgi);
 /* What is loaded: an application, or a script of WSGIImportScript. */
 typedef struct application {
     const char *script, *callable, *application_group;
-    int is_import;       /* it serves no requests, and its callable is "" */
+    const char *path, *where; /* of the script as Apache sees it, and of the directive */
+    int is_import;            /* it serves no requests, and its callable is "" */
     int callable_varies; /* a .htaccess file names the callable, so only a request can know it */
     int order;           /* see wsgi_config_order() */
     int index;           /* of those with the same order */
@@ -98,6 +100,19 @@ static application *add(apr_pool_t *p, apr_hash_t *by_group, const char *group)
     return app;
 }
 
+/* May the group load it at its start? A script with a wrong owner is left out, as requests for it
+ * are refused; that is logged. */
+static int is_admitted(apr_pool_t *p, const wsgi_group *g, const char *script, const char *where)
+{
+    const char *fault = wsgi_ownership_fault(p, g, script);
+
+    if (fault)
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, g->server,
+                     "WSGI0254: %s: daemon group %s (%s) does not load %s: %s", where, g->name,
+                     g->where, script, fault);
+    return !fault;
+}
+
 static void add_application(apr_pool_t *p, apr_hash_t *by_group, server_rec *s,
                             const wsgi_alias *alias)
 {
@@ -120,6 +135,8 @@ static void add_application(apr_pool_t *p, apr_hash_t *by_group, server_rec *s,
         return;
     app = add(p, by_group, group);
     app->script = script;
+    app->path = alias->script;
+    app->where = alias->where;
     app->callable = callable ? callable : "application";
     app->application_group = wsgi_expand(p, app_group, s, NULL, mount);
     app->order = alias->order;
@@ -193,7 +210,7 @@ static void store(apr_pool_t *p, wsgi_group *g, apr_array_header_t *known)
             apr_psprintf(p, "%s\n%s\n%s", one ? "" : app->application_group, app->script,
                          varies && !app->is_import ? "" : app->callable);
 
-        if (!has_preload(g, record))
+        if (!has_preload(g, record) && is_admitted(p, g, app->path, app->where))
             APR_ARRAY_PUSH(g->preloads, const char *) = record;
     }
 }
@@ -224,12 +241,15 @@ static void add_imports(apr_pool_t *p, apr_hash_t *by_group, server_rec *main_se
         const char *script = g ? wsgi_group_inside(g, import->script) : NULL;
         application *app;
 
-        if (!script || (import->callable &&
-                        has_application(apr_hash_get(by_group, g->name, APR_HASH_KEY_STRING),
-                                        script, import->application_group)))
+        if (!script || (import->callable && wsgi_ownership_fault(p, g, import->script)) ||
+            (import->callable &&
+             has_application(apr_hash_get(by_group, g->name, APR_HASH_KEY_STRING), script,
+                             import->application_group)))
             continue;
         app = add(p, by_group, g->name);
         app->script = script;
+        app->path = import->script;
+        app->where = import->where;
         app->callable = import->callable ? import->callable : "";
         app->application_group = import->application_group;
         app->is_import = !import->callable;

@@ -377,7 +377,12 @@ void wsgi_block_builder_register_hooks(apr_pool_t *p)
 
 static void put_application(builder *b)
 {
-    wsgi_proxies_read(&b->forwarded, b->r);
+    const wsgi_dir_config *dir = wsgi_dir_of(b->r);
+
+    if (b->shows_all)
+        wsgi_proxies_read(&b->forwarded, b->r, dir->hook_headers, dir->hook_proxies);
+    else
+        wsgi_proxies_read(&b->forwarded, b->r, dir->trusted_headers, dir->trusted_proxies);
     put_environment(b);
     put_headers(b);
     put_cgi(b);
@@ -432,10 +437,11 @@ int wsgi_block_build(const char **block, size_t *len, request_rec *r, const wsgi
 static void put_request(builder *b)
 {
     request_rec *r = b->r;
+    const wsgi_dir_config *dir = wsgi_dir_of(r);
     const char *signature = ap_psignature("", r), *host;
 
-    if (wsgi_dir_of(r)->trusted_proxies)
-        wsgi_proxies_read(&b->forwarded, r);
+    if (dir->hook_proxies)
+        wsgi_proxies_read(&b->forwarded, r, dir->hook_headers, dir->hook_proxies);
     host = b->forwarded.remote_addr ? NULL : ap_get_useragent_host(r, REMOTE_HOST, NULL);
     put_headers(b);
     put_request_line(b, r->method);

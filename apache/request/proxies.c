@@ -335,25 +335,25 @@ static int is_peer_trusted(const request_rec *r, const apr_array_header_t *netwo
     return networks == NULL;
 }
 
-void wsgi_proxies_read(wsgi_forwarded *out, request_rec *r)
+void wsgi_proxies_read(wsgi_forwarded *out, request_rec *r, const apr_array_header_t *headers,
+                       const apr_array_header_t *networks)
 {
-    const wsgi_dir_config *dir = wsgi_dir_of(r);
     int winner[SCHEME + 1] = {-1, -1, -1, -1, -1, -1}, declared[SCHEME + 1] = {0};
     int trusted;
 
     memset(out, 0, sizeof(*out));
     out->https = -1;
-    if (!dir->trusted_headers)
+    if (!headers)
         return;
-    trusted = is_peer_trusted(r, dir->trusted_proxies);
-    for (int i = 0; i < dir->trusted_headers->nelts; i++) {
-        int index = APR_ARRAY_IDX(dir->trusted_headers, i, int);
+    trusted = is_peer_trusted(r, networks);
+    for (int i = 0; i < headers->nelts; i++) {
+        int index = APR_ARRAY_IDX(headers, i, int);
         const char *value = trusted ? apr_table_get(r->headers_in, known[index].name) : NULL;
 
         declared[known[index].category] = 1;
         if (!value)
             continue;
-        if (read_header(out, r, dir->trusted_proxies, known[index].form, value) == 0)
+        if (read_header(out, r, networks, known[index].form, value) == 0)
             winner[known[index].category] = index;
         else
             ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,

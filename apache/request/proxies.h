@@ -17,8 +17,11 @@ typedef struct wsgi_forwarded {
     unsigned hidden; /* headers that must not reach the application, one bit per known header */
 } wsgi_forwarded;
 
-/* What the headers that are trusted for this request say; all unset when none is declared. */
-void wsgi_proxies_read(wsgi_forwarded *out, request_rec *r);
+/* What the headers that are trusted for this request say; all unset when none is declared. headers
+ * and networks are lists that wsgi_proxies_add_header() and wsgi_proxies_add_network() made, or
+ * NULL. */
+void wsgi_proxies_read(wsgi_forwarded *out, request_rec *r, const apr_array_header_t *headers,
+                       const apr_array_header_t *networks);
 
 /* Whether this request header must not reach the application. */
 int wsgi_proxies_hide(const wsgi_forwarded *f, const char *header);

@@ -268,7 +268,8 @@ static void settle_names(wsgi_target *t, request_rec *r)
     }
 }
 
-int wsgi_target_find_group(wsgi_target *t, request_rec *r)
+/* Finds t->group. Returns OK, or the HTTP status with the reason logged. */
+static int find_group(wsgi_target *t, request_rec *r)
 {
     if (!*t->process_group)
         return OK;
@@ -311,23 +312,27 @@ int wsgi_target_find_group(wsgi_target *t, request_rec *r)
     return wsgi_ownership_check(r, t->group, t->script) == OK ? OK : wsgi_refuse(r, HTTP_FORBIDDEN);
 }
 
-int wsgi_target_admit(wsgi_target *t, request_rec *r)
+/* Do the directives that restrict process groups allow this one? Returns OK, or the HTTP status
+ * with the reason logged. Only the server's own configuration can have these directives. */
+static int check_restrictions(const wsgi_target *t, request_rec *r)
 {
-    const char *unset = variable_of(r->pool, t->process_group);
+    const apr_array_header_t *allowed = wsgi_dir_of(r)->restrict_process;
+    const char *group = *t->process_group ? t->process_group : "%{GLOBAL}";
 
-    if (unset) {
+    if (t->foreign && !allowed) {
         ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
-                      "WSGI0271: the process group of %s is %s, but the variable %s is not set for "
-                      "this request; set it with SetEnv, "
-                      "SetEnvIf or RewriteRule [E=]",
-                      t->script, t->process_group, unset);
+                      "WSGI0250: %s is not run in %s, which %s has a say in: a .htaccess file "
+                      "chooses only among the process groups that WSGIRestrictProcess lists in the "
+                      "server's own configuration; if it is trusted, add there "
+                      "\"WSGIRestrictProcess %s\"",
+                      t->script, group, t->foreign, group);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    if (!is_allowed(wsgi_dir_of(r)->restrict_process, t->process_group)) {
+    if (!is_allowed(allowed, t->process_group)) {
         ap_log_rerror(
             APLOG_MARK, APLOG_ERR, 0, r,
             "WSGI0209: WSGIRestrictProcess does not allow %s here; add it to the list: %s",
-            t->script, *t->process_group ? t->process_group : "%{GLOBAL} (embedded mode)");
+            t->script, *t->process_group ? group : "%{GLOBAL} (embedded mode)");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     if (!*t->process_group && wsgi_main_config()->restrict_embedded == 1) {
@@ -338,8 +343,28 @@ int wsgi_target_admit(wsgi_target *t, request_rec *r)
                       t->script);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    settle_names(t, r);
-    return wsgi_target_find_group(t, r);
+    return OK;
+}
+
+int wsgi_target_admit(wsgi_target *t, request_rec *r)
+{
+    const char *unset = variable_of(r->pool, t->process_group);
+    int rc;
+
+    if (unset) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "WSGI0271: the process group of %s is %s, but the variable %s is not set for "
+                      "this request; set it with SetEnv, "
+                      "SetEnvIf or RewriteRule [E=]",
+                      t->script, t->process_group, unset);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if ((rc = check_restrictions(t, r)) != OK || (rc = find_group(t, r)) != OK)
+        return wsgi_refuse(r, rc);
+    if (t->handler)
+        settle_names(t, r);
+    apr_table_setn(r->notes, WSGI_SCRIPT_NOTE, t->script);
+    return OK;
 }
 
 /* The WSGIHandlerScript for the request's handler, or NULL. */
@@ -373,6 +398,25 @@ static const char *expand(const wsgi_target *t, request_rec *r, const char *name
     return wsgi_expand(r->pool, expand_env(r, name), r->server, r->hostname, t->resource);
 }
 
+/* Returns the directory of a .htaccess file that may have set the request's variables, or NULL. The
+ * files that httpd read for this request are known, but not which directives they have. */
+static const char *setter_of_variables(const request_rec *r)
+{
+    for (const struct htaccess_result *h = r->htaccess; h; h = h->next)
+        if (h->htaccess && (h->override & OR_FILEINFO ||
+                            (h->override_list && !apr_is_empty_table(h->override_list))))
+            return h->dir;
+    return NULL;
+}
+
+static void set_process_group(wsgi_target *t, request_rec *r, const char *name)
+{
+    t->process_group = expand(t, r, name);
+    t->foreign = variable_of(r->pool, name) ? setter_of_variables(r) : NULL;
+    if (t->foreign)
+        t->foreign = apr_pstrcat(r->pool, "the .htaccess file of ", t->foreign, NULL);
+}
+
 /* given: the alias or handler script that led here, or NULL; what it does not say, the sections do.
  */
 static void set_names(wsgi_target *t, request_rec *r, const wsgi_alias *given)
@@ -388,7 +432,7 @@ static void set_names(wsgi_target *t, request_rec *r, const wsgi_alias *given)
     t->resource = t->is_handler_script    ? given->location
                   : given && given->regex ? t->script
                                           : script_name_of(r);
-    t->process_group = process_group ? expand(t, r, process_group) : "";
+    set_process_group(t, r, process_group ? process_group : "");
     t->application_group = expand(t, r, application_group);
     t->callable = given && given->callable ? given->callable
                   : t->is_handler_script   ? "handle_request"
@@ -403,7 +447,7 @@ void wsgi_target_choose(wsgi_target *t, request_rec *r, const char *process_grou
                         const char *application_group, const char *callable)
 {
     if (process_group)
-        t->process_group = expand(t, r, process_group);
+        set_process_group(t, r, process_group);
     if (application_group)
         t->application_group = expand(t, r, application_group);
     if (callable)

@@ -8,8 +8,11 @@
 #include "config/config.h"
 #include "config/group.h"
 
+/* Name of the note with the script that runs, for ErrorLogFormat and LogFormat: %{wsgi.script}n */
+#define WSGI_SCRIPT_NOTE "wsgi.script"
+
 typedef struct wsgi_target {
-    const char *handler;     /* r->handler */
+    const char *handler;     /* r->handler; NULL for a hook, which has no callable either */
     const char *script;      /* file to load: the one requested, or the handler's */
     apr_time_t script_mtime; /* 0: unknown */
     int is_handler_script; /* WSGIHandlerScript: r->filename is what the script is to deal with, and
@@ -18,7 +21,9 @@ typedef struct wsgi_target {
     const char *process_group;     /* "" when embedded */
     const char *application_group; /* "" for the main interpreter */
     const char *callable;
-    wsgi_group *group;      /* NULL when embedded */
+    const char *foreign; /* NULL, or the place where somebody who may only write .htaccess files has
+                            a say in process_group: "/srv/bob/.htaccess:1" */
+    wsgi_group *group;   /* NULL when embedded */
     int pass_authorization; /* or WSGI_UNSET, see authorization.h */
     int script_reloading;
 } wsgi_target;
@@ -32,12 +37,11 @@ int wsgi_target_resolve(wsgi_target **out, request_rec *r);
 void wsgi_target_choose(wsgi_target *t, request_rec *r, const char *process_group,
                         const char *application_group, const char *callable);
 
-/* May it run there? OK: t->group and t->callable are final. HTTP status: no, reason is logged. */
+/* Returns OK when the script may run in the process group of t, whatever it is: an application, a
+ * handler or a hook. t->group is set then, and the note wsgi.script has the script's name. Else
+ * returns the HTTP status, and the reason is logged. Asks WSGIRestrictProcess,
+ * WSGIRestrictEmbedded, the group itself, chroot= and script-user=, in this order. */
 int wsgi_target_admit(wsgi_target *t, request_rec *r);
-
-/* The part of that which does without the restrictions: finds t->group. OK, or HTTP status with the
- * reason logged. */
-int wsgi_target_find_group(wsgi_target *t, request_rec *r);
 
 /* Returns status, and notes that its reason is in the log already. */
 int wsgi_refuse(request_rec *r, int status);

@@ -2,6 +2,8 @@
  * says, as with server-status. */
 #include "status/status.h"
 
+#include "config/config.h"
+#include "config/names.h"
 #include "status/status_embedded.h"
 #include "status/status_formats.h"
 #include "status/status_read.h"
@@ -10,8 +12,11 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_core.h>
+#include <http_log.h>
 #include <http_protocol.h>
 #include <stdlib.h>
+
+APLOG_USE_MODULE(wsgi);
 
 enum format { FORMAT_HTML, FORMAT_JSON, FORMAT_OPENMETRICS, FORMAT_TEXT, FORMATS, FORMAT_UNKNOWN };
 
@@ -90,8 +95,16 @@ static int handle(request_rec *r)
     enum format format;
     wsgi_status status;
 
-    if (!r->handler || strcmp(r->handler, "wsgi-status"))
+    if (!r->handler || strcmp(r->handler, WSGI_STATUS_HANDLER_NAME))
         return DECLINED;
+    if (wsgi_dir_of(r)->shows_status != 1) {
+        ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, r,
+                      "WSGI0252: the status is not shown at %s: only SetHandler wsgi-status in the "
+                      "server's own configuration switches it on, not a .htaccess file, AddHandler "
+                      "or RewriteRule",
+                      r->uri);
+        return HTTP_FORBIDDEN;
+    }
     r->allowed = AP_METHOD_BIT << M_GET;
     if (r->method_number != M_GET)
         return HTTP_METHOD_NOT_ALLOWED;

@@ -158,6 +158,7 @@ def settings_from(
     error_log, access_log = logs_of(given, settings)
     host = f"{binds[0].host or 'localhost'}:{binds[0].port}"
     group = given.get("--process-group", host)
+    scripts_run_in = "%{GLOBAL}" if "--embedded-mode" in given else group
     settings = replace(
         settings,
         binds=binds,
@@ -166,7 +167,7 @@ def settings_from(
         map_head=given.get("--map-head-to-get", ""),
         request_env=tuple((name, value) for name, value in given.get("--setenv", ())),
         pass_env=tuple(given.get("--passenv", ())),
-        extra=tuple(lines.extra_lines(given, host, group)),
+        extra=tuple(lines.extra_lines(given, host, scripts_run_in)),
         extra_modules=lines.modules_of(given),
         service_options=tuple(service_options(given)),
         proxy_hosts=tuple(lines.proxy_hosts(given)),

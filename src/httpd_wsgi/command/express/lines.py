@@ -28,7 +28,7 @@ def extra_lines(given: Given, host: str, group: str) -> Iterator[str]:
     yield from telemetry_lines(given)
     if "--error-log-format" in given:
         yield f"ErrorLogFormat {words.conf(given['--error-log-format'])}"
-    protection = list(protecting_lines(given, host))
+    protection = list(protecting_lines(given, host, group))
     if protection:
         yield from ('<Location "/">', *("    " + line for line in protection), "</Location>")
     yield from proxy_lines(given)
@@ -59,18 +59,19 @@ def telemetry_lines(given: Given) -> Iterator[str]:
         yield f"WSGISlowRequests {words.conf(given['--slow-requests'])}"
 
 
-def protecting_lines(given: Given, host: str) -> Iterator[str]:
+def protecting_lines(given: Given, host: str, group: str) -> Iterator[str]:
+    where = words.conf(f"process-group={group}")
     if "--host-access-script" in given:
-        yield f"WSGIAccessScript {absolute(given['--host-access-script'])}"
+        yield f"WSGIAccessScript {absolute(given['--host-access-script'])} {where}"
     if "--auth-user-script" not in given:
         return
     kind = given.get("--auth-type", "Basic")
     if kind not in ("Basic", "Digest"):
         raise CommandError(f"--auth-type {kind}: expected Basic or Digest")
     yield from (f"AuthType {kind}", f"AuthName {words.conf(host)}", f"Auth{kind}Provider wsgi")
-    yield f"WSGIAuthUserScript {absolute(given['--auth-user-script'])}"
+    yield f"WSGIAuthUserScript {absolute(given['--auth-user-script'])} {where}"
     if "--auth-group-script" in given:
-        yield f"WSGIAuthGroupScript {absolute(given['--auth-group-script'])}"
+        yield f"WSGIAuthGroupScript {absolute(given['--auth-group-script'])} {where}"
         yield f"Require wsgi-group {words.conf(given.get('--auth-group', 'wsgi'))}"
     else:
         yield "Require valid-user"
