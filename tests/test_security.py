@@ -9,6 +9,7 @@ import base64
 import json
 import os
 import re
+import signal
 import socket
 import stat
 import subprocess
@@ -20,6 +21,7 @@ import pytest
 import requests
 from authsite import put
 from harness import AS_ROOT, Httpd, wait_for
+from pythons import REPOSITORY
 
 STRANGER = 65534  # a user that has nothing to do with Apache or the group
 AS_STRANGER = {"user": STRANGER, "group": STRANGER, "extra_groups": [], "cwd": "/"}
@@ -231,6 +233,36 @@ def test_spool_files_have_no_name_and_belong_to_apache(server: Httpd) -> None:
         assert info.st_nlink == 0 and stat.S_IMODE(info.st_mode) == 0o600 and info.st_uid == 33
         connection.sendall(b"x" * 4_000_000)
         assert connection.recv(12) == b"HTTP/1.1 200"
+
+
+ADOPT = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(5)
+s.connect("\\0httpd-wsgi-worker/" + sys.argv[1])
+try:
+    s.sendall(b"log\\n")
+    print(s.recv(100))
+except OSError as exc:
+    print(type(exc).__name__)
+"""
+
+
+@needs_root
+def test_a_stranger_adopts_no_worker(httpd: Httpd) -> None:
+    """Its supervisor was killed, and the next one cannot start its workers."""
+    app = put(httpd.app / "probe.py", APP)
+    httpd.start("WSGIDaemonProcess d threads=1\nWSGIScriptAlias / {app}/probe.py process-group=d")
+    worker = httpd.worker()
+    put(app, "import signal\nwhile True:\n    signal.pause()\n")
+    name = f"@httpd-wsgi-worker/{worker}"
+    os.kill(httpd.supervisor(), signal.SIGKILL)
+    httpd.expect("WSGI0608")
+    wait_for(lambda: name in Path("/proc/net/unix").read_text(), "the worker waits to be adopted")
+    answer = as_stranger(ADOPT, str(worker))
+    # Nothing: the worker closes the connection, or leaves it in its queue once it is adopted
+    assert answer in ("b''", "ConnectionResetError", "BrokenPipeError", "TimeoutError")
+    assert ask(httpd, "/child")["pid"] == worker
 
 
 # ---- between an application and Apache ----
@@ -452,3 +484,17 @@ def test_a_body_that_nobody_reads_is_no_request(
     answer = raw(server, start, "Host: a", *headers, body=body)
     assert answer.startswith(b"HTTP/1.1 200 ") and answer.count(b"HTTP/1.1 200") == 1
     assert b"smuggled" not in answer.replace(SMUGGLED, b"")
+
+
+def test_the_page_names_tests_that_are_there() -> None:
+    page = (REPOSITORY / "docs" / "security.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", page))
+    there = {
+        name
+        for file in ("test_security.py", "test_admission.py")
+        for name in re.findall(r"^def (test_\w+)", (REPOSITORY / "tests" / file).read_text(), re.M)
+    }
+    assert named and not named - there
+    channels = page.partition("### The channels")[2].partition("What this does not")[0]
+    rows = [line for line in channels.splitlines() if line.startswith("| ")][1:]
+    assert rows and not [row for row in rows if "`test_" not in row]
