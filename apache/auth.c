@@ -14,7 +14,7 @@ APLOG_USE_MODULE(wsgi);
 
 /* ---- access ---- */
 
-/* Under Satisfy Any a password may still let the client in. */
+/* Says nothing under Satisfy Any, where a password may still let the client in. */
 static void log_refused(request_rec *r, const wsgi_hook *hook)
 {
     if (ap_satisfies(r) != SATISFY_ANY || !ap_some_auth_required(r))
@@ -117,7 +117,8 @@ static const char *parse_groups(cmd_parms *cmd, const char *line, const void **p
     return error ? apr_pstrcat(cmd->pool, "Require wsgi-group ", line, ": ", error, NULL) : NULL;
 }
 
-/* The names of the line, one a line; NULL, with the reason logged, when it cannot be evaluated. */
+/* Returns the names in a Require line, one in each line of text, or NULL, with the reason logged,
+ * when the expression cannot be evaluated. */
 static const char *required_groups(request_rec *r, const void *parsed)
 {
     const char *error = NULL, *line = ap_expr_str_exec(r, parsed, &error), *names = NULL;
@@ -136,7 +137,8 @@ static const char *required_groups(request_rec *r, const void *parsed)
     return names ? names : "";
 }
 
-/* A script that fails is an error, not a no: <RequireNone> would take that for a yes. */
+/* A script that fails is an error, not a refusal, which <RequireNone> would turn into an approval.
+ */
 static authz_status check_groups(request_rec *r, const char *line, const void *parsed)
 {
     wsgi_hook_call call = {.hook = wsgi_dir_of(r)->auth_group_script,

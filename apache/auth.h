@@ -1,6 +1,6 @@
-/* auth.h - who may have what: WSGIAccessScript, WSGIAuthUserScript (provider "wsgi" of Basic and
- * Digest authentication) and WSGIAuthGroupScript (Require wsgi-group). Apache children only, any
- * thread. */
+/* auth.h - authentication and authorization by scripts: WSGIAccessScript, WSGIAuthUserScript
+ * (provider "wsgi" of Basic and Digest authentication) and WSGIAuthGroupScript (Require
+ * wsgi-group). Apache children only, any thread. */
 #ifndef WSGI_AUTH_H
 #define WSGI_AUTH_H
 

@@ -4,7 +4,7 @@
 
 #include <apr_strings.h>
 
-/* The next line of a verdict's text: the name after "=", or NULL. */
+/* Takes a line off a verdict's text. Returns the name after "=", or NULL when the line has none. */
 static const char *next_name(char **text)
 {
     char *line = *text, *end = strchr(line, '\n');

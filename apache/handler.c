@@ -3,14 +3,17 @@
 #include "daemon/client.h"
 #include "dispatch.h"
 #include "embedded/embed.h"
+#include "request/daemon_counters.h"
 #include "request/target.h"
+#include "wire/assert.h"
 
 #include <http_log.h>
 #include <http_protocol.h>
 
 APLOG_USE_MODULE(wsgi);
 
-/* RFC 9112 section 6: how long the request's body is. */
+/* Is the length of the request's body clear (RFC 9112 section 6), and may it have that length?
+ * Returns OK, or the HTTP status with the reason logged. */
 static int admit_body(request_rec *r)
 {
     const char *encoding = apr_table_get(r->headers_in, "Transfer-Encoding");
@@ -33,6 +36,7 @@ int wsgi_handler(request_rec *r)
     wsgi_target *target;
     int rc;
 
+    WIRE_ASSERT(wsgi_is_child());
     if ((rc = wsgi_target_resolve(&target, r)) != OK || (rc = admit_body(r)) != OK)
         return rc;
     if ((rc = wsgi_dispatch(target, r)) != OK || (rc = wsgi_target_admit(target, r)) != OK)

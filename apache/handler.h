@@ -6,6 +6,7 @@
 
 #include <httpd.h>
 
+/* httpd's handler hook. Returns DECLINED for what is not ours, else OK or the HTTP status. */
 int wsgi_handler(request_rec *r);
 
 #endif

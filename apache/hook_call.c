@@ -6,6 +6,8 @@
 #include "daemon/client.h"
 #include "embedded/embed.h"
 #include "request/block_builder.h"
+#include "request/daemon_counters.h"
+#include "wire/assert.h"
 
 #include <apr_strings.h>
 #include <http_core.h>
@@ -13,7 +15,8 @@
 
 APLOG_USE_MODULE(wsgi);
 
-/* Its interpreter may follow the server, but not the URL. */
+/* Expands the name of a hook's group or interpreter. It may depend on the server, but not on the
+ * URL. */
 static const char *expand(request_rec *r, const char *name)
 {
     return strcmp(name, "%{RESOURCE}") ? wsgi_expand(r->pool, name, r->server, r->hostname, "")
@@ -54,6 +57,7 @@ int wsgi_hook_call_run(wsgi_verdict *verdict, request_rec *r, const wsgi_hook_ca
 {
     int rc;
 
+    WIRE_ASSERT(wsgi_is_child());
     memset(verdict, 0, sizeof(*verdict));
     rc = call_script(verdict, r, call);
     if (rc != OK)
@@ -66,8 +70,8 @@ int wsgi_hook_call_run(wsgi_verdict *verdict, request_rec *r, const wsgi_hook_ca
 
 /* ---- the configuration ---- */
 
-/* NULL when the hook's daemon group can serve it, or is only known with a request; else what is
- * wrong with it. */
+/* Returns NULL when the hook's daemon group can serve it or is only known with a request, else what
+ * is wrong with the group. */
 static const char *group_problem(const wsgi_hook *hook, const apr_array_header_t *groups)
 {
     const wsgi_group *g;

@@ -25,7 +25,7 @@
 
 #include <http_core.h>
 
-/* The Server header and the log tell it where ServerTokens allows. */
+/* Adds the version to the Server header and the log, where ServerTokens allows. */
 static int add_version(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     (void)plog;

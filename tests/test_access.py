@@ -239,10 +239,9 @@ def test_questions_of_many_requests_do_not_mix(site: Site) -> None:
         assert list(pool.map(ask, range(200))) == [f"user{number}" for number in range(200)]
 
 
-def test_scripts_run_in_apache_although_applications_may_not(httpd: Httpd) -> None:
+def test_scripts_in_apache_itself_may_see_its_request(httpd: Httpd) -> None:
     put(httpd.root / "docs" / "page.txt", "the page")
-    httpd.start("""WSGIRestrictEmbedded On
-    DocumentRoot {root}/docs
+    httpd.start("""DocumentRoot {root}/docs
     <Location />
         Require all granted
         WSGIPassApacheRequest On
@@ -305,6 +304,7 @@ def htaccess(httpd: Httpd, lines: str, override: str = "AuthConfig") -> None:
     <Directory {{root}}/docs>
         Require all granted
         AllowOverride {override}
+        WSGIRestrictProcess d nobody %{{GLOBAL}}
     </Directory>""")
 
 

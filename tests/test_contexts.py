@@ -150,7 +150,7 @@ def test_htaccess(httpd: Httpd) -> None:
     conf, cases = (
         [
             f"Alias /h {httpd.root}/h",
-            f"<Directory {httpd.root}/h>\nRequire all granted\n</Directory>",
+            f"<Directory {httpd.root}/h>\nRequire all granted\nWSGIRestrictProcess %{{GLOBAL}}\n</Directory>",
         ],
         {},
     )

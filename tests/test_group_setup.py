@@ -302,6 +302,7 @@ def test_scripts_of_others_are_not_run(
     assert requests.get(httpd.url("/"), timeout=60).status_code == (403 if said else 200)
     if said:
         assert said in httpd.expect("WSGI0224")
+        assert said in httpd.expect("WSGI0254")
     assert "WSGI0201" not in httpd.log_text()
 
 
@@ -311,3 +312,4 @@ def test_a_module_is_no_script_of_a_known_owner(httpd: Httpd) -> None:
     httpd.start(group + "WSGIScriptAlias / hello:application process-group=d")
     assert requests.get(httpd.url("/"), timeout=60).status_code == 403
     assert "module" in httpd.expect("WSGI0224")
+    httpd.expect("WSGI0254")

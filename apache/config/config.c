@@ -133,7 +133,7 @@ const char *wsgi_global_name(const char *value)
     return strcmp(value, "%{GLOBAL}") == 0 ? "" : value;
 }
 
-/* Letters, digits and underscores, with dots between them. The end, or NULL. */
+/* Skips letters, digits and underscores with dots between them. Returns the end, or NULL. */
 static const char *skip_dotted_name(const char *at)
 {
     for (;; at++) {

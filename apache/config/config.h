@@ -42,7 +42,7 @@ typedef struct wsgi_hook {
     int is_htaccess; /* a .htaccess file names it, not the server's own configuration */
 } wsgi_hook;
 
-/* What may be set for single interpreters: at the top level, and in <WSGIInterpreterOptions>. */
+/* Options of single interpreters: at the top level, and in <WSGIInterpreterOptions>. */
 typedef struct wsgi_interpreter_options {
     const char *process_group;     /* "" embedded; NULL: any */
     const char *application_group; /* "" main interpreter; NULL: any */
@@ -132,7 +132,7 @@ void *wsgi_dir_merge(apr_pool_t *p, void *base, void *add);
 wsgi_server_config *wsgi_server_of(const server_rec *s);
 const wsgi_dir_config *wsgi_dir_of(const request_rec *r);
 
-/* The server-wide settings live in the main server. */
+/* Returns the configuration of the main server, where the server-wide settings are. */
 wsgi_server_config *wsgi_main_config(void);
 void wsgi_config_remember_main(server_rec *s);
 
@@ -160,14 +160,16 @@ const char *wsgi_server_where(apr_pool_t *p, const server_rec *s);
  * it is that of the first Listen. */
 const char *wsgi_server_name(apr_pool_t *p, const server_rec *s);
 
-/* The same with the ServerAlias that host is, if it is one that is spelled out. host may be NULL.
- */
+/* Returns wsgi_server_name() with the ServerAlias that host is, if it is one without wildcards.
+ * host may be NULL. */
 const char *wsgi_host_name(apr_pool_t *p, const server_rec *s, const char *host);
 
-/* "%{GLOBAL}" is the embedded group or main interpreter, whose name is "". */
+/* Returns "" for "%{GLOBAL}", as the embedded group and the main interpreter are called, else
+ * value. */
 const char *wsgi_global_name(const char *value);
 
-/* The file, relative to ServerRoot; "module:callable" stays what it is. */
+/* Returns the absolute path of the file, which may be relative to ServerRoot; "module:callable"
+ * stays as it is. */
 const char *wsgi_script_path(apr_pool_t *p, const char *script);
 
 /* Is this "module:callable" rather than the path of a file? Paths are absolute here. */
@@ -177,8 +179,8 @@ int wsgi_is_module(const char *script);
  * the alias ends with "/" and the target does not. */
 int wsgi_misses_slash(const char *location, const char *target);
 
-/* The file of target, which may go on behind it with the beginning of PATH_INFO; target itself when
- * nothing is there, or for a module; NULL for a directory. */
+/* Returns the file in target, behind which target may continue with the beginning of PATH_INFO;
+ * target itself when nothing is there, or for a module; NULL for a directory. */
 const char *wsgi_script_of(apr_pool_t *p, const char *target);
 
 #endif

@@ -7,8 +7,9 @@
 
 #include <httpd.h>
 
-#define WSGI_HANDLER_NAME        "wsgi-script" /* SetHandler, AddHandler, and the requests of aliases */
-#define WSGI_STATUS_HANDLER_NAME "wsgi-status" /* SetHandler */
+/* Handlers: of scripts, which aliases choose as well, and of the status */
+#define WSGI_HANDLER_NAME        "wsgi-script"
+#define WSGI_STATUS_HANDLER_NAME "wsgi-status"
 
 /* Does this handler name mean that the file itself is the script? */
 int wsgi_is_own_handler(const char *name);

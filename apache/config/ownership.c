@@ -10,8 +10,8 @@ static const char *kind(const wsgi_group *g)
     return g->script_user.name ? "user" : "group";
 }
 
-/* NULL, or what is wrong with the script or its directory. Whoever may write to the directory may
- * replace the script. */
+/* Returns NULL, or what is wrong with the script or its directory. Users who may write to the
+ * directory can replace the script. */
 static const char *find_fault(apr_pool_t *p, const char *path, const wsgi_group *g)
 {
     int by_user = g->script_user.name != NULL;

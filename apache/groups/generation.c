@@ -96,9 +96,9 @@ static apr_status_t open_socket(retained_group *rg, const char *path)
                                                                                             : 0;
     rg->listen_inode = found.st_ino;
     unlink(path);
-    /* Its owner is changed next; in a directory that others may write to, something else could have
-     * taken its place. */
-    if (rc == 0 && !S_ISSOCK(st.st_mode))
+    /* Apache's children connect through it, and its owner is changed next. In a directory that
+     * others may write to, something else could have taken its place. */
+    if (rc == 0 && (!S_ISSOCK(st.st_mode) || st.st_uid != geteuid()))
         return EEXIST;
     return rc;
 }

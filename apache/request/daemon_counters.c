@@ -90,6 +90,11 @@ pid_t wsgi_child_pid(void)
     return child_pid;
 }
 
+int wsgi_is_child(void)
+{
+    return child_pid == getpid();
+}
+
 static void child_init(apr_pool_t *p, server_rec *s)
 {
     (void)p;

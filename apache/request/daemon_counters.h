@@ -39,6 +39,9 @@ void wsgi_count_embedded(wire_counters *sums, int status, apr_interval_time_t us
 /* This Apache child's; getpid() asks the kernel each time. */
 pid_t wsgi_child_pid(void);
 
+/* Returns 1 in an Apache child, else 0: for assertions, since it asks the kernel. */
+int wsgi_is_child(void);
+
 void wsgi_daemon_counters_register_hooks(apr_pool_t *p);
 
 #endif

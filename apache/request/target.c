@@ -14,8 +14,8 @@ APLOG_USE_MODULE(wsgi);
 
 /* ---- URL to file ---- */
 
-/* How many bytes of uri the prefix covers, 0 for none. Any run of slashes matches any run; the end
- * is a component's end. */
+/* Returns how many bytes of uri the prefix covers, 0 for none. Any run of slashes matches any
+ * other; the prefix must end where a component of the path ends. */
 static size_t match_prefix(const char *uri, const char *prefix)
 {
     const char *u = uri, *a = prefix;
@@ -35,7 +35,8 @@ static size_t match_prefix(const char *uri, const char *prefix)
     return *u == '/' || *u == '\0' ? (size_t)(u - uri) : 0;
 }
 
-/* The file or module an alias leads to; *rest is what of the path follows it. NULL: nowhere. */
+/* Returns the file or module that an alias leads to, or NULL when it does not match. *rest is set
+ * to the part of the path behind the alias. */
 static const char *alias_target(request_rec *r, const wsgi_alias *alias, const char **rest)
 {
     ap_regmatch_t match[AP_MAX_REG_MATCH];
@@ -85,7 +86,7 @@ static int translate_name(request_rec *r)
     return DECLINED;
 }
 
-/* A module has no place in the file system that <Directory> could speak of. */
+/* A module has no place in the file system, so no <Directory> applies to it. */
 static int map_to_storage(request_rec *r)
 {
     return ap_get_module_config(r->request_config, &wsgi_module) && wsgi_is_module(r->filename)
@@ -93,8 +94,8 @@ static int map_to_storage(request_rec *r)
                : DECLINED;
 }
 
-/* The alias that led here; NULL: none. After a fast internal redirect (DirectoryIndex) it is found
- * again by the file. */
+/* Returns the alias that led here, or NULL. After a fast internal redirect (DirectoryIndex) it is
+ * found again by the file. */
 static const wsgi_alias *alias_of(request_rec *r)
 {
     const wsgi_alias *alias = ap_get_module_config(r->request_config, &wsgi_module);
@@ -112,9 +113,9 @@ static const wsgi_alias *alias_of(request_rec *r)
     return alias;
 }
 
-/* mod_mime may have set a handler for the file's suffix; an alias decides. Runs before httpd
- * applies SetHandler and mod_rewrite its rules, which decide against an alias, as for server-status
- * below an alias for everything. */
+/* A WSGIScriptAlias overrides the handler that mod_mime chose by suffix. This hook runs before
+ * SetHandler and mod_rewrite are applied, so those still override the alias (server-status below
+ * `WSGIScriptAlias /`). */
 static int fixups(request_rec *r)
 {
     if (!ap_get_module_config(r->request_config, &wsgi_module))
@@ -124,8 +125,8 @@ static int fixups(request_rec *r)
     return DECLINED;
 }
 
-/* httpd logs that the client was denied, but not what may be missing. Whether somebody denied it on
- * purpose cannot be seen from here, so it is said once. */
+/* httpd logs that the client was denied, but not what may be missing. Access may be denied on
+ * purpose, which cannot be seen from here, so the hint is given once. */
 static int log_denied(request_rec *r)
 {
     const wsgi_alias *alias = ap_get_module_config(r->request_config, &wsgi_module);
@@ -150,7 +151,7 @@ static int log_denied(request_rec *r)
 
 /* ---- names ---- */
 
-/* The name in %{ENV:name}, or NULL. */
+/* Returns the name in %{ENV:name}, or NULL. */
 static const char *variable_of(apr_pool_t *p, const char *value)
 {
     size_t len = value ? strlen(value) : 0;
@@ -160,8 +161,8 @@ static const char *variable_of(apr_pool_t *p, const char *value)
                : apr_pstrmemdup(p, value + 6, len - 7);
 }
 
-/* %{ENV:name} is looked up in the notes, the request's and the process's environment; as it is when
- * it is nowhere. */
+/* Looks %{ENV:name} up in the notes, the request's environment and the process's. Returns value
+ * itself when it is in none of them, or has another form. */
 static const char *expand_env(request_rec *r, const char *value)
 {
     const char *name = variable_of(r->pool, value), *found;
@@ -242,7 +243,8 @@ static int is_allowed(const apr_array_header_t *groups, const char *name)
     return groups == NULL;
 }
 
-/* A name that is still %{ENV:name} after expansion. The value replaces it, as in mod_wsgi. */
+/* Warns when a name is still %{ENV:name} after expansion. instead takes its place, as in mod_wsgi.
+ */
 static void warn_of_unset(request_rec *r, const char *what, const char *value, const char *instead)
 {
     const char *name = variable_of(r->pool, value);
@@ -367,7 +369,7 @@ int wsgi_target_admit(wsgi_target *t, request_rec *r)
     return OK;
 }
 
-/* The WSGIHandlerScript for the request's handler, or NULL. */
+/* Returns the WSGIHandlerScript for the request's handler, or NULL. */
 static const wsgi_alias *handler_script_of(request_rec *r)
 {
     apr_hash_t *handlers = wsgi_dir_of(r)->handlers;
@@ -417,8 +419,8 @@ static void set_process_group(wsgi_target *t, request_rec *r, const char *name)
         t->foreign = apr_pstrcat(r->pool, "the .htaccess file of ", t->foreign, NULL);
 }
 
-/* given: the alias or handler script that led here, or NULL; what it does not say, the sections do.
- */
+/* given is the alias or handler script that led here, or NULL. The sections say what it does not
+ * say. */
 static void set_names(wsgi_target *t, request_rec *r, const wsgi_alias *given)
 {
     const wsgi_dir_config *dir = wsgi_dir_of(r);

@@ -28,12 +28,12 @@ typedef struct wsgi_target {
     int script_reloading;
 } wsgi_target;
 
-/* What the configuration says. OK: *out is set. DECLINED: not ours. HTTP status: ours, must not
- * run, reason is logged. */
+/* Finds out what the configuration says. Returns OK when *out is set, DECLINED when the request is
+ * not for this module, or the HTTP status when it must not run, with the reason logged. */
 int wsgi_target_resolve(wsgi_target **out, request_rec *r);
 
-/* Names from elsewhere, expanded like those of the directives; NULL: as it is. Between resolve and
- * admit. */
+/* Replaces names by those of a dispatch script, which are expanded like the names in directives;
+ * NULL leaves one as it is. Called between resolve and admit. */
 void wsgi_target_choose(wsgi_target *t, request_rec *r, const char *process_group,
                         const char *application_group, const char *callable);
 
@@ -43,7 +43,7 @@ void wsgi_target_choose(wsgi_target *t, request_rec *r, const char *process_grou
  * WSGIRestrictEmbedded, the group itself, chroot= and script-user=, in this order. */
 int wsgi_target_admit(wsgi_target *t, request_rec *r);
 
-/* Returns status, and notes that its reason is in the log already. */
+/* Returns status, and notes that the reason is in the log already. */
 int wsgi_refuse(request_rec *r, int status);
 
 void wsgi_target_register_hooks(apr_pool_t *p);
