@@ -11,13 +11,20 @@ from pathlib import Path
 
 import pytest
 import requests
-from harness import free_port
+from harness import free_port, wait_until
 from served import COMMAND, directory_with_hello, run, started
 
 from httpd_wsgi.command.express.option_table import ROWS
 from httpd_wsgi.command.option_table import OPTIONS
 
 SPEC_OF_DJANGO = importlib.util.find_spec("django")
+
+
+def answers(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/", timeout=60).status_code == 200
+    except requests.ConnectionError:
+        return False
 
 
 @pytest.fixture
@@ -64,6 +71,7 @@ def test_start_server_serves_and_says_what_differs(site: Path) -> None:
         (["hello.py", "--reque", "7"], '"request-timeout=7"'),
         (["hello.py"], '"deadlock-timeout=60"'),
         (["hello.py"], "LimitRequestBody 10485760"),
+        (["hello.py", "--limit-request-body", "4294967296"], "LimitRequestBody 4294967296"),
         (["hello.py", "--deadlock-timeout", "0"], "WSGIRestrictEmbedded On"),
         (["--application-type", "static", "files"], "/files"),
         (
@@ -153,6 +161,46 @@ def test_programs_of_the_document_root_other_servers_and_the_status_have_their_u
         "|/x|"
     )
     assert "BusyWorkers" in status
+
+
+VARIABLES = (
+    "MODULES_DIRECTORY",
+    "SERVER_ROOT",
+    "WORKING_DIRECTORY",
+    "LISTENER_HOST",
+    "HTTP_PORT",
+    "USER",
+    "GROUP",
+    "RUN_USER",
+    "RUN_GROUP",
+)
+
+
+def test_included_files_know_the_variables_of_mod_wsgi_express(site: Path) -> None:
+    lines = [f'Header set X-{name} "=${{MOD_WSGI_{name}}}"\n' for name in VARIABLES]
+    load = 'LoadModule expires_module "${MOD_WSGI_MODULES_DIRECTORY}/mod_expires.so"\nExpiresActive On\n'
+    (site / "extra.conf").write_text(load + "".join(lines))
+    port = str(free_port())
+    options = ["--port", port, "--server-root", str(site / "root"), "--include-file", "extra.conf"]
+    with started(site, COMMAND, "express", "start-server", "hello.py", *options) as (url, _):
+        headers = requests.get(url, timeout=60).headers
+    got = {name: headers[f"X-{name}"].removeprefix("=") for name in VARIABLES}
+    assert os.path.exists(os.path.join(got["MODULES_DIRECTORY"], "mod_expires.so"))
+    assert (got["SERVER_ROOT"], got["WORKING_DIRECTORY"]) == (str(site / "root"), str(site))
+    assert (got["LISTENER_HOST"], got["HTTP_PORT"]) == ("*", port)
+    assert got["USER"] == got["RUN_USER"] != "" and got["GROUP"] == got["RUN_GROUP"] != ""
+
+
+def test_files_beside_the_script_are_not_granted_with_it(site: Path) -> None:
+    """An Alias of --include-file shows nothing that it does not grant itself."""
+    (site / "extra.conf").write_text(f'Alias /sand "{site}"\nAlias /one "{site}/files"\n')
+    options = ["--port", str(free_port()), "--include-file", "extra.conf"]
+    paths = ("/sand/hello.py", "/sand/extra.conf", "/sand/files/f.css", "/one/f.css", "/x")
+    for command in (["express", "start-server"], ["serve"]):
+        with started(site, COMMAND, *command, *options, "hello.py") as (url, _):
+            got = [requests.get(url + path, timeout=60) for path in paths]
+        assert [one.status_code for one in got[1:]] == [403, 403, 403, 200], command
+        assert "def application" not in got[0].text
 
 
 def test_a_script_may_ask_for_passwords(site: Path) -> None:
@@ -264,6 +312,49 @@ def test_manage_py_serves_the_project_with_its_files(
         assert requests.get(url + "/media/m.txt", timeout=60).text == "a medium"
 
 
+def manage(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_manage_py_may_only_write_the_server_root(project: Path) -> None:
+    """As `express start-server --setup-only` does: what is written is started later, by apachectl."""
+    (project / "more").write_text("export MARKED=by-envvars\n")
+    port = free_port()
+    words = ["--setup-only", f"--port={port}", "--server-root=root", "--envvars-script=more"]
+    done = manage(project, "runmodwsgi", *words)
+    assert done.returncode == 0 and "is ready" in done.stderr, done.stderr
+    apachectl = project / "root" / "apachectl"
+    assert str(project / "more") in (project / "root" / "envvars").read_text()
+    assert "WSGIScriptAlias" in (project / "root" / "httpd.conf").read_text()
+    subprocess.run([apachectl, "start"], check=True)
+    try:
+        wait_until(lambda: answers(port), "the server that was written answers")
+    finally:
+        subprocess.run([apachectl, "stop"], check=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--setup-only"], "expected --server-root DIR"),
+        (["--setup-only", "--server-root=root", "--enable-debugger"], "is for start-server"),
+        (["--setup-only", "--server-root=root", "--reload-on-changes"], "is for development"),
+    ],
+)
+def test_manage_py_refuses_what_setup_server_refuses(
+    project: Path, words: list[str], said: str
+) -> None:
+    done = manage(project, "runmodwsgi", *words)
+    assert done.returncode == 2 and said in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [(["-w", "0"], 2, "--processes 0"), (["-b", "203.0.113.9:1"], 4, "cannot be listened")],
@@ -271,14 +362,7 @@ def test_manage_py_serves_the_project_with_its_files(
 def test_manage_py_reports_errors_as_django_does(
     project: Path, arguments: list[str], code: int, said: str
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "manage.py", "runhttpd", *arguments],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    done = manage(project, "runhttpd", *arguments)
     assert (
         done.returncode == code and said in done.stderr and done.stderr.startswith("CommandError: ")
     )

@@ -170,6 +170,10 @@ def find_modules(
     return tuple(found)
 
 
+def modules_directory(given: str = "") -> str:
+    return given or next(filter(os.path.isdir, MODULE_DIRECTORIES), "")
+
+
 def find_wsgi_module() -> Path:
     """Beside the package when pip installed it, else where a distribution puts modules."""
     package = Path(next(iter(httpd_wsgi.__path__)))

@@ -446,7 +446,7 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 "largest request body in bytes, 0 for any",
                 "limit_request_body",
                 metavar="BYTES",
-                high=2**31 - 1,
+                high=2**63 - 1,
             ),
             Option(
                 "--trust-proxy --forwarded-allow-ips",

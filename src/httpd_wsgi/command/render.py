@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from httpd_wsgi.command import hosts, words
-from httpd_wsgi.command.settings import ServerSettings
+from httpd_wsgi.command.grants import granted_file, published
+from httpd_wsgi.command.settings import Pairs, ServerSettings
 from httpd_wsgi.command.target import Target
 
 COMPRESSED = (
@@ -52,6 +53,7 @@ class Layout:
     user: str  # of httpd, "" when it stays who it is
     gid: int
     mime_types: str = "/dev/null"
+    variables: Pairs = ()  # of the configuration, for files of --include-file
     is_service: bool = False  # made by `setup`: there is no command beside it
 
 
@@ -126,6 +128,8 @@ def head(settings: ServerSettings, layout: Layout) -> Iterator[str]:
     yield f"PidFile {words.conf(settings.pid_file or layout.root / 'httpd.pid')}"
     yield f"ServerName {settings.server_name or 'localhost'}"
     yield "ServerTokens ProductOnly"
+    for name, value in layout.variables:
+        yield f"Define {name} {words.conf(value)}"
 
 
 def modules(layout: Layout) -> Iterator[str]:
@@ -246,24 +250,6 @@ def capacity(settings: ServerSettings) -> Iterator[str]:
 # ---- files ----
 
 
-def granted(path: str | os.PathLike[str], *inside: str) -> Iterator[str]:
-    yield f"<Directory {words.directory(path)}>"
-    for line in (*inside, "Require all granted"):
-        yield "    " + line
-    yield "</Directory>"
-
-
-def published(path: str | os.PathLike[str], *inside: str) -> Iterator[str]:
-    """Files that clients may have, but for .git, .env, .htpasswd and their kind."""
-    yield from granted(
-        path, *inside, '<FilesMatch "^\\.">', "    Require all denied", "</FilesMatch>"
-    )
-    hidden = "^" + words.pattern(os.fspath(path).rstrip("/")) + r"/(.*/)?\.(?!well-known(/|$))"
-    yield f"<DirectoryMatch {words.conf(hidden)}>"
-    yield "    Require all denied"
-    yield "</DirectoryMatch>"
-
-
 def files(settings: ServerSettings, layout: Layout) -> Iterator[str]:
     root = settings.document_root or layout.root / "htdocs"
     overrides = (
@@ -284,9 +270,11 @@ def files(settings: ServerSettings, layout: Layout) -> Iterator[str]:
         yield f"DirectoryIndex {settings.directory_index or 'disabled'}"
     # The longest first: httpd takes the first that fits.
     for url, path in sorted(settings.url_aliases, reverse=True):
-        is_directory = url.endswith("/") or os.path.isdir(path)
         yield f"Alias {words.conf(url)} {words.conf(path.rstrip('/') + '/' if url.endswith('/') else path)}"
-        yield from published(path if is_directory else os.path.dirname(path), *overrides, *listing)
+        if url.endswith("/") or os.path.isdir(path):
+            yield from published(path, *overrides, *listing)
+        elif not os.path.basename(path).startswith("."):
+            yield from granted_file(path, "Require all granted", *overrides)
     yield from hosts.rewriting(settings, is_https=settings.is_https_only_binds)
     yield from (f"ErrorDocument {code} {words.conf(url)}" for code, url in settings.error_documents)
 
@@ -373,8 +361,9 @@ def application(settings: ServerSettings, layout: Layout) -> Iterator[str]:
     )
     if settings.reload:
         yield f"WSGIImportScript httpd_wsgi.develop.reloader:watch {where} {group}"
-    if target.alias.startswith("/"):
-        yield from granted(os.path.dirname(target.alias))
+    if alias.startswith("/"):
+        # Not for an Alias of --include-file, which would send the script's source
+        yield from granted_file(alias, "Require expr \"%{HANDLER} == 'wsgi-script'\"")
     if not settings.script_reloading:
         yield "WSGIScriptReloading Off"
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from httpd_wsgi.command import machine, relay, root, target
+from httpd_wsgi.command import machine, relay, root, target, variables
 from httpd_wsgi.command.errors import EXIT_HTTPD_FAILED, EXIT_NO_TARGET
 from httpd_wsgi.command.render import Layout, render_conf, useful_modules, wanted_modules
 from httpd_wsgi.command.settings import Bind, ServerSettings
@@ -50,7 +50,19 @@ def make_layout(
         httpd, wanted_modules(settings), settings.modules_directory, useful_modules(settings)
     )
     user, gid = (who.name, who.gid) if who else ("", 0)
-    return Layout(directory, found, modules, module, user, gid, machine.mime_types(), is_service)
+    return Layout(
+        directory,
+        found,
+        modules,
+        module,
+        user,
+        gid,
+        machine.mime_types(),
+        variables.of_mod_wsgi(settings, directory, found.home, who)
+        if settings.has_variables
+        else (),
+        is_service,
+    )
 
 
 def print_config(settings: ServerSettings) -> int:

@@ -144,6 +144,7 @@ class ServerSettings:
     access_log: str = ""  # a file, or "-" for standard output
     access_log_format: str = "combined"
     error_log: str = "-"  # a file, "-" for standard error, "" for a file in the server root (setup)
+    has_variables: bool = False  # MOD_WSGI_…, for files of --include-file
     extra: tuple[str, ...] = ()  # more lines for httpd.conf, quoted
     extra_modules: tuple[str, ...] = ()  # what they need
     log_level: str = "warn"

@@ -167,6 +167,7 @@ def settings_from(
         map_head=given.get("--map-head-to-get", ""),
         request_env=tuple((name, value) for name, value in given.get("--setenv", ())),
         pass_env=tuple(given.get("--passenv", ())),
+        has_variables=True,
         extra=tuple(lines.extra_lines(given, host, scripts_run_in)),
         extra_modules=lines.modules_of(given),
         service_options=tuple(service_options(given)),
@@ -261,7 +262,11 @@ def setup_server(arguments: Sequence[str]) -> int:
 
 def setup_server_of(parsed: argparse.Namespace, entry: str) -> int:
     modes.refuse(parsed)
-    settings = settings_from(parsed, entry, note)
+    return write_root(settings_from(parsed, entry, note), parsed)
+
+
+def write_root(settings: ServerSettings, parsed: argparse.Namespace) -> int:
+    """For setup-server, and for --setup-only of those who make their settings themselves."""
     if not settings.server_root:
         raise CommandError(
             "setup-server: expected --server-root DIR; mod_wsgi-express would take a name in the temporary directory "

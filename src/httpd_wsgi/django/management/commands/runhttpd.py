@@ -27,6 +27,11 @@ class Command(base.BaseCommand):
             arguments.working_directory = project.directory()
         return options.settings_from(arguments, project.target())
 
+    def serve(self, settings: ServerSettings, arguments: argparse.Namespace) -> int:
+        if arguments.print_config:
+            return serve.print_config(settings)
+        return serve.run(settings, arguments.quiet)
+
     def handle(self, *args: Any, **given: Any) -> None:
         arguments = argparse.Namespace(**given)
         try:
@@ -36,11 +41,7 @@ class Command(base.BaseCommand):
                     f"note: {root} does not exist, so its files are not found; `manage.py "
                     "collectstatic` makes STATIC_ROOT"
                 )
-            code = (
-                serve.print_config(settings)
-                if given.get("print_config")
-                else serve.run(settings, bool(given.get("quiet")))
-            )
+            code = self.serve(settings, arguments)
         except CommandError as exc:
             raise base.CommandError(str(exc), returncode=exc.code) from exc
         if code:

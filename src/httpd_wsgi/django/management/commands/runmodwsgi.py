@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from httpd_wsgi.command.express import express
+from httpd_wsgi.command import serve
+from httpd_wsgi.command.express import express, modes
 from httpd_wsgi.command.settings import ServerSettings
 from httpd_wsgi.django import project
 from httpd_wsgi.django.management.commands import runhttpd
@@ -22,4 +23,11 @@ class Command(runhttpd.Command):
         arguments.callable_object = arguments.callable_object or name
         if arguments.working_directory is None:
             arguments.working_directory = project.directory()
+        if arguments.setup_only:
+            modes.refuse(arguments)
         return express.settings_from(arguments, module, express.note)
+
+    def serve(self, settings: ServerSettings, arguments: argparse.Namespace) -> int:
+        if arguments.setup_only:
+            return express.write_root(settings, arguments)
+        return serve.run(settings)
