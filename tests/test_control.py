@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import threading
@@ -289,3 +291,52 @@ def test_only_listening_sockets_of_the_group_are_found(tmp_path: Path) -> None:
 )
 def test_durations_are_readable(seconds: float, text: str) -> None:
     assert control.duration(seconds) == text
+
+
+def test_a_group_without_a_supervisor_is_shown_as_one_that_cannot_serve(
+    httpd: Httpd, group: str
+) -> None:
+    """Its Python does not start, so no supervisor of it ever runs. Another group is fine."""
+    home = httpd.root / "home"
+    (home / "bin").mkdir(parents=True)
+    (home / "bin" / "python").write_text("#!/bin/sh\nexit 1\n")
+    (home / "bin" / "python").chmod(0o755)
+    down = group + "-down"
+    httpd.start(
+        f"WSGIDaemonProcess {group}\nWSGIDaemonProcess {down} python-home={home} processes=3\n"
+        f"WSGIScriptAlias /down {{app}}/hello.py process-group={down}\n"
+        f"WSGIScriptAlias / {{app}}/hello.py process-group={group}\n"
+    )
+    wait_until(lambda: len(httpd.workers()) == 1, "the other group is ready")
+    wait_until(lambda: get(httpd, "/down").status_code == 503, "the group is down")
+    assert httpd.process
+    both, one, good = run("status"), run("status", down), run("status", group)
+    assert (both.returncode, one.returncode, good.returncode) == (9, 9, 0), both.stderr
+    assert f"{down}: 0 of 3 workers serve (Apache {httpd.process.pid}, " in both.stdout
+    assert f"{group}: 1 of 1 worker serves" in both.stdout and down in one.stdout
+    assert "no supervisor of it answers" in one.stdout and down not in good.stdout
+    [found] = json.loads(run("status", down, "--json").stdout)
+    assert (found["failed"], found["supervisor"], found["workers"]) == (True, None, [])
+    assert run("reload", down).returncode == 9
+
+
+def test_a_group_whose_supervisor_is_stuck_is_shown_as_well(started: Httpd, group: str) -> None:
+    pid = started.supervisor()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        done = run("status", group)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert done.returncode == 9 and f"{group}: 0 of 2 workers serve" in done.stdout, done.stderr
+
+
+def test_after_a_graceful_restart_no_group_is_missed(started: Httpd, group: str) -> None:
+    started.graceful()
+    wait_until(lambda: run("status", group).returncode == 0, "the newer supervisor answers")
+    assert "no supervisor" not in run("status", group).stdout
+
+
+def test_a_misspelt_group_is_answered_with_the_nearest(started: Httpd, group: str) -> None:
+    done = run("status", group[:-1])
+    assert done.returncode == 9 and f"did you mean {group}?" in done.stderr, done.stderr
+    assert group in run("status", "nothing-like-it").stderr

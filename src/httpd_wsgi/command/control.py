@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import pwd
@@ -12,11 +13,12 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from httpd_wsgi.command import words
+from httpd_wsgi.command import configured, words
 from httpd_wsgi.command.errors import EXIT_CONTROL, CommandError
 from httpd_wsgi.shared import peers, reasons
 
 PATIENCE = 5.0  # seconds for an answer
+START = 2.0  # seconds after which a supervisor that is being started listens
 REASONS = {reasons.RELOAD: "reload"}  # the name that applications know; others ask for it, too
 LISTENING = 0x10000  # __SO_ACCEPTCON in /proc/net/unix
 
@@ -77,12 +79,7 @@ def answers(
     """
     found = [(name, pid) for name, pid in sockets(group) if not supervisors or pid in supervisors]
     if not found:
-        what = f"group {group}" if group else "any daemon group"
-        raise CommandError(
-            f"{what}: no supervisor is running on this machine; is Apache started, and the name right? "
-            "When the group's Python cannot be started, the error log says why (WSGI0604)",
-            EXIT_CONTROL,
-        )
+        raise CommandError(nothing_runs(group), EXIT_CONTROL)
     collected = [list(ask(name, pid, command)) for name, pid in found]
     good = [messages for messages in collected if messages and "error" not in messages[0]]
     if not good:
@@ -92,6 +89,21 @@ def answers(
             f"{f'group {group}' if group else 'daemon groups'}: {reason}", EXIT_CONTROL
         )
     return good
+
+
+def nothing_runs(group: str) -> str:
+    what = f"group {group}" if group else "any daemon group"
+    if group and configured.groups(group):
+        return f"{what}: no supervisor of it is running; the error log says why (WSGI0604)"
+    names = {name.split("/")[1] for name, _ in sockets()}
+    names |= {printable(known.name) for known in configured.groups()}
+    near = difflib.get_close_matches(group, names, 1)
+    listed = f"; there are {', '.join(sorted(names)[:10])}" if names else ""
+    hint = f"; did you mean {near[0]}?" if near else listed
+    return (
+        f"{what}: no supervisor is running on this machine; is Apache started, and the name right? "
+        f"When the group's Python cannot be started, the error log says why (WSGI0604){hint}"
+    )
 
 
 # ---- what to show ----
@@ -135,11 +147,15 @@ def others(status: dict[str, Any]) -> str:
 def status_lines(status: dict[str, Any]) -> Iterator[str]:
     serving = sum(worker["state"] in ("serving", "retiring") for worker in status["workers"])
     note = "" if status["current"] else ", being replaced by a newer supervisor"
-    owner = f"user {user_name(status['uid'])}, supervisor {status['supervisor']}, Apache {status['parent']}"
+    owner = f"Apache {status['parent']}"
+    if status["supervisor"] is not None:
+        owner = f"user {user_name(status['uid'])}, supervisor {status['supervisor']}, {owner}"
     wanted = words.count(status["wanted"], "worker")
     workers = f"{serving} of {wanted} {'serves' if serving == 1 else 'serve'}{others(status)}"
     yield f"{status['group']}: {workers} ({owner}, {status['where']}){note}"
-    if status["halted"]:
+    if status["supervisor"] is None:
+        yield "  no supervisor of it answers, and requests get 503; the error log says why (WSGI0604)"
+    elif status["halted"]:
         yield f"  stopped by hand; httpd-wsgi reload {status['group']} starts it"
     elif status["failed"]:
         yield "  no worker can be started; the error log says why"
@@ -161,8 +177,50 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
             yield f"    {duration(request['seconds']):>10}  {request['what']}"
 
 
+def without_supervisor(group: configured.Group) -> dict[str, Any]:
+    """What a supervisor would answer."""
+    message: dict[str, Any] = {
+        "group": group.name,
+        "supervisor": None,
+        "parent": group.parent,
+        "uid": None,
+        "current": True,
+        "where": group.where,
+        "generation": 0,
+        "wanted": group.processes,
+        "stale": False,
+        "halted": False,
+        "failed": True,
+        "queued": 0,
+        "workers": [],
+    }
+    return dict(printable(message))
+
+
+def statuses(group: str) -> list[dict[str, Any]]:
+    """Of supervisors, and of groups that have none."""
+    deadline = time.monotonic() + START
+    while True:
+        known, refusal = configured.groups(group), None
+        try:
+            found = [messages[0] for messages in answers(group, "status")]
+        except CommandError as exc:
+            found, refusal = [], exc
+        answered = {(message["group"], message["parent"]) for message in found}
+        down = [
+            message
+            for message in map(without_supervisor, known)
+            if (message["group"], message["parent"]) not in answered
+        ]
+        if refusal and not down:
+            raise refusal
+        if not down or time.monotonic() > deadline:
+            return found + down
+        time.sleep(0.1)
+
+
 def status(group: str, is_json: bool) -> int:
-    found = [messages[0] for messages in answers(group, "status")]
+    found = statuses(group)
     found.sort(key=lambda message: (message["group"], message["parent"], message["generation"]))
     if is_json:
         json.dump(found, sys.stdout, indent=2)
