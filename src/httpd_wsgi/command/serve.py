@@ -79,6 +79,7 @@ def run(settings: ServerSettings, quiet: bool = False) -> int:
             if settings.server_root
             else stack.enter_context(root.fresh())
         )
+        stack.enter_context(root.held(directory))
         root.refuse_running(directory, settings.pid_file)
         layout = make_layout(settings, directory)
         (directory / "htdocs").mkdir(mode=0o755, exist_ok=True)

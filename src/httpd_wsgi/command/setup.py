@@ -24,6 +24,11 @@ httpd={httpd}
 conf={conf}
 envvars={envvars}
 if [ -r "$envvars" ]; then . "$envvars"; fi
+# systemd-tmpfiles removes old files below /tmp, but nothing in a directory that has a lock. httpd inherits it.
+hold() {{ if command -v flock >/dev/null && exec 9<{root}; then flock -s -n 9; fi; }}
+case "${{1:-}}" in
+    start) hold ;;
+esac
 case "${{1:-}}" in
     start|stop|restart|graceful|graceful-stop) verb=$1; shift; exec "$httpd" -f "$conf" -k "$verb" "$@" ;;
     configtest) shift; exec "$httpd" -f "$conf" -t "$@" ;;
@@ -54,7 +59,12 @@ WantedBy=multi-user.target
 
 
 def render_apachectl(httpd: str, directory: Path) -> str:
-    names = {"httpd": httpd, "conf": directory / "httpd.conf", "envvars": directory / "envvars"}
+    names = {
+        "httpd": httpd,
+        "root": directory,
+        "conf": directory / "httpd.conf",
+        "envvars": directory / "envvars",
+    }
     return APACHECTL.format(**{name: shlex.quote(str(value)) for name, value in names.items()})
 
 
