@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import wait_until
-from served import COMMAND, HELLO, directory_with_hello, run, serving
+import requests
+from harness import free_port, wait_until
+from served import COMMAND, HELLO, Served, directory_with_hello, run, serving
 
 
 @pytest.fixture
@@ -238,3 +242,110 @@ def test_a_bug_shows_a_file_and_no_traceback(site: Path) -> None:
     log = Path(done.stderr.split(" file ")[1].split()[0])
     assert "Traceback" in log.read_text()
     log.unlink()
+
+
+# ---- the end ----
+
+SLOW = """
+import os, time
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    if environ["PATH_INFO"] == "/wait":
+        yield b"begun,"
+        while not os.path.exists("go"):
+            time.sleep(0.01)
+    yield b"done"
+"""
+
+
+@pytest.fixture
+def waiting(
+    site: Path, request: pytest.FixtureRequest
+) -> Iterator[tuple[Served, requests.Response]]:
+    """A server with a request that runs until the file `go` is there."""
+    (site / "slow.py").write_text(SLOW)
+    with serving(site, "slow.py", *getattr(request, "param", ())) as served:
+        yield served, served.get("/wait", stream=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("waiting", [(), ("--error-log", "errors")], indirect=True)
+def test_a_request_that_runs_is_finished_before_the_end(
+    site: Path, waiting: tuple[Served, requests.Response], number: int
+) -> None:
+    served, response = waiting
+    served.process.send_signal(number)
+    wait_until(lambda: "waiting up to 30 s for requests" in served.stderr(), "it says so")
+    assert served.process.poll() is None
+    (site / "go").touch()
+    assert response.text == "begun,done" and served.process.wait(60) == 0
+
+
+@pytest.mark.parametrize("waiting", [("--graceful-timeout", "1s")], indirect=True)
+def test_it_waits_as_long_as_asked_for(waiting: tuple[Served, requests.Response]) -> None:
+    served, _ = waiting
+    served.process.send_signal(signal.SIGINT)
+    assert served.process.wait(60) == 0
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_asked_twice_it_ends_within_a_second(
+    waiting: tuple[Served, requests.Response], first: int
+) -> None:
+    """The test's own limit leaves room for a busy machine; without the second signal it is 30 s."""
+    served, response = waiting
+    served.process.send_signal(first)
+    wait_until(lambda: "a second signal ends them now" in served.stderr(), "it waits")
+    begun = time.monotonic()
+    served.process.send_signal(signal.SIGINT)
+    assert served.process.wait(60) == 0 and time.monotonic() - begun < 5
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        _ = response.content
+
+
+# ---- systemd-tmpfiles ----
+
+
+def clean(directory: Path) -> None:
+    """What `systemd-tmpfiles --clean` does with files below the directory that are old."""
+    rules = directory.with_name(directory.name + ".conf")
+    rules.write_text(f'd "{directory}" - - - 0\n')
+    try:
+        subprocess.run(["systemd-tmpfiles", "--clean", rules], check=True)
+    finally:
+        rules.unlink()
+
+
+@pytest.mark.skipif(not shutil.which("systemd-tmpfiles"), reason="systemd-tmpfiles is missing")
+def test_the_directory_survives_the_cleaning_of_tmp(site: Path, tmp_path: Path) -> None:
+    temporary = Path(tempfile.mkdtemp(dir=site))
+    temporary.chmod(0o755)
+    (temporary / "old").touch()
+    with serving(site, "hello.py", "--log-level", "notice", TMPDIR=str(temporary)) as served:
+        clean(temporary)
+        assert not (temporary / "old").exists()
+        served.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "graceful restart" in served.stderr(), "httpd restarts")
+        assert served.get("/x").text.startswith("|/x|")
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.skipif(not shutil.which("systemd-tmpfiles"), reason="systemd-tmpfiles is missing")
+def test_the_directory_of_setup_survives_it_while_it_serves(site: Path) -> None:
+    temporary = site / "t"
+    temporary.mkdir()
+    port, root = free_port(), temporary / "it's root"
+    done = run("setup", "hello.py", "--port", str(port), "--server-root", str(root), cwd=site)
+    assert done.returncode == 0, done.stderr
+    subprocess.run([root / "apachectl", "start"], check=True)
+    wait_until((root / "httpd.pid").exists, "httpd is there")
+    pid = int((root / "httpd.pid").read_text())
+    try:
+        clean(temporary)
+        assert (root / "httpd.conf").exists() and (root / "apachectl").exists()
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), "httpd has stopped")
+    clean(temporary)
+    assert not root.exists(), "control: without the server it is removed"

@@ -11,7 +11,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ MODULE_DIRECTORIES = (
     "/usr/local/apache2/modules",
     "/usr/lib/apache2",
 )
+ESTABLISHED = ("01", "08")  # of /proc/net/tcp; 08: the client sends nothing more, but waits
 MIME_TYPES = (
     "/etc/mime.types",
     "/etc/httpd/conf/mime.types",
@@ -240,6 +241,38 @@ def free_bind(bind: Bind, is_https: bool = False) -> Bind:
                 f"{option} {bind}: cannot be listened on: {exc.strerror}; {cure}", EXIT_PORT
             ) from exc
         return Bind(bind.host, int(probe.getsockname()[1]))
+
+
+def has_connections(ports: Collection[int | None], proc: Path = Path("/proc/net")) -> bool:
+    """Does any client have a connection to one of these ports? True when that cannot be told."""
+    try:
+        lines = [line for name in ("tcp", "tcp6") for line in lines_of(proc / name)]
+    except OSError:
+        return True
+    return any(
+        fields[3] in ESTABLISHED and int(fields[1].rpartition(":")[2], 16) in ports
+        for fields in map(str.split, lines)
+    )
+
+
+def lines_of(table: Path) -> list[str]:
+    """Without the head. A kernel without IPv6 has no table for it."""
+    return table.read_text().splitlines()[1:] if table.exists() else []
+
+
+def descendants(pid: int, proc: Path = Path("/proc")) -> list[int]:
+    """Children before their own children."""
+    children: dict[int, list[int]] = {}
+    for path in proc.glob("[0-9]*/stat"):
+        try:
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            continue
+        children.setdefault(parent, []).append(int(path.parent.name))
+    found = [pid]
+    for one in found:  # grows while it is read
+        found += children.get(one, ())
+    return found[1:]
 
 
 def is_listening(bind: Bind) -> bool:

@@ -336,7 +336,7 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option(
                 "--graceful-timeout",
                 TIME,
-                "time for running requests when workers are replaced",
+                "time for running requests when workers are replaced (default: 600), or the server stops (default: 30)",
                 daemon="graceful-timeout",
             ),
             Option(

@@ -39,9 +39,6 @@ COMMON = '%h %l %u %t "%r" %>s %b'
 COMBINED = COMMON + ' "%{Referer}i" "%{User-Agent}i"'
 
 
-STOP_LIMIT = 30  # seconds that requests get to finish after SIGTERM
-
-
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Where things are on this machine and in the server root."""
@@ -381,7 +378,7 @@ def services(settings: ServerSettings, layout: Layout) -> Iterator[str]:
 
 
 def requests(settings: ServerSettings) -> Iterator[str]:
-    yield f"GracefulShutdownTimeout {STOP_LIMIT}"
+    yield f"GracefulShutdownTimeout {settings.stop_limit}"
     if settings.timeout:
         yield f"Timeout {settings.timeout}"
     if settings.keep_alive == "0":

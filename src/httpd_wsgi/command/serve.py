@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,6 +22,8 @@ from httpd_wsgi.command.target import say
 
 PR_SET_PDEATHSIG = 1
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SAID_AFTER = 1.5  # seconds, after which it is clear that a stop waits for something
+KILL_AFTER = 0.5
 RELOAD_SIGNALS = (signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -86,7 +89,7 @@ def run(settings: ServerSettings, quiet: bool = False) -> int:
         conf = directory / "httpd.conf"
         root.write(conf, render_conf(settings, layout), 0o600)  # it may hold secrets: --env
         command = [machine.find_httpd(settings.httpd), "-f", str(conf), "-DFOREGROUND"]
-        return Foreground(settings, command, quiet).run()
+        return Foreground(settings, directory, command, quiet).run()
 
 
 def urls(settings: ServerSettings) -> list[str]:
@@ -109,12 +112,17 @@ def urls(settings: ServerSettings) -> list[str]:
 class Foreground:
     """httpd as a child: signals are passed on, its output is relayed, its end is ours."""
 
-    def __init__(self, settings: ServerSettings, command: Sequence[str], quiet: bool) -> None:
+    def __init__(
+        self, settings: ServerSettings, root: Path, command: Sequence[str], quiet: bool
+    ) -> None:
         self.settings = settings
+        self.root = root
         self.command = command
         self.quiet = quiet
         self.news = relay.News()
-        self.asked = False
+        self.stops = 0  # signals to stop that have come
+        self.is_served = False
+        self.timers: list[threading.Timer] = []
         self.process: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
@@ -150,12 +158,14 @@ class Foreground:
             thread.start()
         failed = self.watch_start()
         status = self.process.wait()
+        for timer in self.timers:
+            timer.cancel()
         for thread in relays:
             thread.join(2)
         if failed:
             say(f"{target.title(self.settings)} could not be loaded; the reason is above")
             return EXIT_NO_TARGET
-        return 0 if self.asked else self.report_end(status)
+        return 0 if self.stops else self.report_end(status)
 
     def report_end(self, status: int) -> int:
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
@@ -180,16 +190,17 @@ class Foreground:
         )
         progress = Progress(f"loading {name}…", enabled=is_shown)  # pdb would ask on the same line
         self.news.in_progress = is_shown
-        while not self.is_there(has_news) and self.process.poll() is None and not self.asked:
+        while not self.is_there(has_news) and self.process.poll() is None and not self.stops:
             progress.show()
             self.news.changed.wait(0.1)
         progress.end()
         self.news.in_progress = False
-        if self.process.poll() is not None or self.asked:
+        if self.process.poll() is not None or self.stops:
             return False
         if self.news.failed and not self.settings.reload:
             self.process.send_signal(signal.SIGTERM)
             return True
+        self.is_served = True
         if not self.quiet:
             after = f" after {progress.seconds():.1f} s" if has_news else ""
             stop = " (stop with Ctrl-C)" if sys.stderr.isatty() else ""
@@ -204,12 +215,47 @@ class Foreground:
     # ---- signals ----
 
     def stop(self, number: int, frame: object) -> None:
-        """The first SIGTERM lets requests finish, within GracefulShutdownTimeout; SIGINT and
-        whatever comes second do not.
+        """The first signal lets requests finish, within GracefulShutdownTimeout. The second ends
+        them, and whatever does not end at once is killed.
+
+        httpd takes a second for a graceful stop. Ctrl-C does without it when there is no client.
         """
-        is_graceful = number == signal.SIGTERM and not self.asked
-        self.asked = True
-        self.send(signal.SIGWINCH if is_graceful and self.news.ready else signal.SIGTERM)
+        self.stops += 1
+        if self.stops > 1:
+            self.send(signal.SIGTERM)
+            self.later(KILL_AFTER, self.kill)
+        elif self.is_served and (number == signal.SIGTERM or self.has_clients()):
+            self.send(signal.SIGWINCH)
+            self.later(SAID_AFTER, self.say_waiting)
+        else:
+            self.send(signal.SIGTERM)
+
+    def has_clients(self) -> bool:
+        ports = {bind.port for bind in self.settings.binds} | {self.settings.https_port}
+        return machine.has_connections(ports)
+
+    def later(self, seconds: float, work: Callable[[], None]) -> None:
+        """In a thread, since the main thread waits for httpd."""
+        timer = threading.Timer(seconds, work)
+        timer.daemon = True
+        self.timers.append(timer)
+        timer.start()
+
+    def say_waiting(self) -> None:
+        again = "Ctrl-C again" if sys.stderr.isatty() else "a second signal"
+        limit = f"up to {self.settings.stop_limit} s"
+        if not self.quiet:
+            say(f"waiting {limit} for requests that are running; {again} ends them now")
+
+    def kill(self) -> None:
+        """httpd first, so that it starts nothing again."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        for pid in (self.process.pid, *machine.descendants(self.process.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            os.unlink(self.settings.pid_file or self.root / "httpd.pid")
 
     def reload(self, number: int, frame: object) -> None:
         """A graceful restart: configuration, certificates and applications are read again, and no

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import re
 import sys
@@ -23,6 +24,8 @@ LOG_LEVELS = (
     *(f"trace{n}" for n in range(1, 9)),
 )
 DEFAULT_PORT = 8000
+STOP_LIMIT = 30  # seconds that requests get to finish when the server stops
+SECONDS = {"ms": 0.001, "": 1, "s": 1, "min": 60, "h": 3600, "d": 86400}
 _HOST = re.compile(r"[A-Za-z0-9_.\-*]+")
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -59,6 +62,11 @@ def parse_bind(text: str) -> Bind:
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         host, port = text, str(DEFAULT_PORT)
+    if text.isdecimal():
+        raise CommandError(
+            f"--bind {text}: expected ADDRESS:PORT; did you mean 127.0.0.1:{text}, or :{text} for all "
+            "addresses?"
+        )
     if not port.isdecimal() or int(port) > 65535:
         raise CommandError(f"--bind {text}: expected ADDRESS:PORT with a port from 0 to 65535")
     host = host.removeprefix("[").removesuffix("]")
@@ -248,6 +256,15 @@ class ServerSettings:
             )
         if self.log_format not in ("text", "json"):
             raise CommandError(f"--log-format {self.log_format}: expected text or json")
+
+    @property
+    def stop_limit(self) -> int:
+        """Seconds that requests get to finish when the server stops."""
+        given = re.fullmatch(
+            r"(\d+)(ms|s|min|h|d)?", dict(self.daemon_options).get("graceful-timeout", "")
+        )
+        seconds = int(given[1]) * SECONDS[given[2] or ""] if given else 0
+        return math.ceil(seconds) or STOP_LIMIT
 
     @property
     def is_https_only_binds(self) -> bool:

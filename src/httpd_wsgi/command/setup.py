@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from httpd_wsgi.command import machine, root, target, words
+from httpd_wsgi.command.check import findings
 from httpd_wsgi.command.errors import CommandError
-from httpd_wsgi.command.render import STOP_LIMIT, Layout, render_conf
+from httpd_wsgi.command.render import Layout, render_conf
 from httpd_wsgi.command.serve import make_layout, urls
 from httpd_wsgi.command.settings import ServerSettings
 from httpd_wsgi.command.target import say
@@ -74,7 +75,7 @@ def render_unit(settings: ServerSettings, directory: Path, user: str) -> str:
         description=f"{target.title(settings)} (httpd-wsgi)".replace("%", "%%").replace("\n", " "),
         user=f"User={user}\n" if user else "",
         apachectl=words.unit(directory / "apachectl"),
-        limit=STOP_LIMIT + 10,
+        limit=settings.stop_limit + 10,
     )
 
 
