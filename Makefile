@@ -93,6 +93,7 @@ lint: $(STATE)/lint-ready $(STATE)/installed docs ## formatters, ruff, mypy, liz
 	$(BIN)/python docs/reference.py --check
 	$(BIN)/python docs/errors.py --check
 	$(BIN)/python docs/command.py --check
+	$(BIN)/python docs/examples.py --check
 	$(BIN)/python bench/figures.py --check
 	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability --suppress=unknownMacro \
 	  --suppress=missingIncludeSystem --suppress=missingReturn --suppress=returnDanglingLifetime -Isrc -Iapache -DAPLOG_USE_MODULE\(x\)= apache src/runtime src/wire

@@ -23,6 +23,9 @@ def write(program: str, target: Path, render: Callable[[], str], args: list[str]
     if args != ["--check"]:
         target.write_text(page)
     elif not target.exists() or target.read_text() != page:
-        print(f"{program}: docs/{target.name} is not up to date; run {program}", file=sys.stderr)
+        print(
+            f"{program}: {target.parent.name}/{target.name} is not up to date; run {program}",
+            file=sys.stderr,
+        )
         return 1
     return 0
