@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -132,7 +133,7 @@ def test_shadowed_aliases_are_found(unstarted: Httpd) -> None:
             "httpd-wsgi explain http://localhost",
             1,
         ),
-        ("WSGIDaemonProcess d procesess=2", "did you mean processes", "mend that line", 1),
+        ("WSGIDaemonProcess d procesess=2", "did you mean processes", "correct that line", 1),
         (
             "WSGIScriptAlias / {app}/hello.py process-group=missing",
             "the daemon group 'missing'",
@@ -166,6 +167,43 @@ def test_a_configuration_without_the_module_says_what_to_paste(unstarted: Httpd)
         and "does not load httpd-wsgi" in done.stdout
         and "module-config" in done.stdout
     )
+
+
+def test_another_module_in_our_place_is_named_with_its_line(
+    unstarted: Httpd, tmp_path: Path
+) -> None:
+    """No mod_wsgi is needed here: any module that httpd can load under this name will do."""
+    source = tmp_path / "mod_other.c"
+    source.write_text(
+        '#include "httpd.h"\n#include "http_config.h"\n'
+        'const char version[] = "mod_wsgi/4.9.4";\n'
+        "module AP_MODULE_DECLARE_DATA wsgi_module = {STANDARD20_MODULE_STUFF};\n"
+    )
+    flags = shlex.split(
+        subprocess.run(
+            ["apr-1-config", "--cppflags", "--includes"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    )
+    other = unstarted.root / "mod_other.so"
+    command = ["cc", "-shared", "-fPIC", *flags, "-I/usr/include/apache2", source, "-o", other]
+    subprocess.run(command, check=True)
+    path = unstarted.write_conf("")
+    lines = [line for line in path.read_text().splitlines() if "WSGI" not in line]
+    number = next(i for i, line in enumerate(lines, 1) if line.startswith("LoadModule wsgi_module"))
+    lines[number - 1] = f"LoadModule wsgi_module {other}"
+    path.write_text("\n".join(lines))
+    done = run("check", str(path))
+    assert f"error: {path}:{number}: mod_wsgi 4.9.4 is loaded, not httpd-wsgi" in done.stdout
+    assert "replace that line" in done.stdout and done.returncode == 1
+
+
+def test_a_misspelt_directive_is_answered_with_the_nearest(unstarted: Httpd) -> None:
+    code, items = check(unstarted, "WSGIDeamonProcess shop")
+    item = found(items, "Invalid command 'WSGIDeamonProcess'")
+    assert code == 1 and item["cure"] == "did you mean WSGIDaemonProcess?"
 
 
 def test_a_module_of_another_httpd_is_recognised(unstarted: Httpd) -> None:
@@ -337,7 +375,13 @@ def test_explain_says_why_a_request_is_refused(unstarted: Httpd) -> None:
     assert done.returncode == 1 and "status 500" in done.stdout and "WSGI0206" in done.stderr
 
 
-@pytest.mark.parametrize("url", ["shop", "ftp://x/", "http://"])
+def test_explain_takes_an_address_without_a_scheme_as_http(unstarted: Httpd) -> None:
+    path = unstarted.write_conf("WSGIDaemonProcess d\nWSGIScriptAlias / {app}/hello.py")
+    done = run("explain", f"localhost:{unstarted.port}/x", str(path))
+    assert done.returncode == 0 and "hello.py" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("url", ["/shop", "ftp://x/", "http://"])
 def test_explain_wants_a_whole_url(unstarted: Httpd, url: str) -> None:
     done = run("explain", url, str(unstarted.write_conf("")))
     assert done.returncode == 2 and f"{url}: expected a URL" in done.stderr

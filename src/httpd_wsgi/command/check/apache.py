@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from httpd_wsgi.command import machine
-from httpd_wsgi.command.check import handlers
+from httpd_wsgi.command.check import foreign, handlers
 from httpd_wsgi.command.errors import EXIT_HTTPD_FAILED, EXIT_NO_HTTPD, CommandError
 
 LEVEL = ("-c", "<IfModule wsgi_module>", "-c", "LogLevel wsgi:info", "-c", "</IfModule>")
@@ -30,13 +30,14 @@ class Reading:
     dump: dict[str, Any] | None
     status: int
     messages: tuple[str, ...]
+    other: foreign.Loaded | None = None  # another module in the place of ours
 
 
 def command(config: str, httpd: str) -> list[str]:
     """Debian's apache2ctl sets the variables that its configuration uses; elsewhere httpd itself
     will do.
     """
-    wrapper = shutil.which("apache2ctl")
+    wrapper = shutil.which("apache2ctl", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     program = machine.find_httpd(httpd)
     if wrapper and not httpd and os.path.basename(program) == "apache2":
         program = wrapper
@@ -88,8 +89,12 @@ def read(
         for line in (done.stderr + (done.stdout if begin < 0 else "")).splitlines()
         if line.strip()
     )
+    is_other = dump is None and done.returncode == 0
     return Reading(
-        dump, done.returncode, tuple(line for line in said if not line.startswith(APACHECTL))
+        dump,
+        done.returncode,
+        tuple(line for line in said if not line.startswith(APACHECTL)),
+        foreign.loaded(command(config, httpd)) if is_other else None,
     )
 
 

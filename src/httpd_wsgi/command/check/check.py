@@ -206,6 +206,8 @@ def where_it_runs(dump: dict[str, Any], url: dict[str, Any]) -> Iterator[tuple[s
 
 
 def explain(url: str, config: str, httpd: str, is_json: bool) -> int:
+    if "://" not in url and not url.startswith("/"):
+        url = f"http://{url}"
     if not url.startswith(("http://", "https://")):
         raise CommandError(f"{url}: expected a URL with http:// or https://", EXIT_USAGE)
     try:

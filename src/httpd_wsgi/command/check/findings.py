@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import pwd
 import re
@@ -13,8 +14,8 @@ from typing import Any
 
 import httpd_wsgi
 from httpd_wsgi import _boot
-from httpd_wsgi.command import words
-from httpd_wsgi.command.check import apache, handlers
+from httpd_wsgi.command import machine, words
+from httpd_wsgi.command.check import apache, foreign, handlers
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 SEVERE = re.compile(r"requests get|can never work|does not exist|has no runtime")
@@ -58,19 +59,39 @@ def of_configuration(reading: apache.Reading) -> Iterator[Finding]:
         yield Finding(
             ERROR,
             cause or "httpd refuses its configuration without saying why",
-            "mend that line",
+            meant(text) or cure_of(text),
             where,
         )
-    elif reading.dump is None:
-        is_there = "wsgi_module" in text
-        cause = (
-            "wsgi_module is another module, not httpd-wsgi"
-            if is_there
-            else "the configuration does not load httpd-wsgi"
-        )
+    elif reading.other is not None:
         yield Finding(
-            ERROR, cause, "put what `httpd-wsgi module-config` prints into the configuration"
+            ERROR,
+            f"{reading.other.name} is loaded, not httpd-wsgi",
+            "replace that line by what `httpd-wsgi module-config` prints; two modules of this name "
+            "cannot be loaded at once",
+            reading.other.where,
         )
+    elif reading.dump is None:
+        yield Finding(
+            ERROR,
+            "the configuration does not load httpd-wsgi",
+            "put what `httpd-wsgi module-config` prints into the configuration",
+        )
+
+
+def cure_of(text: str) -> str:
+    if "AH00111" in text and "APACHE_" in text:
+        return "source /etc/apache2/envvars before, or run it with sudo"
+    return "correct that line"
+
+
+def meant(text: str) -> str:
+    """The directive that was misspelt, if it is one of ours."""
+    wrong = re.search(r"Invalid command '(\w+)'", text)
+    if not wrong:
+        return ""
+    names = {name.lower(): name for name in foreign.directives(machine.find_wsgi_module())}
+    near = difflib.get_close_matches(wrong[1].lower(), names, 1, 0.8)
+    return f"did you mean {names[near[0]]}?" if near else ""
 
 
 IN_HTACCESS = re.compile(r"\[core:alert\].*? (/\S+): (.+)$")  # said when a request comes by
@@ -82,7 +103,7 @@ def of_messages(reading: apache.Reading) -> Iterator[Finding]:
     requests.
     """
     for wrong in filter(None, map(IN_HTACCESS.search, dict.fromkeys(reading.messages))):
-        yield Finding(ERROR, f"requests get status 500: {wrong[2]}", "mend that file", wrong[1])
+        yield Finding(ERROR, f"requests get status 500: {wrong[2]}", "correct that file", wrong[1])
     for types in filter(None, map(NO_TYPES.search, dict.fromkeys(reading.messages))):
         yield Finding(
             ERROR,
@@ -428,7 +449,7 @@ def of_one_import(
         return
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["without a word"])[-1]
-        cure = "mend it; --json has its traceback"
+        cure = "correct it; --json has its traceback"
         yield Finding(
             ERROR, f"{script} cannot be loaded {who}: {last}", cure, where, detail=done.stderr
         )
