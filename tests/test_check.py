@@ -200,6 +200,15 @@ def test_another_module_in_our_place_is_named_with_its_line(
     assert "replace that line" in done.stdout and done.returncode == 1
 
 
+@pytest.mark.skipif(
+    not AS_ROOT or not Path("/usr/sbin/apache2ctl").exists(), reason="needs root and Debian's Apache"
+)
+def test_an_ordinary_user_may_check_the_machines_apache() -> None:
+    """Who has no /usr/sbin on the path. The configuration uses variables of /etc/apache2/envvars."""
+    done = run("check", user=33, group=33, extra_groups=[], env={"PATH": "/usr/bin:/bin"}, cwd="/")
+    assert "AH00111" not in done.stdout and "is not defined" not in done.stdout, done.stdout
+
+
 def test_a_misspelt_directive_is_answered_with_the_nearest(unstarted: Httpd) -> None:
     code, items = check(unstarted, "WSGIDeamonProcess shop")
     item = found(items, "Invalid command 'WSGIDeamonProcess'")

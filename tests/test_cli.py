@@ -32,6 +32,20 @@ def test_a_target_is_served(site: Path, target: str) -> None:
         assert served.get("/a/b").text == f"|/a/b||{site}"
 
 
+def test_an_installed_module_is_a_target(site: Path) -> None:
+    """The demonstration stands for any module of the Python that has `application`."""
+    with serving(site, "httpd_wsgi.demo.app") as served:
+        assert "httpd-wsgi" in served.get().text
+
+
+@pytest.mark.parametrize(
+    ("given", "level"), [("warning", "warn"), ("CRITICAL", "crit"), ("info", "info")]
+)
+def test_levels_of_pythons_logging_are_understood(site: Path, given: str, level: str) -> None:
+    done = run("serve", "hello.py", "--print-config", "--log-level", given, cwd=site)
+    assert f"LogLevel {level}" in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_asked_to_stop_it_ends_with_success(site: Path, number: int) -> None:
     with serving(site, "hello.py") as served:
@@ -170,6 +184,12 @@ def test_module_config_prints_lines_to_paste() -> None:
     [
         (["serve", "/nowhere/app.py"], 3, "/nowhere/app.py: no such file"),
         (["serve", "app.pyy"], 3, "app.pyy: no such file"),
+        (["serve", "."], 3, ".: is a directory"),
+        (["serve", "app.py:application"], 3, "write app.py, or app:application"),
+        (["serve", "in/app.py:wsgi"], 3, "write in/app.py --callable wsgi, or in.app:wsgi"),
+        (["serve", "no_such_module"], 3, "no such file, and no module of this name"),
+        (["serve", "-b", "25001", "x:y"], 2, "did you mean 127.0.0.1:25001, or :25001"),
+        (["serve", "--https", "x:y"], 2, "did you mean --https-certificate or --https-key"),
         (["serve", "--port", "65536", "x:y"], 2, "--port 65536: expected a number from 0 to 65535"),
         (["serve", "-b", "1.2.3.4:http", "x:y"], 2, "--bind 1.2.3.4:http: expected ADDRESS:PORT"),
         (["serve", "-b", "unix:/x", "x:y"], 2, "cannot listen on a Unix socket"),

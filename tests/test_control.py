@@ -318,6 +318,8 @@ def test_a_group_without_a_supervisor_is_shown_as_one_that_cannot_serve(
     [found] = json.loads(run("status", down, "--json").stdout)
     assert (found["failed"], found["supervisor"], found["workers"]) == (True, None, [])
     assert run("reload", down).returncode == 9
+    httpd.expect("WSGI0608", down)
+    httpd.expect("WSGI0309")
 
 
 def test_a_group_whose_supervisor_is_stuck_is_shown_as_well(started: Httpd, group: str) -> None:

@@ -109,3 +109,15 @@ def test_setup_refuses_in_one_line(site: Path, arguments: list[str], said: str) 
     assert (
         done.returncode == 2 and said in done.stderr and done.stderr.count("\n") == 1
     ), done.stderr
+
+
+def test_an_application_that_cannot_be_loaded_is_named_and_the_files_are_written(
+    site: Path,
+) -> None:
+    (site / "needs.py").write_text("import no_such_package\n\ndef application(e, s): ...\n")
+    done = run("setup", "needs.py", "--server-root", str(site / "root"), cwd=site)
+    assert done.returncode == 0 and (site / "root" / "httpd.conf").exists()
+    assert "needs.py cannot be loaded: ModuleNotFoundError: No module named" in done.stderr
+    assert "--python-home names another" in done.stderr
+    good = run("setup", "hello.py", "--server-root", str(site / "root"), cwd=site)
+    assert "cannot be loaded" not in good.stderr

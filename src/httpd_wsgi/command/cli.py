@@ -85,7 +85,7 @@ def add_check(commands: argparse._SubParsersAction[options.Parser]) -> None:
     explain = commands.add_parser(
         "explain", help="say which host, script, group and interpreter serve a URL, and why"
     )
-    explain.add_argument("url", metavar="URL", help="with http:// or https://")
+    explain.add_argument("url", metavar="URL", help="with https:// unless it is for http://")
     explain.add_argument(
         "config",
         nargs="?",

@@ -28,10 +28,12 @@ class Parser(argparse.ArgumentParser):
         name = extras[0].partition("=")[0]
         if not name.startswith("-"):
             self.error(f"{extras[0]}: unexpected; see {self.prog} --help")
-        near = difflib.get_close_matches(name, self._option_string_actions, 1)
+        begin = [option for option in self._option_string_actions if option.startswith(name + "-")]
+        near = begin or difflib.get_close_matches(name, self._option_string_actions, 1)
+        meant = " or ".join(near[:4])
         self.error(
             f"{name}: no such option"
-            + (f", did you mean {near[0]}?" if near else f"; see {self.prog} --help")
+            + (f", did you mean {meant}?" if near else f"; see {self.prog} --help")
         )
 
 
@@ -163,6 +165,9 @@ def settings_from(arguments: argparse.Namespace, target: str) -> ServerSettings:
     daemon += given.get("daemon_option", ())
     if "script_reloading" in values:
         values["script_reloading"] = False
+    if "log_level" in values:  # the names of Python's logging as well
+        level = values["log_level"].lower()
+        values["log_level"] = {"warning": "warn", "critical": "crit"}.get(level, level)
     if values.get("debug"):
         values["reload"] = True
     return ServerSettings(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shlex
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -106,9 +107,32 @@ def write_root(settings: ServerSettings) -> tuple[Layout, str]:
     return layout, httpd
 
 
+def load_once(settings: ServerSettings, layout: Layout) -> str:
+    """Returns why the application cannot be loaded by its user in its Python, or ""."""
+    target = layout.target
+    if not target.alias:
+        return ""
+    uid = pwd.getpwnam(layout.user).pw_uid if layout.user else os.geteuid()
+    group = {"python": machine.python_of(settings.python_home), "uid": uid, "gid": layout.gid}
+    words_ = (target.alias, target.callable or "application", ":".join(target.python_path))
+    try:
+        done = findings.run_python(
+            group, "tryout", *words_, target.home, env={**os.environ, **dict(settings.env)}
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        return str(exc)
+    lines = done.stderr.strip().splitlines() or ["it ended without a word"]
+    # The last line is for the log when a module is missing; the one before it names the module
+    said = next((line for line in reversed(lines) if "Error: " in line), lines[-1])
+    return "" if done.returncode == 0 else said
+
+
 def run(settings: ServerSettings, systemd: bool, quiet: bool) -> int:
     settings = with_log(settings)
     layout, _ = write_root(settings)
+    if why := load_once(settings, layout):
+        cure = f"it runs in the Python of {settings.python_home}; --python-home names another"
+        say(f"note: {target.title(settings)} cannot be loaded: {why}; {cure}")
     if systemd:
         user = "" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         sys.stdout.write(render_unit(settings, layout.root, user))

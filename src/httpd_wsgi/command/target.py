@@ -36,9 +36,13 @@ def resolve(settings: ServerSettings) -> Target:
     if path.is_file():
         return Target(str(path.absolute()), settings.callable, home, settings.python_path)
     module, colon, name = settings.target.partition(":")
+    if module.endswith(".py") and colon:
+        raise CommandError(f"{settings.target}: {what_else(path, settings.target)}", EXIT_NO_TARGET)
     factory = name.removesuffix("()")
     if is_module_name(module) and (
-        is_module_name(factory) if colon else is_there(module, (home, *settings.python_path))
+        is_module_name(factory)
+        if colon
+        else is_there(module, (home, *settings.python_path, *packages(settings.python_home)))
     ):
         if colon and settings.callable:
             raise CommandError(
@@ -51,9 +55,27 @@ def resolve(settings: ServerSettings) -> Target:
             settings.python_path,
         )
     raise CommandError(
-        f"{settings.target}: no such file; a target is a script file, module:callable or module:factory()",
+        f"{settings.target}: {what_else(path, settings.target)}; a target is a script file, "
+        "module:callable or module:factory()",
         EXIT_NO_TARGET,
     )
+
+
+def what_else(path: Path, target: str) -> str:
+    """What is wrong with a target that is none."""
+    file, colon, name = target.partition(":")
+    if colon and file.endswith(".py") and name:
+        module = file.removesuffix(".py").replace("/", ".")
+        option = "" if name == "application" else f" --callable {name}"
+        return f"a file has no callable behind a colon; write {file}{option}, or {module}:{name}"
+    return "is a directory" if path.is_dir() else "no such file, and no module of this name"
+
+
+def packages(home: str) -> tuple[str, ...]:
+    """Where this Python has installed packages."""
+    if os.path.realpath(home) == os.path.realpath(sys.prefix):
+        return tuple(filter(None, sys.path))
+    return tuple(map(str, Path(home).glob("lib/python3*/*-packages")))
 
 
 def is_there(module: str, directories: tuple[str, ...]) -> bool:
