@@ -201,7 +201,8 @@ def test_another_module_in_our_place_is_named_with_its_line(
 
 
 @pytest.mark.skipif(
-    not AS_ROOT or not Path("/usr/sbin/apache2ctl").exists(), reason="needs root and Debian's Apache"
+    not AS_ROOT or not Path("/usr/sbin/apache2ctl").exists(),
+    reason="needs root and Debian's Apache",
 )
 def test_an_ordinary_user_may_check_the_machines_apache() -> None:
     """Who has no /usr/sbin on the path. The configuration uses variables of /etc/apache2/envvars."""

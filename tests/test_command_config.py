@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -344,6 +345,7 @@ def test_logs_as_json(site: Path) -> None:
             lambda: "/p?q=1" in served.stdout() and "said" in served.stderr(), "both logs have it"
         )
         [access] = [json.loads(line) for line in served.stdout().splitlines()]
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT[0-9:.]+[+-]\d{4}", access["time"])
         assert (access["method"], access["url"], access["status"], access["user_agent"]) == (
             "GET",
             "/p?q=1",
@@ -357,8 +359,60 @@ def test_logs_as_json(site: Path) -> None:
         ]
         [said] = [record for record in records if 'said "so"' in record["message"]]
         assert (said["level"], said["module"]) == ("error", "wsgi") and re.match(
-            r"\d{4}-\d\d-\d\d[ T]", said["time"]
+            r"\d{4}-\d\d-\d\dT[0-9:.]+[+-]\d{4}$", said["time"]
         )
+        assert said["request"] == access["request"], "both can be joined"
+
+
+def objects(*lines: str) -> list[dict[str, Any]]:
+    errors = jsonlog.Errors()
+    fed = [text for line in lines for text in errors.feed(line)]
+    return [json.loads(text) for text in (*fed, *errors.flush())]
+
+
+def record(message: str, tid: int = 6, level: str = "error") -> str:
+    return f"2026-11-25 08:20:48.123456\twsgi\t{level}\t5\t{tid}\t127.0.0.1:9\tid{tid}\th\t-\t{message}"
+
+
+ONE = ["Traceback (most recent call last):", '  File \\"a.py\\", line 1', "    x", "KeyError: 1"]
+CHAIN = [*ONE, "", "The above exception was the direct cause of the following exception:", ""]
+
+
+def test_an_exception_is_one_object() -> None:
+    head = "WSGI0401: the application raised"
+    [found] = objects(*map(record, [head, *CHAIN, *ONE[:-1], "ValueError: two", "lines"]))
+    assert (found["message"], found["code"], found["request"]) == (head, "WSGI0401", "id6")
+    assert found["traceback"].startswith(f'{ONE[0]}\n  File "a.py", line 1\n    x\nKeyError: 1\n\n')
+    assert found["traceback"].endswith("ValueError: two\nlines")
+    assert found["time"].startswith("2026-11-25T08:20:48.123456") and re.search(
+        r"[+-]\d{4}$", found["time"]
+    )
+
+
+def test_what_is_logged_beside_an_exception_stays_apart() -> None:
+    logged = ["ERROR:root:caught", *ONE, "printed", "printed, too"]
+    found = objects(*map(record, logged))
+    assert [one["message"] for one in found] == ["ERROR:root:caught", "printed", "printed, too"]
+    assert [one.get("traceback", "")[-11:] for one in found] == ["KeyError: 1", "", ""]
+    coded = objects(*map(record, ["WSGI0401: a", *ONE, "WSGI0405: b", *ONE]))
+    assert [one["code"] for one in coded] == ["WSGI0401", "WSGI0405"]
+    assert all(one["traceback"].count("\n") == 3 for one in coded)
+
+
+def test_exceptions_of_several_threads_are_told_apart() -> None:
+    lines = [record(text, tid) for text in ["WSGI0401: a", *ONE] for tid in (6, 7, 8)]
+    found = objects(*lines, record("an info", 6, "info"))
+    assert sorted((one["tid"], "traceback" in one) for one in found) == [
+        (6, False),
+        (6, True),
+        (7, True),
+        (8, True),
+    ]
+
+
+def test_an_exception_without_a_line_before_it_has_its_own_as_message() -> None:
+    [found] = objects(*map(record, ONE))
+    assert found["message"] == "KeyError: 1" and found["traceback"].startswith(ONE[0])
 
 
 def test_logs_in_files(site: Path) -> None:
@@ -396,7 +450,7 @@ def test_logs_in_files(site: Path) -> None:
     ],
 )
 def test_lines_of_every_origin_become_objects(line: str, expected: dict[str, object]) -> None:
-    found = json.loads(jsonlog.convert("error", line))
+    [found] = objects(line)
     assert {key: found[key] for key in expected} == expected
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Protocol
 
 from httpd_wsgi.command import jsonlog
 from httpd_wsgi.command.settings import LOG_LEVELS
@@ -60,6 +60,14 @@ def is_wanted(line: str, log_level: str) -> bool:
     return level not in LOG_LEVELS or LOG_LEVELS.index(level) <= LOG_LEVELS.index(limit)
 
 
+class Converter(Protocol):
+    def feed(self, line: str) -> Iterator[str]:
+        """Yields what is to be written now."""
+
+    def flush(self) -> Iterator[str]:
+        """Yields what was kept back, since no line comes at the moment."""
+
+
 class Relay(threading.Thread):
     """Copies one pipe, line by line, until its end. news: a line of progress may stand where it
     writes.
@@ -70,35 +78,65 @@ class Relay(threading.Thread):
         source: IO[bytes],
         target: int,
         stream: str,
-        transform: Callable[[str], str | None],
+        converter: Converter,
         news: News,
     ) -> None:
         super().__init__(name=f"relay-{stream}", daemon=True)
         self.source = source
         self.target = target
-        self.transform = transform
+        self.converter = converter
         self.news = news
 
     def run(self) -> None:
-        for raw in self.source:
-            out = self.transform(raw.decode("utf-8", "surrogateescape").rstrip("\n"))
-            if out is not None:
-                try:
-                    clear = CLEAR if self.news.in_progress and os.isatty(self.target) else b""
-                    os.write(self.target, clear + out.encode("utf-8", "surrogateescape") + b"\n")
-                except OSError:
-                    pass  # the terminal is gone; httpd must not be kept from writing
+        for raw in jsonlog.lines_of(self.source.fileno()):
+            if raw is None:
+                self.write(self.converter.flush())
+            else:
+                self.write(self.converter.feed(raw.decode("utf-8", "surrogateescape")))
+        self.write(self.converter.flush())
+
+    def write(self, texts: Iterator[str]) -> None:
+        for text in texts:
+            self.write_line(text)
+
+    def write_line(self, text: str) -> None:
+        try:
+            clear = CLEAR if self.news.in_progress and os.isatty(self.target) else b""
+            os.write(self.target, clear + text.encode("utf-8", "surrogateescape") + b"\n")
+        except OSError:
+            pass  # the terminal is gone; httpd must not be kept from writing
 
 
-def error_transform(news: News, log_level: str, is_json: bool) -> Callable[[str], str | None]:
-    def transform(line: str) -> str | None:
-        news.learn(line)
-        if not is_wanted(line, log_level):
-            return None
-        return jsonlog.convert("error", line) if is_json else line
+class Plain:
+    """Lines as they are."""
 
-    return transform
+    def feed(self, line: str) -> Iterator[str]:
+        yield line
+
+    def flush(self) -> Iterator[str]:
+        return iter(())
 
 
-def access_transform(is_json: bool) -> Callable[[str], str | None]:
-    return (lambda line: jsonlog.convert("access", line)) if is_json else (lambda line: line)
+class Wanted:
+    """Lines of the error log that were asked for; what they say of the start becomes known."""
+
+    def __init__(self, news: News, log_level: str, inner: Converter) -> None:
+        self.news = news
+        self.log_level = log_level
+        self.inner = inner
+
+    def feed(self, line: str) -> Iterator[str]:
+        self.news.learn(line)
+        if is_wanted(line, self.log_level):
+            yield from self.inner.feed(line)
+
+    def flush(self) -> Iterator[str]:
+        yield from self.inner.flush()
+
+
+def errors(news: News, log_level: str, is_json: bool) -> Converter:
+    return Wanted(news, log_level, jsonlog.Errors() if is_json else Plain())
+
+
+def accesses(is_json: bool) -> Converter:
+    return jsonlog.Requests() if is_json else Plain()

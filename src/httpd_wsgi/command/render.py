@@ -32,6 +32,7 @@ JSON_ACCESS = "\t".join(
         "%D",
         "%{Referer}i",
         "%{User-Agent}i",
+        "%L",
     )
 )
 JSON_ERROR = "\t".join(("%-{cu}t", "%-m", "%-l", "%-P", "%-T", "%-a", "%-L", "%-V", "%-E", "%M"))

@@ -143,14 +143,12 @@ class Foreground:
         assert self.process.stdout and self.process.stderr
         is_json = self.settings.log_format == "json"
         relays = (
-            relay.Relay(
-                self.process.stdout, 1, "access", relay.access_transform(is_json), self.news
-            ),
+            relay.Relay(self.process.stdout, 1, "access", relay.accesses(is_json), self.news),
             relay.Relay(
                 self.process.stderr,
                 2,
                 "error",
-                relay.error_transform(self.news, self.settings.log_level, is_json),
+                relay.errors(self.news, self.settings.log_level, is_json),
                 self.news,
             ),
         )
