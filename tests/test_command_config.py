@@ -19,7 +19,7 @@ import requests
 from harness import AS_ROOT, free_port, wait_until
 from served import HELLO, directory_with_hello, run, serving
 
-from httpd_wsgi.command import jsonlog, words
+from httpd_wsgi.command import jsonlog, relay, words
 from httpd_wsgi.command.errors import CommandError
 from httpd_wsgi.command.render import Layout, render_conf
 from httpd_wsgi.command.settings import ServerSettings, parse_bind
@@ -364,6 +364,27 @@ def test_logs_as_json(site: Path) -> None:
         assert said["request"] == access["request"], "both can be joined"
 
 
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (
+            "[Mon Nov 30 17:54:01.377510 2026] [wsgi:error] [pid 31125:tid 31188] "
+            "[client 127.0.0.1:40796]   File [x], referer: http://localhost/a",
+            "17:54:01 error    File [x]",
+        ),
+        (
+            "[Mon Nov  3 07:54:01.000001 2026] [wsgi:notice] [pid 3:tid 3] WSGI0706: x has changed",
+            "07:54:01 notice WSGI0706: x has changed",
+        ),
+        ("[not httpd's] words", "[not httpd's] words"),
+    ],
+)
+def test_a_terminal_gets_short_lines(line: str, shown: str) -> None:
+    terminal, pipe = (relay.errors(relay.News(), "warn", False, on) for on in (True, False))
+    assert [*terminal.feed(line), *terminal.flush()] == [shown]
+    assert list(pipe.feed(line)) == [line]
+
+
 def objects(*lines: str) -> list[dict[str, Any]]:
     errors = jsonlog.Errors()
     fed = [text for line in lines for text in errors.feed(line)]
@@ -470,6 +491,49 @@ def test_reload_notices_a_changed_module_and_a_mended_one(site: Path) -> None:
         wait_until(lambda: "SyntaxError" in served.stderr(), "the mistake is logged")
         (site / "part.py").write_text("text = 'three'")
         wait_until(lambda: served.get().text == "three", "the mended code answers")
+
+
+def test_reload_shows_what_was_saved_last_even_when_it_does_not_load(site: Path) -> None:
+    """Like the application that a browser shows, a mistake is seen as soon as it is saved."""
+    (site / "saved.py").write_text(HELLO)
+    with serving(site, "saved.py", "--reload") as served:
+        assert served.get("/x").text.startswith("|/x|")
+        (site / "saved.py").write_text(HELLO + "\n= wrong")
+        wait_until(lambda: served.get("/x").status_code == 500, "the mistake is shown")
+        page = served.get("/x?a=1")
+        assert "SyntaxError" in page.text and "GET /x?a=1" in page.text
+        assert "SyntaxError" not in served.get("/x", headers={"Host": "evil.test"}).text
+        assert re.search(r"\[wsgi:notice\].* has changed: loading", served.stderr())
+        (site / "saved.py").write_text(HELLO)
+        wait_until(lambda: served.get("/x").status_code == 200, "the corrected code answers")
+
+
+def test_reload_shows_no_traceback_where_others_can_connect(site: Path) -> None:
+    (site / "saved.py").write_text("= wrong")
+    with serving(site, "saved.py", "--reload", "--host", "0.0.0.0") as served:
+        reply = served.get("/x", headers={"Host": "localhost"})
+        assert reply.status_code == 500 and "SyntaxError" not in reply.text
+
+
+@pytest.mark.parametrize("option", ["--reload", "--debug"])
+def test_an_application_that_cannot_be_loaded_is_not_loaded_again_in_the_same_process(
+    site: Path, option: str
+) -> None:
+    """Half-imported modules would hide the first mistake behind another one."""
+    (site / "half.py").write_text("import sys\n")
+    (site / "once.py").write_text(
+        "import half\nassert not hasattr(half, 'seen'), 'a second attempt'\nhalf.seen = True\n"
+        "raise ValueError('the first mistake')\n"
+    )
+    with serving(site, "once.py", option) as served:
+        for _ in range(3):
+            assert "the first mistake" in served.get().text
+
+
+def test_reload_is_no_page_for_exceptions_of_requests(site: Path) -> None:
+    (site / "failing.py").write_text(FAILING)
+    with serving(site, "failing.py", "--reload") as served:
+        assert "ValueError" not in served.get("/x").text
 
 
 FAILING = """

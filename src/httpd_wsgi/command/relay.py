@@ -19,6 +19,11 @@ NOT_LOADED = ("WSGI0415", "WSGI0403")
 # Python cannot be run, or ends before the application is loaded
 NO_WORKER = ("WSGI0606", "WSGI0608", "WSGI0708")
 RECORD = re.compile(r"\[[^\]]+\] \[(\w+):(\w+)\] ")
+# "[Mon Nov 30 17:54:01.377510 2026] [wsgi:error] [pid 31125:tid 31188] [client 127.0.0.1:40796] "
+TERMINAL = re.compile(
+    r"\[\w+ \w+ +\d+ ([\d:]+)[.\d]* \d+\] \[\w*:(\w+)\] \[pid [\d:tid ]+\] (?:\[client [^\]]*\] )?"
+)
+REFERER = re.compile(r", referer: \S+$")
 CLEAR = b"\r\x1b[K"
 
 
@@ -117,6 +122,15 @@ class Plain:
         return iter(())
 
 
+class Short(Plain):
+    """For a terminal: time, level and text of a record of httpd."""
+
+    def feed(self, line: str) -> Iterator[str]:
+        match = TERMINAL.match(line)
+        text = REFERER.sub("", line[match.end() :]) if match else ""
+        yield f"{match[1]} {match[2]:<6} {text}" if match else line
+
+
 class Wanted:
     """Lines of the error log that were asked for; what they say of the start becomes known."""
 
@@ -134,8 +148,9 @@ class Wanted:
         yield from self.inner.flush()
 
 
-def errors(news: News, log_level: str, is_json: bool) -> Converter:
-    return Wanted(news, log_level, jsonlog.Errors() if is_json else Plain())
+def errors(news: News, log_level: str, is_json: bool, is_terminal: bool) -> Converter:
+    plain = Short() if is_terminal else Plain()
+    return Wanted(news, log_level, jsonlog.Errors() if is_json else plain)
 
 
 def accesses(is_json: bool) -> Converter:

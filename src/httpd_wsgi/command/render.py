@@ -300,13 +300,17 @@ def variables(settings: ServerSettings, layout: Layout) -> Iterator[tuple[str, s
     if stand_in(settings):
         yield "HTTPD_WSGI_DEBUG_TARGET", layout.target.alias
         yield "HTTPD_WSGI_DEBUG_CALLABLE", layout.target.callable or "application"
+    if settings.reload and all(bind.is_local for bind in settings.binds):
+        yield "HTTPD_WSGI_DEBUG_SHOWN", "1"
+    if settings.debug:
+        yield "HTTPD_WSGI_DEBUG", "1"
 
 
 def stand_in(settings: ServerSettings) -> str:
     """What is served in the application's place and passes requests on to it, or ""."""
-    if settings.debug:
-        return "httpd_wsgi.develop.debugger:application"
-    return "httpd_wsgi.develop.instruments:application" if settings.instruments else ""
+    if settings.instruments:
+        return "httpd_wsgi.develop.instruments:application"
+    return "httpd_wsgi.develop.loading:application" if settings.reload else ""
 
 
 def own_group(settings: ServerSettings, layout: Layout) -> Iterator[str]:

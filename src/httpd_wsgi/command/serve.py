@@ -148,7 +148,7 @@ class Foreground:
                 self.process.stderr,
                 2,
                 "error",
-                relay.errors(self.news, self.settings.log_level, is_json),
+                relay.errors(self.news, self.settings.log_level, is_json, is_terminal=os.isatty(2)),
                 self.news,
             ),
         )

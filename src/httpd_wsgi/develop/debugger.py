@@ -1,7 +1,7 @@
-"""`httpd-wsgi serve --debug`: the application, with its tracebacks in the browser.
+"""`httpd-wsgi serve --debug`: tracebacks of the application in the browser.
 
-The command allows it on this machine's addresses alone. The worker serves this module in the
-application's place, and HTTPD_WSGI_DEBUG_TARGET says what to load.
+HTTPD_WSGI_DEBUG_TARGET says what to load. HTTPD_WSGI_DEBUG_SHOWN is set where the command listens on
+addresses of this machine only; elsewhere nobody gets a traceback.
 """
 
 from __future__ import annotations
@@ -20,12 +20,18 @@ from httpd_wsgi import _runtime
 from httpd_wsgi.interpreter import loader, tracebacks
 
 PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><style>
+:root {{ color-scheme: light dark; }}
 body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #222; background: #fff; }}
 h1 {{ font-size: 1.3rem; color: #a00; white-space: pre-wrap; }} h2 {{ font-size: 1rem; margin: 1.5rem 0 .3rem; }}
 pre {{ background: #f4f4f4; padding: .6rem; overflow-x: auto; margin: 0; }} b {{ background: #fd9; }}
 table {{ border-collapse: collapse; font: 13px monospace; }}
 td {{ padding: 0 .8rem 0 0; vertical-align: top; word-break: break-all; }}
+@media (prefers-color-scheme: dark) {{
+  body {{ color: #ddd; background: #1b1b1b; }} h1 {{ color: #f88; }}
+  pre {{ background: #2a2a2a; }} b {{ background: #640; }}
+}}
 </style></head><body><h1>{title}</h1><p>{request}</p>{frames}<h2>Whole traceback</h2><pre>{text}</pre></body></html>
 """
 AROUND = 4
@@ -42,9 +48,12 @@ def load() -> Application:
     return loader.load_target(target, 0, False)[0]  # type: ignore[no-any-return]
 
 
-def application(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+def watched(
+    application: Application, environ: Environ, start_response: StartResponse
+) -> Iterable[bytes]:
+    """What the application returns; an exception becomes a page."""
     try:
-        result = load()(environ, start_response)
+        result = application(environ, start_response)
     except Exception as exc:
         return failed(exc, environ, start_response)
     if isinstance(result, _runtime.FileWrapper):
@@ -87,14 +96,19 @@ def is_local(environ: Environ) -> bool:
 
 
 def failed(exc: Exception, environ: Environ, start_response: StartResponse) -> list[bytes]:
+    """The page of a request that failed, which is logged, too."""
+    print("\n".join(tracebacks.format_exception(exc)), file=sys.stderr)
+    return show(exc, environ, start_response)
+
+
+def show(exc: Exception, environ: Environ, start_response: StartResponse) -> list[bytes]:
     """The page. start_response() raises the exception again when it is too late for one."""
-    lines = tracebacks.format_exception(exc)
-    print("\n".join(lines), file=sys.stderr)
-    page = (
-        render(exc, environ, "\n".join(lines))
-        if is_local(environ)
-        else "Tracebacks are only shown on http://localhost/."
-    )
+    if "HTTPD_WSGI_DEBUG_SHOWN" not in os.environ:
+        page = "The application failed. The reason is in the error log."
+    elif is_local(environ):
+        page = render(exc, environ, "\n".join(tracebacks.format_exception(exc)))
+    else:
+        page = "Tracebacks are only shown on http://localhost/."
     body = page.encode("utf-8", "backslashreplace")
     headers = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))]
     start_response("500 Internal Server Error", headers, (type(exc), exc, exc.__traceback__))
@@ -103,7 +117,9 @@ def failed(exc: Exception, environ: Environ, start_response: StartResponse) -> l
 
 def render(exc: BaseException, environ: Environ, text: str) -> str:
     title = traceback.format_exception_only(exc)[-1].strip()
-    request = f"{environ.get('REQUEST_METHOD', '')} {environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}"
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    query = f"?{environ['QUERY_STRING']}" if environ.get("QUERY_STRING") else ""
+    request = f"{environ.get('REQUEST_METHOD', '')} {path}{query}"
     frames = "".join(
         render_frame(frame, line) for frame, line in application_frames(exc.__traceback__)
     )

@@ -14,6 +14,9 @@ import threading
 import time
 from collections.abc import Iterator
 
+from httpd_wsgi import _runtime
+
+NOTICE = 5  # APLOG_NOTICE
 INTERVAL = 0.5
 MOST_FILES = 5000
 SKIPPED = frozenset(("node_modules", "__pycache__"))
@@ -76,7 +79,7 @@ def run(watch: Watch) -> None:
     while not (path := watch.changed()):
         time.sleep(INTERVAL)
         watch.add_new()
-    print(f"{path} has changed: loading the application again", file=sys.stderr)
+    _runtime.log(NOTICE, f"{path} has changed: loading the application again")
     os.kill(os.getpid(), signal.SIGINT)  # the worker finishes its requests and is replaced
 
 
