@@ -1,5 +1,5 @@
-"""Certificates and keys, looked at before httpd is: what it says of them takes five lines and no
-file's name.
+"""Checks of certificates and keys before httpd starts, because its own messages about them do not
+name the file.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def ask() -> str:
 
 
 def check_pair(certificate: str, key: str) -> None:
-    """Do they belong together, and can httpd use them without asking anybody? A Python without TLS
-    leaves that to httpd.
+    """Raises CommandError when key and certificate do not belong together, or the key needs a pass
+    phrase. A Python without TLS leaves these checks to httpd.
     """
     try:
         import ssl  # only with HTTPS: it takes longer to load than all else

@@ -62,7 +62,7 @@ def run_explain(arguments: argparse.Namespace) -> int:
 
 def add_check(commands: argparse._SubParsersAction[options.Parser]) -> None:
     doctor = commands.add_parser(
-        "check", help="look for what is wrong with Apache's configuration, and say what mends it"
+        "check", help="find mistakes in Apache's configuration, and say how to correct them"
     )
     doctor.add_argument(
         "config",
@@ -184,9 +184,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def report_bug() -> None:
-    """No traceback ever reaches the user; it goes to a file that can be sent to those who can read
-    it.
-    """
+    """Writes the traceback to a file that can be sent to the developers, and prints the file's name."""
     with tempfile.NamedTemporaryFile(
         "w", prefix="httpd-wsgi-bug-", suffix=".log", delete=False
     ) as file:
@@ -206,7 +204,7 @@ def guarded(work: Callable[[], int]) -> int:
         print(f"httpd-wsgi: {exc}", file=sys.stderr)
         return exc.code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # `httpd-wsgi … | head`: nothing more to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # `httpd-wsgi ... | head` has read enough
         return 0
     except OSError as exc:
         print(

@@ -87,5 +87,5 @@ def bash(parser: argparse.ArgumentParser) -> str:
 
 
 def render(shell: str, parser: argparse.ArgumentParser) -> str:
-    """zsh understands bash's completion functions."""
+    """Returns the script. zsh can run completion functions of bash."""
     return bash(parser) if shell == "bash" else ZSH + bash(parser).split("\n", 1)[1]

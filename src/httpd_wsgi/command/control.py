@@ -24,8 +24,8 @@ LISTENING = 0x10000  # __SO_ACCEPTCON in /proc/net/unix
 
 
 def sockets(group: str = "", table: Path = Path("/proc/net/unix")) -> list[tuple[str, int]]:
-    """Names, and process numbers as the names say them, of the supervisors that listen; of all
-    groups for "".
+    """Returns names of sockets that supervisors listen on, and the process numbers in the names. ""
+    stands for all groups.
     """
     wanted = f"@{peers.PREFIX}" + (peers.word_of(group) + "/" if group else "")
     found = []
@@ -39,7 +39,7 @@ def sockets(group: str = "", table: Path = Path("/proc/net/unix")) -> list[tuple
 
 
 def printable(value: Any) -> Any:
-    """Text from another process must not steer the terminal."""
+    """Escapes text from another process, which could hold control sequences for the terminal."""
     if isinstance(value, str):
         return "".join(c if c.isprintable() or c in "\n" else f"\\x{ord(c):02x}" for c in value)
     if isinstance(value, dict):
@@ -48,8 +48,8 @@ def printable(value: Any) -> Any:
 
 
 def ask(name: str, pid: int, command: str) -> Iterator[dict[str, Any]]:
-    """The messages of one supervisor, and of its workers. Only of the process that the name tells,
-    not of one that pretends.
+    """Yields the messages of one supervisor and of its workers. The kernel confirms that the process
+    is the one in the socket's name.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
         connection.settimeout(PATIENCE)
@@ -74,8 +74,8 @@ def ask(name: str, pid: int, command: str) -> Iterator[dict[str, Any]]:
 def answers(
     group: str, command: str, supervisors: Collection[int] = ()
 ) -> list[list[dict[str, Any]]]:
-    """Of every supervisor of the group, or of these. Raises CommandError when there is none, or
-    none that would talk to us.
+    """Returns the messages of every supervisor of the group, or of those given. Raises CommandError
+    when there is none, or all of them refuse.
     """
     found = [(name, pid) for name, pid in sockets(group) if not supervisors or pid in supervisors]
     if not found:
@@ -128,8 +128,8 @@ def duration(seconds: float) -> str:
 
 
 def others(status: dict[str, Any]) -> str:
-    """What is to be known of workers that do not just serve: ", 1 of them until its successor does,
-    1 is starting".
+    """Describes workers in states other than serving: ", 1 of them until its successor does, 1 is
+    starting".
     """
     states = [worker["state"] for worker in status["workers"]]
     retiring, starting = states.count("retiring"), states.count("starting")
@@ -178,7 +178,7 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
 
 
 def without_supervisor(group: configured.Group) -> dict[str, Any]:
-    """What a supervisor would answer."""
+    """Returns a status like that of a supervisor, for a group that has none."""
     message: dict[str, Any] = {
         "group": group.name,
         "supervisor": None,
@@ -198,7 +198,7 @@ def without_supervisor(group: configured.Group) -> dict[str, Any]:
 
 
 def statuses(group: str) -> list[dict[str, Any]]:
-    """Of supervisors, and of groups that have none."""
+    """Returns the status of each supervisor, and of groups that have none."""
     deadline = time.monotonic() + START
     while True:
         known, refusal = configured.groups(group), None
@@ -231,8 +231,8 @@ def status(group: str, is_json: bool) -> int:
 
 
 def supervisors_of(group: str, apache: int | None) -> list[int]:
-    """Those of one Apache. Several may have groups of the same name; an order must not reach one
-    that was not meant.
+    """Returns the supervisors of one Apache. Raises CommandError when several Apaches have a group of
+    this name and none was chosen.
     """
     found = [messages[0] for messages in answers(group, "status")]
     places = {message["parent"]: message["where"] for message in found}
@@ -250,7 +250,9 @@ def supervisors_of(group: str, apache: int | None) -> list[int]:
 
 
 def order(group: str, command: str, done: str, apache: int | None) -> int:
-    """For reload and stop; supervisors that are on their way out take no orders."""
+    """Sends an order (reload, stop) to current supervisors. Supervisors that are being replaced do
+    not take orders.
+    """
     asked = answers(group, command, supervisors_of(group, apache))
     taken = [messages[0] for messages in asked if messages[0]["current"]]
     if not taken:

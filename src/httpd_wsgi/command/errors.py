@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-EXIT_FINDINGS = 1  # check: something must be mended; explain: the URL leads to no application
+EXIT_FINDINGS = 1  # check: there are errors; explain: the URL leads to no application
 EXIT_USAGE = 2
 EXIT_NO_TARGET = 3
 EXIT_PORT = 4
@@ -15,10 +15,10 @@ EXIT_SYSTEM = 71  # EX_OSERR of sysexits.h
 EXIT_BUG = 70  # EX_SOFTWARE of sysexits.h
 
 MEANINGS = (
-    (0, "done; `serve`: it was asked to stop; `check`: nothing to mend"),
+    (0, "done; `serve`: it was asked to stop; `check`: no error"),
     (
         EXIT_FINDINGS,
-        "`check`: something must be mended; `explain`: the URL leads to no application",
+        "`check`: there are errors; `explain`: the URL leads to no application",
     ),
     (EXIT_USAGE, "an option or its value is not valid"),
     (EXIT_NO_TARGET, "the application was not found or could not be loaded"),
@@ -34,7 +34,9 @@ MEANINGS = (
 
 
 class CommandError(Exception):
-    """One sentence for the user: what, the value given, what is valid. `code` is the exit status."""
+    """One sentence for the user: the option, the given value, and what is valid. `code` is the exit
+    status.
+    """
 
     def __init__(self, message: str, code: int = EXIT_USAGE) -> None:
         super().__init__(message)

@@ -16,7 +16,7 @@ def granted(path: str | os.PathLike[str], *inside: str) -> Iterator[str]:
 
 
 def granted_file(path: str, requirement: str, *inside: str) -> Iterator[str]:
-    """One file and not what lies beside it."""
+    """Allows one file, and not the others of its directory."""
     directory, name = os.path.split(path)
     yield f"<Directory {words.directory(directory)}>"
     yield from ("    " + line for line in inside)
@@ -27,7 +27,7 @@ def granted_file(path: str, requirement: str, *inside: str) -> Iterator[str]:
 
 
 def published(path: str | os.PathLike[str], *inside: str) -> Iterator[str]:
-    """Files that clients may have, but for .git, .env, .htpasswd and their kind."""
+    """Allows the files of a directory, except hidden ones such as .git, .env and .htpasswd."""
     yield from granted(
         path, *inside, '<FilesMatch "^\\.">', "    Require all denied", "</FilesMatch>"
     )

@@ -46,8 +46,8 @@ def https(settings: ServerSettings) -> Iterator[str]:
 
 
 def virtual_hosts(settings: ServerSettings) -> Iterator[str]:
-    """What the main server says holds in them, too, but for rewriting. The first for an address
-    answers for all other names.
+    """Virtual hosts inherit everything from the main server except rewriting. The first one for an
+    address answers for all other names.
     """
     if settings.proxy_hosts:
         for port in dict.fromkeys(bind.port for bind in settings.binds):
@@ -75,7 +75,7 @@ def proxied(settings: ServerSettings, port: int, *tls: str) -> Iterator[str]:
 
 
 def forwarding(path: str, url: str) -> Iterator[str]:
-    """All that is below path goes to the server at url, which is told where it came in."""
+    """Passes requests below path to the server at url. Headers say where they came in."""
     yield f"ProxyPass {words.conf(path)} {words.conf(url)}"
     yield f"ProxyPassReverse {words.conf(path)} {words.conf(url)}"
     yield f"<Location {words.conf(path)}>"

@@ -50,7 +50,7 @@ STAMP = re.compile(r"\w{3} (\w{3}) +(\d+) (\d\d:\d\d:\d\d)(\.\d+)? (\d{4})")
 
 
 def unescape(text: str) -> str:
-    r"""httpd writes quotes, backslashes and control characters as \", \\ and \xhh."""
+    r"""Undoes httpd's escapes: it writes quotes, backslashes and control characters as \", \\ and \xhh."""
     named = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "v": "\v", "f": "\f"}
 
     def character(match: re.Match[str]) -> str:
@@ -68,7 +68,7 @@ def fields(names: Sequence[str], values: Sequence[str]) -> dict[str, Any]:
 
 
 def with_code(found: dict[str, Any]) -> dict[str, Any]:
-    """WSGI#### and AH##### as a field of its own, to search for."""
+    """Adds the code, WSGI#### or AH#####, as a field to search for."""
     code = re.match(r"(WSGI\d{4}|AH\d{5}): ", found.get("message", ""))
     return {**found, "code": code[1]} if code else found
 
@@ -82,7 +82,7 @@ def with_zone(second: str, form: str) -> tuple[str, str]:
 
 
 def iso(stamp: str) -> str:
-    """Of httpd's "Wed Nov 25 08:20:48.123456 2026" or "2026-11-25 08:20:48.123456": local times."""
+    """Converts httpd's "Wed Nov 25 08:20:48.123456 2026" or "2026-11-25 08:20:48.123456", which are local times."""
     if match := STAMP.fullmatch(stamp):
         date = f"{match[1]} {match[2]} {match[3]} {match[5]}"
         second, zone = with_zone(date, "%b %d %H:%M:%S %Y")

@@ -1,4 +1,4 @@
-"""What this machine has: httpd, its modules, users; and who may go where."""
+"""What this machine has: httpd, its modules, users, ports. Which user may enter which directory."""
 
 from __future__ import annotations
 
@@ -78,7 +78,9 @@ def account(name: str, group: str = "") -> Account:
 
 
 def apache_account(user: str, group: str) -> Account | None:
-    """Whom httpd shall become; None when it is not started by root and stays who it is."""
+    """Returns the user that httpd should switch to, or None when it is not started by root and cannot
+    switch.
+    """
     if os.geteuid() != 0:
         if user and account(user).uid != os.geteuid():
             raise CommandError(
@@ -102,7 +104,7 @@ def apache_account(user: str, group: str) -> Account | None:
 
 
 def blocking(path: Path, who: Account) -> Path | None:
-    """The first directory above path, links followed, that this user cannot enter."""
+    """Returns the first directory above path that this user cannot enter. Links are followed."""
     for directory in reversed(Path(os.path.realpath(path)).parents):
         if not who.may(directory.stat(), 1):
             return directory
@@ -138,7 +140,7 @@ def builtin_modules(httpd: str) -> set[str]:
 
 
 def compiled_in_mpm(httpd: str) -> str:
-    """The MPM's name when httpd has one built in, else ""."""
+    """Returns the name of the MPM that is built into httpd, or ""."""
     listing = subprocess.run([httpd, "-l"], capture_output=True, text=True, check=False).stdout
     names = {line.strip().removesuffix(".c") for line in listing.splitlines()}
     return next((name for name in ("event", "worker", "prefork") if name in names), "")
@@ -147,7 +149,7 @@ def compiled_in_mpm(httpd: str) -> str:
 def find_modules(
     httpd: str, names: Iterable[str], directory: str = "", useful: Iterable[str] = ()
 ) -> tuple[tuple[str, Path], ...]:
-    """The files of those modules that are not built in; of useful ones only those that are there."""
+    """Returns names and files of the modules that are not built in. Useful modules may be missing."""
     builtin = builtin_modules(httpd)
     places = (directory,) if directory else MODULE_DIRECTORIES
     found: list[tuple[str, Path]] = []
@@ -176,7 +178,9 @@ def modules_directory(given: str = "") -> str:
 
 
 def find_wsgi_module() -> Path:
-    """Beside the package when pip installed it, else where a distribution puts modules."""
+    """Returns the module beside the package, where pip puts it, or in a directory of the
+    distribution.
+    """
     package = Path(next(iter(httpd_wsgi.__path__)))
     for path in (
         package / "mod_wsgi.so",
@@ -195,14 +199,14 @@ def find_wsgi_module() -> Path:
 
 
 def module_config(module: Path | None = None) -> str:
-    """The lines to paste into httpd.conf."""
+    """Returns the lines to paste into httpd.conf."""
     return (
         f'LoadModule wsgi_module "{module or find_wsgi_module()}"\nWSGIPythonHome "{sys.prefix}"\n'
     )
 
 
 def python_of(home: str) -> str:
-    """bin/python of a prefix, or bin/python3 where there is only that."""
+    """Returns bin/python of a prefix, or bin/python3 when there is no bin/python."""
     paths = (os.path.join(home, "bin", name) for name in ("python", "python3"))
     return next(filter(os.path.exists, paths), sys.executable)
 
@@ -215,8 +219,8 @@ def mime_types() -> str:
 
 
 def free_bind(bind: Bind, is_https: bool = False) -> Bind:
-    """The same, with a port that is free in place of port 0. Raises CommandError when nobody can
-    listen there.
+    """Returns the address with a free port in place of port 0. Raises CommandError when the address
+    cannot be listened on.
     """
     option = "--https-port" if is_https else "--bind"
     try:
@@ -244,7 +248,7 @@ def free_bind(bind: Bind, is_https: bool = False) -> Bind:
 
 
 def has_connections(ports: Collection[int | None], proc: Path = Path("/proc/net")) -> bool:
-    """Does any client have a connection to one of these ports? True when that cannot be told."""
+    """Does any client have a connection to one of these ports? Returns True when /proc does not say."""
     try:
         lines = [line for name in ("tcp", "tcp6") for line in lines_of(proc / name)]
     except OSError:

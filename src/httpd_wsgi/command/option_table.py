@@ -1,5 +1,5 @@
-"""The options of `serve` and `setup` as a table: argparse, settings, completion, man page,
-docs/command.md are made of it.
+"""The options of `serve` and `setup` as a table. The parser, the settings, the completion, the man
+page and docs/command.md are made from it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ class Kind(enum.Enum):
     PATH = "path"  # made absolute
     LOG = "file or -"
     LIST = "list"  # the option may be repeated
-    PATHS = "paths"  # the same, made absolute
-    PAIRS = "pairs"  # NAME=VALUE, repeated
+    PATHS = "paths"  # made absolute; the option may be repeated
+    PAIRS = "pairs"  # NAME=VALUE; the option may be repeated
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Option:
     kind: Kind
     help: str
     field: str = ""  # of ServerSettings
-    daemon: str = ""  # or an option of WSGIDaemonProcess
+    daemon: str = ""  # an option of WSGIDaemonProcess, for options that are no field
     metavar: str = ""
     low: int = 0
     high: int = 1_000_000_000
@@ -36,7 +36,7 @@ class Option:
 
     @property
     def name(self) -> str:
-        """The one that messages use."""
+        """The name that messages use: the first long one."""
         return next(name for name in self.names.split() if name.startswith("--"))
 
     @property
@@ -54,7 +54,7 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option(
                 "--callable",
                 T,
-                "name of the application in the TARGET (default: application)",
+                "name of the callable in a script file (default: application)",
                 "callable",
                 metavar="NAME",
             ),
@@ -68,7 +68,7 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option(
                 "--working-directory --chdir",
                 PATH,
-                "directory to run in, first on sys.path (default: this one)",
+                "directory to run in, first on sys.path (default: the current directory)",
                 "working_directory",
                 metavar="DIR",
             ),
@@ -117,7 +117,7 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option(
                 "--no-script-reloading",
                 F,
-                "do not look whether the TARGET's file has changed",
+                "do not check whether the TARGET's file has changed",
                 "script_reloading",
             ),
             Option(
@@ -138,8 +138,10 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 "address to listen on, port 0 is any free one; may be repeated (default: 127.0.0.1:8000)",
                 metavar="ADDRESS:PORT",
             ),
-            Option("--host", T, "the same in two options: the address", metavar="ADDRESS"),
-            Option("--port", N, "and the port", metavar="PORT", high=65535),
+            Option("--host", T, "address to listen on, in place of --bind", metavar="ADDRESS"),
+            Option(
+                "--port", N, "port to listen on, in place of --bind", metavar="PORT", high=65535
+            ),
             Option(
                 "--server-name",
                 T,
@@ -150,30 +152,32 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option(
                 "--server-alias",
                 Kind.LIST,
-                "and for this one; may be repeated, * is allowed",
+                "another host name to answer for; may be repeated, * is allowed",
                 "server_aliases",
                 metavar="NAME",
             ),
-            Option("--allow-localhost", F, "and for localhost", "allow_localhost"),
-            Option("--http2", F, "speak HTTP/2 as well", "http2"),
+            Option(
+                "--allow-localhost", F, "answer requests for localhost as well", "allow_localhost"
+            ),
+            Option("--http2", F, "offer HTTP/2 as well", "http2"),
             Option(
                 "--https-certificate --certfile",
                 PATH,
-                "certificate in PEM format; without --https-port all addresses speak HTTPS",
+                "certificate in PEM format; without --https-port all addresses use HTTPS",
                 "https_certificate",
                 metavar="FILE",
             ),
             Option(
                 "--https-key --keyfile",
                 PATH,
-                "its key (default: in the same file)",
+                "key of the certificate (default: in the same file)",
                 "https_key",
                 metavar="FILE",
             ),
             Option(
                 "--https-chain",
                 PATH,
-                "certificates between it and the authority",
+                "certificates between the certificate and its authority",
                 "https_chain",
                 metavar="FILE",
             ),
@@ -193,11 +197,11 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 "https_client_ca",
                 metavar="FILE",
             ),
-            Option("--https-only", F, "send requests by HTTP to the HTTPS port", "https_only"),
+            Option("--https-only", F, "redirect requests by HTTP to the HTTPS port", "https_only"),
             Option(
                 "--https-environment",
                 F,
-                "pass what is known of the TLS connection to the application",
+                "pass the variables of the TLS connection to the application",
                 "https_environment",
             ),
             Option(
@@ -224,7 +228,7 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option(
                 "--threads",
                 N,
-                "request threads of each (default: 15)",
+                "request threads of each worker (default: 15)",
                 "threads",
                 metavar="N",
                 low=1,
@@ -233,7 +237,7 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option(
                 "--max-clients --worker-connections",
                 N,
-                "connections at a time (default: httpd's, 400)",
+                "most connections at the same time (default: that of httpd, 400)",
                 "max_clients",
                 metavar="N",
                 low=1,
@@ -251,7 +255,7 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option(
                 "--max-requests --maximum-requests",
                 N,
-                "replace a worker after so many requests",
+                "replace a worker after this number of requests",
                 daemon="maximum-requests",
                 metavar="N",
             ),
@@ -264,7 +268,7 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option(
                 "--cpu-time-limit",
                 TIME,
-                "replace a worker that has used so much processor time",
+                "replace a worker after this processor time",
                 daemon="cpu-time-limit",
             ),
             Option(
@@ -318,7 +322,7 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option(
                 "--interrupt-timeout",
                 TIME,
-                "time to obey for a request that took too long",
+                "time that a request which took too long gets to end after it was interrupted",
                 daemon="interrupt-timeout",
             ),
             Option(
@@ -342,13 +346,13 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option(
                 "--shutdown-timeout",
                 TIME,
-                "time for exit functions and threads at the end",
+                "time for exit functions and threads when a worker ends",
                 daemon="shutdown-timeout",
             ),
             Option(
                 "--deadlock-timeout",
                 TIME,
-                "time after which a worker that does nothing at all is replaced",
+                "time after which a worker that has stopped responding is replaced",
                 daemon="deadlock-timeout",
             ),
             Option(
@@ -357,7 +361,12 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 "time without requests after which workers are replaced",
                 daemon="inactivity-timeout",
             ),
-            Option("--connect-timeout", TIME, "time to reach a worker", daemon="connect-timeout"),
+            Option(
+                "--connect-timeout",
+                TIME,
+                "longest time until a worker accepts a request",
+                daemon="connect-timeout",
+            ),
             Option(
                 "--socket-timeout",
                 N,
@@ -386,7 +395,7 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option(
                 "--body-timeout",
                 N,
-                "the same for its body",
+                "seconds for a request's body, more while it is arriving",
                 "body_timeout",
                 metavar="SECONDS",
                 high=86400,
@@ -399,7 +408,7 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option(
                 "--document-root",
                 PATH,
-                "directory whose files win over the application",
+                "directory whose files are served instead of the application",
                 "document_root",
                 metavar="DIR",
             ),
@@ -410,11 +419,11 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 "directory_index",
                 metavar="NAME",
             ),
-            Option("--directory-listing", F, "show what is in directories", "directory_listing"),
+            Option("--directory-listing", F, "list the files of directories", "directory_listing"),
             Option(
                 "--allow-override",
                 Kind.LIST,
-                "what .htaccess files may set; may be repeated",
+                "kind of directives that .htaccess files may use; may be repeated",
                 "allow_override",
                 metavar="TYPE",
             ),
@@ -435,10 +444,10 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option(
                 "--error-override",
                 F,
-                "use these for the application's own errors, too",
+                "use the pages of --error-document for errors of the application as well",
                 "error_override",
             ),
-            Option("--compress", F, "compress text", "compress"),
+            Option("--compress", F, "compress responses that are text", "compress"),
             Option("--sendfile", F, "let the kernel send files", "sendfile"),
             Option(
                 "--limit-request-body",
@@ -458,7 +467,7 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option(
                 "--trust-proxy-header",
                 Kind.LIST,
-                "header that it sets, such as X-Forwarded-For; may be repeated",
+                "header that this proxy sets, such as X-Forwarded-For; may be repeated",
                 "trusted_proxy_headers",
                 metavar="NAME",
             ),
@@ -502,7 +511,7 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
                 "log_format",
                 metavar="FORMAT",
             ),
-            Option("-q --quiet", F, "say nothing but errors"),
+            Option("-q --quiet", F, "print errors only"),
         ),
     ),
     (
@@ -511,7 +520,7 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option(
                 "--server-root",
                 PATH,
-                "directory for what is generated (serve: a fresh one that is removed at the end)",
+                "directory for generated files (serve: a new one that is removed at the end)",
                 "server_root",
                 metavar="DIR",
             ),
@@ -534,14 +543,14 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option(
                 "--modules-directory",
                 PATH,
-                "where its modules are",
+                "directory of httpd's modules",
                 "modules_directory",
                 metavar="DIR",
             ),
             Option(
                 "--print-config",
                 F,
-                "show the configuration for httpd and do nothing else",
+                "print the configuration for httpd and do nothing else",
                 command="serve",
             ),
         ),

@@ -1,4 +1,4 @@
-"""From the table of options to a parser, and from what it has parsed to settings."""
+"""Makes the parser from the table of options, and settings from its result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from httpd_wsgi.command.settings import DEFAULT_PORT, Bind, ServerSettings, chec
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors are one line, and a misspelt option is answered with the nearest one."""
+    """Errors are one line. The error for a misspelt option names the nearest one."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **{"allow_abbrev": False, **named})
@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
         raise CommandError(message.removeprefix("argument "))
 
     def refuse(self, extras: Sequence[str]) -> NoReturn:
-        """For what parse_known_args() left over."""
+        """Raises the error for arguments that parse_known_args() left over."""
         name = extras[0].partition("=")[0]
         if not name.startswith("-"):
             self.error(f"{extras[0]}: unexpected; see {self.prog} --help")
@@ -38,7 +38,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_options(parser: argparse.ArgumentParser, command: str, taken: Collection[str] = ()) -> None:
-    """taken: names that the parser has already, or must not have."""
+    """Leaves out the names in `taken`, which the parser has already or must not have."""
     for title, section in SECTIONS:
         group = parser.add_argument_group(title)
         for option in section:
@@ -147,7 +147,7 @@ def binds_of(given: dict[str, Any]) -> tuple[Bind, ...]:
 
 
 def settings_from(arguments: argparse.Namespace, target: str) -> ServerSettings:
-    """The words of the command line, each checked and named in the message when it is wrong."""
+    """Checks each word of the command line. A wrong one is named in the error."""
     values: dict[str, Any] = {}
     given: dict[str, Any] = {}
     daemon: list[tuple[str, str]] = []

@@ -1,5 +1,5 @@
-"""What httpd and its workers write to a terminal or pipe passes through here: read for news of the
-start, filtered, made JSON.
+"""The output of httpd and its workers, on its way to a terminal or pipe. It is searched for news of
+the start, filtered, and shortened or converted to JSON.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ CLEAR = b"\r\x1b[K"
 
 @dataclass(slots=True)
 class News:
-    """What is known of the start. Written by relay threads, read by the main thread; `changed` is
+    """What is known of the start. Relay threads write it and the main thread reads it; `changed` is
     set after every change.
 
-    in_progress is the other way round: the main thread shows a line of progress on the terminal.
+    in_progress is written by the main thread: it shows a line of progress on the terminal.
     """
 
     ready: bool = False
@@ -53,10 +53,8 @@ class News:
 
 
 def is_wanted(line: str, log_level: str) -> bool:
-    """httpd is asked for records of the module at level info whatever the user asked for, and
-    writes its own notices always.
-
-    Notices of the module, which are few, go with warnings.
+    """The module logs at level info whatever the user asked for, and httpd always writes its own
+    notices. Notices of the module are few, and are shown with warnings.
     """
     match = RECORD.match(line)
     parts = line.split("\t", 3) if match is None else ["", match[1], match[2], ""]
@@ -74,9 +72,7 @@ class Converter(Protocol):
 
 
 class Relay(threading.Thread):
-    """Copies one pipe, line by line, until its end. news: a line of progress may stand where it
-    writes.
-    """
+    """Copies one pipe, line by line, until its end."""
 
     def __init__(
         self,
@@ -132,7 +128,7 @@ class Short(Plain):
 
 
 class Wanted:
-    """Lines of the error log that were asked for; what they say of the start becomes known."""
+    """Passes on lines of levels that the user asked for. Learns from all of them how the start goes."""
 
     def __init__(self, news: News, log_level: str, inner: Converter) -> None:
         self.news = news

@@ -48,7 +48,7 @@ class Layout:
     target: Target
     modules: tuple[tuple[str, Path], ...]  # name without mod_, file
     wsgi_module: Path
-    user: str  # of httpd, "" when it stays who it is
+    user: str  # that httpd switches to, or ""
     gid: int
     mime_types: str = "/dev/null"
     variables: Pairs = ()  # of the configuration, for files of --include-file
@@ -85,7 +85,7 @@ def wanted_modules(settings: ServerSettings) -> tuple[str, ...]:
 
 
 def useful_modules(settings: ServerSettings) -> tuple[str, ...]:
-    """What files of --include-file may take for granted, where it is installed."""
+    """Returns modules that files of --include-file may expect, where they are installed."""
     usual = (
         "authz_host",
         "authn_core",
@@ -170,8 +170,8 @@ def logs(settings: ServerSettings, layout: Layout) -> Iterator[str]:
 
 
 def log_level_of_module(settings: ServerSettings, layout: Layout) -> str:
-    """The command learns from records at level info that the application is loaded, and drops what
-    was not asked for.
+    """The command learns from records at level info that the application is loaded. It drops records
+    of levels that the user did not ask for.
     """
     if (
         settings.log_level in ("error", "warn", "notice")
@@ -208,7 +208,7 @@ def access_log(settings: ServerSettings, layout: Layout) -> Iterator[str]:
 
 
 def embedded_capacity(settings: ServerSettings) -> Iterator[str]:
-    """So many processes at all times; a graceful restart needs room for old ones beside them."""
+    """Keeps the number of processes constant. A graceful restart needs room for old ones beside them."""
     processes, threads = settings.processes or 1, settings.threads
     if settings.mpm == "prefork":
         yield from (f"StartServers {processes}", f"MaxRequestWorkers {processes}")
@@ -281,7 +281,7 @@ def files(settings: ServerSettings, layout: Layout) -> Iterator[str]:
 
 
 def daemon(settings: ServerSettings, layout: Layout, name: str) -> Iterator[str]:
-    """The options that all groups share."""
+    """Yields the options that all groups share."""
     yield f"WSGIDaemonProcess {words.conf(name)}"
     yield words.conf(f"python-home={settings.python_home}")
     if layout.target.home:
@@ -307,7 +307,7 @@ def variables(settings: ServerSettings, layout: Layout) -> Iterator[tuple[str, s
 
 
 def stand_in(settings: ServerSettings) -> str:
-    """What is served in the application's place and passes requests on to it, or ""."""
+    """Returns the module that is served in the application's place, or ""."""
     if settings.instruments:
         return "httpd_wsgi.develop.instruments:application"
     return "httpd_wsgi.develop.loading:application" if settings.reload else ""
@@ -324,7 +324,7 @@ def own_group(settings: ServerSettings, layout: Layout) -> Iterator[str]:
 
 
 def no_group(settings: ServerSettings, layout: Layout) -> Iterator[str]:
-    """Apache's processes run in no directory of the application's; it is only searched for modules."""
+    """Apache's processes do not run in the working directory; modules are searched for there."""
     yield f"WSGIPythonHome {words.conf(settings.python_home)}"
     path = [
         directory for directory in (layout.target.home, *layout.target.python_path) if directory

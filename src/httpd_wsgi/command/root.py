@@ -15,8 +15,8 @@ from httpd_wsgi.command.errors import EXIT_HTTPD_FAILED, CommandError
 
 
 def prepare(path: str) -> Path:
-    """The directory of --server-root, made when it is not there. One that others could write to is
-    refused: whoever fills it runs commands as the user who starts the server.
+    """Returns the directory of --server-root, and creates it when it is missing. A directory that
+    others can write to is refused: its files decide what runs as the user of the server.
     """
     root = Path(path)
     try:
@@ -42,8 +42,8 @@ def prepare(path: str) -> Path:
 
 
 def refuse_running(root: Path, pid_file: str) -> None:
-    """A second server in the directory would write over the configuration of the first before httpd
-    notices.
+    """Raises CommandError when a server runs from this directory: a second one would overwrite its
+    configuration before httpd notices.
     """
     try:
         pid = int(Path(pid_file or root / "httpd.pid").read_text())
@@ -59,8 +59,8 @@ def refuse_running(root: Path, pid_file: str) -> None:
 
 @contextlib.contextmanager
 def fresh() -> Iterator[Path]:
-    """A new directory whose name nobody can guess. Apache's user must get through it when root
-    started us, but not list it.
+    """Yields a new directory whose name nobody can guess. When root runs the command, Apache's user
+    may enter the directory but not list it.
     """
     root = Path(tempfile.mkdtemp(prefix="httpd-wsgi-"))
     try:
@@ -84,7 +84,7 @@ def held(root: Path) -> Iterator[None]:
 
 
 def write(path: Path, text: str, mode: int) -> None:
-    """Replaces the file in one step; never open to others for a moment longer than its mode says."""
+    """Replaces the file in one step. It has its final mode from the start."""
     temporary = path.with_name(path.name + ".new")
     with contextlib.suppress(FileNotFoundError):
         temporary.unlink()

@@ -28,7 +28,7 @@ RELOAD_SIGNALS = (signal.SIGHUP, signal.SIGUSR1)
 
 
 def with_ports(settings: ServerSettings) -> ServerSettings:
-    """Port 0 becomes one that is free; what cannot be listened on is an error now."""
+    """Replaces port 0 by a free port. Raises CommandError for an address that cannot be listened on."""
     binds = tuple(machine.free_bind(bind) for bind in settings.binds)
     if settings.https_port is not None:
         machine.free_bind(Bind(binds[0].host, settings.https_port), is_https=True)
@@ -38,8 +38,8 @@ def with_ports(settings: ServerSettings) -> ServerSettings:
 def make_layout(
     settings: ServerSettings, directory: Path, is_service: bool = False, copy: bool = True
 ) -> Layout:
-    """Looks at the machine. copy: files that httpd's user cannot reach may be copied into the
-    server root.
+    """Finds out where things are on this machine. With copy, files that httpd's user cannot read may
+    be copied into the server root.
     """
     httpd = machine.find_httpd(settings.httpd)
     module = machine.find_wsgi_module()
@@ -93,7 +93,7 @@ def run(settings: ServerSettings, quiet: bool = False) -> int:
 
 
 def urls(settings: ServerSettings) -> list[str]:
-    """What to type into a browser."""
+    """Returns the addresses to type into a browser."""
     found = []
     for bind in settings.binds:
         host = settings.server_name or (
@@ -110,7 +110,9 @@ def urls(settings: ServerSettings) -> list[str]:
 
 
 class Foreground:
-    """httpd as a child: signals are passed on, its output is relayed, its end is ours."""
+    """httpd as a child process. Signals are passed on, its output is relayed, and the command ends
+    when httpd ends.
+    """
 
     def __init__(
         self, settings: ServerSettings, root: Path, command: Sequence[str], quiet: bool
@@ -173,8 +175,8 @@ class Foreground:
     # ---- the start ----
 
     def watch_start(self) -> bool:
-        """Shows how the start goes; True when the application could not be loaded, and httpd was
-        told to stop for that.
+        """Shows how the start goes. Returns True when the application could not be loaded; httpd is
+        then stopping.
         """
         assert self.process
         name = target.title(self.settings)
@@ -267,7 +269,7 @@ class Foreground:
 
 
 class Progress:
-    """A line that says how long something takes; on terminals only."""
+    """A line on the terminal that says how long something takes."""
 
     def __init__(self, text: str, enabled: bool) -> None:
         self.text = text
@@ -287,7 +289,7 @@ class Progress:
 
 
 def end_with_parent() -> Callable[[], None] | None:
-    """httpd is told to stop when this process dies without telling it (Linux)."""
+    """Returns a function that makes the kernel stop httpd when the command is killed (Linux only)."""
     if not sys.platform.startswith("linux"):
         return None
     prctl = ctypes.CDLL(None).prctl

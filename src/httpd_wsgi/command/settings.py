@@ -1,4 +1,4 @@
-"""What the command line asks for, as one frozen object; valid by construction."""
+"""What the command line asks for, as one frozen object that has been checked."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def render_apachectl(httpd: str, directory: Path) -> str:
 
 
 def render_unit(settings: ServerSettings, directory: Path, user: str) -> str:
-    """user: "" for root, who starts httpd and gives it another user."""
+    """user is "" for root: httpd switches to another user itself."""
     return UNIT.format(
         description=f"{target.title(settings)} (httpd-wsgi)".replace("%", "%%").replace("\n", " "),
         user=f"User={user}\n" if user else "",
@@ -94,7 +94,7 @@ def check_settings(settings: ServerSettings) -> None:
 
 
 def write_root(settings: ServerSettings) -> tuple[Layout, str]:
-    """The files; returns what they were made of, and httpd's path."""
+    """Writes the files. Returns the layout they were made from, and httpd's path."""
     check_settings(settings)
     directory = root.prepare(settings.server_root)
     layout = make_layout(settings, directory, is_service=True)
@@ -143,7 +143,7 @@ def run(settings: ServerSettings, systemd: bool, quiet: bool) -> int:
 
 
 def with_log(settings: ServerSettings) -> ServerSettings:
-    """A service has no terminal: unless --error-log says otherwise, it has a file."""
+    """Returns settings with a file for errors, unless --error-log says otherwise."""
     if settings.error_log or not settings.server_root:
         return settings
     return replace(settings, error_log=str(Path(settings.server_root) / "error_log"))

@@ -1,4 +1,4 @@
-"""The TARGET: which file or module it is, and how the user who runs it gets at it."""
+"""The TARGET: which file or module it names, and how the user of the server gets access to it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ class Target:
 
 
 def resolve(settings: ServerSettings) -> Target:
-    """A script file wins over a module of the same name. Raises CommandError for what is neither."""
+    """A script file takes precedence over a module of the same name. Raises CommandError when there
+    is neither.
+    """
     home = settings.working_directory or os.getcwd()
     if not settings.target:
         return Target("", "", home, settings.python_path)
@@ -62,7 +64,7 @@ def resolve(settings: ServerSettings) -> Target:
 
 
 def what_else(path: Path, target: str) -> str:
-    """What is wrong with a target that is none."""
+    """Returns why this is not a target."""
     file, colon, name = target.partition(":")
     if colon and file.endswith(".py") and name:
         module = file.removesuffix(".py").replace("/", ".")
@@ -72,14 +74,14 @@ def what_else(path: Path, target: str) -> str:
 
 
 def packages(home: str) -> tuple[str, ...]:
-    """Where this Python has installed packages."""
+    """Returns the directories where this Python has packages."""
     if os.path.realpath(home) == os.path.realpath(sys.prefix):
         return tuple(filter(None, sys.path))
     return tuple(map(str, Path(home).glob("lib/python3*/*-packages")))
 
 
 def is_there(module: str, directories: tuple[str, ...]) -> bool:
-    """A bare word is taken as a module only where there is one."""
+    """Does one of the directories have this module?"""
     parts = module.split(".")
     return any(
         Path(where, *parts).with_suffix(".py").is_file() or Path(where, *parts).is_dir()
@@ -90,11 +92,11 @@ def is_there(module: str, directories: tuple[str, ...]) -> bool:
 def for_user(
     target: Target, root: Path, who: Account | None, chosen: bool, say: Callable[[str], None]
 ) -> Target:
-    """The target as `who` can read it: a copy in the server root when root's own files are in a
-    place where others may not go.
+    """Returns a target that `who` can read: a copy in the server root when the files are in a
+    directory that only root can enter.
 
-    Only root needs this, for a try with a clone in its home; a user that was chosen with --user is
-    to be given access instead.
+    This lets root try out a clone in its home. With --user there is no copy: that user should get
+    access to the files.
     """
     if who is None:
         return target

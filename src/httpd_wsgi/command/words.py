@@ -1,5 +1,5 @@
-"""Values as words of httpd.conf and systemd units: whatever one holds, it stays one value. Numbers
-as words of a sentence.
+"""Quoting for httpd.conf and systemd units, so that each value stays one word. Numbers as words of a
+sentence.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def conf(value: object) -> str:
 
 
 def directory(path: str | os.PathLike[str]) -> str:
-    """The argument of <Directory>. httpd takes it literally unless it looks like it had wildcards."""
+    """Returns an argument of <Directory> or <Files>. httpd takes it literally unless it has wildcards."""
     text = os.fspath(path)
     if re.search(r"[*?]|\[.*\]", text):
         text = re.sub(r"([*?\[])", r"[\1]", text.replace("\\", "\\\\"))
@@ -35,7 +35,7 @@ def directory(path: str | os.PathLike[str]) -> str:
 
 
 def pattern(text: str) -> str:
-    """A literal inside a regular expression of httpd, not quoted yet."""
+    """Returns a literal for a regular expression of httpd. It is not quoted."""
     return re.sub(r"([^\w\-/])", r"\\\1", text)
 
 

@@ -39,7 +39,7 @@ def use_terminal(path: str) -> None:
 
 
 def make_debugger() -> Any:
-    import pdb  # only who debugs pays for it
+    import pdb  # it takes long to import, and only debugging needs it
 
     return pdb.Pdb(stdin=sys.stdin, stdout=sys.stdout, nosigint=True)
 

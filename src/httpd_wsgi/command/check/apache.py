@@ -16,16 +16,14 @@ from httpd_wsgi.command.check import foreign, handlers
 from httpd_wsgi.command.errors import EXIT_HTTPD_FAILED, EXIT_NO_HTTPD, CommandError
 
 LEVEL = ("-c", "<IfModule wsgi_module>", "-c", "LogLevel wsgi:info", "-c", "</IfModule>")
-# How lines begin that say nothing of the configuration
+# Beginnings of lines that say nothing about the configuration
 APACHECTL = ("Syntax OK", "Action '", "The Apache error log may have")
 LIMIT = 60  # seconds; name services may be slow
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What came of it. dump is None when the configuration cannot be read or our module is not in
-    it.
-    """
+    """What httpd said. dump is None when httpd refuses the configuration, or our module is not loaded."""
 
     dump: dict[str, Any] | None
     status: int
@@ -34,9 +32,7 @@ class Reading:
 
 
 def command(config: str, httpd: str) -> list[str]:
-    """Debian's apache2ctl sets the variables that its configuration uses; elsewhere httpd itself
-    will do.
-    """
+    """Returns Debian's apache2ctl, which sets the variables that its configuration uses, else httpd."""
     wrapper = shutil.which("apache2ctl", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     program = machine.find_httpd(httpd)
     if wrapper and not httpd and os.path.basename(program) == "apache2":
@@ -55,8 +51,8 @@ def read(
     with_env: bool = False,
     paths: Sequence[tuple[int, str]] = (),
 ) -> Reading:
-    """url: what serves it is to be said, too. paths: numbers of servers, and paths in them, to be
-    mapped.
+    """Asks httpd for the dump. url adds what would serve that URL. paths holds numbers of servers and
+    URL paths that are mapped likewise.
     """
     defines = ["-D", "DUMP_WSGI", *(["-D", "DUMP_WSGI_ENV"] if with_env else [])]
     # A LogLevel of the configuration must not hide what is to be found.
@@ -99,7 +95,7 @@ def read(
 
 
 def without_prefix(line: str) -> str:
-    """A record without time, module and process."""
+    """Returns the text of a record, without time, module and process."""
     return re.sub(r"^(\[[^\]]*\] )+", "", line)
 
 

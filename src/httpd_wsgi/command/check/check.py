@@ -40,7 +40,7 @@ def collect(reading: apache.Reading, with_imports: bool) -> list[Finding]:
 
 
 def with_handlers(reading: apache.Reading, config: str, httpd: str) -> apache.Reading:
-    """The same, with what httpd says about files that are applications without an alias."""
+    """Returns the reading with what httpd says about files that are applications without an alias."""
     if reading.dump is None or reading.status != 0:
         return reading
     candidates = handlers.Candidates(reading.dump)
@@ -99,7 +99,7 @@ def run(config: str, httpd: str, with_imports: bool, is_json: bool, is_strict: b
 
 
 def explanation(dump: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """(what, value, why) of the URL that the dump was asked about."""
+    """Yields (what, value, why) for the URL that the dump was asked about."""
     url = dump["url"]
     yield from unheard(dump)
     yield (
@@ -146,8 +146,8 @@ def explanation(dump: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def unheard(dump: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """A port that this Apache does not listen on. Another server or a router may forward to it, so
-    it is a remark.
+    """Yields a remark when this Apache does not listen on the URL's port: another server or a router
+    may forward requests.
     """
     asked = urllib.parse.urlsplit(dump["url"]["asked"])
     port = asked.port or (443 if asked.scheme == "https" else 80)

@@ -1,4 +1,4 @@
-"""What `check` looks at. Each finding is a cause and the command or directive that mends it."""
+"""What `check` looks at. Each finding is a cause and the command or directive that corrects it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ERROR, WARNING, NOTE = "error", "warning", "note"
 SEVERE = re.compile(r"requests get|can never work|does not exist|has no runtime")
 BOOT = str(Path(httpd_wsgi.__path__[0]) / "_boot.py")
 LIMIT = 60
-NO_GROUP = 2**32 - 1  # where there is no Group directive: httpd's own default is "#-1"
+NO_GROUP = 2**32 - 1  # httpd's default without a Group directive is "#-1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ LOADING = (
 
 
 def of_configuration(reading: apache.Reading) -> Iterator[Finding]:
-    """A configuration that httpd refuses, or that is not ours."""
+    """Yields a finding when httpd refuses the configuration, or it does not load our module."""
     text = " ".join(apache.without_prefix(line) for line in reading.messages)
     if reading.status != 0:
         place = re.search(r"Syntax error on line (\d+) of ([^:]+)", text)
@@ -94,7 +94,7 @@ def meant(text: str) -> str:
     return f"did you mean {names[near[0]]}?" if near else ""
 
 
-IN_HTACCESS = re.compile(r"\[core:alert\].*? (/\S+): (.+)$")  # said when a request comes by
+IN_HTACCESS = re.compile(r"\[core:alert\].*? (/\S+): (.+)$")  # logged when httpd reads the file
 NO_TYPES = re.compile(r"AH01597: (could not open mime types config file (.*)\.)$")  # of mod_mime
 
 
@@ -168,7 +168,7 @@ def of_alias(
 
 
 def of_handlers(dump: dict[str, Any]) -> Iterator[Finding]:
-    """One for all files of a directory that have the same fault."""
+    """Yields one finding for all files of a directory that have the same fault."""
     faults: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for item in handlers.served(dump):
         fault = (
@@ -188,7 +188,7 @@ def of_handlers(dump: dict[str, Any]) -> Iterator[Finding]:
         cause = (
             "there are too many files to look at all of them for scripts without a WSGIScriptAlias"
         )
-        yield Finding(NOTE, cause, "httpd-wsgi explain URL tells about one")
+        yield Finding(NOTE, cause, "httpd-wsgi explain URL looks at one")
 
 
 def of_fault(
@@ -224,7 +224,7 @@ def of_fault(
 
 
 def as_user(group: dict[str, Any]) -> dict[str, Any]:
-    """Arguments for subprocess.run(): the group's user when we may take that on, else as we are."""
+    """Returns arguments for subprocess.run() to run as the group's user. Only root can do that."""
     if os.geteuid() != 0 or group["uid"] == 0:
         return {}
     try:
@@ -257,7 +257,7 @@ def run_python(
 
 
 def of_python(group: dict[str, Any]) -> Iterator[Finding]:
-    """Does it start, as that user, and has it a runtime?"""
+    """Does the group's Python start as the group's user, and does it have a runtime?"""
     name = f"daemon group {group['name']}: {group['python']}"
     try:
         done = run_python(group, "probe")
@@ -307,7 +307,9 @@ def of_version(dump: dict[str, Any]) -> Iterator[Finding]:
 
 
 def listeners_of(port: int, root: Path = Path("/proc")) -> list[tuple[int, str]]:
-    """Process numbers and names of those who listen on this port, as far as we may see them."""
+    """Returns numbers and names of processes that listen on this port. Only root sees those of all
+    users.
+    """
     inodes = set()
     for name in ("tcp", "tcp6"):
         path = root / "net" / name
@@ -392,7 +394,7 @@ def scripts(dump: dict[str, Any]) -> list[str]:
 
 
 def applications(dump: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """(group, script, callable, where) of everything that the configuration alone tells."""
+    """Returns (group, script, callable, where) of each application that the configuration names."""
     found: dict[tuple[str, str, str], str] = {}
     for server in dump["servers"]:
         for alias in server["aliases"]:

@@ -64,7 +64,9 @@ def add_options(parser: argparse.ArgumentParser, taken: Collection[str] = ()) ->
 
 
 def given_of(arguments: argparse.Namespace, note: Callable[[str], None]) -> Given:
-    """What was given, by name; says what differs and refuses what cannot be had."""
+    """Returns the given options by name. Notes those that differ, and refuses those that are not
+    offered.
+    """
     given = {}
     for row in ROWS:
         value = getattr(arguments, row.destination, None)
@@ -118,7 +120,7 @@ def words_of(row: Row, value: Any) -> Iterator[str]:
 
 
 def target_and_callable(entry: str, given: Given) -> tuple[str, dict[str, Any]]:
-    """The TARGET, and what else of the settings it decides."""
+    """Returns the TARGET, and settings that depend on it."""
     kind = given.get("--application-type", "script")
     if kind == "static":
         return "", {} if "--document-root" in given else {
@@ -191,8 +193,8 @@ def service_options(given: Given) -> Iterator[tuple[str, str, str]]:
 
 
 def logs_of(given: Given, settings: ServerSettings) -> tuple[str, str]:
-    """Of errors and of requests. Without a server root of its own, which goes with the command,
-    they are shown.
+    """Returns the logs of errors and of requests. Without --server-root or --log-directory they go to
+    the terminal, since the server root is removed at the end.
     """
     directory = given.get("--log-directory", "")
     directory = (
@@ -215,7 +217,7 @@ def logs_of(given: Given, settings: ServerSettings) -> tuple[str, str]:
 
 
 def expand(arguments: Sequence[str]) -> list[str]:
-    """As mod_wsgi-express does: $NAME in every argument, unknown ones as they are."""
+    """Replaces $NAME in every argument, as mod_wsgi-express does. Unknown names stay."""
     return [os.path.expandvars(argument) for argument in arguments]
 
 
@@ -266,7 +268,7 @@ def setup_server_of(parsed: argparse.Namespace, entry: str) -> int:
 
 
 def write_root(settings: ServerSettings, parsed: argparse.Namespace) -> int:
-    """For setup-server, and for --setup-only of those who make their settings themselves."""
+    """Writes the files for `setup-server`, and for --setup-only of manage.py."""
     if not settings.server_root:
         raise CommandError(
             "setup-server: expected --server-root DIR; mod_wsgi-express would take a name in the temporary directory "
@@ -291,8 +293,8 @@ def module_config(module: Path | None = None) -> None:
 
 
 def install_module(arguments: Sequence[str]) -> int:
-    """Puts a link to the module, which finds its package through it, into httpd's directory, and
-    prints the lines for it.
+    """Creates a link to the module in httpd's directory, and prints the lines for it. The module
+    finds its package through the link.
     """
     parser = options.Parser(prog="httpd-wsgi express install-module", allow_abbrev=True)
     parser.add_argument("--modules-directory", metavar="DIR")

@@ -100,7 +100,7 @@ def proxy_hosts(given: Given) -> Iterator[tuple[str, str]]:
 
 
 def handler_lines(given: Given, group: str) -> Iterator[str]:
-    """Files of the document root that a program answers for."""
+    """Yields lines for files of the document root that a script answers for."""
     for number, (suffix, script) in enumerate(given.get("--add-handler", ()), 1):
         if not suffix.startswith("."):
             raise CommandError(
@@ -118,8 +118,8 @@ def handler_lines(given: Given, group: str) -> Iterator[str]:
 
 
 def callable_of(script: str) -> str:
-    """handle_request where the script has one, else application. A script that cannot be parsed is
-    its process's to report.
+    """Returns handle_request when the script has it, else application. When the script cannot be
+    parsed, the worker reports that.
     """
     try:
         tree = ast.parse(Path(script).read_bytes())

@@ -28,11 +28,11 @@ UNLIMITED = (
     "slow-request",
 )
 PATIENT = tuple((name, "0") for name in UNLIMITED)
-ENDLESS = "86400"  # seconds that Apache waits for a worker which somebody looks into
+ENDLESS = "86400"  # seconds that Apache waits for a worker that is being debugged
 
 
 def refuse(parsed: argparse.Namespace) -> None:
-    """For what is written down and run later, when nobody watches."""
+    """Raises CommandError for options that only make sense on a terminal."""
     for name in DEBUGGING:
         if getattr(parsed, name.removeprefix("--").replace("-", "_")):
             raise CommandError(f"{name}: is for start-server, which runs on a terminal")
@@ -69,7 +69,7 @@ def embedded(settings: ServerSettings, given: Given, note: Callable[[str], None]
 
 
 def debugged(settings: ServerSettings, given: Given) -> ServerSettings:
-    """One worker of one thread that nobody hurries."""
+    """Returns settings for one worker with one thread and without time limits."""
     kept = tuple(
         pair
         for pair in settings.daemon_options
@@ -104,7 +104,7 @@ def instruments(settings: ServerSettings, given: Given) -> Iterator[tuple[str, s
 
 
 def terminal(who: machine.Account | None, is_needed: bool) -> Pairs:
-    """Where pdb can ask: this command's own terminal, which the worker opens for itself."""
+    """Returns the variable that names this command's terminal, which the worker opens for pdb."""
     if not sys.stdin.isatty():
         if is_needed:
             raise CommandError(
@@ -127,7 +127,9 @@ def terminal(who: machine.Account | None, is_needed: bool) -> Pairs:
 def output(
     settings: ServerSettings, given: Given, option: str, name: str, who: machine.Account | None
 ) -> str:
-    """The directory, made when it is not there; the default goes where it outlives the server."""
+    """Returns the directory, and creates it when it is missing. The default is not removed with the
+    server.
+    """
     path = Path(given.get(option) or Path(settings.server_root or ".", name)).absolute()
     try:
         if not path.is_dir():

@@ -13,9 +13,9 @@ class Row:
     kind: str = ONE
     serve: str = ""  # the option of `serve` of the same meaning
     daemon: str = ""  # or the option of WSGIDaemonProcess
-    note: str = ""  # said when it is given: what differs, or why it has no effect
-    refused: str = ""  # said when it is given: why that is an error, and what to do instead
-    # None of these: express.py deals with it.
+    note: str = ""  # printed when it is given: what differs, or why it has no effect
+    refused: str = ""  # the error when it is given: why it is not offered, and what to do instead
+    # An option without any of these is handled in express.py or lines.py.
 
     @property
     def name(self) -> str:
