@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from httpd_wsgi.command import words
 
@@ -15,13 +15,13 @@ def granted(path: str | os.PathLike[str], *inside: str) -> Iterator[str]:
     yield "</Directory>"
 
 
-def granted_file(path: str, requirement: str, *inside: str) -> Iterator[str]:
+def granted_file(path: str, requirements: Sequence[str], *inside: str) -> Iterator[str]:
     """Allows one file, and not the others of its directory."""
     directory, name = os.path.split(path)
     yield f"<Directory {words.directory(directory)}>"
     yield from ("    " + line for line in inside)
     yield f"    <Files {words.directory(name)}>"
-    yield f"        {requirement}"
+    yield from ("        " + line for line in requirements)
     yield "    </Files>"
     yield "</Directory>"
 

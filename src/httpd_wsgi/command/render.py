@@ -272,7 +272,7 @@ def files(settings: ServerSettings, layout: Layout) -> Iterator[str]:
         if url.endswith("/") or os.path.isdir(path):
             yield from published(path, *overrides, *listing)
         elif not os.path.basename(path).startswith("."):
-            yield from granted_file(path, "Require all granted", *overrides)
+            yield from granted_file(path, ["Require all granted"], *overrides)
     yield from hosts.rewriting(settings, is_https=settings.is_https_only_binds)
     yield from (f"ErrorDocument {code} {words.conf(url)}" for code, url in settings.error_documents)
 
@@ -364,8 +364,10 @@ def application(settings: ServerSettings, layout: Layout) -> Iterator[str]:
     if settings.reload:
         yield f"WSGIImportScript httpd_wsgi.develop.reloader:watch {where} {group}"
     if alias.startswith("/"):
-        # Not for an Alias of --include-file, which would send the script's source
-        yield from granted_file(alias, "Require expr \"%{HANDLER} == 'wsgi-script'\"")
+        # As an application. Whether its source is a file for clients, other sections decide: those
+        # for --document-root and of --include-file.
+        as_application = ["AuthMerging Or", "Require expr \"%{HANDLER} == 'wsgi-script'\""]
+        yield from granted_file(alias, as_application)
     if not settings.script_reloading:
         yield "WSGIScriptReloading Off"
 
