@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from httpd_wsgi.shared.reasons import RELOAD, STOP, SUPERSEDED
-from httpd_wsgi.supervisor.lifecycle import Drain, End, Keep, Kill, Serve, Start, State
+from httpd_wsgi.supervisor.lifecycle import (
+    Drain,
+    End,
+    Haste,
+    Kill,
+    RejectVersion,
+    Serve,
+    Start,
+    State,
+)
 from httpd_wsgi.supervisor.policy import BACK_OFF, Limits, Policy
 
 
@@ -105,7 +114,7 @@ def test_broken_new_code_leaves_the_old_serving() -> None:
     policy.reload(5)
     policy.started(2, 5)
     policy.ready(2, 6, broken=1)
-    assert policy.actions(6) == [Drain(2, RELOAD), Keep()]
+    assert policy.actions(6) == [Drain(2, RELOAD), RejectVersion()]
     assert policy.stale and states(policy)[0] is states(policy)[1] is State.SERVING
     policy.exited(2, 6)
     assert policy.actions(1000) == []
@@ -116,7 +125,7 @@ def test_new_code_that_ends_its_worker_leaves_the_old_serving() -> None:
     policy.reload(5)
     policy.started(1, 5)
     policy.exited(1, 6)
-    assert policy.actions(6) == [Keep()] and policy.stale and policy.actions(1000) == []
+    assert policy.actions(6) == [RejectVersion()] and policy.stale and policy.actions(1000) == []
 
 
 def test_mended_code_goes_live_with_the_next_reload() -> None:
@@ -216,7 +225,7 @@ def test_a_replacement_that_does_not_load_is_tried_again_and_the_old_one_serves_
     policy.actions(5)
     policy.started(1, 5)
     policy.ready(1, 6, broken=1)
-    assert policy.actions(6) == [Drain(1, RELOAD), Keep()]
+    assert policy.actions(6) == [Drain(1, RELOAD), RejectVersion()]
     policy.exited(1, 6)
     assert states(policy) == {0: State.RETIRING} and policy.actions(7) == [Start()]
 
@@ -385,7 +394,7 @@ def test_when_old_code_answers_nobody_its_workers_go_with_the_first_that_has_loa
     None
 ):
     policy = serving(3, starts_at_once=1)
-    policy.reload(10, useless=True)
+    policy.reload(10, Haste.USELESS)
     assert policy.actions(10) == [Start()]
     policy.started(10, 10)
     policy.ready(10, 11)
@@ -394,7 +403,7 @@ def test_when_old_code_answers_nobody_its_workers_go_with_the_first_that_has_loa
 
 def test_new_code_that_answers_alone_is_loaded_by_as_many_as_there_are_processors_for() -> None:
     policy = serving(4, starts_at_once=2)
-    policy.reload(10, useless=True)
+    policy.reload(10, Haste.USELESS)
     policy.started(10, 10)
     policy.ready(10, 11)
     assert policy.actions(11).count(Start()) == 2
@@ -402,7 +411,7 @@ def test_new_code_that_answers_alone_is_loaded_by_as_many_as_there_are_processor
 
 def test_where_old_code_answers_some_requests_its_workers_go_one_for_one_but_soon() -> None:
     policy = serving(4, starts_at_once=2)
-    policy.reload(10, urgent=True)
+    policy.reload(10, Haste.URGENT)
     policy.started(10, 10)
     policy.ready(10, 11)
     assert policy.actions(11) == [Drain(0, RELOAD), Start(), Start()]
@@ -415,7 +424,7 @@ def test_where_old_code_answers_some_requests_its_workers_go_one_for_one_but_soo
 
 def test_a_worker_at_its_limit_is_replaced_before_it_goes_also_after_such_a_reload() -> None:
     policy = serving()
-    policy.reload(10, useless=True)
+    policy.reload(10, Haste.USELESS)
     policy.started(10, 10)
     policy.ready(10, 11)
     assert policy.actions(11) == [Drain(0, RELOAD)]

@@ -1,10 +1,10 @@
-"""A supervisor adopts the workers of one that was killed (worker/orphans.py), until its own workers
+"""A supervisor adopts the workers of a killed supervisor (worker/orphans.py), until its own workers
 serve.
 
 It finds their pids among the credits on the board, which the group's workers of all generations
-share. Over the connection go the orders that a supervisor's own workers get, too: where to log, and
-what to do about slow requests. No order says how long the worker serves: it sees on the board when
-others do.
+share. An adopted worker receives some of the orders that a supervisor's own workers receive: where
+to log, and what to do about slow requests. No order says how long it serves: it sees on the board
+when other workers serve.
 """
 
 from __future__ import annotations
@@ -21,22 +21,17 @@ from httpd_wsgi.supervisor.endpoint import Endpoint
 
 TYPE_CHECKING = False  # typing would only be loaded for this
 if TYPE_CHECKING:
-    from selectors import DefaultSelector
+    from collections.abc import Set as AbstractSet
     from typing import Protocol
 
-    from httpd_wsgi.shared.board import Board
-    from httpd_wsgi.supervisor.overseer import Overseer
-    from httpd_wsgi.supervisor.process import Process
+    from httpd_wsgi.supervisor.group import Group
 
-    class Host(Protocol):
-        """What the supervisor has for the workers that it adopts."""
+    class Overseer(Protocol):
+        """Looks after the requests of adopted workers."""
 
-        selector: DefaultSelector
-        board: Board
-        overseer: Overseer
-        processes: dict[int, Process]
-
-        def say(self, level: str, code: str, text: str) -> None: ...
+        def adopt(self, pid: int, slots: activity.Slots) -> None: ...
+        def abandon(self, pid: int) -> None: ...
+        def answered(self, pid: int) -> None: ...
 
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
@@ -70,9 +65,9 @@ class Adopted(Endpoint):
             self.slots = slots_of(self.pid, rest, fds[0])
             self.adoption.greeted(self)
         elif word == "pong":
-            self.adoption.supervisor.overseer.watch.answered(self.pid)
+            self.adoption.overseer.answered(self.pid)
         elif word == "retire" and rest != reasons.MAXIMUM_REQUESTS:
-            # A signal was sent to it; nothing can replace it
+            # It received a signal; no other worker can replace it
             self.send(f"drain {rest}")
 
     def close(self) -> None:
@@ -83,7 +78,9 @@ class Adopted(Endpoint):
 
 
 class Ended(Endpoint):
-    """The pidfd: processes that the application has forked may keep the socket open."""
+    """The pidfd of an adopted worker. Its socket alone does not tell its end, since processes that
+    the application has forked may have it open.
+    """
 
     def __init__(self, adopted: Adopted) -> None:
         self.adopted = adopted
@@ -93,8 +90,8 @@ class Ended(Endpoint):
 
 
 def slots_of(pid: int, where: str, fd: int) -> activity.Slots | None:
-    """What it is doing, in memory that it has passed; None: it makes no sense, or could be cut off
-    under our eyes.
+    """Returns the activity of a worker, in memory that it has passed; None when that makes no sense
+    or could be truncated while it is read.
     """
     try:
         offset, threads = map(int, where.split())
@@ -110,23 +107,26 @@ def slots_of(pid: int, where: str, fd: int) -> activity.Slots | None:
 
 
 class Adoption:
-    def __init__(self, supervisor: Host) -> None:
-        self.supervisor = supervisor
+    def __init__(self, group: Group, overseer: Overseer, own: AbstractSet[int]) -> None:
+        """own: pids of this supervisor's own workers, as they are at any time."""
+        self.group = group
+        self.overseer = overseer
+        self.own = own
         self.adopted: dict[int, Adopted] = {}
-        self.look_at = 0.0  # infinite: all who serve are known
+        self.look_at = 0.0  # infinite: all workers that serve are known
         self.pause = SHORTEST_PAUSE
 
     def look_again(self) -> None:
         self.look_at, self.pause = 0.0, SHORTEST_PAUSE
 
     def look(self, now: float) -> None:
-        """Asks those who serve for another supervisor whether they have lost it."""
+        """Asks workers that serve for another supervisor whether they have lost it."""
         if now < self.look_at:
             return
-        known = self.adopted.keys() | self.supervisor.processes.keys()
+        known = self.adopted.keys() | self.own
         strangers = [
             pid
-            for pid in self.supervisor.board.pids_with_credits()
+            for pid in self.group.board.pids_with_credits()
             if pid not in known and activity.alive(pid)
         ]
         self.look_at = now + self.pause if strangers else math.inf
@@ -146,15 +146,14 @@ class Adoption:
             connection.close()  # it has its supervisor, or is no worker of ours
             return
         self.adopted[pid] = adopted
-        self.supervisor.selector.register(adopted.messages, 1, adopted)
-        self.supervisor.selector.register(adopted.pidfd, 1, Ended(adopted))
+        self.group.selector.register(adopted.messages, 1, adopted)
+        self.group.selector.register(adopted.pidfd, 1, Ended(adopted))
         adopted.send("log", 2)
 
     def greeted(self, adopted: Adopted) -> None:
         if adopted.slots:
-            self.supervisor.overseer.adopted[adopted.pid] = adopted.slots
-            self.supervisor.overseer.next_look = 0.0
-        self.supervisor.say(
+            self.overseer.adopt(adopted.pid, adopted.slots)
+        self.group.say(
             logs.INFO,
             "WSGI0731",
             f"worker {adopted.pid}, whose supervisor was killed, is looked after again",
@@ -162,8 +161,8 @@ class Adoption:
 
     def forget(self, adopted: Adopted) -> None:
         if self.adopted.pop(adopted.pid, None):
-            self.supervisor.overseer.adopted.pop(adopted.pid, None)
-            self.supervisor.selector.unregister(adopted.messages)
-            self.supervisor.selector.unregister(adopted.pidfd)
+            self.overseer.abandon(adopted.pid)
+            self.group.selector.unregister(adopted.messages)
+            self.group.selector.unregister(adopted.pidfd)
             adopted.close()
             self.look_again()

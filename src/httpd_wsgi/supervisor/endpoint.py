@@ -1,8 +1,9 @@
-"""What the supervisor's selector waits for and hands the turn to."""
+"""Everything that the supervisor's selector waits for is an Endpoint."""
 
 from __future__ import annotations
 
 
 class Endpoint:
     def ready(self) -> None:
+        """Is called when the descriptor is readable or has ended."""
         raise NotImplementedError

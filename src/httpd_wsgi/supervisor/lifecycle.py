@@ -1,6 +1,6 @@
-"""What a worker goes through, and what the policy wants done about it. Pure.
+"""The states of a worker, and the actions that the policy wants carried out. Pure.
 
-A worker's states and the events that lead from one to the next are one table.
+The states and the events that lead from one to the next are one table.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class State(enum.Enum):
 class Event(enum.Enum):
     READY = "ready"
     RETIRE = "retire"
-    KEEP = "keep"
+    RESUME = "resume"
     DRAIN = "drain"
     END = "end"
     EXITED = "exited"
@@ -35,7 +35,7 @@ _NEXT = {
     (State.SERVING, Event.RETIRE): State.RETIRING,
     (State.SERVING, Event.DRAIN): State.DRAINING,
     (State.SERVING, Event.EXITED): State.GONE,
-    (State.RETIRING, Event.KEEP): State.SERVING,
+    (State.RETIRING, Event.RESUME): State.SERVING,
     (State.RETIRING, Event.DRAIN): State.DRAINING,
     (State.RETIRING, Event.EXITED): State.GONE,
     (State.DRAINING, Event.END): State.ENDING,
@@ -44,23 +44,31 @@ _NEXT = {
 }
 
 
+class Haste(enum.IntEnum):
+    """How soon the workers with older code have to go."""
+
+    NONE = 0  # when others can take their place
+    URGENT = 1  # some requests cannot be answered by older code
+    USELESS = 2  # no request can be answered by older code
+
+
 @dataclass(slots=True)
 class Worker:
     number: int
     started: float
-    code: int  # version of the code it was started for
+    code: int  # number of the code that it was started for
     state: State = State.STARTING
-    reason: str = ""  # why it is to go
-    broken: int = 0  # scripts it could not load
+    reason: str = ""  # why it has to end
+    broken: int = 0  # number of scripts that it could not load
     is_given_up: bool = False
-    kept: bool = False  # goes on with older code because the new one does not load
+    has_older_code: bool = False  # goes on serving it because the new code does not load
     restart_at: float | None = None
     end_at: float | None = None
     kill_at: float | None = None
 
     def advance(self, event: Event) -> bool:
-        """Events that make no sense in a worker's state (a drained worker that still says ready)
-        change nothing.
+        """Changes the state. Returns False, and changes nothing, when the event makes no sense in
+        this state (a worker that drains already reports that it is ready).
         """
         after = _NEXT.get((self.state, event))
         if after is None:
@@ -76,7 +84,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """A worker that could not load everything may serve all the same."""
+    """A worker that could not load everything may serve nevertheless."""
 
     number: int
 
@@ -90,19 +98,19 @@ class Drain:
 @dataclass(frozen=True, slots=True)
 class End:
     number: int
-    is_given_up: bool  # what it still has was given up; else it had its time
+    is_given_up: bool  # its requests were given up; else graceful-timeout is over
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
     number: int
     option: str  # the limit that is over
-    with_stacks: bool = False  # so that it can say first where it hangs
+    with_stacks: bool = False  # by a signal that lets it write its stacks first
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
-    """The new code is no good: all workers go on with what they have."""
+class RejectVersion:
+    """The new code does not load: all workers go on serving what they have loaded."""
 
 
-Action = Start | Serve | Drain | End | Kill | Keep
+Action = Start | Serve | Drain | End | Kill | RejectVersion

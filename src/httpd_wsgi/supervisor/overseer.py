@@ -1,5 +1,5 @@
-"""The supervisor's eye on its workers' requests: looks when a look is due, and does what the watch
-decides.
+"""Looks after the requests of a supervisor's workers: reads what they are doing when a look is due,
+and carries out what the watch decides.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
-WATCHED = 10.0  # so long after somebody looked at the status page, it is kept up to date with
-SHOW_AFTER = 0.5  # seconds; the source line of requests that have been running longer is shown
+# Seconds after a look at the status page in which it is kept up to date with the source lines of
+# requests that have been running for SHOW_AFTER seconds
+WATCHED = 10.0
+SHOW_AFTER = 0.5
 SHOWN = {
     State.STARTING: activity.STARTING,
     State.SERVING: activity.SERVING,
@@ -34,7 +36,7 @@ REASONS = {
 
 
 class Host(Protocol):
-    """What the supervisor does for its overseer."""
+    """What is done about workers whose requests need it."""
 
     def say(self, level: str, code: str, text: str) -> None: ...
     def retire(self, pid: int, reason: str) -> None: ...
@@ -53,7 +55,7 @@ class Overseer:
         self.config = config
         self.host = host
         self.slots = activity.Slots(FD_ACTIVITY, config.threads, number)
-        # Of workers that another supervisor has left behind
+        # Of workers that a killed supervisor has left behind
         self.adopted: dict[int, activity.Slots] = {}
         request = config.request_timeout
         if config.request_timeout_scaling:
@@ -73,8 +75,19 @@ class Overseer:
         )
         self.next_look = 0.0
 
+    def adopt(self, pid: int, slots: activity.Slots) -> None:
+        """Looks after a worker that a killed supervisor has left behind, too."""
+        self.adopted[pid] = slots
+        self.next_look = 0.0
+
+    def abandon(self, pid: int) -> None:
+        self.adopted.pop(pid, None)
+
+    def answered(self, pid: int) -> None:
+        self.watch.answered(pid)
+
     def option(self, name: str) -> str:
-        """An option with its value and where it is set."""
+        """Returns an option with its value and the place where it is set."""
         value = getattr(self.config, name.replace("-", "_"))
         return (
             f"{name}={value:g} ({self.config.where})"
@@ -89,7 +102,7 @@ class Overseer:
         return self.adopted.get(pid, self.slots)
 
     def serving_text(self, pid: int) -> str:
-        """For the message about the end of a worker: what it was doing."""
+        """Returns what a worker is doing, for the message about its end."""
         now = time.monotonic()
         requests = sorted(self.slots_of(pid).seen(pid).running, key=lambda request: request.start)
         if not requests:
@@ -99,8 +112,8 @@ class Overseer:
         return f" while serving {named}{more}"
 
     def look(self, processes: Mapping[int, Commandable], serving: set[int], watched: float) -> None:
-        """serving: those that are neither starting nor on their way out. watched: when somebody
-        looked at the status page.
+        """serving: workers that are neither starting nor draining. watched: when somebody last looked
+        at the status page.
         """
         now = time.monotonic()
         if now < self.next_look or not self.config.threads:

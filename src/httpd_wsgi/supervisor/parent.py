@@ -1,5 +1,5 @@
-"""The socket to Apache's parent, which tells its supervisors what becomes of them (the messages are
-in src/wire/group.h).
+"""The socket to Apache's parent process, which tells its supervisors when they are superseded, no
+longer configured, or have to stop (the messages are in src/wire/group.h).
 """
 
 from __future__ import annotations
@@ -16,37 +16,34 @@ if TYPE_CHECKING:
     from selectors import DefaultSelector
     from typing import Protocol
 
-    class Host(Protocol):
-        """What the supervisor has for its parent's messages."""
-
-        selector: DefaultSelector
-        is_released: bool
-
+    class Generations(Protocol):
         def superseded(self, log: list[int]) -> None: ...
+        def released(self) -> None: ...
         def stop(self, reason: str) -> None: ...
 
 
 class Parent(Endpoint):
-    def __init__(self, supervisor: Host) -> None:
-        self.supervisor = supervisor
+    def __init__(self, selector: DefaultSelector, generations: Generations) -> None:
+        self.selector = selector
+        self.generations = generations
         connection = socket.socket(fileno=FD_CONTROL)
         connection.setblocking(False)
         self.messages = MessageSocket(connection)
-        supervisor.selector.register(self.messages, 1, self)
+        selector.register(self.messages, 1, self)
 
     def ready(self) -> None:
         received = self.messages.receive()
         if received is None:
             # The server lifeline tells what it means
-            self.supervisor.selector.unregister(self.messages)
+            self.selector.unregister(self.messages)
             return
         messages, fds = received
         for message in messages:
             if message == b"superseded":
-                self.supervisor.superseded(fds)
+                self.generations.superseded(fds)
             elif message == b"released":
-                self.supervisor.is_released = True
+                self.generations.released()
             elif message == b"stop":
-                self.supervisor.stop("Apache has stopped or restarted")
+                self.generations.stop("Apache has stopped or restarted")
         while fds:
             os.close(fds.pop())

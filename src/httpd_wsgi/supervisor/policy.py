@@ -1,8 +1,9 @@
 """When a daemon group's workers are started, replaced, drained and killed. Pure: no clock, no
 process, no I/O.
 
-The supervisor tells what happened and how late it is, and carries out the actions it gets back. The
-rule behind everything: what serves is given up only when something better serves.
+The supervisor reports events together with the current time, and carries out the actions that
+actions() returns. The rule behind everything: what serves is given up only when something better
+serves.
 """
 
 from __future__ import annotations
@@ -17,27 +18,29 @@ from httpd_wsgi.supervisor.lifecycle import (
     Drain,
     End,
     Event,
-    Keep,
+    Haste,
     Kill,
+    RejectVersion,
     Serve,
     Start,
     State,
     Worker,
 )
+from httpd_wsgi.supervisor.states import Change, Code, Phase, States
 
 BACK_OFF = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 DEFAULT_GRACEFUL = 600.0
-LAST_WORDS = 1.0  # seconds for writing stacks
+STACKS_TIME = 1.0  # seconds for writing stacks
 
 
 def chance() -> float:
-    """From 0 to 1. The module random would bring hashlib along."""
+    """Returns a random number from 0 to 1. The module random would import hashlib."""
     return int.from_bytes(os.urandom(4), "little") / 2**32
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Options of the group; seconds, 0: no limit."""
+    """Options of the group in seconds; 0 means no limit."""
 
     processes: int = 1
     startup: float = 0.0
@@ -45,7 +48,7 @@ class Limits:
     graceful: float = DEFAULT_GRACEFUL
     eviction: float = 0.0
     restart_interval: float = 0.0
-    starts_at_once: int = 1  # so many processors there are for loading code that requests wait for
+    starts_at_once: int = 1  # number of processors, for loading code that requests wait for
     # Workers end when their work is done and are started again a second later
     is_service: bool = False
 
@@ -55,22 +58,36 @@ class Policy:
     """Keeps `processes` workers serving. Times are seconds of any monotonic clock."""
 
     limits: Limits
-    # An older supervisor or its workers serve, with so many scripts broken; None: nobody
+    # Number of broken scripts of an older supervisor, or its workers, that serve; None: there is none
     predecessor_broken: int | None = None
     jitter: Callable[[], float] = chance
     workers: dict[int, Worker] = field(default_factory=dict)
-    code: int = 0
-    proven: bool = False  # a worker has loaded the present code
-    stale: bool = False  # newer code could not be loaded
-    urgent: bool = False  # see reload(), as for the next one
-    useless: bool = False
-    on_hold: bool = False  # nothing is started until the code changes or the predecessor goes
+    states: States = field(default_factory=States)
+    code: int = 0  # number of the present code
+    haste: Haste = Haste.NONE
     failures: int = 0
     next_start: float = 0.0
-    stopping: bool = False
-    halted: bool = False  # there shall be no worker until somebody says reload()
     ever_ready: bool = False
     pending: list[Action] = field(default_factory=list)  # to be carried out with the next actions()
+
+    # ---- states ----
+
+    @property
+    def stopping(self) -> bool:
+        return self.states.phase is Phase.STOPPING
+
+    @property
+    def halted(self) -> bool:
+        return self.states.phase is Phase.HALTED
+
+    @property
+    def stale(self) -> bool:
+        return self.states.is_stale
+
+    @property
+    def on_hold(self) -> bool:
+        """Nothing is started until the code changes or the predecessor has gone."""
+        return self.states.code is Code.REJECTED and self.predecessor_broken is not None
 
     # ---- what happened ----
 
@@ -81,8 +98,8 @@ class Policy:
         self.workers[number] = worker
 
     def ready(self, number: int, now: float, broken: int = 0) -> None:
-        """A worker has loaded its scripts, all but so many. One that could not load all waits until
-        it is told what to do.
+        """A worker has loaded its scripts, except for this number of broken ones. A worker that
+        could not load all of them waits for an order.
         """
         worker = self.workers[number]
         if worker.state is not State.STARTING:
@@ -93,7 +110,7 @@ class Policy:
             self._limit(worker, now, 0)
             self.pending.append(Drain(number, RELOAD))
             if worker.code == self.code:  # else newer code is waiting already
-                self._reject(now)
+                self._reject(number, now)
             return
         worker.advance(Event.READY)
         worker.kill_at = None
@@ -106,21 +123,21 @@ class Policy:
         if self.limits.restart_interval > 0:
             worker.restart_at = now + self.limits.restart_interval * (1 - 0.1 * self.jitter())
         if worker.code == self.code:
-            self._proved(now)
+            self._proved(number, now)
         else:
             self.retire(number, RELOAD, now)
 
-    def _proved(self, now: float) -> None:
-        self.proven = True
-        self.stale = False
+    def _proved(self, number: int, now: float) -> None:
+        self.states.advance(Change.LOADED, f"worker {number} has loaded it")
         if self.counted(State.SERVING) >= self.limits.processes:
-            self.urgent = self.useless = False  # all have the new code
-        for worker in [w for w in self.workers.values() if w.kept and w.state is State.SERVING]:
+            self.haste = Haste.NONE  # all have the new code
+        older = [w for w in self.workers.values() if w.has_older_code and w.state is State.SERVING]
+        for worker in older:
             self.retire(worker.number, RELOAD, now)
 
     def _bearable(self) -> float:
-        """New code may be as broken as what serves; where nothing serves, anything is better than
-        no answer.
+        """Returns the number of broken scripts that new code may have: as many as what serves.
+        Where nothing serves, any number is better than no answer.
         """
         serving = [
             w.broken for w in self.workers.values() if w.state in (State.SERVING, State.RETIRING)
@@ -129,20 +146,22 @@ class Policy:
             serving.append(self.predecessor_broken)
         return min(serving, default=float("inf"))
 
-    def _reject(self, now: float) -> None:
-        """The new code does not load, while the old serves: it stays."""
-        self.stale = True
-        self.on_hold = self.predecessor_broken is not None
-        self.next_start = now + BACK_OFF[min(self.failures, len(BACK_OFF) - 1)]
-        self.failures += 1
+    def _reject(self, number: int, now: float) -> None:
+        """The new code does not load, while the old code serves: the old code stays."""
+        self.states.advance(Change.FAILED, f"worker {number} could not load it")
+        self._back_off(now)
         for worker in self.workers.values():
             if worker.state in (State.SERVING, State.RETIRING):
                 worker.code = self.code
-                worker.kept = True
+                worker.has_older_code = True
             if worker.state is State.RETIRING and worker.reason == RELOAD:
-                worker.advance(Event.KEEP)
+                worker.advance(Event.RESUME)
                 worker.reason = ""
-        self.pending.append(Keep())
+        self.pending.append(RejectVersion())
+
+    def _back_off(self, now: float) -> None:
+        self.next_start = now + BACK_OFF[min(self.failures, len(BACK_OFF) - 1)]
+        self.failures += 1
 
     def exited(self, number: int, now: float) -> None:
         worker = self.workers.pop(number)
@@ -153,22 +172,16 @@ class Policy:
         if before in (State.SERVING, State.RETIRING) and self.limits.is_service:
             self.next_start = now + 1
         if before is State.STARTING and worker.code == self.code:
-            if not self.proven and self._bearable() < float("inf"):
-                self._reject(now)
+            if self.states.code is not Code.PROVEN and self._bearable() < float("inf"):
+                self._reject(number, now)
             else:
-                self.next_start = now + BACK_OFF[min(self.failures, len(BACK_OFF) - 1)]
-                self.failures += 1
+                self._back_off(now)
 
-    def reload(self, now: float, urgent: bool = False, useless: bool = False) -> None:
-        """The code has changed, or somebody wants it to be loaded again.
-
-        urgent: some requests cannot be answered with the older code any more, so the new one is
-        loaded as fast as can be. useless: none can, so all who have the older code go when one has
-        loaded the new.
-        """
+    def reload(self, now: float, haste: Haste = Haste.NONE) -> None:
+        """The code has changed, or an administrator wants it to be loaded again."""
         self.code += 1
-        self.urgent, self.useless = urgent or useless, useless
-        self.proven = self.on_hold = self.halted = False
+        self.haste = haste
+        self.states.advance(Change.RELOAD, "it is loaded again")
         self.failures = 0
         self.next_start = now
         for worker in self.workers.values():
@@ -176,7 +189,7 @@ class Policy:
                 self.retire(worker.number, RELOAD, now)
 
     def retire(self, number: int, reason: str, now: float) -> None:
-        """A serving worker is to be replaced. A service ends first, since it must not run twice."""
+        """A serving worker has to be replaced. A service ends first, since it must not run twice."""
         worker = self.workers[number]
         if self.limits.is_service and worker.state is State.SERVING:
             self.drained(number, now, reason)
@@ -186,7 +199,7 @@ class Policy:
             worker.restart_at = None
 
     def drained(self, number: int, now: float, reason: str) -> None:
-        """A worker drains, on its own account or because it was told to."""
+        """A worker drains, by itself or because it was ordered to."""
         worker = self.workers[number]
         if worker.advance(Event.DRAIN):
             worker.reason = reason
@@ -194,7 +207,7 @@ class Policy:
             self._limit(worker, now, 0 if reason == STOP else self._grace(reason))
 
     def give_up_requests(self, number: int, now: float) -> None:
-        """What a draining worker still has is not worth waiting for."""
+        """The requests that a draining worker still has are not worth waiting for."""
         worker = self.workers[number]
         if worker.state is State.DRAINING and worker.end_at is not None:
             worker.is_given_up = True
@@ -209,34 +222,33 @@ class Policy:
         )
 
     def _limit(self, worker: Worker, now: float, grace: float) -> None:
-        """Sets when the worker is told to end and when it is killed, or makes that sooner."""
+        """Sets the times at which the worker is ordered to end and is killed, or makes them sooner."""
         end_at = now + grace if grace > 0 else None
         kill_at = now + grace + self.limits.shutdown if self.limits.shutdown > 0 else None
         if worker.kill_at is None or (kill_at is not None and kill_at < worker.kill_at):
             worker.end_at, worker.kill_at = end_at, kill_at
 
     def predecessor_gone(self, now: float) -> None:
-        """Nobody else serves any more."""
+        """No older supervisor and none of its workers serves any more."""
         if self.predecessor_broken is None:
             return
         self.predecessor_broken = None
-        self.on_hold = False
         if self.counted(State.SERVING, State.RETIRING) == 0:
             self.failures = 0
             self.next_start = now
 
     def halt(self, now: float) -> None:
-        """No workers any more, but reload() makes new ones."""
-        self.halted = True
+        """All workers end, and none is started before reload()."""
+        self.states.advance(Change.HALT, "no worker is wanted before a reload")
         self._drain_all(now, self.limits.graceful)
 
     def stop(self, now: float) -> None:
-        self.stopping = True
+        self.states.advance(Change.STOP, "the supervisor ends")
         self._drain_all(now, 0)
 
     def superseded(self, now: float) -> None:
-        """Newer workers serve."""
-        self.stopping = True
+        """Workers of a newer supervisor serve."""
+        self.states.advance(Change.STOP, "a newer supervisor's workers serve")
         self._drain_all(now, self.limits.graceful, SUPERSEDED)
 
     def _drain_all(self, now: float, grace: float, reason: str = STOP) -> None:
@@ -256,7 +268,7 @@ class Policy:
 
     @property
     def missing(self) -> int:
-        """Workers to be had beside those that are there or being started."""
+        """Returns the number of workers that are wanted beside those that serve or are starting."""
         return self.limits.processes - sum(
             worker.state is State.SERVING
             or (worker.state is State.STARTING and worker.code == self.code)
@@ -269,7 +281,8 @@ class Policy:
         older = (
             self.predecessor_broken is not None or self.counted(State.DRAINING, State.ENDING) > 0
         )
-        return self.stopping or self.halted or self.on_hold or (self.limits.is_service and older)
+        is_running = self.states.phase is Phase.RUNNING
+        return not is_running or self.on_hold or (self.limits.is_service and older)
 
     def _starts(self, now: float) -> int:
         if self._is_waiting or now < self.next_start:
@@ -279,10 +292,10 @@ class Policy:
             # While workers fail to start, one attempt at a time is enough to notice that the cause
             # has been mended.
             most = 1 - starting
-        elif self._others_serve and not self.proven:
+        elif self._others_serve and self.states.code is not Code.PROVEN:
             # So that broken code costs one attempt, and its traceback is logged once
             most = 1 - starting
-        elif self.urgent:
+        elif self.haste is not Haste.NONE:
             most = max(self.limits.starts_at_once, self.limits.processes // 4) - starting
         elif self.counted(State.RETIRING):
             most = max(1, self.limits.processes // 4) - starting
@@ -320,16 +333,16 @@ class Policy:
             worker.kill_at = None
             return Kill(worker.number, "shutdown-timeout")
         with_stacks, worker.is_given_up = not worker.is_given_up, True
-        worker.kill_at = now + LAST_WORDS if with_stacks else None
+        worker.kill_at = now + STACKS_TIME if with_stacks else None
         return Kill(worker.number, "startup-timeout", with_stacks)
 
     def kill_with_stacks(self, number: int, now: float) -> None:
-        """The worker was sent the signal to die with its stacks; if it does not, it is killed."""
+        """The worker was sent the signal to die with its stacks. If it lives on, it is killed."""
         worker = self.workers[number]
-        worker.kill_at = min(now + LAST_WORDS, worker.kill_at or now + LAST_WORDS)
+        worker.kill_at = min(now + STACKS_TIME, worker.kill_at or now + STACKS_TIME)
 
     def _replaced(self, now: float) -> list[Action]:
-        """Those that may go because enough others serve, the oldest first."""
+        """Drains the workers that may go because enough others serve, the oldest first."""
         surplus = self.counted(State.SERVING, State.RETIRING) - self.limits.processes
         todo: list[Action] = []
         for worker in list(self.workers.values()):
@@ -340,14 +353,15 @@ class Policy:
         return todo
 
     def _is_useless(self, worker: Worker) -> bool:
-        """A request that it takes has to be asked again of a worker with the new code."""
-        return self.useless and worker.code != self.code and self.counted(State.SERVING) > 0
+        """Every request that it takes has to be passed to a worker with the new code."""
+        is_useless = self.haste is Haste.USELESS and worker.code != self.code
+        return is_useless and self.counted(State.SERVING) > 0
 
-    # ---- what to say ----
+    # ---- what to show ----
 
     @property
     def failed(self) -> bool:
-        """No worker serves, and the last attempts to start one failed; or none shall."""
+        """No worker serves, and either the last attempts to start one failed or none is wanted."""
         served = (
             self.predecessor_broken is not None or self.counted(State.SERVING, State.RETIRING) > 0
         )
@@ -355,7 +369,7 @@ class Policy:
 
     @property
     def can_take_over(self) -> bool:
-        """As many serve as are wanted, or as can be had."""
+        """As many workers serve as are wanted, or at least one when others fail to start."""
         serving = self.counted(State.SERVING, State.RETIRING)
         return serving >= self.limits.processes or (serving > 0 and self.failures > 0)
 
@@ -371,7 +385,9 @@ class Policy:
         return self.stopping and not self.workers
 
     def wake_at(self) -> float | None:
-        """When actions() must be asked again even if nothing happens; None: only after an event."""
+        """Returns the time at which actions() has something to do even when no event comes; None
+        when only an event can change anything.
+        """
         times = [
             at
             for w in self.workers.values()

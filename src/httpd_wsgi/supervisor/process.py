@@ -29,7 +29,7 @@ BOOT = os.path.join(os.path.abspath(httpd_wsgi.__path__[0]), "_boot.py")
 
 @dataclass(slots=True)
 class Process:
-    """The policy knows it by its pid."""
+    """The policy identifies it by its pid."""
 
     pid: int
     pidfd: int
@@ -41,13 +41,13 @@ class Process:
         self.control.send(message, *fds)
 
     def receive(self) -> list[str] | None:
-        """None: the worker has closed its end."""
+        """Returns the messages that have come, or None when the worker has closed its end."""
         received = self.control.receive(most_fds=0)
         return None if received is None else [os.fsdecode(message) for message in received[0]]
 
     def crash_lines(self) -> list[str]:
-        """What faulthandler wrote when the worker crashed."""
-        from httpd_wsgi.shared import frames  # with re, for a day that may not come
+        """Returns what faulthandler wrote when the worker crashed."""
+        from httpd_wsgi.shared import frames  # here, since it imports re, which takes memory
 
         text = os.pread(self.crash_fd, os.fstat(self.crash_fd).st_size, 0).decode(
             "utf-8", "replace"
@@ -56,7 +56,7 @@ class Process:
 
 
 def end_reason(status: int, planned: str, was_starting: bool) -> str:
-    """One of reasons.ALL, for the status page."""
+    """Returns one of reasons.ALL, for the status page."""
     if planned:
         return planned
     if was_starting:
@@ -89,8 +89,8 @@ def python_options(config: settings.GroupSettings) -> list[str]:
 def start(
     config: settings.GroupSettings, supervisor: int, offset: int, more_settings: bytes
 ) -> Process:
-    """A new worker of the supervisor of this number, whose activity is at offset; negative: nobody
-    watches it. What more_settings says overrides or adds to the group's.
+    """Starts a worker of the supervisor of this number. Its activity is at offset; when that is
+    negative, nobody watches it. more_settings override the group's or add to them.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     memory = os.memfd_create("wsgi-settings", os.MFD_CLOEXEC)

@@ -1,8 +1,8 @@
-"""A supervisor's ear for `httpd-wsgi status|reload|stop|stacks`: a socket that only root and the
-group's user may use.
+"""The socket on which a supervisor answers `httpd-wsgi status|reload|stop|stacks`. Only root and the
+group's user may use it.
 
 It has an abstract name (unix(7)): nothing is left on disk, chroot= and directory permissions do not
-matter. Who may use it is decided by SO_PEERCRED. The name ends in random characters, so nobody can
+matter. SO_PEERCRED decides whether a client may use it. The name ends in random characters, so nobody can
 take it before; the client finds it in /proc/net/unix. One message asks, each message in return is a
 JSON object; the end of the connection is the end of the answer.
 """
@@ -20,27 +20,23 @@ from httpd_wsgi.supervisor.endpoint import Endpoint
 
 TYPE_CHECKING = False  # typing would only be loaded for this
 if TYPE_CHECKING:
-    from selectors import DefaultSelector
     from typing import Any, Protocol
 
-    from httpd_wsgi.shared.settings import GroupSettings
+    from httpd_wsgi.supervisor.group import Group
     from httpd_wsgi.supervisor.overseer import Commandable, Overseer
     from httpd_wsgi.supervisor.policy import Policy
-    from httpd_wsgi.supervisor.turns import Turn
 
-    class Host(Protocol):
-        """What the supervisor has for those who control it."""
+    class Code(Protocol):
+        def reload(self, why: str) -> None: ...
 
-        config: GroupSettings
-        number: int
-        selector: DefaultSelector
-        turn: Turn
-        policy: Policy
+    class Generations(Protocol):
+        @property
+        def is_superseded(self) -> bool: ...
+        def halt(self, why: str) -> None: ...
+
+    class Workers(Protocol):
         overseer: Overseer
 
-        def say(self, level: str, code: str, text: str) -> None: ...
-        def reload(self, why: str) -> None: ...
-        def halt(self, why: str) -> None: ...
         def everybody(self) -> dict[int, Commandable]: ...
 
 
@@ -53,23 +49,34 @@ MOST_REQUESTS = 20  # of each worker, the longest first: an answer is one messag
 class Remote(Endpoint):
     """The listening socket."""
 
-    def __init__(self, supervisor: Host) -> None:
-        self.supervisor = supervisor
-        self.refused: set[Client] = set()  # connections of those who may not, still open
-        self.refusal_said = -REFUSED_PAUSE
+    def __init__(
+        self,
+        group: Group,
+        policy: Policy,
+        code: Code,
+        generations: Generations,
+        workers: Workers,
+    ) -> None:
+        self.group = group
+        self.policy = policy
+        self.code = code
+        self.generations = generations
+        self.workers = workers
+        self.refused: set[Client] = set()  # open connections of users that are not allowed
+        self.refusal_logged = -REFUSED_PAUSE
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.setblocking(False)
         try:
-            self.socket.bind("\0" + supervisor_name(supervisor.config.group, os.getpid()))
+            self.socket.bind("\0" + supervisor_name(group.config.group, os.getpid()))
             self.socket.listen(8)
         except OSError as exc:
-            supervisor.say(
+            group.say(
                 logs.WARNING,
                 "WSGI0850",
                 f"no control socket: {exc}; httpd-wsgi status and its like cannot reach the group",
             )
             return
-        supervisor.selector.register(self.socket, 1, self)
+        group.selector.register(self.socket, 1, self)
 
     def ready(self) -> None:
         try:
@@ -83,14 +90,14 @@ class Remote(Endpoint):
                 return
             self.say_refused(pid, uid)
         connection.setblocking(False)
-        self.supervisor.selector.register(connection, 1, Client(self, connection, uid))
+        self.group.selector.register(connection, 1, Client(self, connection, uid))
 
     def say_refused(self, pid: int, uid: int) -> None:
-        """Not so often that any user of the machine could fill the log."""
-        if (now := time.monotonic()) < self.refusal_said + REFUSED_PAUSE:
+        """Logs a refusal, but rarely: else any user of the machine could fill the log."""
+        if (now := time.monotonic()) < self.refusal_logged + REFUSED_PAUSE:
             return
-        self.refusal_said = now
-        self.supervisor.say(
+        self.refusal_logged = now
+        self.group.say(
             logs.NOTICE,
             "WSGI0851",
             f"user {uid} (process {pid}) may not control this group; only root and uid {os.getuid()} may "
@@ -103,7 +110,6 @@ class Client(Endpoint):
 
     def __init__(self, remote: Remote, connection: socket.socket, uid: int) -> None:
         self.remote = remote
-        self.supervisor = remote.supervisor
         self.connection = connection
         self.uid = uid
         self.may = uid in (0, os.getuid())
@@ -115,7 +121,7 @@ class Client(Endpoint):
             command = self.connection.recv(MESSAGE_LIMIT).decode("ascii", "replace")
         except OSError:
             command = ""
-        self.supervisor.selector.unregister(self.connection)
+        self.remote.group.selector.unregister(self.connection)
         self.remote.refused.discard(self)
         answers = {
             "status": self.status,
@@ -123,7 +129,7 @@ class Client(Endpoint):
             "stop": self.stop,
             "stacks": self.stacks,
         }
-        # Told only now: closing with the question unread would make its answer unreadable
+        # Only now, since closing with the question unread would make the answer unreadable
         if not self.may:
             self.answer({"error": f"only root and uid {os.getuid()} may control this group"})
         elif command in answers:
@@ -139,28 +145,27 @@ class Client(Endpoint):
 
             self.connection.send(json.dumps(message).encode(), socket.MSG_DONTWAIT)
         except OSError:
-            pass  # it has not waited for the answer
+            pass  # the client has not waited for the answer
 
     def who(self) -> dict[str, Any]:
-        s = self.supervisor
-        is_current = s.turn.superseded_at is None and not s.policy.stopping
+        remote = self.remote
         return {
-            "group": s.config.group,
+            "group": remote.group.config.group,
             "supervisor": os.getpid(),
             "parent": os.getppid(),
             "uid": os.getuid(),
-            "current": is_current,
+            "current": not remote.generations.is_superseded and not remote.policy.stopping,
         }
 
     def status(self) -> dict[str, Any]:
-        s, now = self.supervisor, time.monotonic()
+        group, policy, now = self.remote.group, self.remote.policy, time.monotonic()
         return {
-            "where": s.config.where,
-            "generation": s.number,
-            "wanted": s.policy.limits.processes,
-            "stale": s.policy.stale,
-            "halted": s.policy.halted,
-            "failed": s.policy.failed,
+            "where": group.config.where,
+            "generation": group.number,
+            "wanted": policy.limits.processes,
+            "stale": policy.stale,
+            "halted": policy.halted,
+            "failed": policy.failed,
             "queued": activity.queue_length(FD_LISTEN),
             "workers": [
                 {
@@ -169,15 +174,15 @@ class Client(Endpoint):
                     "seconds": round(now - worker.started, 1),
                     "reason": worker.reason,
                     "broken": worker.broken,
-                    "old_code": worker.kept,
+                    "old_code": worker.has_older_code,
                     **self.work_of(worker.number, now),
                 }
-                for worker in s.policy.workers.values()
+                for worker in policy.workers.values()
             ],
         }
 
     def work_of(self, pid: int, now: float) -> dict[str, Any]:
-        seen = self.supervisor.overseer.slots.seen(pid)
+        seen = self.remote.workers.overseer.slots.seen(pid)
         longest = sorted(seen.running, key=lambda item: item.start)[:MOST_REQUESTS]
         return {
             "begun": seen.begun,
@@ -191,17 +196,17 @@ class Client(Endpoint):
 
     def reload(self) -> dict[str, Any]:
         if self.who()["current"]:
-            self.supervisor.reload(f"uid {self.uid} asked for it with httpd-wsgi reload")
+            self.remote.code.reload(f"uid {self.uid} asked for it with httpd-wsgi reload")
         return {}
 
     def stop(self) -> dict[str, Any]:
         if self.who()["current"]:
-            self.supervisor.halt(f"uid {self.uid} asked for it with httpd-wsgi stop")
+            self.remote.generations.halt(f"uid {self.uid} asked for it with httpd-wsgi stop")
         return {}
 
     def stacks(self) -> dict[str, Any]:
         """The workers answer by themselves; each gets this connection."""
-        workers = self.supervisor.everybody()
+        workers = self.remote.workers.everybody()
         for worker in workers.values():
             worker.send("stacks", self.connection.fileno())
         return {"workers": list(workers)}

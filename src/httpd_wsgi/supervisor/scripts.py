@@ -1,4 +1,4 @@
-"""Which scripts a group's workers load, and which version of each they were last asked for."""
+"""The scripts that a group's workers load, and the version of each that was last asked for."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from httpd_wsgi.shared.settings import Preload
 class Scripts:
     def __init__(self, preloads: Sequence[Preload]) -> None:
         self.preloads = preloads
-        self.more: dict[str, None] = {}  # as in the settings: scripts that only requests name
+        self.more: dict[str, None] = {}  # scripts that only requests name, as settings
         self.asked: dict[str, int] = {}  # path to the time of the version
-        self.loading: dict[str, int] = {}  # what the worker that was started last finds
+        self.loading: dict[str, int] = {}  # versions when a worker was started last
 
     def add(self, application_group: str, script: str, callable: str) -> None:
         if not any((item.script, item.callable) == (script, callable) for item in self.preloads):
             self.more[f"{application_group}\n{script}\n{callable}"] = None
 
     def begin_loading(self) -> bytes:
-        """What the settings of a new worker have besides the group's."""
+        """Returns the settings of a new worker besides the group's."""
         self.loading = self.times()
         return b"".join(b"preload=" + os.fsencode(item) + b"\0" for item in self.more)
 
     def times(self) -> dict[str, int]:
-        """Of the files that workers load; 0: there is none."""
+        """Returns the versions of the files that workers load; 0 where there is no file."""
         paths = [item.script for item in self.preloads] + [
             item.split("\n")[1] for item in self.more
         ]
@@ -38,17 +38,17 @@ class Scripts:
         return found
 
     def ask(self, script: str, time: int) -> bool:
-        """For this version. False: it was asked for before."""
+        """Notes that this version is wanted. Returns False when it was already."""
         is_new = self.asked.get(script) != time
         self.asked[script] = time
         return is_new
 
     def reject_loading(self) -> None:
-        """Nobody shall ask again for what the last worker could not load."""
+        """Prevents that anybody asks again for the versions that the last worker could not load."""
         self.asked.update(self.loading)
 
     def ask_for_changed(self) -> str | None:
-        """A script that has another version than was asked for, and now it is."""
+        """Returns a script with another version than was last asked for, which is asked for now."""
         for script, time in self.times().items():
             if time and self.ask(script, time):
                 return script

@@ -1,5 +1,5 @@
-"""Whose turn it is to serve: one supervisor among older and newer ones of its group, and what it
-shows on the board.
+"""Which supervisor of a group has its turn to serve, among older and newer ones, and what it shows
+on the board.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ class Turn:
     def __init__(self, board: Board, number: int) -> None:
         self.board = board
         self.number = number
-        self.predecessor: int | None = None  # pidfd of one who serves for an earlier supervisor
-        self.superseded_at: float | None = None  # since then there is a newer supervisor
+        # pidfd of a process that serves for an earlier supervisor
+        self.predecessor: int | None = None
+        self.superseded_at: float | None = None  # when a newer supervisor was started
 
     def find_predecessor(self) -> int | None:
-        """The supervisor whose workers serve now, or one of them when it was killed."""
+        """Returns a pidfd of the supervisor whose workers serve now, or of one of them when it was
+        killed; None when nobody serves.
+        """
         while (pid := self.board.claimant(self.number)) is not None:
             try:
                 self.predecessor = os.pidfd_open(pid)
@@ -56,8 +59,8 @@ class Turn:
         )
 
     def can_serve(self, policy: Policy) -> bool:
-        """Even when a newer supervisor has come, as its code may not load; when nobody else serves,
-        also with fewer workers.
+        """Returns whether the workers can take over. That may be so even when a newer supervisor has
+        come, since its code may not load; and with fewer workers when nobody else serves.
         """
         is_last = self.superseded_at is not None and self.predecessor is None
         return policy.can_take_over or (

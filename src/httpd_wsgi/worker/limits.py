@@ -1,8 +1,8 @@
-"""What a worker sets up for its own process before it loads anything: memory limits, locale, the
-stacks of its threads.
+"""A worker's settings for its own process, made before it loads anything: memory limits, locale, the
+stack size of its threads.
 
-What is refused is a warning: a group that serves without a limit is better than one that does not
-serve.
+A setting that the system refuses is a warning: a group that serves without a limit is better than
+one that does not serve.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def set_locale(config: GroupSettings) -> None:
 
 @contextlib.contextmanager
 def stack_size(config: GroupSettings) -> Iterator[None]:
-    """For threads started inside; the application's own threads keep the system's size."""
+    """Sets the stack size of threads that are started inside. The application's own threads keep the
+    system's size.
+    """
     if not config.stack_size:
         yield
         return

@@ -1,7 +1,7 @@
-"""What a worker's control thread does: it receives orders, from its supervisor or, when that was
-killed, from one that adopts it.
+"""A worker's control thread: it receives orders from the worker's supervisor or, when that was
+killed, from one that adopts the worker.
 
-The socket to the supervisor keeps the number FD_SUPERVISOR for the life of the worker, as request
+The socket to the supervisor keeps the number FD_SUPERVISOR for the life of the worker, since request
 threads write to it, too.
 """
 
@@ -34,7 +34,7 @@ class Control:
     """
 
     def __init__(self, config: settings.GroupSettings, supervisor: int, offset: int) -> None:
-        """offset: of this worker's activity in the shared memory; negative: it has none."""
+        """offset: of this worker's activity in the shared memory; negative when it has none."""
         self.socket = socket.socket(fileno=FD_SUPERVISOR)
         self.messages = MessageSocket(self.socket)
         self.supervisor = supervisor
@@ -50,13 +50,13 @@ class Control:
         self.over = threading.Event()  # all requests are done, or there is no more time for them
         self.loaded = False
         self.outlives = True  # a service does not, as the next supervisor's must not run beside it
-        self.last_words: Callable[[bool], None] = lambda graceful: None
+        self.before_exit: Callable[[bool], None] = lambda graceful: None
 
-    def tell(self, message: str) -> bool:
+    def report(self, message: str) -> bool:
         try:
             self.socket.sendall(os.fsencode(message) + b"\n")
         except OSError:
-            return False  # the supervisor has gone; watch() sees it too
+            return False  # the supervisor has gone; watch() notices it, too
         return True
 
     def begin(self) -> None:
@@ -74,21 +74,21 @@ class Control:
         while self.receive_orders():
             pass
         if not self.loaded:
-            os._exit(0)  # nobody waits for it
+            os._exit(0)  # no request waits for it
         orphan = Orphan(self)
         if self.outlives:
             _runtime.serve_loaded()
             orphan.outlive()
         on_drain(reasons.STOP if orphan.wait(0) else reasons.SUPERSEDED)
-        # Nobody is left who would end a worker that does not end by itself.
+        # No supervisor is left to end a worker that does not end by itself.
         if self.graceful > 0 and not orphan.wait(self.graceful):
             self.give_up()
         time.sleep(self.shutdown or self.graceful)
-        self.last_words(False)
+        self.before_exit(False)
         os._exit(1)
 
     def give_up(self) -> None:
-        """As the supervisor would have said it."""
+        """Ends the worker with the message that its supervisor would have logged."""
         if (left := _runtime.active()) > 0:
             limit = f"graceful-timeout={self.graceful:g}"
             why = f"whose supervisor was killed, is not done with {left} of its requests after {limit}"
@@ -108,7 +108,7 @@ class Control:
             except Exception as exc:  # the failure is logged; the next order may be the one to end
                 logs.log(
                     logs.ERROR,
-                    f"WSGI0728: the worker could not do as told ({order[:80]!r}): {exc!r}",
+                    f"WSGI0728: the worker could not carry out an order ({order[:80]!r}): {exc!r}",
                 )
         return True
 
@@ -120,13 +120,13 @@ class Control:
             self.on_drain(rest.decode() or reasons.STOP)
         elif word == b"serve":
             self.accepted.set()
-        elif word == b"keep":
+        elif word == b"reject":
             mtime, _, script = rest.partition(b" ")
             _runtime.reject_version(script, int(mtime))
         elif word == b"end":
             self.over.set()
         elif word == b"ping":
-            self.tell("pong")
+            self.report("pong")
         elif word in (b"slow", b"interrupt", b"expire", b"source_line"):
             self.receive_request_order(word, rest)
         elif word == b"stacks" and self.fds:

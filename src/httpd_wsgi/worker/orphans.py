@@ -42,7 +42,7 @@ POLL_LIMIT = 2**31 - 1  # milliseconds
 
 
 def listen() -> socket.socket | None:
-    """None: somebody else has the name."""
+    """Returns the listening socket, or None when another process has the name."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.setblocking(False)
     try:
@@ -55,7 +55,7 @@ def listen() -> socket.socket | None:
 
 
 def accept(listener: socket.socket) -> socket.socket | None:
-    """A connection of this worker's user, or root."""
+    """Returns a connection of this worker's user or root; None when it is another user's."""
     try:
         connection, _ = listener.accept()
     except OSError:
@@ -81,7 +81,9 @@ class Orphan:
             self.poll.register(self.listener, select.POLLIN)
 
     def outlive(self) -> None:
-        """Apache starts another supervisor at once; how long its workers take to load is not known."""
+        """Serves until another supervisor's workers do. Apache starts that supervisor at once; how long
+        its workers take to load is not known.
+        """
         control, pause = self.control, 0.02
         while (
             control.board.get("serving") <= control.supervisor
@@ -91,7 +93,7 @@ class Orphan:
             pause = min(1.0, pause * 1.2)
 
     def wait(self, seconds: float) -> bool:
-        """True: Apache has gone. Else the time is over."""
+        """Waits for this time. Returns True as soon as Apache has gone, else False."""
         end = time.monotonic() + seconds
         while True:
             left = math.ceil(max(0.0, end - time.monotonic()) * 1000)
@@ -106,8 +108,8 @@ class Orphan:
                 return False
 
     def be_adopted(self) -> None:
-        """By one at a time; another one waits in the queue of the listening socket for the end of
-        this one.
+        """One supervisor adopts this worker at a time. Another one waits in the queue of the
+        listening socket for the end of this one.
         """
         assert self.listener
         supervisor = accept(self.listener)
@@ -120,7 +122,7 @@ class Orphan:
         try:
             socket.send_fds(self.control.socket, [self.control.activity.encode()], [FD_ACTIVITY])
         except OSError:
-            pass  # it has just been killed, too
+            pass  # this supervisor has just been killed, too
 
     def listen_again(self) -> None:
         assert self.listener

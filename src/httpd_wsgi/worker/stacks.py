@@ -1,4 +1,4 @@
-"""What a worker's threads are doing, for `httpd-wsgi stacks`."""
+"""The stacks of a worker's threads, for `httpd-wsgi stacks`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from httpd_wsgi import _runtime
 from httpd_wsgi.interpreter.tracebacks import PACKAGE
 from httpd_wsgi.shared import frames
 
-LIMIT = 100_000  # characters; a message of a local socket has an end
+LIMIT = 100_000  # characters, since a message of a local socket has a limit
 
 
 def collect() -> str:
@@ -28,15 +28,15 @@ def collect() -> str:
 
 
 def send(fd: int) -> None:
-    """In a thread of its own: an interpreter that is stuck must not keep the worker from being told
-    to stop.
+    """Runs in a thread of its own, since an interpreter that is stuck must not prevent the control
+    thread from receiving the order to stop.
     """
     with socket.socket(fileno=fd) as client:
         client.settimeout(5)
         try:
             client.send(json.dumps({"worker": os.getpid(), "stacks": collect()[:LIMIT]}).encode())
         except OSError:
-            pass  # nobody waits for it any more
+            pass  # the client has gone
 
 
 def start(fd: int) -> None:

@@ -1,5 +1,5 @@
-"""A worker of a daemon group: loads the applications, then serves requests on its threads until
-told to drain.
+"""A worker of a daemon group: loads the applications, then serves requests on its threads until it is
+ordered to drain.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from httpd_wsgi.worker.orders import Control
 def when_signalled(
     numbers: Sequence[signal.Signals], act: Callable[[signal.Signals], None]
 ) -> None:
-    """In a thread of its own, as a handler runs in the midst of the main thread, which may hold the
-    very lock that it needs.
+    """Calls act in a thread of its own, since a signal handler interrupts the main thread, which may
+    hold the very lock that act needs.
 
-    Processes that the application forks have no such thread, and end by these signals as any
-    process does.
+    Processes that the application forks have no such thread, and these signals end them as they end
+    any process.
     """
     received: queue.SimpleQueue[int] = queue.SimpleQueue()
     started: list[int] = []
@@ -103,8 +103,8 @@ def process_title(config: settings.GroupSettings) -> str:
 
 
 def finish(config: settings.GroupSettings, unfinished: bool) -> None:
-    """When no request is left, or those that are have had their time. The supervisor ends a slow
-    end after shutdown-timeout.
+    """Ends the process when no request is left, or when the time for the remaining ones is over. When
+    this takes longer than shutdown-timeout, the supervisor kills the worker.
     """
     if not config.destroy_interpreter:
         os._exit(0)
@@ -127,11 +127,11 @@ def start_telemetry(config: settings.GroupSettings, control: Control) -> None:
         from httpd_wsgi.interpreter import telemetry
 
         telemetry.start(settings.runtime_settings(config))
-        control.last_words = telemetry.stopped
+        control.before_exit = telemetry.stopped
 
 
 def preload(config: settings.GroupSettings) -> int:
-    """How many scripts could not be loaded."""
+    """Returns the number of scripts that could not be loaded."""
     return sum(
         not _runtime.preload(item.application_group, item.script, item.callable)
         for item in config.preloads
@@ -153,7 +153,7 @@ def serve_nothing(config: settings.GroupSettings, control: Control) -> int:
     ).start()
     prepare(config)
     control.begin()
-    control.tell("ready")
+    control.report("ready")
     preload(config)
     return 0
 
@@ -170,12 +170,12 @@ def serve(config: settings.GroupSettings, control: Control) -> int:
         os.write(stop_write, (1).to_bytes(8, sys.byteorder))
 
     def leave(_: signal.Signals) -> None:
-        control.tell(f"draining {reasons.STOP}")
+        control.report(f"draining {reasons.STOP}")
         drain(reasons.STOP)
 
     def ask_for_replacement(number: signal.Signals) -> None:
         evicted = number == signal.SIGUSR1 and config.eviction_timeout > 0
-        if not control.tell(f"retire {reasons.EVICTION if evicted else reasons.SUPERSEDED}"):
+        if not control.report(f"retire {reasons.EVICTION if evicted else reasons.SUPERSEDED}"):
             drain(reasons.SUPERSEDED)
 
     when_signalled((signal.SIGTERM,), leave)
@@ -183,11 +183,11 @@ def serve(config: settings.GroupSettings, control: Control) -> int:
     threading.Thread(target=control.watch, args=(drain,), name="wsgi-control", daemon=True).start()
     prepare(config)
     if broken := preload(config):
-        control.tell(f"ready {broken}")
+        control.report(f"ready {broken}")
         control.accepted.wait()
     control.begin()
     if not broken:
-        control.tell("ready")  # before the first request, which may end this process
+        control.report("ready")  # before the first request, which may end this process
     start_telemetry(config, control)
     threads = RequestThreads(config, stop_fd, control)
     control.draining.wait()
@@ -195,13 +195,13 @@ def serve(config: settings.GroupSettings, control: Control) -> int:
     logs.log(logs.DEBUG, f"WSGI0711: group {config.group}: draining: {control.reason}")
     control.over.wait()
     unfinished = threads.join()
-    control.last_words(not unfinished)
+    control.before_exit(not unfinished)
     finish(config, unfinished)
     return 0
 
 
 class RequestThreads:
-    """They end when stop_fd is readable and their requests are done; the last one says so."""
+    """They end when stop_fd is readable and their requests are done; the last one reports it."""
 
     def __init__(self, config: settings.GroupSettings, stop_fd: int, control: Control) -> None:
         self.stop_fd = stop_fd
@@ -230,12 +230,12 @@ class RequestThreads:
 
     def end(self) -> None:
         if not self.control.draining.is_set():  # maximum-requests=1: they ended by themselves
-            self.control.tell(f"draining {reasons.MAXIMUM_REQUESTS}")
+            self.control.report(f"draining {reasons.MAXIMUM_REQUESTS}")
             self.control.drain(reasons.MAXIMUM_REQUESTS)
         self.control.over.set()
 
     def join(self) -> bool:
-        """Are there any that still have requests? Does not wait for those."""
+        """Waits for the threads to end. Returns True at once when some still have requests."""
         if self.left:
             return True
         for thread in self.threads:
