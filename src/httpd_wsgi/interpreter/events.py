@@ -23,8 +23,8 @@ _RECEIVERS = {
     "process_stopping": (event_callbacks, shutdown_callbacks),
     "process_signal": (event_callbacks, signal_callbacks),
 }
-_told_stopping = False
-_told_first: list[Callable[[str], None]] = []
+_is_stopping = False
+_first_subscribers: list[Callable[[str], None]] = []
 _has_signals = False
 
 
@@ -34,9 +34,9 @@ def configure(has_signals: bool) -> None:
     _has_signals = has_signals
 
 
-def tell_first(callback: Callable[[str], None]) -> None:
+def subscribe_first(callback: Callable[[str], None]) -> None:
     """The server's own interest in process_stopping: callback(reason) before any subscriber."""
-    _told_first.append(callback)
+    _first_subscribers.append(callback)
 
 
 def subscribe_events(callback: Callback, /) -> Callback:
@@ -91,10 +91,10 @@ def log_failure(name: str, callback: object, exc: BaseException) -> None:
 
 
 def stopping(reason: str, number: int, /) -> None:
-    global _told_stopping
-    if not _told_stopping:
-        _told_stopping = True
-        for callback in _told_first:
+    global _is_stopping
+    if not _is_stopping:
+        _is_stopping = True
+        for callback in _first_subscribers:
             callback(reason)
         publish("process_stopping", {"shutdown_reason": reason})
 

@@ -140,7 +140,7 @@ def start(settings: dict[str, Any]) -> None:
     _runtime.watch_slow(telemetry["slow_requests"])
     watch = gcwatch.install("", telemetry["interval"])
     _reporter = Reporter(settings, Sender(telemetry["path"]), watch)
-    events.tell_first(_reporter.stopping)
+    events.subscribe_first(_reporter.stopping)
     _reporter.started()
     threading.Thread(target=_reporter.run, name="wsgi-telemetry", daemon=True).start()
 
