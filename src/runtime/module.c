@@ -182,6 +182,26 @@ static PyObject *reject_version(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *note_module_file(PyObject *module, PyObject *args)
+{
+    const char *target, *path;
+    Py_ssize_t target_len;
+    long long mtime_us;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y#yL", &target, &target_len, &path, &mtime_us))
+        return NULL;
+    rt_module_note_file((rt_slice){target, (size_t)target_len}, path, mtime_us);
+    Py_RETURN_NONE;
+}
+
+static PyObject *module_files(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return rt_module_files();
+}
+
 static PyObject *serve_loaded(PyObject *module, PyObject *unused)
 {
     (void)module;
@@ -379,6 +399,8 @@ static PyMethodDef functions[] = {
     {"preload", preload, METH_VARARGS, NULL},
     {"serve", serve, METH_VARARGS, NULL},
     {"reject_version", reject_version, METH_VARARGS, NULL},
+    {"note_module_file", note_module_file, METH_VARARGS, NULL},
+    {"module_files", module_files, METH_NOARGS, NULL},
     {"serve_loaded", serve_loaded, METH_NOARGS, NULL},
     {"open_activity", open_activity, METH_VARARGS, NULL},
     {"show_source_line", show_source_line, METH_VARARGS, NULL},

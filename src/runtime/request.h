@@ -60,6 +60,16 @@ PyObject *rt_find_application(rt_request *rq, enum wire_outcome *outcome);
 
 /* Without the GIL. */
 
+/* Notes the file of a "module:callable" that is about to be loaded, and its modification time. Any
+ * thread. */
+void rt_module_note_file(rt_slice target, const char *path, int64_t mtime_us);
+
+/* Returns the file of a "module:callable", or NULL when it is not known. Any thread. */
+const char *rt_module_file(rt_slice target);
+
+/* Returns a list of all noted files as (target, path, mtime_us), or NULL with an exception set. */
+PyObject *rt_module_files(void);
+
 /* Puts the modification time of a module's file into rq->head, when the request names a
  * "module:callable". */
 void rt_stat_module(rt_request *rq);
@@ -187,9 +197,12 @@ int rt_file_wrapper_send(rt_request *rq, PyObject *wrapper);
 /* ---- stale.c: scripts that are newer on disk than what is loaded; workers only; with or without
  * the GIL ---- */
 
-/* Tells the supervisor that the request's script is newer. Returns 1 when the loaded code may
+/* Reports to the supervisor that the request's script is newer. Returns 1 when the loaded code may
  * answer all the same, else 0. */
 int rt_stale_is_served(const rt_request *rq);
+
+/* Reports to the supervisor that this worker could not load the request's script. */
+void rt_report_failed(const rt_request *rq);
 
 /* The version of this modification time is known not to load: what is loaded stays in use. */
 void rt_reject_version(rt_slice script, int64_t mtime_us);

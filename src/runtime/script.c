@@ -9,46 +9,15 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* The file of a module that some interpreter has loaded. Any thread; the list only grows, at its
- * head, and entries never change. */
-typedef struct module_file {
-    char *target, *path;
-    struct module_file *next;
-} module_file;
-
-static _Atomic(module_file *) module_files;
-
 static int is_module(rt_slice script)
 {
     return script.len > 0 && script.at[0] != '/';
 }
 
-static const char *file_of(rt_slice target)
-{
-    for (module_file *f = atomic_load(&module_files); f; f = f->next)
-        if (strlen(f->target) == target.len && !memcmp(f->target, target.at, target.len))
-            return f->path;
-    return NULL;
-}
-
-static void remember_file(rt_slice target, const char *path)
-{
-    module_file *f = file_of(target) ? NULL : malloc(sizeof(*f));
-
-    if (!f)
-        return;
-    f->target = strndup(target.at, target.len);
-    f->path = strdup(path);
-    f->next = atomic_load(&module_files);
-    if (f->target && f->path)
-        while (!atomic_compare_exchange_weak(&module_files, &f->next, f))
-            ;
-}
-
 void rt_stat_module(rt_request *rq)
 {
     const char *path =
-        is_module(RT_META(rq, WIRE_M_SCRIPT)) ? file_of(RT_META(rq, WIRE_M_SCRIPT)) : NULL;
+        is_module(RT_META(rq, WIRE_M_SCRIPT)) ? rt_module_file(RT_META(rq, WIRE_M_SCRIPT)) : NULL;
     struct stat st;
 
     rt_assert_detached();
@@ -103,8 +72,9 @@ static PyObject *resource_of(const rt_request *rq)
     return PyUnicode_DecodeFSDefaultAndSize(found.at, (Py_ssize_t)found.len);
 }
 
-/* Called when loading has raised Stale, which carries the loaded version. Returns a new reference
- * to that when it may answer; NULL with the exception still set. */
+/* Called when loading has failed. For Stale, which carries what is loaded, returns a new reference
+ * to that when it may answer. Otherwise returns NULL with an exception set: Stale itself, or the
+ * one with which this process has failed to load the script. */
 static PyObject *stale_served(const rt_request *rq)
 {
     PyObject *type, *value, *traceback, *args, *loaded = NULL;
@@ -120,6 +90,10 @@ static PyObject *stale_served(const rt_request *rq)
     Py_XDECREF(type);
     Py_XDECREF(value);
     Py_XDECREF(traceback);
+    if (loaded && PyExceptionInstance_Check(loaded)) {
+        PyErr_SetObject(PyExceptionInstance_Class(loaded), loaded);
+        Py_CLEAR(loaded);
+    }
     return loaded;
 }
 
@@ -179,9 +153,6 @@ static PyObject *load_target(rt_state *st, PyObject *target, int64_t mtime_us, i
     Py_XDECREF(spec);
     if (entry && PyDict_SetItem(st->scripts, target, entry) < 0)
         Py_CLEAR(entry);
-    if (entry)
-        remember_file((rt_slice){PyBytes_AS_STRING(target), (size_t)PyBytes_GET_SIZE(target)},
-                      PyBytes_AS_STRING(PyTuple_GET_ITEM(entry, 3)));
     return entry;
 }
 
@@ -250,6 +221,7 @@ PyObject *rt_find_application(rt_request *rq, enum wire_outcome *outcome)
         *outcome = WIRE_STALE;
         return NULL;
     }
+    rt_report_failed(rq);
     snprintf(what, sizeof(what), "%.*s could not be loaded", (int)script.len, script.at);
     rt_log_exception(rq->st, WIRE_ERR, "WSGI0404", what);
     return NULL;

@@ -41,7 +41,7 @@ RUNTIME = layers("core", "observe", "request", "worker", "module")
 ROOMS = {
     "core": "core interp stream fork usage title process",
     "observe": "observe events metrics slow notes scoreboard activity",
-    "request": "request environ response headers input file_wrapper later script hook stale",
+    "request": "request environ response headers input file_wrapper later script hook stale module_files",
     "worker": "worker serve socket connection credit",
     "module": "module embed",
 }

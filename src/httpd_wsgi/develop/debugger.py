@@ -44,8 +44,8 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 def load() -> Application:
     target, name = os.environ["HTTPD_WSGI_DEBUG_TARGET"], os.environ["HTTPD_WSGI_DEBUG_CALLABLE"]
     if target.startswith("/"):
-        return getattr(loader.load(target, 0, False), name)  # type: ignore[no-any-return]
-    return loader.load_target(target, 0, False)[0]  # type: ignore[no-any-return]
+        return getattr(loader.load(target, 0, False, in_place=True), name)  # type: ignore[no-any-return]
+    return loader.load_target(target, 0, False, True)[0]  # type: ignore[no-any-return]
 
 
 def watched(

@@ -1,5 +1,8 @@
-"""Scripts and modules in one interpreter: loaded once, again when they have changed, and what they
-define.
+"""Scripts and modules in one interpreter: they are loaded once, and again when they have changed.
+
+A process of a daemon group tries to load each of them once only. A failed load leaves modules
+behind that are half imported, so the next attempt belongs in a new process, which the supervisor
+starts.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import importlib.util
 import os
 import sys
 import threading
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType, TracebackType
 from typing import Any
 
 from httpd_wsgi import _runtime
@@ -27,9 +30,47 @@ _locks_guard = threading.Lock()
 
 
 class Stale(Exception):
-    """The script on disk is not the one this process has loaded, which is the argument; in a daemon
-    another process must serve the request, unless the new one is known not to load.
+    """The file on disk is not the one that this process has loaded, or has failed to load; in a
+    daemon another process must serve the request, unless the new version is known not to load. The
+    argument is then used instead: what this process has loaded, or the exception it failed with.
     """
+
+
+class Failure:
+    """A load that failed. Immutable, so any thread may read it."""
+
+    def __init__(self, exc: BaseException, file: str, mtime_us: int) -> None:
+        self.exc = exc
+        self.traceback: TracebackType | None = exc.__traceback__
+        self.file = file
+        self.mtime_us = mtime_us  # of the file when it was read; 0 when it was not found
+
+
+_failures: dict[str, Failure] = {}  # by module name or target; each under the lock of its name
+
+
+def fail_again(key: str, mtime_us: int, reloading: bool) -> None:
+    """Raises the exception of an earlier attempt, or Stale when the file has changed since."""
+    failure = _failures.get(key)
+    if failure is None:
+        return
+    exc = failure.exc.with_traceback(failure.traceback)
+    is_known = mtime_us == failure.mtime_us or not failure.file
+    if reloading and not is_known and mtime_of(failure.file) != failure.mtime_us:
+        raise Stale(exc)
+    raise exc
+
+
+def mtime_of(file: str) -> int:
+    """Returns the modification time in microseconds, 0 when there is no file."""
+    try:
+        return os.stat(file).st_mtime_ns // 1000 if file else 0
+    except OSError:
+        return 0
+
+
+def is_daemon() -> bool:
+    return bool(context.settings.get("process_group"))
 
 
 # ---- script modules ----
@@ -47,12 +88,15 @@ def lock_of(name: str) -> threading.Lock:
         return _locks.setdefault(name, threading.Lock())
 
 
-def load(script: str, mtime_us: int, reloading: bool, resource: str = "") -> ModuleType:
-    """The script's module, executed when it is not loaded or has changed.
+def load(
+    script: str, mtime_us: int, reloading: bool, resource: str = "", in_place: bool = False
+) -> ModuleType:
+    """Returns the script's module, which is executed when it is not loaded or has changed.
 
     mtime_us is what Apache saw for this request, 0 when unknown; resource is the file asked for,
-    which the script's reload_required() is told, "" for scripts that are no applications. Raises
-    whatever the script raises, and Stale when a daemon has an older version loaded.
+    the argument of the script's reload_required(), "" for scripts that are no applications.
+    in_place: a daemon, too, tries again in this process after a failure. Raises whatever the script
+    raises, and Stale when a daemon has loaded an older version.
     """
     name = module_name(script)
     with lock_of(name):
@@ -61,9 +105,17 @@ def load(script: str, mtime_us: int, reloading: bool, resource: str = "") -> Mod
             reloading and (changed(module, script, mtime_us) or wants_reload(module, resource))
         ):
             return module
-        if module is not None and context.settings.get("process_group"):
+        if module is not None and is_daemon():
             raise Stale(module)
-        return execute(name, script)
+        if in_place or not is_daemon():
+            return execute(name, script)
+        fail_again(name, mtime_us, reloading)
+        mtime_us = mtime_of(script)
+        try:
+            return execute(name, script)
+        except BaseException as exc:
+            _failures[name] = Failure(exc, script, mtime_us)
+            raise
 
 
 def changed(module: ModuleType, script: str, mtime_us: int) -> bool:
@@ -100,8 +152,8 @@ def wants_reload(module: ModuleType, resource: str) -> bool:
 def load_target(
     spec: str, mtime_us: int, reloading: bool, in_place: bool = False
 ) -> tuple[Any, ModuleType, int, bytes]:
-    """What "module:callable" or "module:factory()" names, imported as usual; its module, its file's
-    time, its file.
+    """Returns what "module:callable" or "module:factory()" names, imported as usual; its module, its
+    file's time, its file.
 
     The rules for reloading are those of load(), with the module's file in place of the script: code
     that it imports stays. In place means that a daemon, too, imports it again in this process.
@@ -111,27 +163,42 @@ def load_target(
         known = _targets.get(spec)
         if known is not None and not (reloading and target_changed(known, mtime_us, spec)):
             return known
-        if known is not None and context.settings.get("process_group") and not in_place:
+        if known is not None and is_daemon() and not in_place:
             raise Stale(known)
         if known is not None and sys.modules.get(name) is known[1]:
             del sys.modules[name]
-        location = importlib.util.find_spec(name)
-        file = (location.origin or "") if location and location.has_location else ""
-        # Before it is read: a later change must show
-        loaded_us = os.stat(file).st_mtime_ns // 1000 if file else 0
-        module = importlib.import_module(name)
-        found = find_in(module, path.removesuffix("()"))
-        _targets[spec] = (
-            found() if path.endswith("()") else found,
-            module,
-            loaded_us,
-            os.fsencode(file),
-        )
+        if not in_place and is_daemon():
+            fail_again(spec, mtime_us, reloading)
+        file, loaded_us = "", 0
+        try:
+            location = importlib.util.find_spec(name)
+            file = (location.origin or "") if location and location.has_location else ""
+            loaded_us = mtime_of(file)  # before the file is read, so that a later change shows
+            if file:
+                _runtime.note_module_file(os.fsencode(spec), os.fsencode(file), loaded_us)
+            module = importlib.import_module(name)
+            application = application_in(module, path, spec)
+        except BaseException as exc:
+            if not in_place and is_daemon():
+                _failures[spec] = Failure(exc, file, loaded_us)
+            raise
+        _targets[spec] = (application, module, loaded_us, os.fsencode(file))
         return _targets[spec]
 
 
+def application_in(module: ModuleType, path: str, spec: str) -> Any:
+    """Returns the callable that "name" or "factory()" stands for."""
+    found = find_in(module, path.removesuffix("()"))
+    is_factory = path.endswith("()")
+    application = found() if is_factory else found
+    if not callable(application):
+        verb = "returned" if is_factory else "is"
+        raise TypeError(f"{spec} {verb} {application!r:.80}, which is not callable")
+    return application
+
+
 def find_in(module: ModuleType, path: str) -> Any:
-    """What "name" or "name.attribute" names in a module."""
+    """Returns what "name" or "name.attribute" names in a module."""
     first, _, _ = path.partition(".")
     if not hasattr(module, first):
         said = describe_callables(module, first)

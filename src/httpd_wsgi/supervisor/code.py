@@ -33,7 +33,8 @@ class Code:
 
     def noticed(self, workers: Workers, fields: list[str]) -> None:
         """A worker serves an older version of a script than the one on disk."""
-        mtime, application_group, callable, script = fields
+        mtime, application_group, callable, script, file = fields
+        self.scripts.note_file(script, file)
         if not self.scripts.ask(script, int(mtime)):
             return
         if self.turn.superseded_at is not None:
@@ -52,6 +53,14 @@ class Code:
             haste = Haste.USELESS if len(self.scripts.times()) == 1 else Haste.URGENT
         self.policy.reload(time.monotonic(), haste)
 
+    def failed(self, pid: int, fields: list[str]) -> None:
+        """A worker could not load a script for a request, and does not try again."""
+        _, application_group, callable, script, file = fields
+        self.scripts.note_file(script, file)
+        if self.turn.superseded_at is None:
+            self.scripts.note_failed(application_group, script, callable)
+            self.policy.try_again()
+
     def reload(self, why: str) -> None:
         self.group.say(logs.NOTICE, "WSGI0715", f"{why}: the code is loaded again in new workers")
         self.policy.reload(time.monotonic())
@@ -68,17 +77,26 @@ class Code:
         for script, mtime in self.scripts.asked.items():
             workers.send_all(f"reject {mtime} {script}")
 
+    def needs_looks(self) -> bool:
+        """Nobody asks for the new code while requests go to the workers of the older supervisor, and
+        perhaps nobody asks for a script that could not be loaded.
+        """
+        is_newest = self.turn.superseded_at is None
+        return self.policy.on_hold or (is_newest and self.policy.serves_broken)
+
     def next_look(self) -> float | None:
-        return self.look_at if self.policy.on_hold else None
+        return self.look_at if self.needs_looks() else None
 
     def look_for_mended(self, now: float) -> None:
-        """Looks at the files while nobody asks for the new code, since requests go to the workers
-        of the older supervisor.
-        """
-        if not self.policy.on_hold or now < self.look_at:
+        if not self.needs_looks() or now < self.look_at:
             return
         self.look_at = now + LOOK_PAUSE
-        if (script := self.scripts.ask_for_changed()) is not None:
+        if self.policy.on_hold:
+            script = self.scripts.ask_for_changed()
+            # Processes of the older supervisor that are still there may only drain
+            if script is None and self.group.board.claimant(self.group.number) is None:
+                self.policy.predecessor_gone(now)
+        else:
+            script = self.scripts.changed_since_loading()
+        if script is not None:
             self.reload(f"{script} has changed")
-        elif self.group.board.claimant(self.group.number) is None:  # those still there only drain
-            self.policy.predecessor_gone(now)

@@ -61,6 +61,7 @@ class Worker:
     reason: str = ""  # why it has to end
     broken: int = 0  # number of scripts that it could not load
     is_given_up: bool = False
+    is_trial: bool = False  # serves only when it can load more than the workers that serve
     has_older_code: bool = False  # goes on serving it because the new code does not load
     restart_at: float | None = None
     end_at: float | None = None
@@ -80,6 +81,11 @@ class Worker:
 @dataclass(frozen=True, slots=True)
 class Start:
     """Start one worker and report it with started()."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartTrial:
+    """Start one worker and report it with started_trial()."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,4 +119,4 @@ class RejectVersion:
     """The new code does not load: all workers go on serving what they have loaded."""
 
 
-Action = Start | Serve | Drain | End | Kill | RejectVersion
+Action = Start | StartTrial | Serve | Drain | End | Kill | RejectVersion

@@ -8,49 +8,26 @@ serves.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
-from httpd_wsgi.shared.reasons import EVICTION, RELOAD, RESTART_INTERVAL, STOP, SUPERSEDED
+from httpd_wsgi.shared.reasons import RELOAD, RESTART_INTERVAL, STOP, SUPERSEDED
 from httpd_wsgi.shared.records import dataclass, field
+from httpd_wsgi.supervisor import ends
 from httpd_wsgi.supervisor.lifecycle import (
     Action,
     Drain,
-    End,
     Event,
     Haste,
-    Kill,
     RejectVersion,
     Serve,
     Start,
+    StartTrial,
     State,
     Worker,
 )
+from httpd_wsgi.supervisor.limits import BACK_OFF, Limits, chance
 from httpd_wsgi.supervisor.states import Change, Code, Phase, States
-
-BACK_OFF = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-DEFAULT_GRACEFUL = 600.0
-STACKS_TIME = 1.0  # seconds for writing stacks
-
-
-def chance() -> float:
-    """Returns a random number from 0 to 1. The module random would import hashlib."""
-    return int.from_bytes(os.urandom(4), "little") / 2**32
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Options of the group in seconds; 0 means no limit."""
-
-    processes: int = 1
-    startup: float = 0.0
-    shutdown: float = 5.0
-    graceful: float = DEFAULT_GRACEFUL
-    eviction: float = 0.0
-    restart_interval: float = 0.0
-    starts_at_once: int = 1  # number of processors, for loading code that requests wait for
-    # Workers end when their work is done and are started again a second later
-    is_service: bool = False
+from httpd_wsgi.supervisor.trials import Trials
 
 
 @dataclass(slots=True)
@@ -68,6 +45,7 @@ class Policy:
     failures: int = 0
     next_start: float = 0.0
     ever_ready: bool = False
+    trials: Trials = field(default_factory=Trials)
     pending: list[Action] = field(default_factory=list)  # to be carried out with the next actions()
 
     # ---- states ----
@@ -97,17 +75,30 @@ class Policy:
             worker.kill_at = now + self.limits.startup
         self.workers[number] = worker
 
-    def ready(self, number: int, now: float, broken: int = 0) -> None:
+    def started_trial(self, number: int, now: float) -> None:
+        self.started(number, now)
+        self.workers[number].is_trial = True
+        self.trials.started()
+
+    def ready(self, number: int, now: float, broken: int = 0, is_better: bool = False) -> None:
         """A worker has loaded its scripts, except for this number of broken ones. A worker that
-        could not load all of them waits for an order.
+        could not load all of them waits for an order. is_better: it has loaded a script that other
+        workers could not load for requests.
         """
         worker = self.workers[number]
         if worker.state is not State.STARTING:
             return
+        if worker.is_trial and not self._succeeds(worker, broken, is_better, now):
+            worker.advance(Event.DRAIN)
+            worker.reason = RELOAD
+            ends.set_limit(worker, self.limits, now, 0)
+            self.pending.append(Drain(number, RELOAD))
+            self.trials.failed(now)
+            return
         if broken > self._bearable():
             worker.advance(Event.DRAIN)
             worker.reason = RELOAD
-            self._limit(worker, now, 0)
+            ends.set_limit(worker, self.limits, now, 0)
             self.pending.append(Drain(number, RELOAD))
             if worker.code == self.code:  # else newer code is waiting already
                 self._reject(number, now)
@@ -117,6 +108,7 @@ class Policy:
         worker.broken = broken
         if broken:
             self.pending.append(Serve(number))
+            self.trials.wait(now)
         self.failures = 0
         self.next_start = now
         self.ever_ready = True
@@ -169,6 +161,9 @@ class Policy:
         worker.advance(Event.EXITED)
         if self.stopping:
             return
+        if worker.is_trial:
+            self.trials.failed(now)
+            return
         if before in (State.SERVING, State.RETIRING) and self.limits.is_service:
             self.next_start = now + 1
         if before is State.STARTING and worker.code == self.code:
@@ -176,6 +171,29 @@ class Policy:
                 self._reject(number, now)
             else:
                 self._back_off(now)
+
+    def try_again(self) -> None:
+        """A worker could not load a script, which a request needs: see trials.py."""
+        self.trials.is_wanted = self.counted(State.SERVING) > 0
+
+    def _trial_at(self) -> float | None:
+        """Returns when to start a trial, None when none is wanted or possible."""
+        is_busy = self.missing > 0 or self.counted(State.STARTING) > 0
+        return (
+            None if is_busy or self._is_waiting else self.trials.due_at(self.workers, self.limits)
+        )
+
+    def _succeeds(self, worker: Worker, broken: int, is_better: bool, now: float) -> bool:
+        """A trial has loaded what it can. Returns True when it takes the place of the others."""
+        worker.is_trial = False
+        broken_now = [w.broken for w in self.workers.values() if w.state is State.SERVING]
+        is_better = is_better or broken < max(broken_now, default=broken + 1)
+        if not is_better or worker.code != self.code:  # newer code is waiting already
+            return False
+        self.trials.succeeded()
+        self.reload(now, Haste.URGENT)
+        worker.code = self.code
+        return True
 
     def reload(self, now: float, haste: Haste = Haste.NONE) -> None:
         """The code has changed, or an administrator wants it to be loaded again."""
@@ -204,29 +222,16 @@ class Policy:
         if worker.advance(Event.DRAIN):
             worker.reason = reason
             worker.restart_at = None
-            self._limit(worker, now, 0 if reason == STOP else self._grace(reason))
+            grace = 0 if reason == STOP else ends.grace_for(reason, self.limits)
+            ends.set_limit(worker, self.limits, now, grace)
 
     def give_up_requests(self, number: int, now: float) -> None:
         """The requests that a draining worker still has are not worth waiting for."""
-        worker = self.workers[number]
-        if worker.state is State.DRAINING and worker.end_at is not None:
-            worker.is_given_up = True
-            worker.end_at = now
-            worker.kill_at = now + (self.limits.shutdown or self.limits.graceful)
+        ends.give_up_requests(self.workers[number], self.limits, now)
 
-    def _grace(self, reason: str) -> float:
-        return (
-            self.limits.eviction
-            if reason == EVICTION and self.limits.eviction > 0
-            else self.limits.graceful
-        )
-
-    def _limit(self, worker: Worker, now: float, grace: float) -> None:
-        """Sets the times at which the worker is ordered to end and is killed, or makes them sooner."""
-        end_at = now + grace if grace > 0 else None
-        kill_at = now + grace + self.limits.shutdown if self.limits.shutdown > 0 else None
-        if worker.kill_at is None or (kill_at is not None and kill_at < worker.kill_at):
-            worker.end_at, worker.kill_at = end_at, kill_at
+    def kill_with_stacks(self, number: int, now: float) -> None:
+        """The worker was sent the signal to die with its stacks. If it lives on, it is killed."""
+        ends.kill_after_stacks(self.workers[number], now)
 
     def predecessor_gone(self, now: float) -> None:
         """No older supervisor and none of its workers serves any more."""
@@ -259,7 +264,7 @@ class Policy:
                 self.pending.append(Drain(worker.number, worker.reason))
                 worker.advance(Event.DRAIN)
                 worker.kill_at = worker.restart_at = None
-            self._limit(worker, now, grace if has_requests else 0)
+            ends.set_limit(worker, self.limits, now, grace if has_requests else 0)
 
     # ---- what to do ----
 
@@ -271,7 +276,7 @@ class Policy:
         """Returns the number of workers that are wanted beside those that serve or are starting."""
         return self.limits.processes - sum(
             worker.state is State.SERVING
-            or (worker.state is State.STARTING and worker.code == self.code)
+            or (worker.state is State.STARTING and worker.code == self.code and not worker.is_trial)
             for worker in self.workers.values()
         )
 
@@ -287,7 +292,10 @@ class Policy:
     def _starts(self, now: float) -> int:
         if self._is_waiting or now < self.next_start:
             return 0
-        starting = self.counted(State.STARTING)
+        starting = sum(
+            worker.state is State.STARTING and not worker.is_trial
+            for worker in self.workers.values()
+        )
         if self.failures:
             # While workers fail to start, one attempt at a time is enough to notice that the cause
             # has been mended.
@@ -312,34 +320,12 @@ class Policy:
             if worker.restart_at is not None and now >= worker.restart_at:
                 self.retire(worker.number, RESTART_INTERVAL, now)
         todo, self.pending = self.pending, []
-        todo += self._overdue(now)
+        todo += ends.overdue(self.workers.values(), now)
         todo += self._replaced(now)
         todo += [Start()] * self._starts(now)
+        if (trial_at := self._trial_at()) is not None and now >= trial_at:
+            todo.append(StartTrial())
         return todo
-
-    def _overdue(self, now: float) -> list[Action]:
-        todo: list[Action] = []
-        for worker in self.workers.values():
-            if worker.end_at is not None and now >= worker.end_at:
-                worker.end_at = None
-                worker.advance(Event.END)
-                todo.append(End(worker.number, worker.is_given_up))
-            if worker.kill_at is not None and now >= worker.kill_at:
-                todo.append(self._kill(worker, now))
-        return todo
-
-    def _kill(self, worker: Worker, now: float) -> Kill:
-        if worker.state is not State.STARTING:
-            worker.kill_at = None
-            return Kill(worker.number, "shutdown-timeout")
-        with_stacks, worker.is_given_up = not worker.is_given_up, True
-        worker.kill_at = now + STACKS_TIME if with_stacks else None
-        return Kill(worker.number, "startup-timeout", with_stacks)
-
-    def kill_with_stacks(self, number: int, now: float) -> None:
-        """The worker was sent the signal to die with its stacks. If it lives on, it is killed."""
-        worker = self.workers[number]
-        worker.kill_at = min(now + STACKS_TIME, worker.kill_at or now + STACKS_TIME)
 
     def _replaced(self, now: float) -> list[Action]:
         """Drains the workers that may go because enough others serve, the oldest first."""
@@ -381,6 +367,10 @@ class Policy:
         )
 
     @property
+    def serves_broken(self) -> bool:
+        return any(w.broken and w.state is State.SERVING for w in self.workers.values())
+
+    @property
     def done(self) -> bool:
         return self.stopping and not self.workers
 
@@ -396,4 +386,6 @@ class Policy:
         ]
         if self._starts(self.next_start) > 0:
             times.append(self.next_start)
+        if (trial_at := self._trial_at()) is not None:
+            times.append(trial_at)
         return min(times, default=None)

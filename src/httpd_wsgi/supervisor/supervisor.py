@@ -29,11 +29,12 @@ from httpd_wsgi.shared.descriptors import (
     FD_SERVER_LIFELINE,
     FD_SETTINGS,
 )
-from httpd_wsgi.supervisor import lifecycle, policy
+from httpd_wsgi.supervisor import lifecycle
 from httpd_wsgi.supervisor.code import Code
 from httpd_wsgi.supervisor.endpoint import Endpoint
 from httpd_wsgi.supervisor.generations import Generations
 from httpd_wsgi.supervisor.group import Group
+from httpd_wsgi.supervisor.limits import Limits
 from httpd_wsgi.supervisor.parent import Parent
 from httpd_wsgi.supervisor.policy import Policy
 from httpd_wsgi.supervisor.remote import Remote
@@ -46,8 +47,8 @@ RELOAD_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1)
 EXIT_FAILED = 70  # EX_SOFTWARE of sysexits.h
 
 
-def limits_of(config: settings.GroupSettings) -> policy.Limits:
-    return policy.Limits(
+def limits_of(config: settings.GroupSettings) -> Limits:
+    return Limits(
         processes=config.processes,
         startup=config.startup_timeout,
         shutdown=config.shutdown_timeout,
@@ -96,8 +97,11 @@ class Supervisor:
         self.workers = Workers(
             self.group,
             self.policy,
-            scripts.begin_loading,
-            lambda fields: self.code.noticed(self.workers, fields),
+            scripts,
+            {
+                "stale": lambda pid, fields: self.code.noticed(self.workers, fields),
+                "failed": self.code.failed,
+            },
         )
         self.generations = Generations(self.group, self.policy, turn, self.code, self.workers)
         if self.generations.watch_predecessor():
@@ -135,6 +139,8 @@ class Supervisor:
             match action:
                 case lifecycle.Start():
                     workers.start()
+                case lifecycle.StartTrial():
+                    workers.start(is_trial=True)
                 case lifecycle.Serve(number):
                     workers.send(number, "serve")
                 case lifecycle.Drain(number, reason):

@@ -8,16 +8,17 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from httpd_wsgi.shared import logs, reasons, records
-from httpd_wsgi.supervisor import lifecycle, policy, process
+from httpd_wsgi.supervisor import lifecycle, limits, policy, process
 from httpd_wsgi.supervisor.adoption import Adoption
 from httpd_wsgi.supervisor.endpoint import Endpoint
 from httpd_wsgi.supervisor.group import Group
 from httpd_wsgi.supervisor.lifecycle import State
 from httpd_wsgi.supervisor.overseer import SHOWN, Commandable, Overseer
 from httpd_wsgi.supervisor.process import Process
+from httpd_wsgi.supervisor.scripts import Scripts
 
 STALE = "the code that is loaded serves on; mend the new one and touch the script, or reload"
 
@@ -50,16 +51,16 @@ class Workers:
         self,
         group: Group,
         decisions: policy.Policy,
-        settings_for_start: Callable[[], bytes],
-        on_stale: Callable[[list[str]], None],
+        scripts: Scripts,
+        reports: Mapping[str, Callable[[int, list[str]], None]],
     ) -> None:
-        """settings_for_start: returns what a new worker's settings have besides the group's.
-        on_stale: is called with the fields of a worker's report that a script has changed.
+        """reports: functions for reports about scripts, by their word. They get the worker's pid and
+        the fields of the report.
         """
         self.group = group
         self.policy = decisions
-        self.settings_for_start = settings_for_start
-        self.on_stale = on_stale
+        self.scripts = scripts
+        self.reports = reports
         self.processes: dict[int, Process] = {}
         self.overseer = Overseer(group.config, group.number, self)
         self.adoption = Adoption(group, self.overseer, self.processes.keys())
@@ -81,8 +82,8 @@ class Workers:
 
     # ---- start ----
 
-    def start(self) -> None:
-        more = self.settings_for_start()
+    def start(self, is_trial: bool = False) -> None:
+        more = self.scripts.begin_loading()
         if self.group.config.maximum_requests:
             more += f"maximum_requests={self.own_maximum()}\0".encode()
         slots = self.overseer.slots
@@ -94,7 +95,10 @@ class Workers:
         self.processes[worker.pid] = worker
         self.group.selector.register(worker.pidfd, 1, Exit(self, worker))
         self.group.selector.register(worker.control, 1, Reports(self, worker))
-        self.policy.started(worker.pid, worker.started)
+        if is_trial:
+            self.policy.started_trial(worker.pid, worker.started)
+        else:
+            self.policy.started(worker.pid, worker.started)
         self.say(logs.INFO, "WSGI0701", f"worker {worker.pid} started")
 
     def own_maximum(self) -> int:
@@ -102,7 +106,7 @@ class Workers:
         together do not end together.
         """
         maximum = self.group.config.maximum_requests
-        return maximum - round(policy.chance() * (maximum // 10))
+        return maximum - round(limits.chance() * (maximum // 10))
 
     # ---- reports ----
 
@@ -125,9 +129,15 @@ class Workers:
         word, _, rest = message.partition(" ")
         now = time.monotonic()
         if word == "ready":
-            self.ready(worker, int(rest or 0), now)
-        elif word == "stale":
-            self.on_stale(rest.split("\t", 3))
+            number, *broken = rest.split("\t")
+            if int(number or 0) != len(broken):
+                raise ValueError("the number of scripts is another one")
+            self.ready(worker, broken, now)
+        elif word == "file":
+            time_of_file, script, path = rest.split("\t")
+            self.scripts.note_file(script, path, int(time_of_file))
+        elif word in self.reports:
+            self.reports[word](worker.pid, rest.split("\t"))
         elif word == "retire":
             self.retire(worker.pid, rest)
         elif word == "pong":
@@ -135,10 +145,18 @@ class Workers:
         elif word == "draining":
             self.policy.drained(worker.pid, now, rest)
 
-    def ready(self, worker: Process, broken: int, now: float) -> None:
-        self.policy.ready(worker.pid, now, broken)
+    def ready(self, worker: Process, broken: list[str], now: float) -> None:
+        is_trial = self.policy.workers[worker.pid].is_trial
+        counted, is_better = self.scripts.note_loaded(broken)
+        self.policy.ready(worker.pid, now, counted, is_better)
         state = self.policy.workers[worker.pid].state
-        if state is State.DRAINING and broken:
+        if broken and not counted and state is not State.DRAINING:
+            worker.send("serve")  # the others cannot load these scripts either
+        if state is State.DRAINING and is_trial:
+            self.say(
+                logs.INFO, "WSGI0733", f"worker {worker.pid} is no better than the ones that serve"
+            )
+        elif state is State.DRAINING and broken:
             self.say(
                 logs.ERROR,
                 "WSGI0714",
@@ -247,6 +265,8 @@ class Workers:
         if before.reason or self.policy.stopping:
             level = logs.INFO if status == 0 else logs.WARNING
             self.say(level, "WSGI0703", f"{text} ({before.reason or reasons.STOP})")
+        elif before.is_trial:
+            self.say(logs.WARNING, "WSGI0734", f"{text}, before it was ready; the others serve on")
         elif before.state is not State.STARTING and status == 0:
             self.say(
                 logs.NOTICE, "WSGI0712", f"{text}, as it was ordered to; a new one is being started"

@@ -130,12 +130,22 @@ def start_telemetry(config: settings.GroupSettings, control: Control) -> None:
         control.before_exit = telemetry.stopped
 
 
-def preload(config: settings.GroupSettings) -> int:
-    """Returns the number of scripts that could not be loaded."""
-    return sum(
-        not _runtime.preload(item.application_group, item.script, item.callable)
+def preload(config: settings.GroupSettings) -> list[str]:
+    """Returns the scripts that could not be loaded."""
+    return [
+        item.script
         for item in config.preloads
-    )
+        if not _runtime.preload(item.application_group, item.script, item.callable)
+    ]
+
+
+def report_loaded(control: Control, broken: list[str]) -> None:
+    """Reports which scripts could not be loaded, and before that the files of modules, in which the
+    supervisor looks for changes.
+    """
+    for target, path, mtime_us in _runtime.module_files():
+        control.report("\t".join((f"file {mtime_us}", os.fsdecode(target), os.fsdecode(path))))
+    control.report("\t".join((f"ready {len(broken)}", *broken)))
 
 
 def serve_nothing(config: settings.GroupSettings, control: Control) -> int:
@@ -183,11 +193,11 @@ def serve(config: settings.GroupSettings, control: Control) -> int:
     threading.Thread(target=control.watch, args=(drain,), name="wsgi-control", daemon=True).start()
     prepare(config)
     if broken := preload(config):
-        control.report(f"ready {broken}")
+        report_loaded(control, broken)
         control.accepted.wait()
     control.begin()
     if not broken:
-        control.report("ready")  # before the first request, which may end this process
+        report_loaded(control, broken)  # before the first request, which may end this process
     start_telemetry(config, control)
     threads = RequestThreads(config, stop_fd, control)
     control.draining.wait()
