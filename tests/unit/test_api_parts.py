@@ -17,7 +17,7 @@ from httpd_wsgi.interpreter import events, handler, metrics, modules, scoreboard
 
 @pytest.fixture(autouse=True)
 def subscribers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(events, "_told_stopping", False)
+    monkeypatch.setattr(events, "_is_stopping", False)
     yield
     for callbacks in (events.event_callbacks, events.shutdown_callbacks, events.signal_callbacks):
         callbacks.clear()
@@ -26,9 +26,22 @@ def subscribers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 # ---- events ----
 
 
-def test_subscribing_returns_the_callback_and_checks_nothing() -> None:
-    assert events.subscribe_events(5) == 5 and events.subscribe_events(5) == 5
-    assert events.event_callbacks == [5, 5] and _runtime.event_callbacks is events.event_callbacks
+def test_subscribing_returns_the_callback_also_the_second_time() -> None:
+    assert events.subscribe_events(print) is print and events.subscribe_events(print) is print
+    assert events.event_callbacks == [print, print]
+    assert _runtime.event_callbacks is events.event_callbacks
+
+
+@pytest.mark.parametrize("name", ["events", "shutdown", "signals"])
+@pytest.mark.parametrize("has_signals", [True, False])
+def test_only_callables_can_subscribe(
+    monkeypatch: pytest.MonkeyPatch, name: str, has_signals: bool
+) -> None:
+    monkeypatch.setattr(events, "_has_signals", has_signals)
+    for wrong in (5, None, "not callable", b""):
+        with pytest.raises(TypeError, match="must be callable"):
+            getattr(events, f"subscribe_{name}")(wrong)
+    assert not events.event_callbacks + events.shutdown_callbacks + events.signal_callbacks
 
 
 def test_subscribers_are_called_in_order_and_see_what_the_earlier_ones_return() -> None:

@@ -39,14 +39,21 @@ def subscribe_first(callback: Callable[[str], None]) -> None:
     _first_subscribers.append(callback)
 
 
+def check(callback: object) -> None:
+    if not callable(callback):
+        raise TypeError(f"a subscriber must be callable, not {callback!r:.80}")
+
+
 def subscribe_events(callback: Callback, /) -> Callback:
     """callback(name, **event) for every event of this interpreter."""
+    check(callback)
     event_callbacks.append(callback)  # type: ignore[arg-type]
     return callback
 
 
 def subscribe_shutdown(callback: Callback, /) -> Callback:
     """callback("process_stopping", shutdown_reason=…) when this process is about to end."""
+    check(callback)
     shutdown_callbacks.append(callback)  # type: ignore[arg-type]
     return callback
 
@@ -55,6 +62,7 @@ def subscribe_signals(callback: Callback, /) -> Callback:
     """callback("process_signal", signame=…, signum=…) when this daemon process receives SIGHUP or
     SIGUSR2.
     """
+    check(callback)
     if _has_signals:
         signal_callbacks.append(callback)  # type: ignore[arg-type]
     else:
