@@ -106,7 +106,7 @@ static int send_over_new(wsgi_exchange *x, apr_interval_time_t timeout)
 static int try_worker(wsgi_exchange *x)
 {
     apr_interval_time_t timeout = wsgi_group_socket_timeout(x->t->group, x->r->server);
-    const char *why = wsgi_group_refusal(x->t->group);
+    const char *why = wsgi_board_refusal(x->t->group);
     int rc = WSGI_RETRY;
 
     if (why)

@@ -182,7 +182,7 @@ apr_status_t wsgi_connection_connect(wsgi_group *g, wsgi_connection *connection)
         if (rv == EINTR)
             continue;
         if ((rv != EAGAIN && rv != ECONNREFUSED) || g->queue_size > 0 ||
-            apr_time_now() >= deadline || wsgi_group_refusal(g)) {
+            apr_time_now() >= deadline || wsgi_board_refusal(g)) {
             close(fd);
             return rv;
         }

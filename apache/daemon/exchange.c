@@ -43,7 +43,7 @@ void wsgi_exchange_set_client_timeout(const wsgi_exchange *x, apr_interval_time_
 int wsgi_exchange_unavailable(wsgi_exchange *x, const char *why)
 {
     apr_table_setn(x->r->err_headers_out, "Retry-After",
-                   apr_itoa(x->r->pool, wsgi_group_retry_after(x->t->group)));
+                   apr_itoa(x->r->pool, wsgi_board_retry_after(x->t->group)));
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r,
                   "WSGI0309: daemon group %s (%s) cannot serve %s: %s", x->t->group->name,
                   x->t->group->where, x->r->uri, why);
@@ -56,11 +56,11 @@ int wsgi_exchange_worker_gone(wsgi_exchange *x)
     wire_block_head head;
 
     memcpy(&head, x->request.block, sizeof(head));
-    if (!x->worker.heard && wsgi_group_died_before_application(x->t->group, head.queue_start_us))
+    if (!x->worker.heard && wsgi_board_died_before_application(x->t->group, head.queue_start_us))
         return WSGI_RETRY;
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r,
                   "WSGI0310: a worker of daemon group %s ended, process %s while serving %s %s%s",
-                  x->t->group->name, wsgi_group_death(x->t->group, head.queue_start_us, x->r->pool),
+                  x->t->group->name, wsgi_board_death(x->t->group, head.queue_start_us, x->r->pool),
                   x->r->method, x->r->uri,
                   x->out.head_done ? "; the response is incomplete and the connection is closed"
                                    : "");
@@ -97,7 +97,7 @@ static int wait_in_queue(wsgi_exchange *x)
         x->r->connection->aborted = 1;
         return OK;
     }
-    if ((why = wsgi_group_refusal(g))) /* while a draining worker may still have others */
+    if ((why = wsgi_board_refusal(g))) /* while a draining worker may still have others */
         return wsgi_exchange_unavailable(x, why);
     if (g->queue_timeout == 0 || waited < g->queue_timeout)
         return WSGI_NOT_YET;

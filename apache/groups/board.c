@@ -11,12 +11,12 @@ const wire_activity_worker *wsgi_activity_slot(const wsgi_activity *a, apr_size_
     return (const wire_activity_worker *)(a->memory + number * WIRE_ACTIVITY_SLOT(a->threads));
 }
 
-wire_counters *wsgi_group_counters(const wsgi_group *g, unsigned stripe)
+wire_counters *wsgi_board_counters(const wsgi_group *g, unsigned stripe)
 {
     return (wire_counters *)((char *)g->board + WIRE_COUNTERS_AT) + stripe % WIRE_STRIPES;
 }
 
-const char *wsgi_group_refusal(const wsgi_group *g)
+const char *wsgi_board_refusal(const wsgi_group *g)
 {
     switch (g->board->state) {
     case WIRE_BOARD_FAILED:
@@ -28,7 +28,7 @@ const char *wsgi_group_refusal(const wsgi_group *g)
     }
 }
 
-int wsgi_group_retry_after(const wsgi_group *g)
+int wsgi_board_retry_after(const wsgi_group *g)
 {
     return g->board->retry_after_s > 0 ? (int)g->board->retry_after_s : 1;
 }
@@ -52,7 +52,7 @@ static const volatile wire_death *wait_for_death(const volatile wire_board *boar
     return d;
 }
 
-int wsgi_group_died_before_application(const wsgi_group *g, apr_int64_t asked_us)
+int wsgi_board_died_before_application(const wsgi_group *g, apr_int64_t asked_us)
 {
     const volatile wire_death *d = wait_for_death(g->board, asked_us);
 
@@ -62,7 +62,7 @@ int wsgi_group_died_before_application(const wsgi_group *g, apr_int64_t asked_us
     return d && !d->reached;
 }
 
-const char *wsgi_group_death(const wsgi_group *g, apr_int64_t asked_us, apr_pool_t *p)
+const char *wsgi_board_death(const wsgi_group *g, apr_int64_t asked_us, apr_pool_t *p)
 {
     const volatile wire_death *d = wait_for_death(g->board, asked_us);
     int status;

@@ -1,4 +1,4 @@
-/* board.h - what a group's supervisor and workers tell Apache, in memory that they share
+/* board.h - reads what a group's supervisor and workers write for Apache into shared memory
  * (wire/group.h, wire/activity.h).
  *
  * Mapped by the parent (groups/generation.c) and inherited by its children. Any process, any
@@ -23,20 +23,20 @@ const wire_activity_worker *wsgi_activity_slot(const wsgi_activity *a, apr_size_
 
 /* Returns one of the WIRE_STRIPES that the group's counters are divided into; any number will do.
  */
-wire_counters *wsgi_group_counters(const wsgi_group *g, unsigned stripe);
+wire_counters *wsgi_board_counters(const wsgi_group *g, unsigned stripe);
 
 /* Returns why the group can serve nothing now, or NULL. */
-const char *wsgi_group_refusal(const wsgi_group *g);
+const char *wsgi_board_refusal(const wsgi_group *g);
 
 /* Returns the number of seconds after which a client may try again. */
-int wsgi_group_retry_after(const wsgi_group *g);
+int wsgi_board_retry_after(const wsgi_group *g);
 
 /* Returns pid and end of the worker that was serving the request with this queue_start_us, as its
  * supervisor has noted within milliseconds. */
-const char *wsgi_group_death(const wsgi_group *g, apr_int64_t asked_us, apr_pool_t *p);
+const char *wsgi_board_death(const wsgi_group *g, apr_int64_t asked_us, apr_pool_t *p);
 
-/* Is it known that no application was reached when the worker of that request died? Two records of
- * one name are no knowledge. */
-int wsgi_group_died_before_application(const wsgi_group *g, apr_int64_t asked_us);
+/* Returns 1 when it is known that the worker of that request died before an application was
+ * reached. Two records of one name are no knowledge: 0. */
+int wsgi_board_died_before_application(const wsgi_group *g, apr_int64_t asked_us);
 
 #endif

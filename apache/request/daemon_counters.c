@@ -60,7 +60,7 @@ void wsgi_count_embedded(wire_counters *sums, int status, apr_interval_time_t us
 
 void wsgi_count_daemon(request_rec *r, const wsgi_group *g, const wsgi_outcome *outcome)
 {
-    wire_counters *sums = wsgi_group_counters(g, (unsigned)r->connection->id);
+    wire_counters *sums = wsgi_board_counters(g, (unsigned)r->connection->id);
     const wire_times *times = outcome->times;
 
     add_status(sums, outcome->status);

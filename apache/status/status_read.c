@@ -214,7 +214,7 @@ void wsgi_status_add_statuses(apr_uint64_t *statuses, apr_uint64_t *requests,
 static void add_counters(wsgi_status_group *out)
 {
     for (unsigned stripe = 0; stripe < WIRE_STRIPES; stripe++) {
-        wire_counters *sums = wsgi_group_counters(out->group, stripe);
+        wire_counters *sums = wsgi_board_counters(out->group, stripe);
 
         out->cut_off += sums->cut_off;
         out->retries += sums->retries;
