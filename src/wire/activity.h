@@ -41,8 +41,8 @@ typedef struct wire_activity_thread {
     uint32_t what_len;
     char what[WIRE_WHAT_MAX]; /* "GET /path?query", cut */
     uint32_t source_line_len;
-    uint32_t handed_back; /* so many requests reached no application, as their script had changed:
-                             another worker was asked */
+    uint32_t handed_back; /* how many requests reached no application, as their script had changed
+                             and another worker was asked */
     char source_line[WIRE_SOURCE_LINE_MAX]; /* of a slow request: `File "shop.py", line 12, in pay`,
                                                as it was when that was noticed */
 } wire_activity_thread;

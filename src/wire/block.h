@@ -75,10 +75,10 @@ enum wire_block_flag {
     WIRE_RQ_HTTP10 = 1u << 6,         /* no chunked and no interim answer possible */
     WIRE_RQ_TLS = 1u << 7,            /* the connection to Apache is TLS, whatever environ says */
     WIRE_RQ_APACHE_REQUEST = 1u << 8, /* WSGIPassApacheRequest On, embedded only */
-    WIRE_RQ_IGNORE_ACTIVITY = 1u << 10, /* WSGIIgnoreActivity On: does not count for
-                                           inactivity-timeout */
-    WIRE_RQ_HOOK = 1u << 9 /* no request of an application: a question about one, answered by a
-                              verdict */
+    WIRE_RQ_HOOK = 1u << 9, /* no request of an application: a question about one, answered by a
+                               verdict */
+    WIRE_RQ_IGNORE_ACTIVITY = 1u << 10 /* WSGIIgnoreActivity On: does not count for
+                                          inactivity-timeout */
 };
 
 /* What of the request body is there already when the request starts; body_more says whether the

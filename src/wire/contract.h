@@ -67,9 +67,9 @@ enum wire_send_flag {
  * buffer takes at once. */
 #define WIRE_LATER_MAX (128u << 10)
 
-/* What a script said to a question (WIRE_RQ_HOOK). */
+/* What the script of a hook decided (WIRE_RQ_HOOK). */
 enum wire_verdict {
-    WIRE_NO_VERDICT, /* none came */
+    WIRE_NO_VERDICT, /* the worker has sent none */
     WIRE_VERDICT_YES,
     WIRE_VERDICT_NO,
     WIRE_VERDICT_UNKNOWN, /* it has no opinion, or does not know the user */

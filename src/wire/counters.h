@@ -2,7 +2,8 @@
  *
  * One wire_counters per stripe follows the group's board (wire/group.h) at WIRE_COUNTERS_AT.
  * Apache's children add to them, each thread mostly to a stripe of its own and always atomically,
- * so that nothing is lost and nothing is left half done whoever dies; readers add up the stripes.
+ * so that nothing is lost and nothing is left half done when a process dies; readers add up the
+ * stripes.
  * They are kept over restarts of Apache, as the board is. */
 #ifndef WIRE_COUNTERS_H
 #define WIRE_COUNTERS_H

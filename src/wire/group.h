@@ -27,12 +27,14 @@ enum wire_group_fd {
     WIRE_FD_END
 };
 
-/* Messages on WIRE_FD_CONTROL, a line of text each. A supervisor whose lifeline has ended goes on
- * until one of them, or the end of the server lifeline, says what that means. superseded  a later
- * supervisor of this group has been started: serve on until the board says that it serves. With the
- * descriptor of the log that the later one writes to (SCM_RIGHTS) released    the configuration has
- * no such group any more: drain when the lifeline ends stop        drain now, within
- * shutdown-timeout */
+/* Messages on WIRE_FD_CONTROL, a line of text each. A supervisor whose generation lifeline has
+ * ended goes on until one of them, or the end of the server lifeline, says what that means.
+ *
+ * - "superseded": a later supervisor of this group has been started. Serve on until the board says
+ *   that the later one serves. The descriptor of the log that it writes to comes along
+ * (SCM_RIGHTS).
+ * - "released": the configuration has no such group any more. Drain when the lifeline ends.
+ * - "stop": drain now, within shutdown-timeout. */
 
 /* Settings are "name=value" records, each ended by NUL, as in environ. Names are those of the
  * WSGIDaemonProcess options with '-' as '_', and besides: group, where ("shop.conf:14"),
@@ -54,7 +56,7 @@ enum wire_board_state {
 };
 
 /* Why a worker has ended; supervisors count it. The names are those of `reason` when an application
- * is told to stop, and three more. */
+ * is told to stop, and four more: failed_to_start, crashed, exited and other. */
 /* clang-format off */
 #define WIRE_END_REASONS(X) \
     X(failed_to_start) X(crashed) X(exited) X(shutdown_signal) X(script_reload) X(graceful_signal) \
@@ -79,33 +81,34 @@ typedef struct wire_death {
     int64_t asked_us; /* the request's queue_start_us; written last */
     uint32_t pid;     /* of the worker */
     int32_t status;   /* as of waitpid() */
-    uint32_t ran_ms;  /* so long the request had been running */
+    uint32_t ran_ms;  /* how long the request had been running */
     uint32_t reached; /* 1: the application, as far as is known */
 } wire_death;
 
 /* One per group, as long as the parent lives. Supervisors are numbered in the order of their start;
  * the number is an argument of theirs. Only the one that serves writes, and the parent when that
- * one has died; every field is a naturally aligned 32-bit word, so a reader sees old or new, never
- * half. A supervisor drains when it sees a higher number than its own in `serving`, as do workers
- * whose supervisor has died.
+ * one has died. Every field but wire_death.asked_us is a naturally aligned 32-bit word, so a reader
+ * sees old or new, never half. asked_us has 64 bits and is written last: a reader looks for its
+ * value and does not find the record before it is whole. A supervisor drains when it sees a higher
+ * number than its own in `serving`, as do workers whose supervisor has died.
  *
- * Who serves is told by locks (fcntl, F_RDLCK) on the board's file, of which the kernel releases
- * those of the dead: a supervisor whose workers serve, and each of its workers, hold the byte of
- * the supervisor's number until they drain; those of a group without request threads until they
- * end. */
+ * Which supervisor serves is recorded as a lock (fcntl, F_RDLCK) on the board's file, which the
+ * kernel drops when the process dies. A supervisor whose workers serve, and each of its workers,
+ * hold the byte of the supervisor's number until they drain; those of a group without request
+ * threads until they end. */
 typedef struct wire_board {
     uint32_t state;         /* enum wire_board_state */
     uint32_t retry_after_s; /* while FAILED: seconds until the next attempt */
     uint32_t ready_workers;
-    uint32_t serving; /* number of the supervisor whose workers serve; 0: none yet */
-    uint32_t broken;  /* how many scripts its workers could not load */
-    uint32_t stale;   /* 1: newer code could not be loaded, the old code serves on */
-    uint32_t deaths;  /* so many were written; by any supervisor of the group: when two do at once,
-                         one record is lost */
+    uint32_t serving;   /* number of the supervisor whose workers serve; 0: none yet */
+    uint32_t broken;    /* how many scripts its workers could not load */
+    uint32_t stale;     /* 1: newer code could not be loaded, the old code serves on */
+    uint32_t deaths;    /* how many were written, by any supervisor of the group; when two write at
+                           once, one record is lost */
     uint32_t watched_s; /* when an Apache child last showed the status, CLOCK_MONOTONIC; the only
                            field that children write */
-    uint32_t news; /* changes when a worker has got ready, and when it is known that newer code does
-                      not load: who waits for the newer code asks again then */
+    uint32_t news; /* changes when a worker is ready, and when it is known that newer code does not
+                      load: requests that wait for the newer code ask again then */
     uint32_t reserved;             /* 0 */
     wire_death death[WIRE_DEATHS]; /* a ring */
     /* Ends of workers; each supervisor counts in the bank of its number, since it may not be the

@@ -28,8 +28,8 @@ static inline void wire_pass_fd(struct msghdr *msg, wire_fd_space *space, int fd
     memcpy(CMSG_DATA(c), &fd, sizeof(fd));
 }
 
-/* So many bytes of msg are sent, and what travelled with them; msg is the rest. Its iovecs are used
- * up. */
+/* Takes `done` bytes off the beginning of msg, which were sent, and the descriptor that travelled
+ * with them. Its iovecs are changed. */
 static inline void wire_message_sent(struct msghdr *msg, size_t done)
 {
     msg->msg_control = NULL;

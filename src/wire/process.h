@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <sys/types.h>
 
-/* Is there no such process any more? One of another user is there, too. */
+/* Returns 1 when there is no such process, else 0, also when it belongs to another user. */
 static inline int wire_is_gone(pid_t pid)
 {
     return kill(pid, 0) < 0 && errno == ESRCH;

@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What is younger is not written again; who has not finished by then is dead. */
+/* Fields younger than this are not written again. A writer that takes longer is taken for dead. */
 #define WIRE_SCORES_AGE_US 1000000
 
 typedef struct wire_scores {
@@ -27,13 +27,13 @@ typedef struct wire_scores {
     char fields[];
 } wire_scores;
 
-/* The ticket for wire_scores_end() when the caller is to write, else 0: it was done just now, or
- * another process is doing it. */
+/* Returns the ticket for wire_scores_end() when the caller should write, else 0: it was done just
+ * now, or another process is doing it. */
 uint32_t wire_scores_begin(wire_scores *s, int64_t now_us);
 void wire_scores_end(wire_scores *s, uint32_t ticket, size_t len);
 
-/* Any number of readers; may wait for milliseconds. size: bytes of the memory file. The number of
- * bytes copied to buf, 0 when there is nothing to read. */
+/* Copies the fields to buf and returns their number of bytes, 0 when there is nothing to read.
+ * size: bytes of the memory file. Any number of readers at once; may wait for milliseconds. */
 size_t wire_scores_copy(char *buf, const wire_scores *s, size_t size);
 
 #endif
