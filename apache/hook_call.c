@@ -74,18 +74,21 @@ int wsgi_hook_call_run(wsgi_verdict *verdict, request_rec *r, const wsgi_hook_ca
  * is wrong with the group. */
 static const char *group_problem(const wsgi_hook *hook, const apr_array_header_t *groups)
 {
-    const wsgi_group *g;
+    wsgi_group *g;
 
     if (!*hook->process_group || *hook->process_group == '%')
         return NULL;
-    g = wsgi_group_in(groups, hook->process_group);
-    if (!g)
+    switch (wsgi_group_choose(&g, groups, hook->process_group, hook->server)) {
+    case WSGI_GROUP_MISSING:
         return "does not exist; define it with WSGIDaemonProcess";
-    if (g->threads == 0)
+    case WSGI_GROUP_FOREIGN:
+        return "belongs to another virtual host; define it outside of <VirtualHost> to share it";
+    case WSGI_GROUP_SERVICE:
         return "has threads=0 and answers no questions; give it threads";
-    return wsgi_group_is_visible(g, hook->server)
-               ? NULL
-               : "belongs to another virtual host; define it outside of <VirtualHost> to share it";
+    case WSGI_GROUP_SERVES:
+    default:
+        return NULL;
+    }
 }
 
 static int check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)

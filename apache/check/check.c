@@ -23,31 +23,36 @@ static void check_group_of(apr_pool_t *p, const wsgi_use *use, const apr_array_h
 {
     const server_rec *s = wsgi_uses_log(use->server);
     const char *name = use->process_group, *near;
-    const wsgi_group *g;
+    const char *outcome = use->serves_requests ? "; requests get 500 until then" : "";
+    wsgi_group *g;
 
     if (!name || !*name || is_dynamic(use))
         return;
-    g = wsgi_group_in(groups, name);
-    if (!g) {
+    switch (wsgi_group_choose(&g, groups, name, use->server->is_virtual ? use->server : NULL)) {
+    case WSGI_GROUP_MISSING:
         near = wsgi_group_nearest(p, groups, name);
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      "WSGI0285: %s: %s names the daemon group '%s', which is not defined%s%s; "
                      "define it with WSGIDaemonProcess %s%s",
                      use->where, use->directive, name, near ? ", did you mean " : "",
-                     near ? near : "", name,
-                     use->serves_requests ? "; requests get 500 until then" : "");
-    } else if (use->server->is_virtual && !wsgi_group_is_visible(g, use->server)) {
+                     near ? near : "", name, outcome);
+        break;
+    case WSGI_GROUP_FOREIGN:
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      "WSGI0286: %s: %s names the daemon group '%s', which %s defines for "
                      "another virtual host; define it outside of <VirtualHost> to share it%s",
-                     use->where, use->directive, name, g->where,
-                     use->serves_requests ? "; requests get 500 until then" : "");
-    } else if (g->threads == 0 && use->serves_requests) {
-        ap_log_error(
-            APLOG_MARK, APLOG_WARNING, 0, s,
-            "WSGI0288: %s: %s sends requests to the daemon group '%s', but that is a "
-            "service (threads=0 in %s); requests get 500; give it threads or name another group",
-            use->where, use->directive, name, g->where);
+                     use->where, use->directive, name, g->where, outcome);
+        break;
+    case WSGI_GROUP_SERVICE:
+        if (use->serves_requests)
+            ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                         "WSGI0288: %s: %s sends requests to the daemon group '%s', but that is a "
+                         "service (threads=0 in %s); requests get 500; give it threads or name "
+                         "another group",
+                         use->where, use->directive, name, g->where);
+        break;
+    case WSGI_GROUP_SERVES:
+        break;
     }
 }
 
@@ -151,7 +156,7 @@ static void check_use(apr_pool_t *p, const wsgi_use *use, const apr_array_header
 
 /* ---- what can never work ---- */
 
-/* OK, or not, with the reason logged. */
+/* Returns OK, or an HTTP status with the reason logged. */
 static int check_chroot_of(const wsgi_use *use, const apr_array_header_t *groups)
 {
     const wsgi_group *g =

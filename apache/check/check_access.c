@@ -27,7 +27,7 @@ static int is_named(const ap_directive_t *d, const char *name)
     return !strcasecmp(d->directive, name);
 }
 
-/* Who may get in: old and new directives, and sections of them. */
+/* Returns 1 for a directive about access, old or new, or a section of such directives. */
 static int is_about_access(const ap_directive_t *d)
 {
     return is_named(d, "Require") || is_named(d, "Satisfy") || is_named(d, "Allow") ||
@@ -42,7 +42,8 @@ static int has_access_inside(const ap_directive_t *d)
     return 0;
 }
 
-/* What "<Directory" is followed by, without quotes and the closing bracket; NULL for patterns. */
+/* Returns the path after "<Directory", without quotes and the closing bracket; NULL for patterns.
+ */
 static const char *directory_of(apr_pool_t *p, const ap_directive_t *d)
 {
     const char *args = d->args;
@@ -63,7 +64,7 @@ static int covers(const char *directory, const char *path)
     return !strncmp(directory, path, len) && (path[len] == '/' || !path[len]);
 }
 
-/* May a .htaccess file in it have the last word? */
+/* Returns 1 when a .htaccess file in the directory may have the last word. */
 static int allows_override(const ap_directive_t *d)
 {
     for (; d; d = d->next)
@@ -107,7 +108,7 @@ static void judge(apr_pool_t *p, const ap_directive_t *d, const wsgi_use *use, v
     }
 }
 
-/* Is "Require all denied" all that the section says? */
+/* Returns 1 when "Require all denied" is all that the section says. */
 static int denies_all(const ap_directive_t *section)
 {
     int denies = 0;

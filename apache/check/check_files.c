@@ -1,5 +1,5 @@
-/* check_files.c - the Pythons and scripts that the configuration names: are they there, for those
- * who need them? */
+/* check_files.c - are the Pythons and scripts that the configuration names there, and can the users
+ * that need them reach them? */
 #include "check/check_files.h"
 
 #include "check/check_access.h"
@@ -23,7 +23,7 @@ APLOG_USE_MODULE(wsgi);
 
 /* ---- Pythons ---- */
 
-/* Everything known about a home that is not there, or is none. NULL: it is one. */
+/* Returns what is wrong with a home that is not there or is none, or NULL. */
 static const char *find_fault(apr_pool_t *p, const char *root, const char *home)
 {
     const char *directory = apr_pstrcat(p, root, home, NULL),
@@ -129,8 +129,8 @@ static void check_default_python(apr_pool_t *p, const server_rec *s)
             python, version, wsgi_install_command(p, python));
 }
 
-/* Does anything run with the default Python? Without a home of its own, a group does, and what is
- * in no group. */
+/* Returns 1 when some application uses the default Python: one in a group without python-home=, or
+ * one in no group. */
 static int needs_default_python(const server_rec *s, const apr_array_header_t *uses,
                                 const apr_array_header_t *groups)
 {
@@ -196,7 +196,7 @@ static void check_pythons(apr_pool_t *p, server_rec *s, const apr_array_header_t
     }
 }
 
-/* ---- who must get at what ---- */
+/* ---- files that users must reach ---- */
 
 typedef struct need {
     wsgi_reach reach;    /* first: arrays hold pointers to it */
@@ -204,8 +204,8 @@ typedef struct need {
     int is_path;         /* a directory of python-path= or WSGIPythonPath */
 } need;
 
-/* The group that certainly answers, of which "" is embedded mode. NULL: a section for a directory
- * may say so, or the request. */
+/* Returns the group that certainly answers, "" for embedded mode; NULL when a section for a
+ * directory or the request may decide. */
 static const char *group_of(const wsgi_use *use, const apr_array_header_t *groups)
 {
     const wsgi_dir_config *dir = ap_get_module_config(use->server->lookup_defaults, &wsgi_module);

@@ -1,5 +1,5 @@
-/* check_files.h - the Pythons and scripts that the configuration names: are they there, for those
- * who need them?
+/* check_files.h - are the Pythons and scripts that the configuration names there, and can the users
+ * that need them reach them?
  *
  * Parent only, one thread, when the configuration has been read. */
 #ifndef WSGI_CHECK_FILES_H

@@ -15,6 +15,7 @@
 
 APLOG_USE_MODULE(wsgi);
 
+static pid_t parent_pid;                /* Apache's, as far as this process knows */
 static wsgi_server_config *main_config; /* of the configuration in force; set by post_config */
 
 wsgi_server_config *wsgi_server_of(const server_rec *s)
@@ -36,6 +37,31 @@ void wsgi_config_remember_main(server_rec *s)
 {
     main_config = wsgi_server_of(s);
     main_config->parent_pid = getpid();
+    if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG)
+        parent_pid = getpid(); /* before that, httpd may go on in another process */
+}
+
+int wsgi_is_parent(void)
+{
+    return !parent_pid || getpid() == parent_pid;
+}
+
+int wsgi_is_child(void)
+{
+    return getpid() != parent_pid || ap_exists_config_define("DEBUG") ||
+           ap_exists_config_define("ONE_PROCESS");
+}
+
+apr_array_header_t *wsgi_list_in(apr_pool_t *p, const char *name, int element_size)
+{
+    apr_array_header_t *list = NULL;
+
+    apr_pool_userdata_get((void **)&list, name, p);
+    if (!list) {
+        list = apr_array_make(p, 16, element_size);
+        apr_pool_userdata_setn(list, name, NULL, p);
+    }
+    return list;
 }
 
 int wsgi_config_order(void)
@@ -133,7 +159,7 @@ const char *wsgi_global_name(const char *value)
     return strcmp(value, "%{GLOBAL}") == 0 ? "" : value;
 }
 
-/* Skips letters, digits and underscores with dots between them. Returns the end, or NULL. */
+/* Returns the end of letters, digits and underscores with dots between them, or NULL. */
 static const char *skip_dotted_name(const char *at)
 {
     for (;; at++) {

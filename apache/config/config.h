@@ -160,27 +160,33 @@ const char *wsgi_server_where(apr_pool_t *p, const server_rec *s);
  * it is that of the first Listen. */
 const char *wsgi_server_name(apr_pool_t *p, const server_rec *s);
 
-/* Returns wsgi_server_name() with the ServerAlias that host is, if it is one without wildcards.
- * host may be NULL. */
+/* Returns the ServerAlias that host equals, if one without wildcards does, else the ServerName;
+ * with the port as wsgi_server_name(). host may be NULL. */
 const char *wsgi_host_name(apr_pool_t *p, const server_rec *s, const char *host);
 
-/* Returns "" for "%{GLOBAL}", as the embedded group and the main interpreter are called, else
- * value. */
+/* Returns the list of this name that lives as long as the pool, and makes it when there is none. */
+apr_array_header_t *wsgi_list_in(apr_pool_t *p, const char *name, int element_size);
+
+/* For assertions. wsgi_is_parent(): this may be Apache's parent, which is known after post_config.
+ * wsgi_is_child(): this may be a child of it; with -X both are one process. */
+int wsgi_is_parent(void);
+int wsgi_is_child(void);
+
+/* Returns "" for "%{GLOBAL}" (embedded mode, or the main interpreter), else value. */
 const char *wsgi_global_name(const char *value);
 
-/* Returns the absolute path of the file, which may be relative to ServerRoot; "module:callable"
- * stays as it is. */
+/* Returns the absolute path of a file given relative to ServerRoot; "module:callable" as it is. */
 const char *wsgi_script_path(apr_pool_t *p, const char *script);
 
-/* Is this "module:callable" rather than the path of a file? Paths are absolute here. */
+/* Returns 1 for "module:callable", 0 for the path of a file, which is absolute here. */
 int wsgi_is_module(const char *script);
 
 /* Returns 1 when the rest of a URL is appended to the name of the target itself, as the location of
  * the alias ends with "/" and the target does not. */
 int wsgi_misses_slash(const char *location, const char *target);
 
-/* Returns the file in target, behind which target may continue with the beginning of PATH_INFO;
- * target itself when nothing is there, or for a module; NULL for a directory. */
+/* Returns the file that target leads to; target may go on behind the file with the beginning of
+ * PATH_INFO. Returns target itself when nothing is there, or for a module; NULL for a directory. */
 const char *wsgi_script_of(apr_pool_t *p, const char *target);
 
 #endif

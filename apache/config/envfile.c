@@ -6,7 +6,7 @@
 
 #define MOST (1 << 20) /* bytes of a file */
 
-/* How many bytes at text are a variable's name. */
+/* Returns the number of bytes at text that are a variable's name. */
 static apr_size_t name_length(const char *text)
 {
     apr_size_t len = 0;
@@ -44,7 +44,7 @@ static char take(reader *rd)
     return *rd->at++;
 }
 
-/* Literally up to the next '. 0, or -1: there is none. */
+/* Reads literally up to the next '. Returns 0, or -1 when there is none. */
 static int read_single(reader *rd)
 {
     rd->at++;
@@ -53,8 +53,8 @@ static int read_single(reader *rd)
     return *rd->at ? (rd->at++, 0) : -1;
 }
 
-/* Up to the next "; a backslash takes the meaning from " \ $ and `, and joins lines. 0, or -1:
- * there is none. */
+/* Reads up to the next "; a backslash takes the meaning from " \ $ and `, and joins lines. Returns
+ * 0, or -1 when there is none. */
 static int read_double(reader *rd)
 {
     rd->at++;
@@ -76,8 +76,8 @@ static int is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* To the end of the line, without the blanks there. Quotes count where a value begins, and behind a
- * quoted part. 0, or -1: an open quote. */
+/* Reads to the end of the line, without the blanks there. Quotes count where a value begins, and
+ * behind a quoted part. Returns 0, or -1: an open quote. */
 static int read_value(reader *rd)
 {
     char *keep = rd->out; /* blanks from here on are only kept when something follows */

@@ -141,7 +141,7 @@ static const unit time_units[] = {{"", 1000000},     {"s", 1000000},    {"ms", 1
                                   {NULL, 0}};
 static const unit milli_units[] = {{"", 1000}, {"ms", 1000}, {"s", 1000000}, {NULL, 0}};
 
-/* Digits and a unit. 0, or -1: it is none, or too large. */
+/* Reads digits and a unit. Returns 0 and *number, or -1: it is none, or too large. */
 static int read_number(const char *value, const unit *units, apr_int64_t *number)
 {
     int is_negative = *value == '-';
@@ -172,7 +172,7 @@ static const char *valid_units(enum option_type type)
     }
 }
 
-/* "16M" of 16777216; the number itself when it has no round unit. */
+/* Returns "16M" for 16777216; the number itself when it has no round unit. */
 static const char *size_text(apr_pool_t *p, apr_int64_t size)
 {
     const unit *best = size_units;
@@ -183,7 +183,7 @@ static const char *size_text(apr_pool_t *p, apr_int64_t size)
     return apr_psprintf(p, "%" APR_INT64_T_FMT "%s", size / best->factor, best->name);
 }
 
-/* What can be read and is far too little to mean it. */
+/* Returns the message for a size that can be read and is far too small to be meant. */
 static const char *too_little(apr_pool_t *p, const option *o, const char *value, apr_int64_t size)
 {
     return apr_psprintf(
@@ -440,15 +440,19 @@ const char *wsgi_group_nearest(apr_pool_t *p, const apr_array_header_t *groups, 
 
 apr_array_header_t *wsgi_groups_defined(apr_pool_t *pconf)
 {
-    static const char key[] = "httpd-wsgi:groups";
-    apr_array_header_t *groups = NULL;
+    return wsgi_list_in(pconf, "httpd-wsgi:groups", sizeof(wsgi_group *));
+}
 
-    apr_pool_userdata_get((void **)&groups, key, pconf);
-    if (!groups) {
-        groups = apr_array_make(pconf, 4, sizeof(wsgi_group *));
-        apr_pool_userdata_setn(groups, key, NULL, pconf);
-    }
-    return groups;
+enum wsgi_group_fault wsgi_group_choose(wsgi_group **chosen, const apr_array_header_t *groups,
+                                        const char *name, const server_rec *s)
+{
+    wsgi_group *g = *chosen = wsgi_group_in(groups, name);
+
+    if (!g)
+        return WSGI_GROUP_MISSING;
+    if (s && !wsgi_group_is_visible(g, s))
+        return WSGI_GROUP_FOREIGN;
+    return g->threads == 0 ? WSGI_GROUP_SERVICE : WSGI_GROUP_SERVES;
 }
 
 static int is_same_text(const char *a, const char *b)

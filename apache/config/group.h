@@ -55,7 +55,7 @@ struct wsgi_group {
                                   started last */
 };
 
-/* Parses "name option=value …" of WSGIDaemonProcess. NULL, or what is wrong. */
+/* Parses "name option=value …" of WSGIDaemonProcess. Returns NULL, or what is wrong. */
 const char *wsgi_group_define(cmd_parms *cmd, const char *args);
 
 /* Calls put() for each option of g that its processes are told (wire/group.h), in the order of the
@@ -73,22 +73,37 @@ wsgi_group *wsgi_group_find(const char *name);
  * near. */
 const char *wsgi_group_nearest(apr_pool_t *p, const apr_array_header_t *groups, const char *name);
 
-/* A group of a virtual host serves only servers of the same name. */
+/* Returns 1 when the group may serve the server: a group of a virtual host serves only servers of
+ * the same name. */
 int wsgi_group_is_visible(const wsgi_group *g, const server_rec *s);
 
-/* A path of the Apache configuration as the group's processes see it. NULL: it lies outside of
- * their chroot=. */
+enum wsgi_group_fault {
+    WSGI_GROUP_SERVES,  /* none */
+    WSGI_GROUP_MISSING, /* no such group is defined */
+    WSGI_GROUP_FOREIGN, /* it belongs to another virtual host */
+    WSGI_GROUP_SERVICE  /* threads=0: it serves no requests */
+};
+
+/* Looks for the group of this name in groups, an array of wsgi_group *, for a server. s NULL: any
+ * server. Returns the first of these faults that it has; *chosen is the group, NULL when missing.
+ */
+enum wsgi_group_fault wsgi_group_choose(wsgi_group **chosen, const apr_array_header_t *groups,
+                                        const char *name, const server_rec *s);
+
+/* Returns a path of the Apache configuration as the group's processes see it, or NULL when it lies
+ * outside of their chroot=. */
 const char *wsgi_group_inside(const wsgi_group *g, const char *path);
 
-/* Array of wsgi_group *: all that this configuration defines, whichever server does it. */
+/* Returns the array of wsgi_group * that this configuration defines in any server. */
 apr_array_header_t *wsgi_groups_defined(apr_pool_t *pconf);
 
-/* A time as it could be written in the configuration. */
+/* Returns a time as it could be written in the configuration. */
 const char *wsgi_group_seconds(apr_interval_time_t t, apr_pool_t *p);
 
+/* Returns how long Apache waits for a worker that sends nothing. */
 apr_interval_time_t wsgi_group_socket_timeout(const wsgi_group *g, const server_rec *s);
 
-/* How long a client may take nothing of a response. */
+/* Returns how long a client may take nothing of a response. */
 apr_interval_time_t wsgi_group_client_timeout(const wsgi_group *g, const server_rec *s);
 
 #endif

@@ -11,7 +11,7 @@
 #define WSGI_HANDLER_NAME        "wsgi-script"
 #define WSGI_STATUS_HANDLER_NAME "wsgi-status"
 
-/* Does this handler name mean that the file itself is the script? */
+/* Returns 1 when this handler name means that the file itself is the script. */
 int wsgi_is_own_handler(const char *name);
 
 /* Expands %{GLOBAL}, %{SERVER}, %{HOST}, %{RESOURCE}; other values come back as they are. NULL

@@ -23,7 +23,7 @@ const char *wsgi_python_in(apr_pool_t *p, const char *root, const char *home)
     return python;
 }
 
-/* The length of "3.12" or "3.13t" at text, if that is all there is; else 0. */
+/* Returns the length of "3.12" or "3.13t" at text when that is all there is, else 0. */
 static size_t version_length(const char *text)
 {
     size_t len = strspn(text, "0123456789.");
@@ -63,7 +63,8 @@ static int exists(const char *pattern)
     return there;
 }
 
-/* Does a *.pth file add directories, which may have anything? Its other lines are Python. */
+/* Returns 1 when a *.pth file adds directories, which may have anything. Its other lines are
+ * Python. */
 static int adds_directory(const char *path)
 {
     FILE *file = fopen(path, "re");
@@ -108,7 +109,7 @@ static int prefix_may_have_it(apr_pool_t *p, const char *prefix, const char *ver
     return 0;
 }
 
-/* The prefix whose packages a virtual environment sees, too; NULL: none, or this is none. */
+/* Returns the prefix whose packages a virtual environment sees as well, or NULL. */
 static const char *base_of(apr_pool_t *p, const char *root, const char *home)
 {
     FILE *file = fopen(apr_pstrcat(p, root, home, "/pyvenv.cfg", NULL), "re");

@@ -8,7 +8,7 @@
 
 #define SCHEME "unix:"
 
-/* Seconds with a decimal point where needed. 0, or -1: it is none, or not from least to a day. */
+/* Reads seconds from least to a day. Returns 0 and *out, or -1. */
 static int read_seconds(const char *value, double least, apr_interval_time_t *out)
 {
     double seconds;
@@ -59,7 +59,8 @@ static const struct {
     {"CaptureUserAgent", APR_OFFSETOF(wsgi_telemetry, user_agent)},
 };
 
-/* "All", or the name of one, without its sign. 0, or -1: there is none of this name. */
+/* Sets the flag of this name, or all for "All". Returns 0, or -1 when there is none of this name.
+ */
 static int set_flag(wsgi_telemetry *t, const char *name, int on)
 {
     int found = -1;

@@ -37,7 +37,7 @@ static const char *near_group(apr_pool_t *p, const char *name)
     return wsgi_nearest(p, name, names);
 }
 
-/* "#123". 0, or -1: it is none. */
+/* Reads "#123". Returns 0 and *id, or -1. */
 static int read_id(const char *value, apr_uint32_t *id)
 {
     apr_size_t len = strspn(value + 1, "0123456789");

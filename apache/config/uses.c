@@ -7,26 +7,14 @@
 #include <http_log.h>
 #include <http_main.h>
 
-static apr_array_header_t *list_of(apr_pool_t *pconf, const char *key, int size)
-{
-    apr_array_header_t *list = NULL;
-
-    apr_pool_userdata_get((void **)&list, key, pconf);
-    if (!list) {
-        list = apr_array_make(pconf, 16, size);
-        apr_pool_userdata_setn(list, key, NULL, pconf);
-    }
-    return list;
-}
-
 apr_array_header_t *wsgi_uses_noted(apr_pool_t *pconf)
 {
-    return list_of(pconf, "httpd-wsgi:uses", sizeof(wsgi_use));
+    return wsgi_list_in(pconf, "httpd-wsgi:uses", sizeof(wsgi_use));
 }
 
 apr_array_header_t *wsgi_remarks_noted(apr_pool_t *pconf)
 {
-    return list_of(pconf, "httpd-wsgi:remarks", sizeof(wsgi_remark));
+    return wsgi_list_in(pconf, "httpd-wsgi:remarks", sizeof(wsgi_remark));
 }
 
 void wsgi_uses_note(cmd_parms *cmd, const char *process_group, const char *script,

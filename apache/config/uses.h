@@ -16,7 +16,7 @@ typedef struct wsgi_use {
     int serves_requests;       /* to be answered by that group */
 } wsgi_use;
 
-/* Said as it is when the configuration has been read. */
+/* A message that is logged when the configuration has been read. */
 typedef struct wsgi_remark {
     int level; /* APLOG_* */
     const char *text;

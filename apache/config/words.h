@@ -10,10 +10,11 @@
  * such number. */
 int wsgi_read_seconds(const char *value, double *seconds);
 
-/* The next argument; the value of name="a value" may be quoted. "" at the end. */
+/* Returns the next argument and moves *args behind it; "" at the end. The value of name="a value"
+ * may be quoted. */
 const char *wsgi_next_word(apr_pool_t *p, const char **args);
 
-/* The nearest of the NULL-terminated names, or NULL when none is near. */
+/* Returns the name in the NULL-terminated list that is most like word, or NULL when none is. */
 const char *wsgi_nearest(apr_pool_t *p, const char *word, const char *const *names);
 
 #endif

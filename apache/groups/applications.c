@@ -9,6 +9,7 @@
 #include "config/group.h"
 #include "config/names.h"
 #include "config/ownership.h"
+#include "wire/assert.h"
 
 #include <ap_listen.h>
 #include <apr_hash.h>
@@ -30,7 +31,7 @@ typedef struct application {
     int index;           /* of those with the same order */
 } application;
 
-/* Not so when each request decides: by its environment, or by which ServerAlias it names. */
+/* Returns 0 when each request decides: by its environment, or by which ServerAlias it names. */
 static int is_static(const server_rec *s, const char *name)
 {
     if (!name)
@@ -40,8 +41,8 @@ static int is_static(const server_rec *s, const char *name)
     return strncmp(name, "%{ENV:", 6) != 0;
 }
 
-/* What the sections of a server say for everything in it; sections for directories and locations
- * are not looked into. */
+/* Returns the settings that hold for everything in the server. Sections for directories and
+ * locations are not looked into. */
 static const wsgi_dir_config *defaults_of(server_rec *s)
 {
     return ap_get_module_config(s->lookup_defaults, &wsgi_module);
@@ -49,7 +50,7 @@ static const wsgi_dir_config *defaults_of(server_rec *s)
 
 /* ---- callables that only a request can know ---- */
 
-/* Does the file, if there is one, have a WSGICallableObject? */
+/* Returns 1 when the file is there and has a WSGICallableObject. */
 static int names_callable(apr_pool_t *p, const char *path)
 {
     static const char directive[] = "WSGICallableObject";
@@ -66,9 +67,9 @@ static int names_callable(apr_pool_t *p, const char *path)
     return found;
 }
 
-/* The .htaccess files of the directories that lead to the script, as they are now. Whether
- * AllowOverride lets them speak is not asked: when it does not, all that is lost is a warning
- * before the first request. */
+/* Looks at the .htaccess files of the directories that lead to the script, as they are now,
+ * whatever AllowOverride says: when it ignores them, all that is lost is a warning before the first
+ * request. */
 static int htaccess_names_callable(apr_pool_t *p, const server_rec *s, const char *script)
 {
     const core_server_config *core = ap_get_core_module_config(s->module_config);
@@ -143,7 +144,7 @@ static void add_application(apr_pool_t *p, apr_hash_t *by_group, server_rec *s,
     app->callable_varies = !wsgi_is_module(script) && htaccess_names_callable(p, s, alias->script);
 }
 
-/* The same, because a section for a directory or a script names it? */
+/* Returns 1 when a section for a directory or a dispatch script may name another callable. */
 static int callables_vary(const ap_directive_t *d, int in_section)
 {
     for (; d; d = d->next) {
@@ -282,21 +283,22 @@ static void note_application_groups(wsgi_server_config *c, const ap_directive_t 
     }
 }
 
-/* Groups that imports name must exist and be usable there. OK, or not, with the reason logged. */
+/* Groups that imports name must exist and be visible there. Returns OK, or an HTTP status with the
+ * reason logged. */
 static int check_imports(apr_pool_t *p, server_rec *s, apr_array_header_t *groups)
 {
     const apr_array_header_t *imports = wsgi_server_of(s)->imports;
 
     for (int i = 0; i < imports->nelts; i++) {
         const wsgi_import *import = &APR_ARRAY_IDX(imports, i, wsgi_import);
-        const wsgi_group *g = NULL;
+        enum wsgi_group_fault fault;
         const char *near;
+        wsgi_group *g;
 
-        for (int n = 0; n < groups->nelts && !g; n++)
-            if (!strcmp(APR_ARRAY_IDX(groups, n, wsgi_group *)->name, import->process_group))
-                g = APR_ARRAY_IDX(groups, n, wsgi_group *);
+        fault = wsgi_group_choose(&g, groups, import->process_group, s);
         near = g ? NULL : wsgi_group_nearest(p, groups, import->process_group);
-        if (*import->process_group && (!g || !wsgi_group_is_visible(g, s))) {
+        if (*import->process_group &&
+            (fault == WSGI_GROUP_MISSING || fault == WSGI_GROUP_FOREIGN)) {
             ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s,
                          "WSGI0222: %s: %s is to be loaded in the daemon group '%s', which %s%s%s",
                          import->where, import->script, import->process_group,
@@ -351,6 +353,7 @@ void wsgi_applications_collect(apr_pool_t *p, server_rec *main_server)
 {
     apr_hash_t *by_group = apr_hash_make(p);
 
+    WIRE_ASSERT(wsgi_is_parent());
     note_application_groups(wsgi_server_of(main_server), ap_conftree);
     for (server_rec *s = serves(main_server) ? main_server : main_server->next; s; s = s->next) {
         apr_array_header_t *aliases = wsgi_server_of(s)->aliases;

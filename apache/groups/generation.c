@@ -118,7 +118,7 @@ static apr_status_t configure_socket(const retained_group *rg, const wsgi_group 
 }
 
 /* Memory that the group's processes may write to, too. Its size is sealed: were an application to
- * cut it off, whoever reads it next would be killed by SIGBUS, and that may be the Apache parent.
+ * cut it off, the next reader would be killed by SIGBUS, and that may be the Apache parent.
  * *fd is set, or -1. */
 static apr_status_t share_memory(void **memory, int *fd, const char *name, apr_size_t size,
                                  int protection)
@@ -160,7 +160,7 @@ static int has_workers(const wsgi_activity *a)
     return 0;
 }
 
-/* Those of earlier generations that nobody writes to any more. */
+/* Unmaps the memory of earlier generations whose workers have all ended. */
 static void forget_activities(retained_group *rg)
 {
     int left = 0;

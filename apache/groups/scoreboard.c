@@ -2,6 +2,7 @@
 #include "groups/scoreboard.h"
 
 #include "config/config.h"
+#include "wire/assert.h"
 #include "wire/scores.h"
 
 #include <ap_mpm.h>
@@ -165,6 +166,7 @@ static int share(void)
 
 int wsgi_scoreboard_share(server_rec *s)
 {
+    WIRE_ASSERT(wsgi_is_parent());
     if (shared_fd < 0 && share() < 0)
         ap_log_error(
             APLOG_MARK, APLOG_WARNING, errno, s,

@@ -7,15 +7,15 @@
 
 #include <httpd.h>
 
-/* Bytes that wsgi_scoreboard_write() needs at most. */
+/* Returns the number of bytes that wsgi_scoreboard_write() needs at most. */
 apr_size_t wsgi_scoreboard_room(void);
 
-/* Writes what there is now; the number of bytes, 0 when there is no scoreboard or not enough room.
- * Any process, any thread. */
+/* Writes the fields as they are now. Returns the number of bytes, 0 when there is no scoreboard or
+ * not enough room. Any process, any thread. */
 apr_size_t wsgi_scoreboard_write(char *buf, apr_size_t room);
 
-/* Apache parent, post_config: a descriptor of the memory file that workers read, for reading only.
- * The same at every call, as long as the process lives. -1 with the reason logged when there can be
+/* Apache parent, post_config. Returns a read-only descriptor of the memory file that workers read,
+ * the same at every call as long as the process lives; -1 with the reason logged when there can be
  * none. */
 int wsgi_scoreboard_share(server_rec *s);
 

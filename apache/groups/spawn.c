@@ -5,6 +5,7 @@
 #include "groups/spawn.h"
 
 #include "config/package.h"
+#include "wire/assert.h"
 
 #include <apr_strings.h>
 #include <errno.h>
@@ -32,7 +33,7 @@ typedef struct plan {
     int home_is_given;  /* else it is where the user is at home */
     int priority;       /* 0: as it is */
     int umask;          /* or -1 */
-    int drop;           /* started as root: become who */
+    int drop;           /* started as root: take on the identity below */
     wsgi_credentials who;
     const char *group, *where;
 } plan;
@@ -41,6 +42,7 @@ void wsgi_credentials_of(wsgi_credentials *out, const wsgi_group *g)
 {
     int room = (int)(sizeof(out->gids) / sizeof(out->gids[0])) - 1;
 
+    WIRE_ASSERT(wsgi_is_parent()); /* getpwuid() has one static result */
     out->uid = g && g->user.name ? g->user.id : ap_unixd_config.user_id;
     out->gids[0] = g && g->group.name ? g->group.id : ap_unixd_config.group_id;
     out->ngids = 1;
@@ -282,7 +284,7 @@ static void wait_to_start(int seconds)
         _exit(0);
 }
 
-/* Nothing of Apache may stay open, whoever forgot to mark it. */
+/* No descriptor of Apache may stay open, also one that a module forgot to mark close-on-exec. */
 static void close_from(int first)
 {
 #ifdef SYS_close_range
@@ -323,6 +325,7 @@ apr_status_t wsgi_parent_spawn(const wsgi_group *g, const wsgi_spawn *spawn, apr
     plan *pl = apr_pcalloc(p, sizeof(*pl));
     const struct passwd *pw;
 
+    WIRE_ASSERT(wsgi_is_parent());
     wsgi_credentials_of(&pl->who, g);
     pw = pl->who.pw;
     pl->drop = geteuid() == 0;

@@ -14,8 +14,8 @@ typedef struct wsgi_credentials {
     const struct passwd *pw; /* static memory of getpwuid(), or NULL */
 } wsgi_credentials;
 
-/* What the group's processes run as when Apache is started by root; g NULL: Apache's children.
- * Parent only. */
+/* Stores the user and groups that the group's processes have when Apache is started by root; g
+ * NULL: those of Apache's children. Parent only. */
 void wsgi_credentials_of(wsgi_credentials *out, const wsgi_group *g);
 
 typedef struct wsgi_spawn {
@@ -26,8 +26,8 @@ typedef struct wsgi_spawn {
     int delay_s;          /* how long the new process waits before it executes anything */
 } wsgi_spawn;
 
-/* Apache parent only. Starts `PYTHON _boot.py supervisor` as the group's user. 0 and *pid, or an
- * errno. */
+/* Apache parent only. Starts `PYTHON _boot.py supervisor` as the group's user. Returns 0 and *pid,
+ * or an errno. */
 apr_status_t wsgi_parent_spawn(const wsgi_group *g, const wsgi_spawn *spawn, apr_pool_t *scratch,
                                pid_t *pid);
 

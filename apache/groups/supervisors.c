@@ -3,6 +3,7 @@
 #include "groups/scoreboard.h"
 #include "groups/settings.h"
 #include "groups/spawn.h"
+#include "wire/assert.h"
 #include "wire/message.h"
 
 #include <apr_strings.h>
@@ -25,7 +26,7 @@ APLOG_USE_MODULE(wsgi);
 #define EXIT_HOPELESS_EXEC    126 /* wsgi_parent_spawn(): Python cannot be executed */
 #define EXIT_HOPELESS_RUNTIME 78  /* _boot.py: no runtime for this Python */
 #define KILLS_FORGIVEN        1   /* beside its first end, whatever that was */
-/* A supervisor that lived so long starts its back-off anew. */
+/* A supervisor that lived this long starts its back-off anew. */
 #define STEADY apr_time_from_sec(60)
 /* Beyond shutdown-timeout, for the supervisor itself. */
 #define MOMENT apr_time_from_sec(1)
@@ -182,10 +183,10 @@ static void start(supervisor *sup, int delay_s)
                  sup->proc.pid);
 }
 
-/* The exit status, or -1: a signal ended it. httpd's main loop has taken the status of waitpid()
- * apart by now and does not say which of both it passes on. Signals end at SIGRTMAX; Python exits
- * with 0, 1 or 2 where it does not with a number of ours, and a supervisor is not ended by SIGHUP
- * and SIGINT, whose numbers these are. */
+/* Returns the exit status, or -1 when a signal ended the process. httpd passes either an exit
+ * status or a signal number and does not say which. 0, 1, 2 and anything above SIGRTMAX can only be
+ * an exit status of ours, since SIGHUP and SIGINT do not end a supervisor; every other number is a
+ * signal. */
 static int exit_status(int status)
 {
     if (status > 255) /* a check for lost children, on restarts, passes on what waitpid() said */
@@ -193,8 +194,8 @@ static int exit_status(int status)
     return status <= 2 || status > SIGRTMAX ? status : -1;
 }
 
-/* Did somebody else end it? Then it may well live when it is started again. Not so when its own
- * code is at fault. */
+/* Returns 1 when somebody else ended the supervisor, so that it may well live when it is started
+ * again; 0 when its own code is at fault. */
 static int was_killed(int code, int signal)
 {
     switch (code < 0 ? signal : 0) {
@@ -211,9 +212,9 @@ static int was_killed(int code, int signal)
     }
 }
 
-/* Seconds until it is started again: at once the first time, then after 1, 2, 4 … 30 s. Who kills
- * it twice while it is looked at does not mean that requests shall fail, but the kernel does it
- * again and again when memory is short. */
+/* Returns the seconds until it is started again: 0 the first time, then 1, 2, 4 … 30. One kill is
+ * forgiven, so that an administrator who kills the supervisor twice does not make requests fail.
+ * The OOM killer strikes again and again, so further kills do back off. */
 static int pause_after(const supervisor *sup, int code, int signal)
 {
     int failures = sup->failures - (was_killed(code, signal) ? KILLS_FORGIVEN : 0);
@@ -231,6 +232,7 @@ static void died(supervisor *sup, int status)
     int code = exit_status(status), wait;
     char when[24];
 
+    WIRE_ASSERT(wsgi_is_parent());
     sup->proc.pid = 0;
     if (!g) {
         forget(sup); /* of an earlier generation: it was meant to end */
@@ -269,6 +271,7 @@ static void on_other_child(int reason, void *data, int status)
 
 void wsgi_supervisors_monitor(void)
 {
+    WIRE_ASSERT(wsgi_is_parent());
     for (supervisor *sup = all; sup; sup = sup->next)
         if (sup->group && sup->next_start && apr_time_now() >= sup->next_start)
             start(sup, 0);
@@ -276,9 +279,9 @@ void wsgi_supervisors_monitor(void)
 
 /* ---- generations ---- */
 
-/* Apache ends. Whoever waits for the parent's end (a service manager, `apachectl stop`) wants to
- * find nothing of ours behind it; what does not obey is ended by its supervisor, and that one by
- * the kernel when the server lifeline closes. */
+/* Waits for all supervisors when Apache ends. A service manager or `apachectl stop`, which waits
+ * for the parent's end, expects none of our processes after it. A supervisor ends workers that do
+ * not stop, and the end of the server lifeline ends supervisors. */
 static void wait_for_all(void)
 {
     apr_time_t end = apr_time_now();
@@ -301,7 +304,7 @@ static void wait_for_all(void)
     }
 }
 
-/* A restart that is not graceful. What is asked after it shall not be answered by what was loaded
+/* After a restart that is not graceful, requests should not be answered by code that was loaded
  * before it. */
 static void wait_for_drain(void)
 {
@@ -359,8 +362,10 @@ static apr_status_t open_server_lifeline(apr_pool_t *process_pool)
 
 apr_status_t wsgi_supervisors_begin(apr_pool_t *pconf)
 {
-    apr_status_t rv =
-        server_lifeline[1] < 0 ? open_server_lifeline(ap_server_conf->process->pool) : APR_SUCCESS;
+    apr_status_t rv;
+
+    WIRE_ASSERT(wsgi_is_parent());
+    rv = server_lifeline[1] < 0 ? open_server_lifeline(ap_server_conf->process->pool) : APR_SUCCESS;
 
     if (rv != APR_SUCCESS)
         return rv;
@@ -380,6 +385,7 @@ void wsgi_supervisors_start(wsgi_group *g, apr_pool_t *ptemp)
     apr_pool_t *pool;
     supervisor *sup;
 
+    WIRE_ASSERT(wsgi_is_parent() && g->board && g->activities);
     apr_pool_create(&pool, ap_server_conf->process->pool);
     sup = apr_pcalloc(pool, sizeof(*sup));
     sup->pool = pool;
@@ -403,6 +409,7 @@ void wsgi_supervisors_start(wsgi_group *g, apr_pool_t *ptemp)
 
 void wsgi_supervisors_release_others(void)
 {
+    WIRE_ASSERT(wsgi_is_parent());
     for (const supervisor *sup = all; sup; sup = sup->next) {
         int wanted = 0;
 
@@ -413,8 +420,8 @@ void wsgi_supervisors_release_others(void)
     }
 }
 
-/* In a process that an application in this child has forked: what lives as long as Apache must not
- * live on because of it. */
+/* In a process that an application in this child has forked: supervisors must not live on because
+ * of the lifelines that it has inherited. */
 static void let_go(void)
 {
     close_fd(&generation_lifeline[1]);
@@ -423,6 +430,7 @@ static void let_go(void)
 
 void wsgi_supervisors_child_init(void)
 {
+    WIRE_ASSERT(wsgi_is_child());
     for (supervisor *sup = all; sup; sup = sup->next) {
         close_fd(&sup->control_fd);
         close_fd(&sup->settings_fd);

@@ -1,5 +1,5 @@
-/* status.c - `SetHandler wsgi-status`: which format is wanted. Who may see it the configuration
- * says, as with server-status. */
+/* status.c - `SetHandler wsgi-status`: chooses the format that the client wants. The configuration
+ * decides which clients may see it, as with server-status. */
 #include "status/status.h"
 
 #include "config/config.h"
@@ -29,7 +29,7 @@ static const struct {
     [FORMAT_TEXT] = {"prometheus", "text/plain"},
 };
 
-/* `;q=0.5` among the parameters of a media range; 1 without it. */
+/* Returns the value of `;q=` among the parameters of a media range; 1 without it. */
 static double quality_of(const char *parameters)
 {
     for (const char *at = parameters; (at = strchr(at, ';'));) {
@@ -42,7 +42,7 @@ static double quality_of(const char *parameters)
     return 1;
 }
 
-/* The best of those that are named; wildcards mean the page. */
+/* Returns the format that the client likes best; wildcards mean the page. */
 static enum format accepted(request_rec *r)
 {
     const char *accept = apr_table_get(r->headers_in, "Accept");

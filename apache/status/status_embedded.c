@@ -57,7 +57,7 @@ static void add_application(wsgi_status_embedded *out, apr_pool_t *p,
 
 /* ---- processes ---- */
 
-/* One that has died does not clean up after itself. */
+/* A process that died has not cleaned up after itself, so its record may still be there. */
 static void add_process(wsgi_status_embedded *out, apr_pool_t *p, wsgi_embedded_counters *counters,
                         int number)
 {
@@ -76,7 +76,7 @@ static void add_process(wsgi_status_embedded *out, apr_pool_t *p, wsgi_embedded_
 
 /* ---- requests ---- */
 
-/* A copy that belongs to one request, whose process is *pid. */
+/* Copies the record of one request, whose process is *pid. */
 static int copy_request(wsgi_embedded_request *copy, pid_t *pid, wsgi_embedded_counters *counters,
                         int number)
 {
@@ -96,7 +96,7 @@ static int copy_request(wsgi_embedded_request *copy, pid_t *pid, wsgi_embedded_c
            atomic_load_explicit(&counters->runners[number], memory_order_relaxed) == *pid;
 }
 
-/* The process that serves it; NULL: it has died. */
+/* Returns the process that serves the request, or NULL when it has died. */
 static wsgi_status_process *process_of(wsgi_status_embedded *out, pid_t pid)
 {
     for (int i = 0; i < out->processes->nelts; i++)

@@ -15,7 +15,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-/* A small file of /proc, NUL-terminated. Length, or -1. */
+/* Reads a small file of /proc, NUL-terminated. Returns its length, or -1. */
 static ssize_t read_file(pid_t pid, const char *name, char *buf, size_t room)
 {
     char path[48];

@@ -372,7 +372,7 @@ static const family families[] = {
      write_seconds},
 };
 
-/* What its samples are called. */
+/* Writes the lines before the samples of a family. Returns the name of the samples. */
 static const char *put_head(writer *w, const char *family_name, const char *type, const char *unit,
                             const char *help)
 {

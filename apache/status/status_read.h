@@ -57,8 +57,8 @@ typedef struct wsgi_status_group {
 
 enum wsgi_status_lines { WSGI_STATUS_NO_LINES, WSGI_STATUS_LINES };
 
-/* Array of wsgi_status_group, in the order of the configuration. LINES: supervisors keep the Python
- * lines of requests up to date from now on, for a while. */
+/* Returns the array of wsgi_status_group, in the order of the configuration. LINES: supervisors
+ * keep the Python lines of requests up to date from now on, for a while. */
 apr_array_header_t *wsgi_status_read(apr_pool_t *p, enum wsgi_status_lines lines);
 
 /* The mean, and how long 50, 95 and 99 % of the requests took at most, estimated within a bucket:

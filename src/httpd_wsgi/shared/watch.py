@@ -1,8 +1,8 @@
 """Which requests are slow or overdue, and which workers have had enough. Pure: the supervisor looks
 and acts, this decides.
 
-Looking costs little, but a group without requests shall cost nothing: then a look is due only so
-often that no limit is missed.
+Looking costs little, but a group without requests should cost nothing: then a look is due only as
+often as the shortest limit needs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from httpd_wsgi.shared.activity import Running, Seen
 from httpd_wsgi.shared.records import dataclass, field
 
 BUSY_PAUSE = 60.0  # seconds between warnings that all threads are busy
-# A request that takes so long is reason to ask whether its worker still runs Python code
+# A request that takes longer than this is reason to ask whether its worker still runs Python code
 PING_AFTER = 1.0
 LONGEST_PAUSE = 5.0
 
