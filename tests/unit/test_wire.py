@@ -8,11 +8,13 @@ import ast
 import re
 import struct
 import subprocess
+from pathlib import Path
 
 import pytest
+from pythons import REPOSITORY
+
 from httpd_wsgi.interpreter import hooks
 from httpd_wsgi.shared import activity, board, descriptors, reasons, wire
-from pythons import REPOSITORY
 
 # Expressions of C, and what Python has for them.
 NUMBERS = {
@@ -133,45 +135,43 @@ def test_no_level_of_the_log_stands_as_a_number() -> None:
     ]
 
 
-STDERR_OF_WORKERS = ("interpreter", "shared", "supervisor", "worker")
+# Packages whose texts may end in the log
+LOGGING = ("interpreter", "shared", "supervisor", "worker")
+
+
+def docstring_of(node: ast.AST) -> ast.AST | None:
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    if isinstance(node, kinds) and node.body and isinstance(node.body[0], ast.Expr):
+        return node.body[0].value
+    return None
+
+
+def texts_of_python(path: Path) -> set[str]:
+    """Strings, without docstrings and what something is only compared with."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    others = {docstring_of(node) for node in nodes}
+    for node in nodes:
+        others.update(node.comparators if isinstance(node, ast.Compare) else ())
+    return {
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in others
+    }
+
+
+def texts_of_c(path: Path) -> set[str]:
+    code = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
+    return set(re.findall(r'"(?:\\.|[^"\\\n])*"', code))
 
 
 def test_texts_for_the_log_are_ascii() -> None:
     """httpd writes other characters as \\xe2\\x80\\xa6."""
     package = REPOSITORY / "src" / "httpd_wsgi"
-    found = []
-    for path in sorted(
-        file for room in STDERR_OF_WORKERS for file in (package / room).rglob("*.py")
-    ) + [package / "_boot.py"]:
-        tree = ast.parse(path.read_text())
-        others = {
-            value
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Compare)
-            for value in node.comparators
-        } | {
-            node.body[0].value
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            and node.body
-            and isinstance(node.body[0], ast.Expr)
-        }
-        found += [
-            f"{path.name}:{node.lineno}"
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Constant)
-            and isinstance(node.value, str)
-            and not node.value.isascii()
-            and node not in others
-        ]
-    string = re.compile(r'"(?:\\.|[^"\\\n])*"')
-    sources = [
-        path
-        for folder in ("apache", "src/runtime", "src/wire")
-        for path in sorted((REPOSITORY / folder).rglob("*.c"))
-        if path.name != "status_html.c"  # a page, not the log
-    ]
-    for path in sources:
-        text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
-        found += [f"{path.name}: {text}" for text in string.findall(text) if not text.isascii()]
-    assert not found
+    texts = {package / "_boot.py": texts_of_python(package / "_boot.py")}
+    for room in LOGGING:
+        texts.update((path, texts_of_python(path)) for path in (package / room).rglob("*.py"))
+    for folder in ("apache", "src/runtime", "src/wire"):
+        texts.update((path, texts_of_c(path)) for path in (REPOSITORY / folder).rglob("*.c"))
+    del texts[REPOSITORY / "apache/status/status_html.c"]  # a page, not the log
+    assert len(texts) > 100
+    assert not [(path.name, text) for path in texts for text in texts[path] if not text.isascii()]
