@@ -41,6 +41,11 @@ int rt_check_status(PyObject *status)
                      "status %R: expected three digits and a reason, for example '200 OK'", status);
         return -1;
     }
+    if (len > WIRE_REASON_MAX) {
+        PyErr_Format(PyExc_ValueError, "the status is too long: %zu bytes, and %u are possible",
+                     len, WIRE_REASON_MAX);
+        return -1;
+    }
     if (code < 200) {
         PyErr_Format(PyExc_ValueError, "status %R is interim and cannot be a final response",
                      status);
@@ -49,7 +54,8 @@ int rt_check_status(PyObject *status)
     return code;
 }
 
-static int check_header(PyObject *header, int64_t *content_length)
+/* Adds to *size what the header takes in a HEAD frame. Returns 0, or -1 with an exception. */
+static int check_header(PyObject *header, int64_t *content_length, size_t *size)
 {
     const char *name, *value;
     size_t name_len, value_len;
@@ -69,6 +75,7 @@ static int check_header(PyObject *header, int64_t *content_length)
     value = name ? rt_latin1(PyTuple_GET_ITEM(header, 1), "header value", &value_len) : NULL;
     if (!value)
         return -1;
+    *size += 2 * sizeof(uint32_t) + name_len + value_len;
     if (!wire_is_token(name, name_len)) {
         PyErr_Format(PyExc_ValueError, "header name %R is not a token",
                      PyTuple_GET_ITEM(header, 0));
@@ -94,10 +101,18 @@ static int check_header(PyObject *header, int64_t *content_length)
 
 int rt_check_headers(PyObject *headers, int64_t *content_length)
 {
+    size_t size = sizeof(wire_head_fixed) + WIRE_REASON_MAX;
+
     rt_assert_attached();
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(headers); i++)
-        if (check_header(PyTuple_GET_ITEM(headers, i), content_length) < 0)
+        if (check_header(PyTuple_GET_ITEM(headers, i), content_length, &size) < 0)
             return -1;
+    if (size > WIRE_HEAD_MAX) {
+        PyErr_Format(PyExc_ValueError,
+                     "the response's headers are too large: %zu bytes, and %u are possible", size,
+                     WIRE_HEAD_MAX);
+        return -1;
+    }
     return 0;
 }
 

@@ -98,8 +98,9 @@ typedef struct wire_times {
     int64_t write_us; /* until that had ended */
 } wire_times;
 
-#define WIRE_HEAD_MAX (1u << 20)  /* bytes of a HEAD payload */
-#define WIRE_LOG_MAX  (64u << 10) /* bytes of a LOG payload; the worker splits longer ones */
+#define WIRE_HEAD_MAX   (1u << 20)  /* bytes of a HEAD payload */
+#define WIRE_REASON_MAX 8192        /* bytes of a status with its reason */
+#define WIRE_LOG_MAX    (64u << 10) /* bytes of a LOG payload; the worker splits longer ones */
 /* Bytes of the file's name in a LOG_AT payload; the rest is cut off. */
 #define WIRE_LOG_FILE_MAX   4096
 #define WIRE_WANT_MAX       (64u << 10) /* bytes one WANT may ask for */
