@@ -285,13 +285,13 @@ PATHS = """
 WSGIDaemonProcess d threads=2
 {group}
 MergeSlashes Off
-AllowEncodedSlashes On
 <VirtualHost *:{port}>
     ServerName root
     WSGIScriptAlias / {app}/environ.py/updates
 </VirtualHost>
 <VirtualHost *:{port}>
     ServerName other
+    AllowEncodedSlashes On
     WSGIScriptAlias /tail {app}/environ.py/updates
     WSGIScriptAlias /app {app}/environ.py
     WSGIScriptAlias /files/ {app}/

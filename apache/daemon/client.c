@@ -190,7 +190,7 @@ int wsgi_client_run(request_rec *r, const wsgi_target *t)
                        .client = {.fd = wsgi_exchange_socket_of(r->connection)}};
     int rc;
 
-    wsgi_respond_init(&x.out, r);
+    wsgi_respond_init(&x.out, r, t->group);
     wsgi_body_reader_init(&x.request.reader, r);
     wsgi_body_of(&x.request.body, r);
     if ((rc = wsgi_body_collect(&x.request.body, &x.request.reader, t->group)) != OK ||
@@ -218,6 +218,6 @@ int wsgi_client_call_hook(wsgi_verdict *verdict, request_rec *r, const wsgi_targ
                        .worker = {.room = CALL_ROOM},
                        .client = {.fd = -1}};
 
-    wsgi_respond_init(&x.out, r);
+    wsgi_respond_init(&x.out, r, t->group);
     return ask_workers(&x);
 }

@@ -90,7 +90,7 @@ static int wait_in_queue(wsgi_exchange *x)
         return WSGI_NOT_YET;
     if (wsgi_has_hung_up(x->client.fd)) {
         ap_log_rerror(
-            APLOG_MARK, APLOG_DEBUG, 0, x->r,
+            APLOG_MARK, APLOG_INFO, 0, x->r,
             "WSGI0320: the client has left before a thread of daemon group %s was free for its "
             "request, which is dropped",
             g->name);
@@ -198,11 +198,7 @@ static int wait_for_both(wsgi_exchange *x)
     if (n > 0 && p[0].revents)
         return WSGI_NOT_YET;
     if (n == 0 && x->client.fd >= 0) {
-        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, x->r,
-                      "WSGI0316: the client has taken nothing for %d s "
-                      "(response-socket-timeout= of %s, else its socket-timeout=, else Timeout)",
-                      (int)apr_time_sec(x->client.timeout), x->t->group->where);
-        x->r->connection->aborted = 1;
+        wsgi_respond_timed_out(&x->out);
         return OK;
     }
     return wsgi_respond_part(&x->out) < 0 ? OK : WSGI_NOT_YET;

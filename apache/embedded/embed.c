@@ -385,7 +385,7 @@ int wsgi_embed_run(request_rec *r, const wsgi_target *t)
     apr_interval_time_t us;
     int rc;
 
-    wsgi_respond_init(&e.out, r);
+    wsgi_respond_init(&e.out, r, NULL);
     rc = run(&e, t);
     us = apr_time_now() - start;
     if (e.has_run)

@@ -2,6 +2,7 @@
 
 #include "config/config.h"
 #include "request/authorization.h"
+#include "wire/assert.h"
 #include "wire/head.h"
 
 #include <apr_portable.h>
@@ -23,11 +24,14 @@ APLOG_USE_MODULE(wsgi);
 #define PART (32u << 10)
 
 static const char aborted_note[] = "httpd-wsgi-aborted";
+static const char explained_note[] =
+    "httpd-wsgi-explained"; /* the log says why it did not arrive */
 
-void wsgi_respond_init(wsgi_respond *out, request_rec *r)
+void wsgi_respond_init(wsgi_respond *out, request_rec *r, const wsgi_group *group)
 {
     memset(out, 0, sizeof(*out));
     out->r = r;
+    out->group = group;
     out->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
 }
 
@@ -47,6 +51,90 @@ static int is_hop_by_hop(request_rec *r, const wire_header *h)
     }
     return is_named(h, "Transfer-Encoding") || is_named(h, "Upgrade") ||
            is_named(h, "Keep-Alive") || is_named(h, "TE") || is_named(h, "Trailer");
+}
+
+/* ---- responses that do not arrive ---- */
+
+/* Returns 1 when the client has closed or reset its connection, 0 when not, -1 when there is no
+ * socket that could be asked. */
+static int has_left(conn_rec *c)
+{
+    struct pollfd p = {.fd = -1, .events = POLLRDHUP};
+    apr_socket_t *socket = c->master ? NULL : ap_get_conn_socket(c);
+    apr_os_sock_t fd = -1;
+
+    if (socket && apr_os_sock_get(&fd, socket) == APR_SUCCESS)
+        p.fd = fd;
+    if (p.fd < 0)
+        return -1;
+    return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
+static void log_left(request_rec *r, apr_status_t rv)
+{
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, rv, r,
+                  "WSGI0304: the client closed the connection before it had the whole response");
+    apr_table_setn(r->notes, explained_note, "1");
+}
+
+static void log_timeout(request_rec *r, const wsgi_group *g)
+{
+    apr_interval_time_t limit = g ? wsgi_group_client_timeout(g, r->server) : r->server->timeout;
+    const char *seconds = wsgi_group_seconds(limit, r->pool),
+               *setting = apr_psprintf(r->pool, "Timeout %s", seconds);
+
+    if (g && (g->response_socket_timeout > 0 || g->socket_timeout > 0))
+        setting =
+            apr_psprintf(r->pool, "%ssocket-timeout=%s of %s",
+                         g->response_socket_timeout > 0 ? "response-" : "", seconds, g->where);
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                  "WSGI0316: the client took nothing of the response for %s s (%s); the rest is "
+                  "discarded and the connection is closed",
+                  seconds, setting);
+    apr_table_setn(r->notes, explained_note, "1");
+}
+
+void wsgi_respond_timed_out(wsgi_respond *out)
+{
+    if (!out->gone)
+        log_timeout(out->r, out->group);
+    out->gone = 1;
+    out->r->connection->aborted = 1;
+}
+
+/* Nothing more can be sent, as writing has failed with rv or httpd has marked the connection. Each
+ * response gets one record that says why. Returns -1. */
+static int lost(wsgi_respond *out, apr_status_t rv)
+{
+    request_rec *r = out->r;
+
+    if (!out->gone && !apr_table_get(r->notes, explained_note)) {
+        if (APR_STATUS_IS_TIMEUP(rv) || has_left(r->connection) == 0)
+            log_timeout(r, out->group);
+        else
+            log_left(r, rv);
+    }
+    out->gone = 1;
+    return -1;
+}
+
+/* What httpd still had to write when the handler had ended was not written when the connection ends
+ * while the request is logged. */
+static void explain_late(request_rec *r)
+{
+    conn_rec *c = r->connection;
+    int is_ending =
+        !c->master && c->cs &&
+        (c->cs->state == CONN_STATE_LINGER || c->cs->state == CONN_STATE_LINGER_NORMAL ||
+         c->cs->state == CONN_STATE_LINGER_SHORT);
+
+    if (!(c->aborted || is_ending) || !apr_table_get(r->notes, "wsgi.worker") ||
+        apr_table_get(r->notes, explained_note))
+        return;
+    if (c->aborted ? has_left(c) != 0 : has_left(c) > 0)
+        log_left(r, APR_SUCCESS);
+    else
+        log_timeout(r, NULL);
 }
 
 /* RFC 8297. The final response's headers are httpd's and the application's, not these. */
@@ -75,8 +163,42 @@ int wsgi_respond_hints(wsgi_respond *out, const wire_response *hints)
     r->status = status;
     r->status_line = line;
     apr_pool_destroy(p);
-    out->gone = r->connection->aborted;
-    return out->gone ? -1 : 0;
+    return r->connection->aborted ? lost(out, APR_SUCCESS) : 0;
+}
+
+/* ---- ranges ---- */
+
+/* httpd's filter for ranges can only answer when it gets the whole response at once. Which
+ * responses come so must not depend on their size, the mode or a pause of the application: it is
+ * files, and only as the answer to GET. The application decides by "Accept-Ranges: none" that there
+ * shall be no ranges. Where the filter does not answer, it is removed, and the client gets
+ * everything. */
+static void find_range_filter(wsgi_respond *out)
+{
+    request_rec *r = out->r;
+    ap_filter_t *f;
+
+    if (!apr_table_get(r->headers_in, "Range"))
+        return;
+    for (f = r->output_filters; f && strcasecmp(f->frec->name, "byterange"); f = f->next)
+        ;
+    out->ranges = f;
+}
+
+static int permits_ranges(request_rec *r)
+{
+    const char *accepts = apr_table_get(r->headers_out, "Accept-Ranges");
+
+    return r->method_number == M_GET && r->status == HTTP_OK &&
+           !(accepts && ap_find_token(r->pool, accepts, "none"));
+}
+
+static void leave_ranges_alone(wsgi_respond *out)
+{
+    if (out->ranges)
+        ap_remove_output_filter(out->ranges);
+    out->ranges = NULL;
+    out->is_held = 0;
 }
 
 static int asks_for_streaming(const wire_header *h)
@@ -89,46 +211,66 @@ static int asks_for_streaming(const wire_header *h)
     return is_named(h, "X-Accel-Buffering") && h->value_len == 2 && !strncasecmp(h->value, "no", 2);
 }
 
-/* httpd's own line where the application says the same, as usual. */
+/* Returns httpd's own line where the application says the same, as usual, or gives no reason; NULL
+ * stands for that line, too. httpd would answer 500 for a status that it does not know and that has
+ * no line. */
 static const char *status_line(const request_rec *r, const wire_response *head)
 {
     const char *usual = ap_get_status_line(head->status);
+    int is_known = atoi(usual) == head->status;
 
-    if (atoi(usual) == head->status && strlen(usual) == head->reason_len + 4 &&
+    if (is_known && head->reason_len == 0)
+        return NULL;
+    if (is_known && strlen(usual) == head->reason_len + 4 &&
         !memcmp(usual + 4, head->reason, head->reason_len))
         return usual;
     return apr_psprintf(r->pool, "%d %.*s", head->status, (int)head->reason_len, head->reason);
 }
 
+/* Adds a header where httpd looks for it. Its own error page keeps only what is in err_headers_out.
+ */
+static void add_header(wsgi_respond *out, const wire_header *h)
+{
+    request_rec *r = out->r;
+    const char *name = apr_pstrmemdup(r->pool, h->name, h->name_len),
+               *value = apr_pstrmemdup(r->pool, h->value, h->value_len);
+    int is_retry = is_named(h, "Retry-After");
+
+    if (is_retry && r->prev)
+        apr_table_unset(r->err_headers_out, name); /* of the response that this page is for */
+    if (is_named(h, "Content-Type"))
+        ap_set_content_type(r, value);
+    else if (is_named(h, "WWW-Authenticate") ||
+             (out->replaced && (is_retry || is_named(h, "Proxy-Authenticate"))))
+        apr_table_addn(r->err_headers_out, name, value);
+    else
+        apr_table_addn(r->headers_out, name, value);
+}
+
 void wsgi_respond_head(wsgi_respond *out, const wire_response *head)
 {
     request_rec *r = out->r;
+    const char *line = status_line(r, head);
 
+    WIRE_ASSERT(!out->head_done && !out->ended);
     out->head_done = 1;
+    out->replaced = head->status >= 400 && wsgi_dir_of(r)->error_override == 1;
     r->status = head->status;
-    if (head->reason_len)
-        r->status_line = status_line(r, head);
+    if (line)
+        r->status_line = line;
     for (size_t i = 0; i < head->nheaders; i++) {
         const wire_header *h = &head->headers[i];
-        const char *name, *value;
 
         if (is_hop_by_hop(r, h))
             continue;
         out->streaming |= asks_for_streaming(h);
-        name = apr_pstrmemdup(r->pool, h->name, h->name_len);
-        value = apr_pstrmemdup(r->pool, h->value, h->value_len);
-        if (is_named(h, "Content-Type"))
-            ap_set_content_type(r, value);
-        else if (is_named(h, "WWW-Authenticate"))
-            apr_table_addn(r->err_headers_out, name, value); /* survives an ErrorDocument */
-        else
-            apr_table_addn(r->headers_out, name, value);
+        add_header(out, h);
     }
     if (head->content_length >= 0)
         ap_set_content_length(r, head->content_length);
     if (head->status == HTTP_UNAUTHORIZED)
         wsgi_authorization_hint(r);
-    out->replaced = head->status >= 400 && wsgi_dir_of(r)->error_override == 1;
+    find_range_filter(out);
 }
 
 /* ---- what cannot be completed ---- */
@@ -171,7 +313,7 @@ static apr_off_t spooled(const wsgi_respond *out)
 
 int wsgi_respond_pending(const wsgi_respond *out)
 {
-    return !APR_BRIGADE_EMPTY(out->bb) || spooled(out) > 0;
+    return !out->is_held && (!APR_BRIGADE_EMPTY(out->bb) || spooled(out) > 0);
 }
 
 /* Puts what was collected behind what is in the spool. Returns 0, or -1 when that is not possible:
@@ -208,6 +350,7 @@ static void take_spooled(wsgi_respond *out, apr_off_t len)
         APR_BRIGADE_INSERT_HEAD(out->bb, data);
     } else {
         cut_off(out->r);
+        apr_table_setn(out->r->notes, explained_note, "1");
         out->r->connection->aborted = 1;
     }
     out->spool_sent += len;
@@ -243,13 +386,7 @@ static int pass(wsgi_respond *out)
         out->gone = 1;
         return -1;
     }
-    if (rv != APR_SUCCESS || out->r->connection->aborted) {
-        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, out->r,
-                      "WSGI0304: the client has closed the connection");
-        out->gone = 1;
-        return -1;
-    }
-    return 0;
+    return rv != APR_SUCCESS || out->r->connection->aborted ? lost(out, rv) : 0;
 }
 
 int wsgi_respond_send(wsgi_respond *out)
@@ -310,6 +447,8 @@ int wsgi_respond_settle(wsgi_respond *out, apr_off_t spool_most, int client_fd)
 
 void wsgi_respond_data(wsgi_respond *out, const char *data, size_t len)
 {
+    if (out->ranges && len > 0)
+        leave_ranges_alone(out);
     if (!out->gone && !out->replaced && len > 0) /* transient: filters that keep it make their own
                                                     copy */
         APR_BRIGADE_INSERT_TAIL(out->bb,
@@ -330,6 +469,9 @@ void wsgi_respond_file(wsgi_respond *out, int fd, apr_off_t offset, apr_off_t le
     apr_int32_t flags = APR_FOPEN_READ;
     apr_file_t *file;
 
+    if (out->ranges && (!permits_ranges(out->r) || wsgi_respond_pending(out)))
+        leave_ranges_alone(out);
+    out->is_held = out->ranges != NULL;
     if (wsgi_dir_of(out->r)->enable_sendfile == 1)
         flags |= APR_FOPEN_SENDFILE_ENABLED;
     if (wsgi_file_of_fd(&file, fd, flags, out->r->pool) == APR_SUCCESS && !out->gone &&
@@ -339,6 +481,7 @@ void wsgi_respond_file(wsgi_respond *out, int fd, apr_off_t offset, apr_off_t le
 
 int wsgi_respond_end(wsgi_respond *out)
 {
+    out->is_held = 0;
     if (out->replaced) {
         apr_table_unset(out->r->headers_out, "Content-Length");
         out->r->clength = 0;
@@ -367,6 +510,7 @@ int wsgi_respond_abort(wsgi_respond *out)
      * page. Only then may the connection be marked: httpd does not use chunks on a connection that
      * it will close, and without them the end of the connection would look like the end of the
      * body. */
+    leave_ranges_alone(out);
     wsgi_respond_flush(out);
     cut_off(r);
     if (!out->gone && !r->connection->aborted) {
@@ -391,7 +535,11 @@ int wsgi_respond_status(const wsgi_respond *out, int rc)
  * logged: what is still in the connection's buffers must reach the client. */
 static int before_log(request_rec *r)
 {
-    if (apr_table_get(r->notes, aborted_note) && !r->connection->aborted) {
+    const char *mark = apr_table_get(r->notes, aborted_note);
+
+    if (!mark)
+        explain_late(r);
+    if (mark && !r->connection->aborted) {
         r->connection->aborted = 1;
         apr_table_setn(r->notes, aborted_note, "marked");
     }

@@ -5,6 +5,7 @@
 #ifndef WSGI_RESPOND_H
 #define WSGI_RESPOND_H
 
+#include "config/group.h"
 #include "request/spool.h"
 #include "wire/contract.h"
 
@@ -13,13 +14,16 @@
 
 typedef struct wsgi_respond {
     request_rec *r;
+    const wsgi_group *group; /* that limits how long the client may take nothing; NULL: Timeout */
     apr_bucket_brigade *bb;
     int head_done;
     int replaced;  /* WSGIErrorOverride: the application's body is dropped, httpd makes its own */
     int streaming; /* the response asks not to be kept back: an event stream, or `X-Accel-Buffering:
                       no` */
     int unflushed; /* httpd may keep something back */
-    int body_unread; /* set by the caller: the client may still be sending a request body */
+    int body_unread;     /* set by the caller: the client may still be sending a request body */
+    ap_filter_t *ranges; /* httpd's filter that may answer the request's Range; NULL: nobody does */
+    int is_held;         /* the filter needs the collected file together with the end */
     int ended;
     int gone;       /* the client has gone, or nothing can be sent any more */
     int is_cut_off; /* the latter, and the client has seen it */
@@ -27,7 +31,7 @@ typedef struct wsgi_respond {
     apr_off_t spool_sent; /* of its bytes, so many were handed to httpd */
 } wsgi_respond;
 
-void wsgi_respond_init(wsgi_respond *out, request_rec *r);
+void wsgi_respond_init(wsgi_respond *out, request_rec *r, const wsgi_group *group);
 
 /* An interim response (103), sent at once; nothing for HTTP/1.0 clients. Before
  * wsgi_respond_head(). 0, or -1: the client has gone. */
@@ -43,7 +47,7 @@ void wsgi_respond_data(wsgi_respond *out, const char *data, size_t len);
 /* Collects. Takes fd over. */
 void wsgi_respond_file(wsgi_respond *out, int fd, apr_off_t offset, apr_off_t len);
 
-/* Is there anything that httpd has not got yet? */
+/* Returns 1 when there is something for httpd to send now, else 0. */
 int wsgi_respond_pending(const wsgi_respond *out);
 
 /* Hands to httpd what was spooled and collected, which may keep small pieces back. 0, or -1 when
@@ -61,6 +65,9 @@ int wsgi_respond_part(wsgi_respond *out);
  * means that there is no spool. client_fd: the client's socket, or -1. Returns 1 when httpd was
  * given something, 0 when not, -1 when the client has gone. */
 int wsgi_respond_settle(wsgi_respond *out, apr_off_t spool_most, int client_fd);
+
+/* The client has taken nothing within its limit: logs that, and nothing more is sent. */
+void wsgi_respond_timed_out(wsgi_respond *out);
 
 /* The response is complete. What the handler returns. */
 int wsgi_respond_end(wsgi_respond *out);
