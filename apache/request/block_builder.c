@@ -6,6 +6,7 @@
 #include "config/names.h"
 #include "request/authorization.h"
 #include "request/daemon_counters.h"
+#include "request/log.h"
 #include "request/proxies.h"
 
 #include <ap_mpm.h>
@@ -18,6 +19,9 @@
 #include <http_request.h>
 
 APLOG_USE_MODULE(wsgi);
+
+#define HTTP_LEN     (sizeof("HTTP_") - 1)
+#define NAME_MAX_LEN 511 /* of a header's variable */
 
 APR_DECLARE_OPTIONAL_FN(int, ssl_is_https, (conn_rec *));
 APR_DECLARE_OPTIONAL_FN(char *, ssl_var_lookup,
@@ -33,6 +37,7 @@ typedef struct builder {
     request_rec *r;
     const wsgi_target *t;    /* the application; NULL: not known */
     const wsgi_group *group; /* that is to get the block; NULL: embedded */
+    const wsgi_body *body;   /* that the application may read; NULL: none, as in a hook call */
     int shows_all;           /* also what an application gets in another form */
     wsgi_forwarded forwarded;
     int is_https; /* what the application is told */
@@ -111,13 +116,13 @@ static void fill_letters(void)
         variable_letters[c] = apr_isalnum(c) ? (char)apr_toupper(c) : c == '-' ? '_' : 0;
 }
 
-/* "HTTP_" and the name in upper case; 0 when it has characters that could be mistaken for others in
- * that form. */
+/* Writes "HTTP_" and the name in upper case. Returns its length, or 0 when the name is too long or
+ * has characters that could be mistaken for others in that form. */
 static size_t variable_name(char *out, size_t room, const char *header)
 {
-    size_t len = 5;
+    size_t len = HTTP_LEN;
 
-    memcpy(out, "HTTP_", 5);
+    memcpy(out, "HTTP_", HTTP_LEN);
     for (; *header && len + 1 < room; header++)
         if (!(out[len++] = variable_letters[(unsigned char)*header]))
             return 0;
@@ -136,6 +141,8 @@ static int passes(const builder *b, const char *header)
 {
     if (is_called(header, "Authorization"))
         return b->t && wsgi_authorization_passes(b->r, b->t);
+    if (is_called(header, "Content-Encoding"))
+        return !(b->body && b->body->is_decoded);
     if (is_called(header, "Proxy-Authorization")) {
         const core_dir_config *core = ap_get_core_module_config(b->r->per_dir_config);
 
@@ -144,11 +151,35 @@ static int passes(const builder *b, const char *header)
     return !is_called(header, "Proxy"); /* HTTP_PROXY is what HTTP clients read their proxy from */
 }
 
+/* What the client declares is not the length of what the application reads when a filter decodes
+ * it. */
+static void put_length(builder *b, const char *declared)
+{
+    if (!b->body || b->body->len >= 0)
+        put(b, WIRE_CONTENT_LENGTH, declared);
+}
+
+/* Tells an administrator who looks for a header why the application does not get it. */
+static void say_not_passed(request_rec *r, const char *header)
+{
+    int is_long = strlen(header) > NAME_MAX_LEN - HTTP_LEN;
+
+    if (APLOG_R_IS_LEVEL(r, APLOG_DEBUG) &&
+        wsgi_log_is_first(r->server, is_long ? "long header" : "odd header"))
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
+                      "WSGI0330: the request header %.100s is not passed to the application: its "
+                      "name %s (said once per process)",
+                      header,
+                      is_long ? "is too long"
+                              : "has characters other than letters, digits and -, so that its "
+                                "variable could be mistaken for another header's");
+}
+
 static void put_headers(builder *b)
 {
     const apr_array_header_t *table = apr_table_elts(b->r->headers_in);
     const apr_table_entry_t *e = (const apr_table_entry_t *)table->elts;
-    char name[512];
+    char name[NAME_MAX_LEN + 1];
 
     for (int i = 0; i < table->nelts; i++) {
         size_t len;
@@ -158,9 +189,13 @@ static void put_headers(builder *b)
         if (is_called(e[i].key, "Content-Type"))
             put(b, WIRE_CONTENT_TYPE, e[i].val);
         else if (is_called(e[i].key, "Content-Length"))
-            put(b, WIRE_CONTENT_LENGTH, e[i].val);
-        else if (passes(b, e[i].key) && (len = variable_name(name, sizeof(name), e[i].key)) > 0)
+            put_length(b, e[i].val);
+        else if (!passes(b, e[i].key))
+            continue;
+        else if ((len = variable_name(name, sizeof(name), e[i].key)) > 0)
             put_named(b, name, len, e[i].val);
+        else
+            say_not_passed(b->r, e[i].key);
     }
 }
 
@@ -185,22 +220,34 @@ static const char *request_uri(request_rec *r)
     return end ? apr_pstrmemdup(r->pool, at, (apr_size_t)(end - at)) : at;
 }
 
+/* Returns how much of the URL path comes before the longest tail that it has in common with the
+ * path info and that begins with a slash: all of it when there is none. The path info is longer
+ * than that tail when an alias or a rewrite rule has added to it. */
+static size_t script_name_len(const char *uri, const char *info)
+{
+    size_t len = strlen(uri), info_len = strlen(info), found = len;
+
+    for (size_t i = 1; i <= len && i <= info_len && uri[len - i] == info[info_len - i]; i++)
+        if (uri[len - i] == '/')
+            found = len - i;
+    return found;
+}
+
 static void put_paths(builder *b)
 {
     request_rec *r = b->r;
-    size_t len = strlen(r->uri), info = r->path_info ? strlen(r->path_info) : 0;
-    const char *script_name, *path_info;
+    const char *uri = wsgi_collapse(r->pool, r->uri, strlen(r->uri)), *path_info = "";
+    size_t len;
 
+    if (r->path_info)
+        path_info = wsgi_collapse(r->pool, r->path_info, strlen(r->path_info));
     if (!strcmp(r->protocol, "INCLUDED"))
-        info = 0; /* as CGI has it: the path of an included part is all script name */
-    else if (info > len || strcmp(r->uri + len - info, r->path_info ? r->path_info : "") != 0)
-        info = 0; /* the path info is not the URI's tail after a rewrite: the whole URI is the
-                     script's name */
-    script_name = wsgi_collapse(r->pool, r->uri, len - info);
-    path_info = r->path_info ? wsgi_collapse(r->pool, r->path_info, strlen(r->path_info)) : "";
-    put(b, WIRE_SCRIPT_NAME, script_name);
+        len = strlen(uri); /* as CGI has it: the path of an included part is all script name */
+    else
+        len = script_name_len(uri, path_info);
+    wire_block_add(&b->w, WIRE_SCRIPT_NAME, uri, len);
     put(b, WIRE_PATH_INFO, path_info);
-    put(b, WIRE_M_SCRIPT_NAME, script_name);
+    wire_block_add(&b->w, WIRE_M_SCRIPT_NAME, uri, len);
     put(b, WIRE_M_PATH_INFO, path_info);
 }
 
@@ -405,7 +452,7 @@ static int finish(builder *b, wire_block_head *head, const char **block, size_t 
 int wsgi_block_build(const char **block, size_t *len, request_rec *r, const wsgi_target *t,
                      const wsgi_body *body)
 {
-    builder b = {.r = r, .t = t, .group = t->group};
+    builder b = {.r = r, .t = t, .group = t->group, .body = body};
     wire_block_head head;
 
     memset(&head, 0, sizeof(head));
@@ -420,7 +467,9 @@ int wsgi_block_build(const char **block, size_t *len, request_rec *r, const wsgi
     b.is_https = b.forwarded.https >= 0 ? b.forwarded.https : b.is_https || b.tls;
     head.flags = flags_of(&b);
     head.request_start_us = r->request_time;
-    head.queue_start_us = t->group ? apr_time_now() : 0;
+    if (t->group) {
+        head.queue_start_us = apr_time_now();
+    }
     head.script_mtime_us = t->script_mtime;
     head.body_len = body->len;
     head.body_kind = body->kind;

@@ -43,7 +43,7 @@ static apr_int64_t read_once(wsgi_body_reader *in, char *buf, size_t len, apr_re
         return (apr_int64_t)got;
     if (block == APR_NONBLOCK_READ && APR_STATUS_IS_EAGAIN(rv))
         return 0;
-    ap_log_rerror(APLOG_MARK, APLOG_DEBUG, rv, in->r,
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, rv, in->r,
                   "WSGI0313: the request body could not be read");
     in->failed = rv;
     in->r->connection->keepalive = AP_CONN_CLOSE;
@@ -91,6 +91,32 @@ int wsgi_body_error(apr_int64_t io)
 
 /* ---- before a worker is taken ---- */
 
+/* Filters that pass on as many bytes as they get. Any other one may change the length. */
+static int keeps_length(const char *filter)
+{
+    static const char *const known[] = {"modsecurity_in", "buffer", "kept_body", NULL};
+
+    for (const char *const *name = known; *name; name++)
+        if (!strcasecmp(filter, *name))
+            return 1;
+    return 0;
+}
+
+/* Looks at the filters between the client and the application, before they have read anything. */
+static void ask_filters(wsgi_body *body, request_rec *r)
+{
+    const char *encoding = apr_table_get(r->headers_in, "Content-Encoding");
+
+    for (ap_filter_t *f = r->input_filters; f && f->frec->ftype < AP_FTYPE_PROTOCOL; f = f->next) {
+        int inflates = !strcasecmp(f->frec->name, "deflate");
+
+        if (inflates && encoding)
+            body->is_decoded |= !strcasecmp(encoding, "gzip") || !strcasecmp(encoding, "x-gzip");
+        if (inflates ? encoding != NULL : !keeps_length(f->frec->name))
+            body->len = -1;
+    }
+}
+
 void wsgi_body_of(wsgi_body *body, request_rec *r)
 {
     memset(body, 0, sizeof(*body));
@@ -99,6 +125,8 @@ void wsgi_body_of(wsgi_body *body, request_rec *r)
     else if (r->remaining > 0)
         body->len = r->remaining;
     body->more = body->len != 0;
+    if (body->more && r->input_filters && r->input_filters->frec->ftype < AP_FTYPE_PROTOCOL)
+        ask_filters(body, r);
 }
 
 /* What fits into memory. OK and *used == room: there may be more. */

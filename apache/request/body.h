@@ -38,7 +38,9 @@ int wsgi_body_error(apr_int64_t io);
 typedef struct wsgi_body {
     enum wire_body_kind kind;
     int more;          /* the rest is to be read from the client when the application asks for it */
-    apr_int64_t len;   /* declared by the client, or counted when all of it is here; -1 unknown */
+    apr_int64_t len;   /* declared by the client, or counted when all of it is here; -1 unknown,
+                          also when a filter may change it on its way */
+    int is_decoded;    /* mod_deflate decodes it: nothing is left of its Content-Encoding */
     const char *bytes; /* WIRE_BODY_INLINE: size bytes, in r->pool */
     wsgi_spool spool;  /* WIRE_BODY_FILE */
     apr_size_t size;
