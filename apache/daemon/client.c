@@ -13,6 +13,7 @@
 #include "groups/scoreboard.h"
 #include "request/block_builder.h"
 #include "request/daemon_counters.h"
+#include "wire/clock.h"
 
 #include <apr_strings.h>
 #include <errno.h>
@@ -129,7 +130,7 @@ static int try_worker(wsgi_exchange *x)
 /* Before the next try: little of what it has waited already. */
 static apr_interval_time_t pause_of(const wsgi_exchange *x)
 {
-    apr_interval_time_t pause = (apr_time_now() - x->request.queued) / 16;
+    apr_interval_time_t pause = (wire_monotonic_us() - x->request.queued) / 16;
 
     return pause < SHORTEST_PAUSE ? SHORTEST_PAUSE : pause > LONGEST_PAUSE ? LONGEST_PAUSE : pause;
 }
@@ -141,7 +142,7 @@ static void wait_for_news(wsgi_exchange *x)
     const wsgi_group *g = x->t->group;
     apr_interval_time_t pause = pause_of(x),
                         part = pause / 4 > SHORTEST_PAUSE ? pause / 4 : SHORTEST_PAUSE;
-    apr_time_t end = apr_time_now() + pause;
+    apr_time_t end = wire_monotonic_us() + pause;
 
     do {
         if (x->request.news != g->board->news) {
@@ -149,7 +150,7 @@ static void wait_for_news(wsgi_exchange *x)
             x->request.hopes = 2 * g->processes;
         }
         apr_sleep(x->request.hopes > 0 ? SHORTEST_PAUSE : part);
-    } while (x->request.hopes == 0 && apr_time_now() < end);
+    } while (x->request.hopes == 0 && wire_monotonic_us() < end);
     x->request.hopes -= x->request.hopes > 0;
 }
 
@@ -160,10 +161,10 @@ static int ask_workers(wsgi_exchange *x)
 
     x->worker.in = apr_palloc(x->r->pool, x->worker.room);
     x->request.news = x->t->group->board->news;
-    x->request.queued = apr_time_now();
+    x->request.queued = wire_monotonic_us();
     x->request.deadline = x->request.queued + wsgi_group_socket_timeout(x->t->group, x->r->server);
     while ((rc = try_worker(x)) == WSGI_RETRY) {
-        if (apr_time_now() > x->request.deadline)
+        if (wire_monotonic_us() > x->request.deadline)
             return wsgi_exchange_unavailable(x, "no worker that could serve it got ready in time");
         wait_for_news(x);
     }

@@ -6,6 +6,7 @@
 
 #include "groups/board.h"
 #include "request/log.h"
+#include "wire/clock.h"
 
 #include <apr_portable.h>
 #include <apr_strings.h>
@@ -83,7 +84,7 @@ static int timed_out(wsgi_exchange *x, apr_interval_time_t limit)
 static int wait_in_queue(wsgi_exchange *x)
 {
     const wsgi_group *g = x->t->group;
-    apr_time_t waited = apr_time_now() - x->request.queued;
+    apr_time_t waited = wire_monotonic_us() - x->request.queued;
     const char *why;
 
     if (x->worker.heard || !wsgi_channel_is_unread(&x->worker.channel))
@@ -115,9 +116,9 @@ static int slice_ms(const wsgi_exchange *x, apr_interval_time_t left)
 {
     apr_interval_time_t queue = x->t->group->queue_timeout;
 
-    if (!x->worker.heard && queue > 0 && x->request.queued + queue > apr_time_now() &&
-        x->request.queued + queue - apr_time_now() < left)
-        left = x->request.queued + queue - apr_time_now();
+    if (!x->worker.heard && queue > 0 && x->request.queued + queue > wire_monotonic_us() &&
+        x->request.queued + queue - wire_monotonic_us() < left)
+        left = x->request.queued + queue - wire_monotonic_us();
     return left > APR_USEC_PER_SEC ? 1000 : (int)(left / 1000) + 1;
 }
 
@@ -126,11 +127,11 @@ static int slice_ms(const wsgi_exchange *x, apr_interval_time_t left)
 static int wait_readable(wsgi_exchange *x, apr_interval_time_t waited)
 {
     apr_interval_time_t limit = wsgi_group_socket_timeout(x->t->group, x->r->server);
-    apr_time_t end = apr_time_now() + limit - waited;
+    apr_time_t end = wire_monotonic_us() + limit - waited;
 
     for (;;) {
         struct pollfd p = {.fd = x->worker.channel.fd, .events = POLLIN};
-        apr_interval_time_t left = end - apr_time_now();
+        apr_interval_time_t left = end - wire_monotonic_us();
         int n, rc = wait_in_queue(x);
 
         if (rc != WSGI_NOT_YET)
@@ -186,8 +187,8 @@ static int wait_for_both(wsgi_exchange *x)
     int n;
 
     if (x->client.fd >= 0) {
-        x->client.lags_since = x->client.lags_since ? x->client.lags_since : apr_time_now();
-        wait = x->client.lags_since + x->client.timeout - apr_time_now();
+        x->client.lags_since = x->client.lags_since ? x->client.lags_since : wire_monotonic_us();
+        wait = x->client.lags_since + x->client.timeout - wire_monotonic_us();
     }
     do
         n = poll(p, x->client.fd < 0 ? 1 : 2,

@@ -12,6 +12,7 @@
 #include "request/daemon_counters.h"
 #include "request/log.h"
 #include "request/respond.h"
+#include "wire/clock.h"
 #include "wire/contract.h"
 
 #include <ap_mpm.h>
@@ -379,7 +380,7 @@ static int run(embedded *e, const wsgi_target *t)
 
 int wsgi_embed_run(request_rec *r, const wsgi_target *t)
 {
-    apr_time_t start = apr_time_now();
+    apr_time_t start = wire_monotonic_us();
     wsgi_embedded_ticket ticket = wsgi_embedded_begin(r, t->application_group, start);
     embedded e = {.r = r, .phase = wsgi_embedded_phase(ticket)};
     apr_interval_time_t us;
@@ -387,7 +388,7 @@ int wsgi_embed_run(request_rec *r, const wsgi_target *t)
 
     wsgi_respond_init(&e.out, r, NULL);
     rc = run(&e, t);
-    us = apr_time_now() - start;
+    us = wire_monotonic_us() - start;
     if (e.has_run)
         wsgi_note_embedded(r, us);
     wsgi_embedded_end(ticket, r, wsgi_respond_status(&e.out, rc), us);

@@ -30,7 +30,7 @@ typedef struct wsgi_embedded_request {
     _Atomic uint32_t serial; /* odd while the fields change */
     _Atomic uint32_t phase;  /* enum wire_phase; changes at any time */
     uint32_t application;
-    apr_time_t start;
+    apr_time_t start;         /* as wire_monotonic_us() */
     char what[WIRE_WHAT_MAX]; /* "GET /path?query", cut, with a NUL */
 } wsgi_embedded_request;
 

@@ -1,5 +1,7 @@
 #include "groups/board.h"
 
+#include "wire/clock.h"
+
 #include <apr_strings.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -45,9 +47,9 @@ static const volatile wire_death *wait_for_death(const volatile wire_board *boar
                                                  apr_int64_t asked_us)
 {
     const volatile wire_death *d = find_death(board, asked_us);
-    apr_time_t end = apr_time_now() + DEATH_PATIENCE;
+    apr_time_t end = wire_monotonic_us() + DEATH_PATIENCE;
 
-    for (; !d && apr_time_now() < end; d = find_death(board, asked_us))
+    for (; !d && wire_monotonic_us() < end; d = find_death(board, asked_us))
         apr_sleep(5000);
     return d;
 }

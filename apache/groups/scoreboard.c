@@ -3,6 +3,7 @@
 
 #include "config/config.h"
 #include "wire/assert.h"
+#include "wire/clock.h"
 #include "wire/scores.h"
 
 #include <ap_mpm.h>
@@ -177,7 +178,7 @@ int wsgi_scoreboard_share(server_rec *s)
 
 void wsgi_scoreboard_refresh(void)
 {
-    uint32_t ticket = shared ? wire_scores_begin(shared, apr_time_now()) : 0;
+    uint32_t ticket = shared ? wire_scores_begin(shared, wire_monotonic_us()) : 0;
 
     if (ticket)
         wire_scores_end(shared, ticket,

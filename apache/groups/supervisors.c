@@ -4,6 +4,7 @@
 #include "groups/settings.h"
 #include "groups/spawn.h"
 #include "wire/assert.h"
+#include "wire/clock.h"
 #include "wire/message.h"
 
 #include <apr_strings.h>
@@ -173,10 +174,10 @@ static void start(supervisor *sup, int delay_s)
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, g->server,
                      "WSGI0606: group %s (%s): no supervisor could be started", g->name, g->where);
         say_failed(sup, 30);
-        sup->next_start = apr_time_now() + apr_time_from_sec(30);
+        sup->next_start = wire_monotonic_us() + apr_time_from_sec(30);
         return;
     }
-    sup->started = apr_time_now() + apr_time_from_sec(delay_s);
+    sup->started = wire_monotonic_us() + apr_time_from_sec(delay_s);
     apr_proc_other_child_register(&sup->proc, on_other_child, sup, NULL, sup->pool);
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, g->server,
                  "WSGI0607: group %s: supervisor %" APR_PID_T_FMT " started", g->name,
@@ -238,7 +239,7 @@ static void died(supervisor *sup, int status)
         forget(sup); /* of an earlier generation: it was meant to end */
         return;
     }
-    if (apr_time_now() - sup->started > STEADY)
+    if (wire_monotonic_us() - sup->started > STEADY)
         sup->failures = 0;
     wait = pause_after(sup, code, status);
     sup->failures++;
@@ -273,7 +274,7 @@ void wsgi_supervisors_monitor(void)
 {
     WIRE_ASSERT(wsgi_is_parent());
     for (supervisor *sup = all; sup; sup = sup->next)
-        if (sup->group && sup->next_start && apr_time_now() >= sup->next_start)
+        if (sup->group && sup->next_start && wire_monotonic_us() >= sup->next_start)
             start(sup, 0);
 }
 
@@ -284,12 +285,12 @@ void wsgi_supervisors_monitor(void)
  * not stop, and the end of the server lifeline ends supervisors. */
 static void wait_for_all(void)
 {
-    apr_time_t end = apr_time_now();
+    apr_time_t end = wire_monotonic_us();
 
     for (const supervisor *sup = all; sup; sup = sup->next)
-        if (sup->proc.pid && apr_time_now() + sup->patience + MOMENT > end)
-            end = apr_time_now() + sup->patience + MOMENT;
-    while (all && apr_time_now() < end) {
+        if (sup->proc.pid && wire_monotonic_us() + sup->patience + MOMENT > end)
+            end = wire_monotonic_us() + sup->patience + MOMENT;
+    while (all && wire_monotonic_us() < end) {
         supervisor *next;
 
         for (supervisor *sup = all; sup; sup = next) {
@@ -308,11 +309,11 @@ static void wait_for_all(void)
  * before it. */
 static void wait_for_drain(void)
 {
-    apr_time_t end = apr_time_now() + DRAIN_PATIENCE;
+    apr_time_t end = wire_monotonic_us() + DRAIN_PATIENCE;
 
     for (const supervisor *sup = all; sup; sup = sup->next)
         while (sup->group && sup->group->threads > 0 && is_served(sup->group) &&
-               apr_time_now() < end)
+               wire_monotonic_us() < end)
             apr_sleep(1000);
 }
 

@@ -8,6 +8,7 @@
 #include "request/daemon_counters.h"
 #include "request/log.h"
 #include "request/proxies.h"
+#include "wire/clock.h"
 
 #include <ap_mpm.h>
 #include <apr_lib.h>
@@ -469,6 +470,7 @@ int wsgi_block_build(const char **block, size_t *len, request_rec *r, const wsgi
     head.request_start_us = r->request_time;
     if (t->group) {
         head.queue_start_us = apr_time_now();
+        head.queued_us = wire_monotonic_us();
     }
     head.script_mtime_us = t->script_mtime;
     head.body_len = body->len;

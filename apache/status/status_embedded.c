@@ -4,6 +4,7 @@
 
 #include "embedded/embedded_counters.h"
 #include "status/status_kernel.h"
+#include "wire/clock.h"
 
 #include <apr_strings.h>
 #include <string.h>
@@ -121,7 +122,7 @@ static void add_running(wsgi_status_embedded *out, apr_pool_t *p, wsgi_embedded_
     a = application_called(out, name_of(p, &counters->applications[copy.application]));
     process->busy++;
     a->busy++;
-    now = apr_time_now();
+    now = wire_monotonic_us();
     q = apr_array_push(out->running);
     *q = (wsgi_status_request){.worker = pid,
                                .application = a->name,

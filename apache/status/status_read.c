@@ -3,11 +3,11 @@
 
 #include "groups/board.h"
 #include "status/status_kernel.h"
+#include "wire/clock.h"
 
 #include <apr_strings.h>
 #include <apr_tables.h>
 #include <string.h>
-#include <time.h>
 
 const char *const wsgi_status_classes[WIRE_STATUSES] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
 const char *const wsgi_estimate_names[WSGI_ESTIMATES] =
@@ -34,14 +34,6 @@ const char *wsgi_board_state_name(enum wire_board_state state)
         break;
     }
     return "starting";
-}
-
-static apr_int64_t monotonic_us(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (apr_int64_t)ts.tv_sec * APR_USEC_PER_SEC + ts.tv_nsec / 1000;
 }
 
 /* ---- estimates ---- */
@@ -261,7 +253,7 @@ apr_array_header_t *wsgi_status_read(apr_pool_t *p, enum wsgi_status_lines lines
 {
     const apr_array_header_t *groups = wsgi_main_config()->groups;
     apr_array_header_t *all = apr_array_make(p, groups->nelts, sizeof(wsgi_status_group));
-    apr_int64_t now_us = monotonic_us();
+    apr_int64_t now_us = wire_monotonic_us();
 
     for (int i = 0; i < groups->nelts; i++) {
         wsgi_status_group *out = apr_array_push(all);

@@ -118,12 +118,12 @@ void rt_activity_begin(const rt_request *rq)
     rt_assert_detached();
     if (!is_seen(rq))
         return;
-    waited = rq->head.queue_start_us ? rq->daemon_start_us - rq->head.queue_start_us : 0;
     atomic_store(&my_serving->in, NULL);
     mine->phase = WIRE_PHASE_START;
+    mine->start_us = now_us();
+    waited = rq->head.queued_us ? mine->start_us - rq->head.queued_us : 0;
     mine->queue_us = waited > 0 ? waited : 0;
     mine->asked_us = rq->head.queue_start_us;
-    mine->start_us = now_us();
     mine->app_us = mine->head_us = 0;
     if (!(rq->head.flags & WIRE_RQ_IGNORE_ACTIVITY))
         mine->touched_us = mine->start_us;

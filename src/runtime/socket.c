@@ -4,6 +4,7 @@
 #include "request.h"
 #include "worker.h"
 
+#include "wire/clock.h"
 #include "wire/head.h"
 
 #include <errno.h>
@@ -321,7 +322,7 @@ static int open_body(connection *c, const wire_block_head *head)
 static int is_wanted(connection *c, const wire_block_head *head)
 {
     struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
-    int64_t waited_us = head->queue_start_us ? rt_now_us() - head->queue_start_us : 0;
+    int64_t waited_us = head->queued_us ? wire_monotonic_us() - head->queued_us : 0;
     double limit = rt_the_process.queue_timeout;
     char text[512];
 

@@ -15,8 +15,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* "HWB6"; changes with every incompatible change of block or frames */
-#define WIRE_BLOCK_MAGIC 0x36425748u
+/* "HWB7"; changes with every incompatible change of block or frames */
+#define WIRE_BLOCK_MAGIC 0x37425748u
 #define WIRE_BLOCK_MAX   (16u << 20) /* bytes; a request that needs more is refused with 431 */
 
 /* Well-known names travel as one byte. WIRE_NAMED: the name is spelled out. Codes from WIRE_META on
@@ -96,10 +96,12 @@ typedef struct wire_block_head {
     uint32_t npairs;
     uint32_t flags;           /* enum wire_block_flag */
     int64_t request_start_us; /* since the epoch */
-    int64_t queue_start_us;   /* 0 when embedded */
-    int64_t script_mtime_us;  /* 0: unknown */
-    int64_t body_len;         /* declared length, -1 unknown */
-    uint32_t body_kind;       /* enum wire_body_kind */
+    int64_t queue_start_us;   /* since the epoch, for reports; 0 when embedded */
+    int64_t queued_us;       /* the same time as wire_monotonic_us(), for durations; 0 when embedded
+                              */
+    int64_t script_mtime_us; /* 0: unknown */
+    int64_t body_len;        /* declared length, -1 unknown */
+    uint32_t body_kind;      /* enum wire_body_kind */
     uint32_t body_more; /* 1: (more) body data is asked for with WIRE_WANT, and Apache reads from
                            the client only then */
     uint16_t connects;  /* daemon mode: connections made for this request, this one included */
