@@ -3,7 +3,7 @@
 #include "daemon/client.h"
 #include "dispatch.h"
 #include "embedded/embed.h"
-#include "request/daemon_counters.h"
+#include "request/outcome.h"
 #include "request/target.h"
 #include "wire/assert.h"
 

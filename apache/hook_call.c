@@ -6,7 +6,7 @@
 #include "daemon/client.h"
 #include "embedded/embed.h"
 #include "request/block_builder.h"
-#include "request/daemon_counters.h"
+#include "request/outcome.h"
 #include "wire/assert.h"
 
 #include <apr_strings.h>

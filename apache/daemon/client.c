@@ -12,7 +12,7 @@
 #include "groups/board.h"
 #include "groups/scoreboard.h"
 #include "request/block_builder.h"
-#include "request/daemon_counters.h"
+#include "request/outcome.h"
 #include "wire/clock.h"
 
 #include <apr_strings.h>

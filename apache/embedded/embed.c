@@ -9,7 +9,7 @@
 #include "groups/settings.h"
 #include "request/block_builder.h"
 #include "request/body.h"
-#include "request/daemon_counters.h"
+#include "request/outcome.h"
 #include "request/log.h"
 #include "request/respond.h"
 #include "wire/clock.h"

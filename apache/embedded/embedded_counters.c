@@ -2,7 +2,7 @@
 #include "embedded/embedded_counters.h"
 
 #include "config/config.h"
-#include "request/daemon_counters.h"
+#include "request/outcome.h"
 #include "wire/process.h"
 
 #include <apr_strings.h>

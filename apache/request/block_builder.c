@@ -5,7 +5,7 @@
 
 #include "config/names.h"
 #include "request/authorization.h"
-#include "request/daemon_counters.h"
+#include "request/outcome.h"
 #include "request/log.h"
 #include "request/proxies.h"
 #include "wire/clock.h"

@@ -1,4 +1,4 @@
-/* daemon_counters.h - what a request came to: notes for the access log, and the group's counters
+/* outcome.h - what a request came to: notes for the access log, and the group's counters
  * for the status page.
  *
  * Apache children only, in the thread of the request.
@@ -6,8 +6,8 @@
  * Notes of every request that a script has answered: wsgi.worker (pid), wsgi.app_us; in daemon mode
  * wsgi.group, wsgi.thread, wsgi.queue_us, wsgi.start_us and wsgi.write_us, too. A request that no
  * worker has finished has wsgi.group alone. */
-#ifndef WSGI_DAEMON_COUNTERS_H
-#define WSGI_DAEMON_COUNTERS_H
+#ifndef WSGI_OUTCOME_H
+#define WSGI_OUTCOME_H
 
 #include "config/group.h"
 #include "wire/counters.h"
@@ -39,9 +39,6 @@ void wsgi_count_embedded(wire_counters *sums, int status, apr_interval_time_t us
 /* This Apache child's; getpid() asks the kernel each time. */
 pid_t wsgi_child_pid(void);
 
-/* Returns 1 in an Apache child, else 0: for assertions, since it asks the kernel. */
-int wsgi_is_child(void);
-
-void wsgi_daemon_counters_register_hooks(apr_pool_t *p);
+void wsgi_outcome_register_hooks(apr_pool_t *p);
 
 #endif

@@ -1,6 +1,6 @@
-/* daemon_counters.c - a few additions and notes for each request, so nothing is formatted or looked
+/* outcome.c - a few additions and notes for each request, so nothing is formatted or looked
  * up that need not be. */
-#include "request/daemon_counters.h"
+#include "request/outcome.h"
 
 #include "groups/board.h"
 
@@ -90,11 +90,6 @@ pid_t wsgi_child_pid(void)
     return child_pid;
 }
 
-int wsgi_is_child(void)
-{
-    return child_pid == getpid();
-}
-
 static void child_init(apr_pool_t *p, server_rec *s)
 {
     (void)p;
@@ -102,7 +97,7 @@ static void child_init(apr_pool_t *p, server_rec *s)
     child_pid = getpid();
 }
 
-void wsgi_daemon_counters_register_hooks(apr_pool_t *p)
+void wsgi_outcome_register_hooks(apr_pool_t *p)
 {
     (void)p;
     ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_REALLY_FIRST);
