@@ -16,7 +16,7 @@
 #include "handler.h"
 #include "hook_call.h"
 #include "request/block_builder.h"
-#include "request/outcome.h"
+#include "request/child.h"
 #include "request/log.h"
 #include "request/respond.h"
 #include "request/spool.h"
@@ -37,7 +37,7 @@ static int add_version(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
 
 static void register_hooks(apr_pool_t *p)
 {
-    wsgi_outcome_register_hooks(p);
+    wsgi_child_register_hooks(p);
     wsgi_target_register_hooks(p);
     wsgi_check_register_hooks(p);
     wsgi_dump_register_hooks(p);

@@ -1,5 +1,6 @@
 #include "daemon/channel.h"
 
+#include "wire/assert.h"
 #include "wire/message.h"
 
 #include <errno.h>
@@ -32,9 +33,8 @@ ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room, int flags
     struct msghdr msg = {.msg_iov = &iov,
                          .msg_iovlen = 1,
                          .msg_control = &space,
-                         .msg_controllen = CMSG_LEN(sizeof(int))}; /* with its padding there would
-                                                                      be room for another descriptor
-                                                                    */
+                         .msg_controllen = CMSG_LEN(sizeof(int))}; /* the padding of CMSG_SPACE()
+                                                                      has room for a second one */
     ssize_t n;
 
     do
@@ -85,6 +85,7 @@ int wsgi_channel_take_fd(wsgi_channel *ch)
 {
     int fd = ch->nfds > 0 ? ch->fds[0] : -1;
 
+    WIRE_ASSERT(ch->nfds >= 0 && ch->nfds <= WSGI_CHANNEL_FDS);
     if (fd >= 0)
         memmove(ch->fds, ch->fds + 1, (size_t)--ch->nfds * sizeof(int));
     return fd;

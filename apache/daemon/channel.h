@@ -10,32 +10,33 @@
 #define WSGI_CHANNEL_FDS 4 /* received and not yet taken; more are closed */
 
 typedef struct wsgi_channel {
-    int fd; /* blocking; -1: it has been taken away */
+    int fd; /* blocking; -1: another request has it now */
     int fds[WSGI_CHANNEL_FDS], nfds;
 } wsgi_channel;
 
 #define WSGI_CHANNEL_RESET (-2)
 
-/* What comes within the receive time-out of fd; flags as for recvmsg(). Bytes, 0 at end-of-file or
- * after an error, -1 when nothing is there, WSGI_CHANNEL_RESET: the worker has gone without having
- * read all that was sent, so it did not begin with it. */
+/* Receives what comes within the receive time-out of fd; flags as for recvmsg(). Returns the number
+ * of bytes, 0 at end-of-file or after an error, -1 when nothing has come, or WSGI_CHANNEL_RESET:
+ * the worker has gone and has not read everything, so it did not begin with the request. */
 ssize_t wsgi_channel_receive(wsgi_channel *ch, char *buf, size_t room, int flags);
 
-/* Everything in iov, which is used up; pass_fd: a descriptor to travel with the first byte, or -1.
- * 0, or -1 when the worker has gone. */
+/* Sends everything in iov, which is used up. pass_fd: a descriptor to travel with the first byte,
+ * or -1. Returns 0, or -1 when the worker has gone. */
 int wsgi_channel_send(const wsgi_channel *ch, struct iovec *iov, int n, int pass_fd);
 
-/* Is there something that no worker has read yet? Workers read all of a request before they begin
- * with it. */
+/* Returns 1 when there is something that no worker has read yet, else 0. Workers read all of a
+ * request before they begin with it. */
 int wsgi_channel_is_unread(const wsgi_channel *ch);
 
-/* Has the other side of this socket stopped sending? -1: it is not known, and so it has not. */
+/* Returns 1 when the peer has shut down its sending side, else 0. For fd -1, when there is no
+ * socket to ask, that is 0. */
 int wsgi_has_hung_up(int fd);
 
-/* The first descriptor that was received, now the caller's; -1: there is none. */
+/* Returns the first descriptor that was received, which is the caller's now, or -1. */
 int wsgi_channel_take_fd(wsgi_channel *ch);
 
-/* Closes it and what nobody took. */
+/* Closes the socket and the descriptors that were not taken. */
 void wsgi_channel_close(wsgi_channel *ch);
 
 #endif

@@ -1,10 +1,9 @@
-/* client.c - Apache's end of the socket to a worker (wire/frames.h): from the request to a worker
- * that has answered it.
+/* client.c - finds a worker for a request and sends it there (wire/frames.h).
  *
- * The body is read from the client before a worker is bothered. Until the first answer nothing has
- * reached the application for certain, so RETRY is answered by asking another worker. When a worker
- * has answered, the connection to it is idle again, for other requests (connections.h), while the
- * client takes what is left. */
+ * The body is read from the client before a worker is asked. Until the worker has begun, no code of
+ * the application has run, so after RETRY another worker is asked. When a worker has sent the whole
+ * response, other requests may have the connection (connections.h), while the client takes what is
+ * left. */
 #include "daemon/client.h"
 
 #include "daemon/exchange.h"
@@ -12,6 +11,7 @@
 #include "groups/board.h"
 #include "groups/scoreboard.h"
 #include "request/block_builder.h"
+#include "request/child.h"
 #include "request/outcome.h"
 #include "wire/clock.h"
 
@@ -29,7 +29,7 @@ APLOG_USE_MODULE(wsgi);
 
 /* ---- sending ---- */
 
-/* What only this try knows. */
+/* Notes in the block how often workers have been asked. */
 static void note_try(wsgi_exchange *x)
 {
     wire_block_head head;
@@ -75,8 +75,8 @@ static const char *why_no_connection(const wsgi_exchange *x, apr_status_t rv)
                         (int)apr_time_sec(g->connect_timeout), strerror(rv));
 }
 
-/* Over an idle connection, when a worker there has a thread for it. WSGI_NOT_YET: sent. WSGI_RETRY:
- * not sent. */
+/* Sends the request over an idle connection when a worker there has a thread for it. Returns
+ * WSGI_NOT_YET when it is sent, else WSGI_RETRY. */
 static int send_over_idle(wsgi_exchange *x, apr_interval_time_t timeout)
 {
     while (wsgi_connection_take(x->t->group, &x->worker.connection)) {
@@ -127,7 +127,7 @@ static int try_worker(wsgi_exchange *x)
     return rc;
 }
 
-/* Before the next try: little of what it has waited already. */
+/* Returns the pause before the next try: a small part of the time that it has waited already. */
 static apr_interval_time_t pause_of(const wsgi_exchange *x)
 {
     apr_interval_time_t pause = (wire_monotonic_us() - x->request.queued) / 16;
@@ -135,8 +135,8 @@ static apr_interval_time_t pause_of(const wsgi_exchange *x)
     return pause < SHORTEST_PAUSE ? SHORTEST_PAUSE : pause > LONGEST_PAUSE ? LONGEST_PAUSE : pause;
 }
 
-/* Before the next try. When there is news, one of the next workers it meets should be able to
- * answer: then it is asked for without delay. */
+/* Waits before the next try. When the board has news, one of the next workers should be able to
+ * answer, so they are asked without delay. */
 static void wait_for_news(wsgi_exchange *x)
 {
     const wsgi_group *g = x->t->group;
@@ -154,7 +154,7 @@ static void wait_for_news(wsgi_exchange *x)
     x->request.hopes -= x->request.hopes > 0;
 }
 
-/* Asks workers until one has the current code. What the handler returns. */
+/* Asks workers until one has the current code. Returns the handler's result. */
 static int ask_workers(wsgi_exchange *x)
 {
     int rc;
@@ -191,6 +191,7 @@ int wsgi_client_run(request_rec *r, const wsgi_target *t)
                        .client = {.fd = wsgi_exchange_socket_of(r->connection)}};
     int rc;
 
+    WSGI_ASSERT_CHILD();
     wsgi_respond_init(&x.out, r, t->group);
     wsgi_body_reader_init(&x.request.reader, r);
     wsgi_body_of(&x.request.body, r);
@@ -219,6 +220,7 @@ int wsgi_client_call_hook(wsgi_verdict *verdict, request_rec *r, const wsgi_targ
                        .worker = {.room = CALL_ROOM},
                        .client = {.fd = -1}};
 
+    WSGI_ASSERT_CHILD();
     wsgi_respond_init(&x.out, r, t->group);
     return ask_workers(&x);
 }

@@ -7,11 +7,11 @@
 #include "request/target.h"
 #include "request/verdict.h"
 
-/* What a handler returns. */
+/* Runs the request in a worker of the target's group. Returns what a handler returns. */
 int wsgi_client_run(request_rec *r, const wsgi_target *t);
 
-/* Calls the hook in block of a script that runs in the target's group. OK and *verdict is set, or
- * HTTP status with the reason logged. */
+/* Calls the hook that block describes in a worker of the target's group. Returns OK, with *verdict
+ * set, or an HTTP status with the reason logged. */
 int wsgi_client_call_hook(wsgi_verdict *verdict, request_rec *r, const wsgi_target *t,
                           const char *block, size_t len);
 

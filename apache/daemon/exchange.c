@@ -1,7 +1,7 @@
-/* exchange.c - two speeds: the worker's and the client's.
+/* exchange.c - waits for the worker and for the client, each at its own speed.
  *
- * The response is read off the worker as fast as it comes: what the client does not take meanwhile
- * goes to a temporary file, so that slow clients hold no worker. */
+ * The response is read from the worker as fast as it comes. What the client does not take meanwhile
+ * goes into a temporary file (respond.c), so that slow clients hold no worker. */
 #include "daemon/exchange.h"
 
 #include "groups/board.h"
@@ -19,7 +19,7 @@
 
 APLOG_USE_MODULE(wsgi);
 
-#define FILE_PATIENCE_MS 50 /* so long close() of the application's file may take */
+#define FILE_PATIENCE_MS 50 /* for close() of the application's file */
 
 /* ---- the client's socket ---- */
 
@@ -51,11 +51,11 @@ int wsgi_exchange_unavailable(wsgi_exchange *x, const char *why)
     return HTTP_SERVICE_UNAVAILABLE;
 }
 
-/* The connection ended before the response did. */
 int wsgi_exchange_worker_gone(wsgi_exchange *x)
 {
     wire_block_head head;
 
+    WIRE_ASSERT(wsgi_exchange_is_consistent(x) && x->request.block_len >= sizeof(head));
     memcpy(&head, x->request.block, sizeof(head));
     if (!x->worker.heard && wsgi_board_died_before_application(x->t->group, head.queue_start_us))
         return WSGI_RETRY;
@@ -80,7 +80,8 @@ static int timed_out(wsgi_exchange *x, apr_interval_time_t limit)
 
 /* ---- receiving ---- */
 
-/* The request waits for a thread of a worker. WSGI_NOT_YET: let it. */
+/* Looks whether a request may go on waiting for a thread of a worker. Returns WSGI_NOT_YET when it
+ * may, else the handler's result. */
 static int wait_in_queue(wsgi_exchange *x)
 {
     const wsgi_group *g = x->t->group;
@@ -111,7 +112,8 @@ static int wait_in_queue(wsgi_exchange *x)
     return HTTP_GATEWAY_TIME_OUT;
 }
 
-/* How long to wait before somebody must be asked again; at most a second. */
+/* Returns how long to wait before the queue's time limit and the group's state must be looked at
+ * again: at most a second. */
 static int slice_ms(const wsgi_exchange *x, apr_interval_time_t left)
 {
     apr_interval_time_t queue = x->t->group->queue_timeout;
@@ -122,8 +124,9 @@ static int slice_ms(const wsgi_exchange *x, apr_interval_time_t left)
     return left > APR_USEC_PER_SEC ? 1000 : (int)(left / 1000) + 1;
 }
 
-/* Waits in slices of at most a second, so that a group that fails meanwhile is noticed.
- * WSGI_NOT_YET: readable. waited: so long it was already. */
+/* Waits until the worker has sent something, in slices of at most a second, so that a group that
+ * fails meanwhile is noticed. waited: how long the caller has waited already. Returns WSGI_NOT_YET
+ * when there is something to read, else the handler's result. */
 static int wait_readable(wsgi_exchange *x, apr_interval_time_t waited)
 {
     apr_interval_time_t limit = wsgi_group_socket_timeout(x->t->group, x->r->server);
@@ -165,8 +168,8 @@ static int make_room(wsgi_exchange *x)
     return WSGI_NOT_YET;
 }
 
-/* Nothing but the end should follow a file, and filters like byteranges want to see both at once.
- */
+/* Only the end should follow a file, and httpd sends both with one system call when they come
+ * together. */
 static void wait_behind_file(wsgi_exchange *x)
 {
     struct pollfd p = {.fd = x->worker.channel.fd, .events = POLLIN};
@@ -175,14 +178,13 @@ static void wait_behind_file(wsgi_exchange *x)
     poll(&p, 1, FILE_PATIENCE_MS);
 }
 
-/* Waits until the worker has sent something; meanwhile the client gets what there is for it,
- * whenever it is ready. */
+/* Waits until the worker has sent something. Meanwhile the client gets what there is for it,
+ * whenever it is ready. Returns WSGI_NOT_YET, or the handler's result. */
 static int wait_for_both(wsgi_exchange *x)
 {
     struct pollfd p[2] = {{.fd = x->worker.channel.fd, .events = POLLIN},
                           {.fd = x->client.fd, .events = POLLOUT}};
-    /* Where the client cannot be asked, the worker may pause for so long before the client gets a
-     * part. */
+    /* The pause of the worker after which a client that cannot be asked gets a part. */
     apr_interval_time_t wait = x->t->group->response_flush_delay;
     int n;
 
@@ -205,8 +207,9 @@ static int wait_for_both(wsgi_exchange *x)
     return wsgi_respond_part(&x->out) < 0 ? OK : WSGI_NOT_YET;
 }
 
-/* Most answers come within a second; waiting for them in the call that receives them saves two
- * others. What is due the worker sends right now, so the client does not wait long either. */
+/* Returns 1 when this thread may block in recvmsg() for up to a second instead of calling poll()
+ * first, else 0: most responses arrive within that, and it saves two system calls. When data is
+ * announced (due > 0), the wait is short in any case. */
 static int can_wait_a_second(const wsgi_exchange *x, size_t due)
 {
     const wsgi_group *g = x->t->group;
@@ -218,7 +221,8 @@ static int can_wait_a_second(const wsgi_exchange *x, size_t due)
             (x->worker.heard || g->queue_timeout == 0 || g->queue_timeout > APR_USEC_PER_SEC));
 }
 
-/* All that is due and has room wakes this thread once. */
+/* Receives as wsgi_channel_receive() does. Data that is due wakes this thread once, when all of it
+ * is there. */
 static ssize_t receive_patiently(wsgi_exchange *x, size_t due)
 {
     size_t room = x->worker.room - x->worker.have;
@@ -233,6 +237,7 @@ int wsgi_exchange_receive(wsgi_exchange *x, size_t due)
 {
     apr_interval_time_t waited = 0;
 
+    WIRE_ASSERT(wsgi_exchange_is_consistent(x) && x->worker.channel.fd >= 0);
     for (;;) {
         int rc, is_patient;
         ssize_t n;
@@ -265,6 +270,7 @@ int wsgi_exchange_need(wsgi_exchange *x, size_t len)
 {
     int rc;
 
+    WIRE_ASSERT(wsgi_exchange_is_consistent(x));
     if (x->worker.at + len > x->worker.room && (rc = make_room(x)) != WSGI_NOT_YET)
         return rc;
     if (len > x->worker.room) {

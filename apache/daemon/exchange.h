@@ -1,10 +1,9 @@
-/* exchange.h - one request of Apache's in a daemon worker: what client.c, exchange.c and replies.c
- * share.
+/* exchange.h - one request in a daemon worker: what client.c, exchange.c and replies.c share.
  *
  * On the stack of the request's thread, which alone uses it.
  *
  *     client.c    finds a worker and sends the request
- *     replies.c   does what the worker says
+ *     replies.c   does what the worker's frames say
  *     exchange.c  waits for it, while the client takes the response at a speed of its own */
 #ifndef WSGI_EXCHANGE_H
 #define WSGI_EXCHANGE_H
@@ -15,11 +14,12 @@
 #include "request/respond.h"
 #include "request/target.h"
 #include "request/verdict.h"
+#include "wire/assert.h"
 #include "wire/frames.h"
 
-/* What an exchange with a worker came to; other values are what the handler returns. */
+/* What the functions of an exchange return besides the handler's results. */
 #define WSGI_NOT_YET (-100) /* go on reading frames */
-#define WSGI_RETRY   (-101)
+#define WSGI_RETRY   (-101) /* another worker may have the request */
 
 /* The request, and which worker is to have it. */
 typedef struct wsgi_exchange_request {
@@ -68,24 +68,35 @@ typedef struct wsgi_exchange {
     wsgi_exchange_client client;
 } wsgi_exchange;
 
-/* The client's socket; -1: it has none of its own. */
+/* For assertions. Returns 1 when the fields fit together, else 0. */
+static inline int wsgi_exchange_is_consistent(const wsgi_exchange *x)
+{
+    const wsgi_exchange_worker *w = &x->worker;
+
+    return w->at <= w->have && w->have <= w->room && (w->in || w->room == 0) && w->left >= -1 &&
+           x->request.retries <= x->request.connects && x->client.lags_since >= 0 &&
+           !(x->verdict && x->out.head_done);
+}
+
+/* Returns the client's socket, or -1 when it has none of its own. */
 int wsgi_exchange_socket_of(conn_rec *c);
 
-/* Writing to the client may take so long. */
+/* Sets how long writing to the client may take. */
 void wsgi_exchange_set_client_timeout(const wsgi_exchange *x, apr_interval_time_t timeout);
 
-/* Receives at least one byte. WSGI_NOT_YET, or the handler's result. due: so many bytes are on
- * their way and there will be no more; 0: it is not known. */
+/* Receives at least one byte. due: how many bytes are on their way, after which nothing comes; 0
+ * when that is not known. Returns WSGI_NOT_YET, or the handler's result. */
 int wsgi_exchange_receive(wsgi_exchange *x, size_t due);
 
-/* Makes len bytes available in one piece at in + at. */
+/* Makes len bytes available in one piece at in + at. Returns WSGI_NOT_YET, or the handler's
+ * result. */
 int wsgi_exchange_need(wsgi_exchange *x, size_t len);
 
-/* The connection ended before the response did. WSGI_RETRY, or the handler's result, as the next.
- */
+/* The connection has ended before the response did. Returns WSGI_RETRY when no application code was
+ * reached, else logs how the worker ended and returns the handler's result. */
 int wsgi_exchange_worker_gone(wsgi_exchange *x);
 
-/* No worker can have it. */
+/* No worker can have the request: logs why. Returns the handler's result. */
 int wsgi_exchange_unavailable(wsgi_exchange *x, const char *why);
 
 #endif

@@ -1,7 +1,9 @@
-/* replies.c - what a worker says, frame by frame. Apache obeys until END, RETRY or FAILURE. */
+/* replies.c - what each frame of a worker means. Apache does what they say until END, RETRY or
+ * FAILURE. */
 #include "daemon/replies.h"
 
 #include "request/block_builder.h"
+#include "request/child.h"
 #include "request/log.h"
 #include "wire/head.h"
 
@@ -61,8 +63,8 @@ static int on_want(wsgi_exchange *x, const wire_frame *f)
                                                                  : WSGI_NOT_YET;
 }
 
-/* In a pool of its own, as are hints: there may be any number of them, and a request may last for
- * days. */
+/* Look-ups and hints have pools of their own: there may be any number of them, and a request may
+ * last for days. */
 static int on_lookup(wsgi_exchange *x, const wire_frame *f)
 {
     const char *value;
@@ -108,7 +110,7 @@ static int on_hints(wsgi_exchange *x, const wire_frame *f)
     return rc;
 }
 
-/* The names and values of its headers httpd checks itself. */
+/* httpd itself checks the names and values of the headers. */
 static int on_head(wsgi_exchange *x, const wire_frame *f)
 {
     wire_response head;
@@ -125,8 +127,8 @@ static int on_head(wsgi_exchange *x, const wire_frame *f)
     return WSGI_NOT_YET;
 }
 
-/* The response's next len bytes. What is more than was promised, a client would take for the
- * beginning of the next response. */
+/* Counts the next len bytes of the response. Returns 0 when they are more than the head promised,
+ * which a client would take for the beginning of the next response; else 1. */
 static int is_promised(wsgi_exchange *x, apr_int64_t len)
 {
     if (x->worker.left >= 0 && len > x->worker.left)
@@ -135,8 +137,8 @@ static int is_promised(wsgi_exchange *x, apr_int64_t len)
     return 1;
 }
 
-/* What is left of a response shall come in one piece and go on to httpd together with what is
- * there, which stays where it is. */
+/* Makes a new in[] for the rest of the response, so that it comes in one piece. The data in the old
+ * one stays where it is, and both go to httpd together. */
 static void make_room_for_the_end(wsgi_exchange *x, size_t due)
 {
     if (due <= x->worker.room - x->worker.have || due > LARGE_ROOM || x->worker.has_end_room)
@@ -147,7 +149,7 @@ static void make_room_for_the_end(wsgi_exchange *x, size_t due)
     x->worker.at = x->worker.have = 0;
 }
 
-/* In constant memory, whatever the frame's length. */
+/* Takes constant memory, whatever the frame's length. */
 static int on_data(wsgi_exchange *x, const wire_frame *f)
 {
     size_t left = f->len, end = f->flags == WIRE_ENDS ? sizeof(wire_frame) + sizeof(wire_times) : 0;
@@ -174,7 +176,7 @@ static int on_data(wsgi_exchange *x, const wire_frame *f)
     return WSGI_NOT_YET;
 }
 
-/* Reading from anything else could wait for ever. */
+/* Returns 1 for a regular file, else 0: reading from anything else could wait for ever. */
 static int is_file(int fd)
 {
     struct stat st;
@@ -222,8 +224,8 @@ static int on_log_at(wsgi_exchange *x, const wire_frame *f)
     return WSGI_NOT_YET;
 }
 
-/* END and FAILURE: nothing more will come. Another request may have the connection while this one's
- * client takes the rest. */
+/* For END and FAILURE, after which nothing comes: another request may have the connection while
+ * this one's client takes the rest. */
 static void worker_is_done(wsgi_exchange *x, const wire_frame *f)
 {
     x->worker.is_timed = f->len == sizeof(x->worker.times);
@@ -346,6 +348,8 @@ int wsgi_replies_obey(wsgi_exchange *x)
 {
     int rc;
 
+    WSGI_ASSERT_CHILD();
+    WIRE_ASSERT(wsgi_exchange_is_consistent(x) && !x->worker.heard && !x->worker.has_begun);
     do
         rc = on_frame(x);
     while (rc == WSGI_NOT_YET);

@@ -1,4 +1,4 @@
-/* replies.h - what a worker says about a request, frame by frame.
+/* replies.h - what the frames of a worker mean for a request.
  *
  * Apache children, in the thread of the request. */
 #ifndef WSGI_REPLIES_H

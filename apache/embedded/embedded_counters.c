@@ -2,6 +2,7 @@
 #include "embedded/embedded_counters.h"
 
 #include "config/config.h"
+#include "request/child.h"
 #include "request/outcome.h"
 #include "wire/process.h"
 

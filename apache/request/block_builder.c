@@ -5,6 +5,7 @@
 
 #include "config/names.h"
 #include "request/authorization.h"
+#include "request/child.h"
 #include "request/outcome.h"
 #include "request/log.h"
 #include "request/proxies.h"

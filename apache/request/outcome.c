@@ -3,15 +3,11 @@
 #include "request/outcome.h"
 
 #include "groups/board.h"
-
-#include <http_config.h>
-#include <unistd.h>
+#include "request/child.h"
 
 #define DIGITS 20
 
-static pid_t child_pid; /* written before the threads start */
-
-/* A note with a number. addn: each is made once, so there is no older one to look for. */
+/* Adds a note with a number. Each note is made once, so there is no older one to look for. */
 static void note_number(request_rec *r, const char *name, apr_int64_t number)
 {
     char *end = (char *)apr_palloc(r->pool, DIGITS + 1) + DIGITS;
@@ -83,22 +79,4 @@ void wsgi_note_embedded(request_rec *r, apr_interval_time_t app_us)
 {
     note_number(r, "wsgi.worker", wsgi_child_pid());
     note_number(r, "wsgi.app_us", app_us);
-}
-
-pid_t wsgi_child_pid(void)
-{
-    return child_pid;
-}
-
-static void child_init(apr_pool_t *p, server_rec *s)
-{
-    (void)p;
-    (void)s;
-    child_pid = getpid();
-}
-
-void wsgi_outcome_register_hooks(apr_pool_t *p)
-{
-    (void)p;
-    ap_hook_child_init(child_init, NULL, NULL, APR_HOOK_REALLY_FIRST);
 }

@@ -1,5 +1,5 @@
-/* outcome.h - what a request came to: notes for the access log, and the group's counters
- * for the status page.
+/* outcome.h - what became of a request: notes for the access log, and counters for the status
+ * page.
  *
  * Apache children only, in the thread of the request.
  *
@@ -14,13 +14,13 @@
 #include "wire/frames.h"
 
 typedef struct wsgi_outcome {
-    int status;     /* what the client was answered; 0: nothing, it had left */
+    int status;     /* the status that the client got; 0: none, it had left */
     int is_cut_off; /* the response could not be completed */
     int retries;
     const wire_times *times; /* NULL: no worker has finished it */
 } wsgi_outcome;
 
-/* The number as decimal digits that stop before end; where they begin. Up to 20, written there. */
+/* Writes the number as up to 20 decimal digits that stop before end. Returns where they begin. */
 static inline char *wsgi_digits(char *end, apr_uint64_t number)
 {
     do
@@ -29,16 +29,13 @@ static inline char *wsgi_digits(char *end, apr_uint64_t number)
     return end;
 }
 
-/* Once for a request, in its thread, before it is logged. */
+/* Adds a request to the counters of its group, and its notes. Called once, before it is logged. */
 void wsgi_count_daemon(request_rec *r, const wsgi_group *g, const wsgi_outcome *outcome);
+
+/* Adds the notes of a request of embedded mode. Called once, before it is logged. */
 void wsgi_note_embedded(request_rec *r, apr_interval_time_t app_us);
 
-/* Of embedded mode: a request, and how long all of it took. */
+/* Adds a request of embedded mode to an application's counters. us: how long all of it took. */
 void wsgi_count_embedded(wire_counters *sums, int status, apr_interval_time_t us);
-
-/* This Apache child's; getpid() asks the kernel each time. */
-pid_t wsgi_child_pid(void);
-
-void wsgi_outcome_register_hooks(apr_pool_t *p);
 
 #endif

@@ -16,7 +16,7 @@
 
 APLOG_USE_MODULE(wsgi);
 
-/* So much of a file is in memory at a time, where it cannot go by sendfile(). */
+/* Bytes of a file that are in memory at a time, where it cannot go by sendfile(). */
 #define READ_SIZE (64u << 10)
 
 /* A client that lags behind gets this much of the spool at a time: little enough to fit into its
@@ -33,6 +33,13 @@ void wsgi_respond_init(wsgi_respond *out, request_rec *r, const wsgi_group *grou
     out->r = r;
     out->group = group;
     out->bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+}
+
+/* For assertions. Returns 1 when the fields fit together, else 0. */
+static int is_consistent(const wsgi_respond *out)
+{
+    return out->r && out->bb && out->spool_sent <= out->spool.size &&
+           out->spool.forgotten <= out->spool_sent && !(out->is_held && !out->ranges);
 }
 
 static int is_named(const wire_header *h, const char *name)
@@ -96,6 +103,7 @@ static void log_timeout(request_rec *r, const wsgi_group *g)
 
 void wsgi_respond_timed_out(wsgi_respond *out)
 {
+    WIRE_ASSERT(is_consistent(out));
     if (!out->gone)
         log_timeout(out->r, out->group);
     out->gone = 1;
@@ -168,11 +176,10 @@ int wsgi_respond_hints(wsgi_respond *out, const wire_response *hints)
 
 /* ---- ranges ---- */
 
-/* httpd's filter for ranges can only answer when it gets the whole response at once. Which
- * responses come so must not depend on their size, the mode or a pause of the application: it is
- * files, and only as the answer to GET. The application decides by "Accept-Ranges: none" that there
- * shall be no ranges. Where the filter does not answer, it is removed, and the client gets
- * everything. */
+/* httpd's range filter can only answer when it gets the whole response at once. Which responses
+ * come so must not depend on their size, the mode or a pause of the application: it is files, and
+ * only in answer to GET. "Accept-Ranges: none" of the application forbids ranges. Where the filter
+ * may not answer it is removed, and the client gets the whole response. */
 static void find_range_filter(wsgi_respond *out)
 {
     request_rec *r = out->r;
@@ -252,7 +259,7 @@ void wsgi_respond_head(wsgi_respond *out, const wire_response *head)
     request_rec *r = out->r;
     const char *line = status_line(r, head);
 
-    WIRE_ASSERT(!out->head_done && !out->ended);
+    WIRE_ASSERT(is_consistent(out) && !out->head_done && !out->ended);
     out->head_done = 1;
     out->replaced = head->status >= 400 && wsgi_dir_of(r)->error_override == 1;
     r->status = head->status;
@@ -275,15 +282,15 @@ void wsgi_respond_head(wsgi_respond *out, const wire_response *head)
 
 /* ---- what cannot be completed ---- */
 
-/* Does only the end of the connection tell the client where the response ends? Clients of HTTP/1.0
- * know no chunks. */
+/* Returns 1 when only the end of the connection tells the client where the response ends, as
+ * clients of HTTP/1.0 know no chunks; else 0. */
 static int ends_with_connection(const request_rec *r)
 {
     return r->sent_bodyct && !r->chunked && !r->connection->master &&
            !apr_table_get(r->headers_out, "Content-Length");
 }
 
-/* That end must not look like a proper one, then: it is closed at once, with a reset. */
+/* Closes the connection with a reset, which does not look like the proper end of a response. */
 static void reset_connection(conn_rec *c)
 {
     struct linger at_once = {.l_onoff = 1};
@@ -294,7 +301,7 @@ static void reset_connection(conn_rec *c)
     c->aborted = 1;
 }
 
-/* What has been sent of the response is all that the client gets, and it shall see that. */
+/* What has been sent of the response is all that the client gets, and the client can see that. */
 static void cut_off(request_rec *r)
 {
     r->connection->keepalive = AP_CONN_CLOSE;
@@ -334,8 +341,8 @@ static int spool_collected(wsgi_respond *out)
     return 0;
 }
 
-/* Up to len bytes of the spooled data to the front of the brigade. When they are lost, nothing that
- * looks complete may follow. */
+/* Puts up to len bytes of the spooled data in front of the brigade. When they cannot be read,
+ * nothing that looks complete may follow. */
 static void take_spooled(wsgi_respond *out, apr_off_t len)
 {
     apr_off_t left = spooled(out);
@@ -356,7 +363,7 @@ static void take_spooled(wsgi_respond *out, apr_off_t len)
     out->spool_sent += len;
 }
 
-/* Reading a file has failed, that is, and not writing to the client. */
+/* Returns 1 when reading a file has failed and not writing to the client, else 0. */
 static int is_unreadable(apr_status_t rv)
 {
     return APR_STATUS_IS_EOF(rv) || APR_STATUS_IS_BADARG(rv) || APR_STATUS_IS_EINVAL(rv) ||
@@ -433,6 +440,7 @@ int wsgi_respond_settle(wsgi_respond *out, apr_off_t spool_most, int client_fd)
 {
     int got = 0;
 
+    WIRE_ASSERT(is_consistent(out));
     if (!wsgi_respond_pending(out))
         return 0;
     if (spool_most > 0 && (spooled(out) > 0 || !is_client_ready(client_fd))) {
@@ -447,6 +455,7 @@ int wsgi_respond_settle(wsgi_respond *out, apr_off_t spool_most, int client_fd)
 
 void wsgi_respond_data(wsgi_respond *out, const char *data, size_t len)
 {
+    WIRE_ASSERT(is_consistent(out) && (len == 0 || (out->head_done && !out->ended)));
     if (out->ranges && len > 0)
         leave_ranges_alone(out);
     if (!out->gone && !out->replaced && len > 0) /* transient: filters that keep it make their own
@@ -455,9 +464,8 @@ void wsgi_respond_data(wsgi_respond *out, const char *data, size_t len)
                                 apr_bucket_transient_create(data, len, out->bb->bucket_alloc));
 }
 
-/* The file is the application's: were it cut off while its pages are mapped, whoever reads them
- * (mod_deflate, for one) would be ended by SIGBUS, and all connections of this Apache child with
- * it. */
+/* The application may cut its file off. If the file's pages were mapped then, reading them (as
+ * mod_deflate does) would end this Apache child by SIGBUS, and all its connections. */
 static void read_without_mapping(apr_bucket *file)
 {
     apr_bucket_file_enable_mmap(file, 0);
@@ -481,6 +489,7 @@ void wsgi_respond_file(wsgi_respond *out, int fd, apr_off_t offset, apr_off_t le
 
 int wsgi_respond_end(wsgi_respond *out)
 {
+    WIRE_ASSERT(is_consistent(out));
     out->is_held = 0;
     if (out->replaced) {
         apr_table_unset(out->r->headers_out, "Content-Length");
@@ -506,6 +515,7 @@ int wsgi_respond_abort(wsgi_respond *out)
 {
     request_rec *r = out->r;
 
+    WIRE_ASSERT(is_consistent(out));
     /* What was sent goes out first: an error bucket behind unsent headers would become an error
      * page. Only then may the connection be marked: httpd does not use chunks on a connection that
      * it will close, and without them the end of the connection would look like the end of the

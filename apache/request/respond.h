@@ -26,35 +26,35 @@ typedef struct wsgi_respond {
     int is_held;         /* the filter needs the collected file together with the end */
     int ended;
     int gone;       /* the client has gone, or nothing can be sent any more */
-    int is_cut_off; /* the latter, and the client has seen it */
+    int is_cut_off; /* nothing can be sent any more, and the client has seen it */
     wsgi_spool spool;
-    apr_off_t spool_sent; /* of its bytes, so many were handed to httpd */
+    apr_off_t spool_sent; /* bytes of the spool that httpd was given */
 } wsgi_respond;
 
 void wsgi_respond_init(wsgi_respond *out, request_rec *r, const wsgi_group *group);
 
-/* An interim response (103), sent at once; nothing for HTTP/1.0 clients. Before
- * wsgi_respond_head(). 0, or -1: the client has gone. */
+/* Sends an interim response (103) at once, but not to HTTP/1.0 clients. Called before
+ * wsgi_respond_head(). Returns 0, or -1 when the client has gone. */
 int wsgi_respond_hints(wsgi_respond *out, const wire_response *hints);
 
-/* Status and headers into r. */
+/* Puts status and headers into r. */
 void wsgi_respond_head(wsgi_respond *out, const wire_response *head);
 
 /* Collects without copying: data must stay valid until the next settle, send, flush, part, end
  * or abort. */
 void wsgi_respond_data(wsgi_respond *out, const char *data, size_t len);
 
-/* Collects. Takes fd over. */
+/* Collects a part of a file. The descriptor belongs to the response then. */
 void wsgi_respond_file(wsgi_respond *out, int fd, apr_off_t offset, apr_off_t len);
 
 /* Returns 1 when there is something for httpd to send now, else 0. */
 int wsgi_respond_pending(const wsgi_respond *out);
 
-/* Hands to httpd what was spooled and collected, which may keep small pieces back. 0, or -1 when
- * the client has gone. */
+/* Hands to httpd, which may keep small pieces back, what was spooled and collected. Returns 0, or
+ * -1 when the client has gone. */
 int wsgi_respond_send(wsgi_respond *out);
 
-/* As send, and the client gets everything now. */
+/* As wsgi_respond_send(), and the client gets everything now. */
 int wsgi_respond_flush(wsgi_respond *out);
 
 /* As wsgi_respond_flush(), but a part of the spool that fits into a socket's buffer. */
@@ -69,14 +69,15 @@ int wsgi_respond_settle(wsgi_respond *out, apr_off_t spool_most, int client_fd);
 /* The client has taken nothing within its limit: logs that, and nothing more is sent. */
 void wsgi_respond_timed_out(wsgi_respond *out);
 
-/* The response is complete. What the handler returns. */
+/* The response is complete. Returns the handler's result. */
 int wsgi_respond_end(wsgi_respond *out);
 
-/* The response cannot be completed: nothing that looks like a proper end may reach the client. What
- * the handler returns. */
+/* The response cannot be completed: nothing that looks like a proper end may reach the client.
+ * Returns the handler's result. */
 int wsgi_respond_abort(wsgi_respond *out);
 
-/* What the client was answered, when the handler returns rc; 0: nothing, it had left. */
+/* Returns the status that the client gets when the handler returns rc, or 0 when the client left
+ * before there was one. */
 int wsgi_respond_status(const wsgi_respond *out, int rc);
 
 void wsgi_respond_register_hooks(apr_pool_t *p);
