@@ -1,6 +1,6 @@
-/* embed.c - embedded mode. What Python there is, is asked of that Python itself: `PYTHON _boot.py
- * probe`; then its libpython and the runtime built for it are loaded. The state is per Apache
- * child: written once under load_lock, read-only afterwards. */
+/* embed.c - embedded mode. The configured Python is run once (`_boot.py probe`) and reports its
+ * libpython and its runtime; both are then loaded into this process. The state is per Apache child:
+ * written once under load_lock, read-only afterwards. */
 #include "embedded/embed.h"
 
 #include "config/package.h"
@@ -9,6 +9,7 @@
 #include "groups/settings.h"
 #include "request/block_builder.h"
 #include "request/body.h"
+#include "request/child.h"
 #include "request/outcome.h"
 #include "request/log.h"
 #include "request/respond.h"
@@ -35,7 +36,7 @@ enum load_state { NOT_LOADED, LOADED, FAILED };
 
 static apr_thread_mutex_t *load_lock;
 static apr_pool_t *child_pool;
-static atomic_int state; /* read without load_lock: who sees LOADED sees what was set before it */
+static atomic_int state; /* read without load_lock: a thread that sees LOADED sees runtime, too */
 static const wire_runtime *runtime;
 
 /* ---- loading ---- */
@@ -44,8 +45,8 @@ typedef struct facts {
     const char *version, *executable, *libpython, *runtime, *package;
 } facts;
 
-/* Runs the probe and returns everything it wrote to stdout and stderr; *status is its wait status.
- * NULL: it did not run. */
+/* Runs the probe. Returns everything that it wrote to stdout and stderr, with its wait status in
+ * *status, or NULL and *error when it did not run. */
 static char *run_probe(apr_pool_t *p, const char *python, int *status, const char **error)
 {
     char *argv[] = {(char *)python, apr_pstrcat(p, wsgi_package_dir(), "/_boot.py", NULL),
@@ -386,6 +387,7 @@ int wsgi_embed_run(request_rec *r, const wsgi_target *t)
     apr_interval_time_t us;
     int rc;
 
+    WSGI_ASSERT_CHILD();
     wsgi_respond_init(&e.out, r, NULL);
     rc = run(&e, t);
     us = wire_monotonic_us() - start;
@@ -399,6 +401,7 @@ int wsgi_embed_call_hook(wsgi_verdict *verdict, request_rec *r, const char *bloc
 {
     embedded e = {.r = r, .verdict = verdict};
 
+    WSGI_ASSERT_CHILD();
     if (!is_loaded() || runtime->run(block, len, &ops, &e, NULL) != WIRE_DONE)
         return HTTP_INTERNAL_SERVER_ERROR;
     return OK;

@@ -43,20 +43,21 @@ typedef struct wsgi_embedded_counters {
     wsgi_embedded_application applications[WSGI_EMBEDDED_APPLICATIONS];
 } wsgi_embedded_counters;
 
-/* NULL: WSGIRestrictEmbedded is On, or there is no memory. */
+/* Returns the shared memory, or NULL when WSGIRestrictEmbedded is On or there is none. */
 wsgi_embedded_counters *wsgi_embedded_memory(void);
 
-/* A child, when it has loaded Python. */
+/* Called by a child that has loaded Python. */
 void wsgi_embedded_process(const char *python);
 
 typedef struct wsgi_embedded_ticket {
     int application, request; /* -1: none */
 } wsgi_embedded_ticket;
 
-/* Around a request, in its thread. status: what the client was answered; 0: it had left. */
+/* Called before and after a request, in its thread. status: what the client got; 0: nothing, it had
+ * left. */
 wsgi_embedded_ticket wsgi_embedded_begin(const request_rec *r, const char *application_group,
                                          apr_time_t now);
-/* Where the request's phase is to be kept; NULL: nowhere. */
+/* Returns where the request's phase is to be stored, or NULL. */
 _Atomic uint32_t *wsgi_embedded_phase(wsgi_embedded_ticket ticket);
 void wsgi_embedded_end(wsgi_embedded_ticket ticket, const request_rec *r, int status,
                        apr_interval_time_t us);

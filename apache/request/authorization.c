@@ -10,8 +10,8 @@ APLOG_USE_MODULE(wsgi);
 
 static const char hidden_note[] = "httpd-wsgi-authorization-hidden"; /* its value says why */
 
-/* Also of what led here: an internal redirect, or a page that includes this one, may have been
- * authenticated already. */
+/* Returns 1 when Apache authenticates this request, or has authenticated the one that led to it by
+ * an internal redirect or a page that includes this one; else 0. */
 static int is_authenticated(const request_rec *r)
 {
     for (; r; r = r->prev ? r->prev : r->main)
@@ -20,7 +20,7 @@ static int is_authenticated(const request_rec *r)
     return 0;
 }
 
-/* NULL, or what hides the header. */
+/* Returns the setting that hides the header, or NULL. */
 static const char *hidden_by(request_rec *r, const wsgi_target *t)
 {
     const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);

@@ -38,7 +38,7 @@ typedef struct builder {
     wire_writer w;
     request_rec *r;
     const wsgi_target *t;    /* the application; NULL: not known */
-    const wsgi_group *group; /* that is to get the block; NULL: embedded */
+    const wsgi_group *group; /* the receiver of the block; NULL: embedded mode */
     const wsgi_body *body;   /* that the application may read; NULL: none, as in a hook call */
     int shows_all;           /* also what an application gets in another form */
     wsgi_forwarded forwarded;
@@ -68,7 +68,7 @@ static void put_number(builder *b, int code, unsigned number)
     wire_block_add(&b->w, code, at, (size_t)(end - at));
 }
 
-/* A path, as the processes see it that it is for; one outside of their chroot is left out. */
+/* Puts a path as the processes of the group see it. A path outside of their chroot is left out. */
 static void put_path(builder *b, int code, const char *path)
 {
     put(b, code, b->group && path ? wsgi_group_inside(b->group, path) : path);
@@ -108,8 +108,8 @@ static void put_environment(builder *b)
 
 /* ---- headers ---- */
 
-/* What becomes of a header's letters in the name of its variable; 0: this one could be mistaken for
- * another. Filled by the parent, only read by the threads of its children. */
+/* For each letter of a header's name the letter in the name of its variable; 0 when it could be
+ * mistaken for another one. Filled by the parent, only read by the threads of its children. */
 static char variable_letters[256];
 
 static void fill_letters(void)
@@ -131,7 +131,7 @@ static size_t variable_name(char *out, size_t room, const char *header)
     return *header ? 0 : len;
 }
 
-/* Is the header called so? Most are not, as their first letter tells. */
+/* Returns 1 when the header has this name, else 0. Its first letter mostly decides that. */
 static inline int is_called(const char *header, const char *name)
 {
     return apr_tolower(*header) == apr_tolower(*name) && !strcasecmp(header, name);
@@ -203,7 +203,7 @@ static void put_headers(builder *b)
 
 /* ---- CGI ---- */
 
-/* The target as on the request line, not decoded, unless CGIVar says otherwise. */
+/* Returns the target of the request line, not decoded, unless CGIVar says otherwise. */
 static const char *request_uri(request_rec *r)
 {
     const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
@@ -253,8 +253,8 @@ static void put_paths(builder *b)
     put(b, WIRE_M_PATH_INFO, path_info);
 }
 
-/* HEAD as GET: when the configuration says so, or an output filter needs the body to compute
- * headers from. */
+/* Returns the method that the application sees: GET for HEAD when the configuration says so, or
+ * when an output filter needs the body to compute headers from. */
 static const char *method_of(const request_rec *r)
 {
     int map = wsgi_dir_of(r)->map_head;
@@ -327,7 +327,7 @@ static void put_cgi(builder *b)
     put_paths(b);
 }
 
-/* Over what Apache itself thinks of the client. */
+/* Replaces what Apache itself knows about the client. */
 static void put_forwarded(builder *b)
 {
     const wsgi_forwarded *f = &b->forwarded;
@@ -344,7 +344,7 @@ static void put_forwarded(builder *b)
 
 /* ---- meta ---- */
 
-/* What is to run. */
+/* Puts what the runtime has to load and call. */
 static void put_target(builder *b, const wsgi_target *t)
 {
     put_path(b, WIRE_M_SCRIPT, t->script);
@@ -354,7 +354,7 @@ static void put_target(builder *b, const wsgi_target *t)
     put(b, WIRE_M_APACHE_VERSION, AP_SERVER_BASEREVISION);
 }
 
-/* What the application's request is called. */
+/* Puts how logs and processes identify the request. */
 static void put_identity(builder *b)
 {
     request_rec *r = b->r;

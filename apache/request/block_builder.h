@@ -12,15 +12,17 @@
 
 void wsgi_block_builder_register_hooks(apr_pool_t *p);
 
-/* A variable of mod_ssl for this request's connection, in p; NULL: none, or no TLS. */
+/* Returns a variable of mod_ssl for this request's connection, in p, or NULL. */
 const char *wsgi_tls_variable(request_rec *r, const char *name, apr_pool_t *p);
 
-/* OK and the block in r->pool, or an HTTP status with the reason logged. */
+/* Builds the block of a request in r->pool. Returns OK, or an HTTP status with the reason logged.
+ */
 int wsgi_block_build(const char **block, size_t *len, request_rec *r, const wsgi_target *t,
                      const wsgi_body *body);
 
-/* Likewise for a hook call of the script of t. What the script sees of the request is the whole
- * environ of call->target, or when that is not known the request itself and its headers. */
+/* Builds the block of a hook call of the script of t; returns as wsgi_block_build(). The script
+ * sees the whole environ of call->target, or when that is not known the request itself and its
+ * headers. */
 int wsgi_block_build_hook_call(const char **block, size_t *len, request_rec *r,
                                const wsgi_target *t, const wsgi_hook_call *call);
 

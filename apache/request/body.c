@@ -26,8 +26,8 @@ static apr_int64_t io_of(request_rec *r, apr_status_t rv)
     return WIRE_IO_MALFORMED;
 }
 
-/* One brigade of the filters. Bytes; 0: the end, or nothing is there yet; or a negative enum
- * wire_io. */
+/* Reads one brigade of the filters. Returns the number of bytes, 0 at the end or when nothing is
+ * there yet, or a negative enum wire_io. */
 static apr_int64_t read_once(wsgi_body_reader *in, char *buf, size_t len, apr_read_type_e block)
 {
     apr_size_t got = len;
@@ -129,7 +129,8 @@ void wsgi_body_of(wsgi_body *body, request_rec *r)
         ask_filters(body, r);
 }
 
-/* What fits into memory. OK and *used == room: there may be more. */
+/* Reads what fits into memory. Returns OK, or an HTTP status. There may be more when *used == room.
+ */
 static int collect_in_memory(wsgi_body_reader *in, char *buf, apr_size_t room, apr_size_t *used)
 {
     while (*used < room) {
@@ -144,7 +145,8 @@ static int collect_in_memory(wsgi_body_reader *in, char *buf, apr_size_t room, a
     return OK;
 }
 
-/* Writes used bytes of buf, then what follows, with buf as the buffer. */
+/* Writes used bytes of buf to the spool, then the rest of the body up to limit, with buf as the
+ * buffer. Returns OK, or an HTTP status. */
 static int collect_in_file(wsgi_body *body, wsgi_body_reader *in, char *buf, apr_size_t room,
                            apr_size_t used, apr_off_t limit)
 {

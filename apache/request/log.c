@@ -20,7 +20,8 @@ APLOG_USE_MODULE(wsgi);
 static const char mutex_type[] = "wsgi-log";
 static apr_global_mutex_t *mutex; /* created by the parent, opened by each child */
 
-/* What was said already in this child. The table and its pool are used under the lock only. */
+/* The hints that this child has logged already. The table and its pool are used under the lock
+ * only. */
 static struct {
     apr_thread_mutex_t *lock;
     apr_pool_t *pool; /* with an allocator of its own, as the child's pool belongs to other threads,
@@ -28,7 +29,7 @@ static struct {
     apr_hash_t *subjects;
 } said;
 
-typedef struct source { /* who logs, and how important it is */
+typedef struct source { /* the place in a source that logs, and the level */
     const char *file;
     int line, level;
 } source;

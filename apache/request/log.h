@@ -10,16 +10,16 @@
  * Apache processes log meanwhile. Long lines become several records. level: as in APLOG_*. */
 void wsgi_log_request(request_rec *r, int level, const char *text, size_t len);
 
-/* The same for what belongs to no request. */
+/* As wsgi_log_request(), for text that belongs to no request. */
 void wsgi_log_server(int level, const char *text, size_t len);
 
-/* 1 the first time that this process asks for this server and subject, then 0: for hints that need
- * no repetition. Subjects come from the configuration or are literals, so there is an end of them.
- */
+/* Returns 1 the first time that this process asks for this server and subject, then 0: for hints
+ * that need no repetition. Subjects are literals or come from the configuration, so their number is
+ * limited. */
 int wsgi_log_is_first(const server_rec *s, const char *subject);
 
-/* The same with the place in the application's source that logs, for %F of ErrorLogFormat. r NULL:
- * belongs to no request. */
+/* As wsgi_log_request(), with the place in the application's source that logs, for %F of
+ * ErrorLogFormat. r: NULL when the text belongs to no request. */
 void wsgi_log_at(request_rec *r, int level, const char *file, int line, const char *text,
                  size_t len);
 void wsgi_log_server_at(int level, const char *file, int line, const char *text, size_t len);

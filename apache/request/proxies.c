@@ -136,8 +136,8 @@ const char *wsgi_proxies_add_network(cmd_parms *cmd, apr_array_header_t **list, 
 
 /* ---- values ---- */
 
-/* The numeric address in "1.2.3.4", "1.2.3.4:80", "2001:db8::1", "[2001:db8::1]" or
- * "[2001:db8::1]:443"; NULL when it is none. */
+/* Returns the numeric address in "1.2.3.4", "1.2.3.4:80", "2001:db8::1", "[2001:db8::1]" or
+ * "[2001:db8::1]:443", or NULL when it is none. */
 static const char *address_of(apr_pool_t *p, const char *text)
 {
     unsigned char bytes[sizeof(struct in6_addr)];
@@ -215,7 +215,7 @@ static int is_host(apr_pool_t *p, const char *text, int may_have_port)
     return !*end || (may_have_port && *end == ':' && is_port(end + 1));
 }
 
-/* The path as SCRIPT_NAME has it, or NULL when it is none. */
+/* Returns the path as SCRIPT_NAME has it, or NULL when it is none. */
 static const char *mount_of(apr_pool_t *p, const char *text)
 {
     if (*text != '/')
@@ -243,8 +243,8 @@ static apr_array_header_t *elements_of(apr_pool_t *p, const char *value)
 }
 
 /* From right to left as far as trusted proxies have written: the client is the first one that is
- * not a trusted proxy. What is no address was not written by one, so it ends the way and the last
- * proxy is taken. 0, or -1: there is no valid address. */
+ * not a trusted proxy. An element that is no address was not written by one, so the last proxy
+ * before it is taken. Returns 0, or -1 when there is no valid address. */
 static int read_list(wsgi_forwarded *out, request_rec *r, const apr_array_header_t *networks,
                      const char *value)
 {
@@ -293,7 +293,7 @@ static int read_scheme(wsgi_forwarded *out, const char *value, const char *on, c
     return 0;
 }
 
-/* 0: *out says what the header says. -1: not a valid value. */
+/* Puts the header's value into *out. Returns 0, or -1 when it is not valid. */
 static int read_header(wsgi_forwarded *out, request_rec *r, const apr_array_header_t *networks,
                        enum form form, const char *value)
 {

@@ -17,17 +17,17 @@ typedef struct wsgi_forwarded {
     unsigned hidden; /* headers that must not reach the application, one bit per known header */
 } wsgi_forwarded;
 
-/* What the headers that are trusted for this request say; all unset when none is declared. headers
- * and networks are lists that wsgi_proxies_add_header() and wsgi_proxies_add_network() made, or
+/* Sets *out to what the trusted headers of this request say; nothing is set when none is declared.
+ * headers and networks are lists of wsgi_proxies_add_header() and wsgi_proxies_add_network(), or
  * NULL. */
 void wsgi_proxies_read(wsgi_forwarded *out, request_rec *r, const apr_array_header_t *headers,
                        const apr_array_header_t *networks);
 
-/* Whether this request header must not reach the application. */
+/* Returns 1 when this request header must not reach the application, else 0. */
 int wsgi_proxies_hide(const wsgi_forwarded *f, const char *header);
 
-/* One argument of WSGITrustedProxyHeaders or WSGITrustedProxies into the array, which is made when
- * *list is NULL. NULL, or what is wrong. */
+/* Adds one argument of WSGITrustedProxyHeaders or WSGITrustedProxies to the array, which is made
+ * when *list is NULL. Returns NULL, or what is wrong with the argument. */
 const char *wsgi_proxies_add_header(cmd_parms *cmd, apr_array_header_t **list, const char *name);
 const char *wsgi_proxies_add_network(cmd_parms *cmd, apr_array_header_t **list,
                                      const char *network);

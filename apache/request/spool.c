@@ -1,5 +1,7 @@
 #include "request/spool.h"
 
+#include "wire/assert.h"
+
 #include <apr_portable.h>
 #include <apr_strings.h>
 #include <errno.h>
@@ -13,8 +15,8 @@ APLOG_USE_MODULE(wsgi);
 #define COPY_MAX   (32u << 10)
 #define FORGET_MIN (1 << 20)
 
-static const char *usual_directory; /* found out by each Apache child as it starts, read-only
-                                       afterwards; NULL: not found */
+static const char *usual_directory; /* set by each Apache child as it starts, read-only afterwards;
+                                       NULL: none was found */
 
 /* APR tries a directory by writing a file there, which need not be done for each request. */
 static void child_init(apr_pool_t *p, server_rec *s)
@@ -69,6 +71,7 @@ int wsgi_spool_write(wsgi_spool *spool, request_rec *r, const char *data, apr_si
     const char *directory = usual_directory ? usual_directory : "the directory for temporary files";
     apr_status_t rv = APR_SUCCESS;
 
+    WIRE_ASSERT(spool->forgotten <= spool->size && (spool->file || spool->size == 0));
     if (spool->failed)
         return -1;
     if (!spool->file)
@@ -87,7 +90,7 @@ int wsgi_spool_write(wsgi_spool *spool, request_rec *r, const char *data, apr_si
     return 0;
 }
 
-/* 0, or an errno. */
+/* Returns 0, or an errno. */
 static int read_at(int fd, char *buf, size_t len, off_t offset)
 {
     while (len > 0) {
@@ -123,6 +126,7 @@ apr_bucket *wsgi_spool_bucket(wsgi_spool *spool, request_rec *r, apr_off_t offse
     apr_status_t rv;
     char *copy;
 
+    WIRE_ASSERT(offset >= spool->forgotten && len > 0 && offset + len <= spool->size);
     if (len > COPY_MAX) {
         spool->is_viewed = 1;
         rv = apr_file_open(&view, apr_psprintf(r->pool, "/proc/self/fd/%d", fd),

@@ -22,7 +22,7 @@ typedef struct wsgi_verdict {
     const char *text;       /* in r->pool, ended by NUL */
 } wsgi_verdict;
 
-/* For the transports: takes a verdict over. Returns 0, or -1 when there is one already. */
+/* Stores the verdict that a transport has received. Returns 0, or -1 when there is one already. */
 int wsgi_verdict_take(wsgi_verdict *verdict, request_rec *r, int kind, const char *text,
                       apr_size_t len);
 

@@ -25,9 +25,9 @@ typedef struct wire_frame {
 } wire_frame;
 
 enum wire_frame_flag {
-    WIRE_KEEP_ALIVE = 1, /* REQUEST: the connection may be kept when this is over. END, FAILURE: it
-                            is, and the next may be sent over it */
-    WIRE_ENDS = 2 /* DATA: an END follows at once, so whoever waits for one may wait for both */
+    WIRE_KEEP_ALIVE = 1, /* REQUEST: another may come over the connection when this is over. END,
+                            FAILURE: it is, and the next may be sent over it */
+    WIRE_ENDS = 2        /* DATA: an END follows at once, so a reader may wait for both */
 };
 
 enum wire_frame_type {
@@ -41,8 +41,8 @@ enum wire_frame_type {
     WIRE_TLS_VALUE = 'A', /* to TLS_LOOKUP; arg: 1 when the variable is known; payload: its value */
 
     /* worker to Apache */
-    WIRE_WANT = 'W',  /* payload: uint32_t, at most so many body bytes; answered by one BODY or
-                         BODY_ERROR */
+    WIRE_WANT = 'W',  /* payload: uint32_t, the most body bytes that may come; answered by one BODY
+                         or  BODY_ERROR */
     WIRE_HINTS = 'I', /* payload as HEAD: an interim response, any number of them before HEAD */
     WIRE_TLS_LOOKUP = 'S', /* payload: name of a TLS variable; answered by TLS_VALUE */
     WIRE_HEAD = 'H',       /* payload: wire_head_fixed, reason, then header pairs, see below */
