@@ -257,6 +257,42 @@ def test_import_shows_the_traceback_of_the_application(unstarted: Httpd) -> None
     assert check(unstarted, conf)[0] == 0  # without --import nothing of it runs
 
 
+def test_a_variable_of_setenv_that_is_missing_in_os_environ_is_explained(
+    unstarted: Httpd,
+) -> None:
+    (unstarted.app / "wants.py").write_text("import os\nDSN = os.environ['DSN']\n")
+    conf = "WSGIDaemonProcess d\nSetEnv DSN x\nWSGIScriptAlias / {app}/wants.py process-group=d"
+    code, items = check(unstarted, conf, "--import")
+    item = found(items, "KeyError: 'DSN'")
+    assert code == 1 and f"({line_of(unstarted, 'SetEnv DSN')})" in item["cure"]
+    assert "env=DSN=" in item["cure"]
+
+
+def test_projects_that_share_a_group_are_noted(unstarted: Httpd) -> None:
+    for name in ("one", "two"):
+        (unstarted.app / name).mkdir()
+        (unstarted.app / name / "wsgi.py").write_text("def application(e, s): ...\n")
+    shared = "WSGIScriptAlias /{0} {{app}}/{0}/wsgi.py process-group=d\n"
+    code, items = check(
+        unstarted, "WSGIDaemonProcess d\n" + shared.format("one") + shared.format("two")
+    )
+    item = found(items, "in the same processes")
+    assert (item["level"], item["where"]) == ("note", line_of(unstarted, "WSGIDaemonProcess d"))
+    assert "one/wsgi.py and" in item["cause"] and code == 0
+
+
+def test_explain_names_the_line_of_a_handler_script(unstarted: Httpd) -> None:
+    path = unstarted.write_conf(
+        "WSGIDaemonProcess tools\nWSGIHandlerScript report {app}/hello.py process-group=tools "
+        "application-group=%{GLOBAL}\nAlias /files {app}\n"
+        "<Location /files>\nSetHandler report\n</Location>"
+    )
+    done = run("explain", f"localhost:{unstarted.port}/files/kitchen.py", str(path))
+    where = line_of(unstarted, "WSGIHandlerScript report")
+    assert done.stdout.count(where) >= 2, done.stdout
+    assert "known only with a request" not in done.stdout and "%{RESOURCE}" not in done.stdout
+
+
 def test_import_finds_a_missing_callable_and_modules(unstarted: Httpd) -> None:
     (unstarted.app / "other.py").write_text("import mod_wsgi\ndef app(e, s): pass\n")
     conf = (

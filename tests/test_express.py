@@ -355,6 +355,13 @@ def test_manage_py_refuses_what_setup_server_refuses(
     assert done.returncode == 2 and said in done.stderr, done.stderr
 
 
+def test_manage_py_says_that_static_files_are_not_found(project: Path) -> None:
+    assert "STATIC_ROOT" not in manage(project, "runhttpd", "--print-config").stderr
+    with (project / "shop" / "settings.py").open("a") as file:
+        file.write("STATIC_ROOT = None\n")
+    assert "STATIC_ROOT is not set" in manage(project, "runhttpd", "--print-config").stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [(["-w", "0"], 2, "--processes 0"), (["-b", "203.0.113.9:1"], 4, "cannot be listened")],

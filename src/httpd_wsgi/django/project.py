@@ -65,5 +65,14 @@ def with_files(settings: ServerSettings) -> ServerSettings:
     )
 
 
+def is_static_unserved() -> bool:
+    """Does the project have static files without a STATIC_ROOT to serve them from?"""
+    return (
+        "django.contrib.staticfiles" in project.INSTALLED_APPS
+        and not getattr(project, "STATIC_ROOT", None)
+        and not any("whitenoise" in name for name in project.MIDDLEWARE)
+    )
+
+
 def missing_roots(settings: ServerSettings) -> list[str]:
     return [root for _, root in settings.url_aliases if not os.path.exists(root)]

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
 from httpd_wsgi.command import words
-from httpd_wsgi.command.check import apache, findings, handlers
+from httpd_wsgi.command.check import apache, findings, foreign, handlers
 from httpd_wsgi.command.check.findings import ERROR, NOTE, WARNING, Finding
 from httpd_wsgi.command.errors import EXIT_FINDINGS, EXIT_HTTPD_FAILED, EXIT_USAGE, CommandError
 
@@ -26,6 +27,7 @@ def collect(reading: apache.Reading, with_imports: bool) -> list[Finding]:
     found += findings.of_version(dump)
     found += findings.of_aliases(dump)
     found += findings.of_handlers(dump)
+    found += findings.of_shared_groups(dump)
     known = {(finding.code, finding.where) for finding in found}
     for group in dump["groups"]:
         if not {("WSGI0280", group["where"]), ("WSGI0281", group["where"])} & known:  # said already
@@ -79,7 +81,7 @@ def as_text(found: list[Finding]) -> Iterator[str]:
 
 def run(config: str, httpd: str, with_imports: bool, is_json: bool, is_strict: bool) -> int:
     reading = with_handlers(apache.read(config, httpd, with_env=with_imports), config, httpd)
-    found = collect(reading, with_imports)
+    found = [with_variable(one, config, httpd) for one in collect(reading, with_imports)]
     bad = (ERROR, WARNING) if is_strict else (ERROR,)
     if is_json:
         document = {
@@ -93,6 +95,19 @@ def run(config: str, httpd: str, with_imports: bool, is_json: bool, is_strict: b
             line + "\n" for line in (*as_text(found), summary(reading.dump, found))
         )
     return EXIT_FINDINGS if any(finding.level in bad for finding in found) else 0
+
+
+def with_variable(finding: Finding, config: str, httpd: str) -> Finding:
+    """The usual reason why a variable is missing in os.environ: SetEnv was meant to set it."""
+    missing = re.search(r"KeyError: '(\w+)'$", finding.cause)
+    where = missing and foreign.request_variable(apache.command(config, httpd), missing[1])
+    if not missing or not where:
+        return finding
+    cure = (
+        f"SetEnv and PassEnv ({where}) set variables of requests, not of os.environ; give "
+        f"WSGIDaemonProcess env={missing[1]}=... or env-file="
+    )
+    return dataclasses.replace(finding, cure=cure)
 
 
 # ---- explain ----
@@ -173,7 +188,8 @@ def which_group(
     yield "daemon group", defined, why or "a value that is known only with a request"
     threads = words.count(group["threads"], "thread")
     size = f"{words.count(group['processes'], 'process')} of {threads}"
-    yield "runs as", f"{group['user']} in {size}", group["where"]
+    user = "the user who starts Apache" if group["user"].startswith("#-") else group["user"]
+    yield "runs as", f"{user} in {size}", group["where"]
     yield "python", group["python"], group["where"]
 
 
@@ -193,9 +209,13 @@ def where_it_runs(dump: dict[str, Any], url: dict[str, Any]) -> Iterator[tuple[s
     aliases = (alias for server in dump["servers"] for alias in server["aliases"])
     alias: dict[str, Any] = next((a for a in aliases if a["where"] == url["alias_where"]), {})
 
+    handler = handlers.script_of(dump, url)
+
     def origin(directive: str, key: str) -> str:
         if alias.get(key) is not None:
             return str(url["alias_where"])
+        if handler and f"{key.replace('_', '-')}=" in handler["arguments"]:
+            return str(handler["where"])
         return apache.origin(dump, directive, url[key], url["server_where"])
 
     name = url["process_group"]

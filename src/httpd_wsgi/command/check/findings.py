@@ -412,6 +412,24 @@ def applications(dump: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     return [(*key, where) for key, where in found.items()]
 
 
+def of_shared_groups(dump: dict[str, Any]) -> Iterator[Finding]:
+    """Scripts of one directory are taken for one project."""
+    projects: dict[str, dict[str, str]] = {}  # group, directory, script
+    for name, script, _, _ in applications(dump):
+        if name and script.startswith("/"):
+            projects.setdefault(name, {}).setdefault(os.path.dirname(script), script)
+    for group in dump["groups"]:
+        scripts_ = list(projects.get(group["name"], {}).values())
+        if len(scripts_) > 1:
+            yield Finding(
+                NOTE,
+                f"daemon group {group['name']} runs {' and '.join(scripts_)} in the same processes, with the "
+                "same os.environ and modules that may be the same",
+                "give each project a group of its own, unless they belong together",
+                group["where"],
+            )
+
+
 def of_import(dump: dict[str, Any]) -> Iterator[Finding]:
     """Loads each application as its group's user in its group's Python."""
     groups = {group["name"]: group for group in dump["groups"]}

@@ -1,4 +1,6 @@
-"""A configuration with another module of the name wsgi_module: where it is loaded, and which it is."""
+"""What our module cannot say, from the text of the configuration: another module in its place, and
+directives of other modules.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,8 @@ class Loaded:
         return f"mod_wsgi {self.version}" if self.version else self.path
 
 
-def loaded(httpd: list[str]) -> Loaded | None:
-    """httpd: the command and its -f. The last line wins in no case: httpd skips a second one."""
+def files_of(httpd: list[str]) -> list[str]:
+    """Returns the files of the configuration. httpd is the command and its -f."""
     try:
         done = subprocess.run(
             [*httpd, "-t", "-D", "DUMP_INCLUDES"],
@@ -37,13 +39,34 @@ def loaded(httpd: list[str]) -> Loaded | None:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    for name in INCLUDED.findall(done.stdout):
+        return []
+    return list(INCLUDED.findall(done.stdout))
+
+
+def find(httpd: list[str], pattern: re.Pattern[str]) -> tuple[str, re.Match[str]] | None:
+    """Returns file and line of the first line that fits, and what fits."""
+    for name in files_of(httpd):
         for number, line in enumerate(lines_of(Path(name)), 1):
-            if match := LOADED.match(line):
-                path = match[1].strip('"')
-                return Loaded(f"{name}:{number}", path, version_of(path))
+            if match := pattern.match(line):
+                return f"{name}:{number}", match
     return None
+
+
+def loaded(httpd: list[str]) -> Loaded | None:
+    """Returns what the first LoadModule of this name loads; httpd skips further ones."""
+    found = find(httpd, LOADED)
+    if not found:
+        return None
+    where, match = found
+    path = match[1].strip('"')
+    return Loaded(where, path, version_of(path))
+
+
+def request_variable(httpd: list[str], name: str) -> str:
+    """Returns where SetEnv or PassEnv sets this variable, or ""."""
+    pattern = re.compile(rf"^\s*(SetEnv|PassEnv)\s+\"?{re.escape(name)}\b", re.IGNORECASE)
+    found = find(httpd, pattern)
+    return found[0] if found else ""
 
 
 def lines_of(path: Path) -> list[str]:

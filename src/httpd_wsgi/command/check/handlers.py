@@ -48,6 +48,20 @@ def is_about(item: Dump, handlers: set[str]) -> bool:
     )
 
 
+def script_of(dump: Dump, url: Dump) -> Dump | None:
+    """Returns the WSGIHandlerScript that answers for a mapped URL, if one does."""
+    handler = (url.get("handler") or "").lower()
+    return next(
+        (
+            item
+            for item in dump["directives"]
+            if item["name"].lower() == "wsgihandlerscript"
+            and [word.lower() for word in words_of(item)[:1]] == [handler]
+        ),
+        None,
+    )
+
+
 def suffixes_of(item: Dump) -> set[str]:
     return {"." + word.lower().removeprefix(".") for word in words_of(item)[1:]}
 

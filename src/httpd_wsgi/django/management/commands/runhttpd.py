@@ -36,6 +36,8 @@ class Command(base.BaseCommand):
         arguments = argparse.Namespace(**given)
         try:
             settings = project.with_files(self.settings_of(arguments))
+            if project.is_static_unserved():
+                say("note: STATIC_ROOT is not set, so static files are not found")
             for root in project.missing_roots(settings):
                 say(
                     f"note: {root} does not exist, so its files are not found; `manage.py "
