@@ -143,6 +143,8 @@ def test_an_order_does_not_reach_the_group_of_another_apache(started: Httpd, gro
         refused = run("stop", group)
         assert refused.returncode == 2 and "2 Apaches have one of this name" in refused.stderr
         assert all(f"{pid} (" in refused.stderr for pid in parents) and other.workers()
+        shown = run("stacks", group).stdout
+        assert all(f" of Apache {pid}" in shown for pid in parents), shown
         assert (
             other.process and run("stop", group, "--apache", str(other.process.pid)).returncode == 0
         )

@@ -266,9 +266,11 @@ def order(group: str, command: str, done: str, apache: int | None) -> int:
 
 def stacks(group: str, is_json: bool) -> int:
     found: dict[int, str] = {}
+    apaches: dict[int, int] = {}  # of each worker
     for messages in answers(group, "stacks"):
         for message in messages:  # workers may be faster than their supervisor
             found.update({pid: found.get(pid, "") for pid in message.get("workers", ())})
+            apaches.update({pid: message["parent"] for pid in message.get("workers", ())})
             found.update({message["worker"]: message["stacks"]} if "worker" in message else {})
     if is_json:
         json.dump(
@@ -280,7 +282,9 @@ def stacks(group: str, is_json: bool) -> int:
         return 0
     for pid, text in found.items():
         silent = f"does not answer within {PATIENCE:.0f} s: it is loading, or stuck; try py-spy dump -p {pid}"
-        print(f"worker {pid}" + (f"\n{text}\n" if text else f" {silent}"))
+        several = len(set(apaches.values())) > 1 and pid in apaches
+        of_apache = f" of Apache {apaches[pid]}" if several else ""
+        print(f"worker {pid}{of_apache}" + (f"\n{text}\n" if text else f" {silent}"))
     return 0
 
 
