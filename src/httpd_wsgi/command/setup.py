@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from httpd_wsgi.command import machine, root, target, words
-from httpd_wsgi.command.check import findings
+from httpd_wsgi.command.check import pythons
 from httpd_wsgi.command.errors import CommandError
 from httpd_wsgi.command.render import Layout, render_conf
 from httpd_wsgi.command.serve import make_layout, urls
@@ -116,7 +116,7 @@ def load_once(settings: ServerSettings, layout: Layout) -> str:
     group = {"python": machine.python_of(settings.python_home), "uid": uid, "gid": layout.gid}
     words_ = (target.alias, target.callable or "application", ":".join(target.python_path))
     try:
-        done = findings.run_python(
+        done = pythons.run_python(
             group, "tryout", *words_, target.home, env={**os.environ, **dict(settings.env)}
         )
     except (OSError, subprocess.TimeoutExpired) as exc:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from httpd_wsgi.command import words
-from httpd_wsgi.command.check import apache, findings, foreign, handlers
+from httpd_wsgi.command.check import apache, findings, foreign, handlers, pythons
 from httpd_wsgi.command.check.findings import ERROR, NOTE, WARNING, Finding
 from httpd_wsgi.command.errors import EXIT_FINDINGS, EXIT_HTTPD_FAILED, EXIT_USAGE, CommandError
 
@@ -31,12 +31,12 @@ def collect(reading: apache.Reading, with_imports: bool) -> list[Finding]:
     known = {(finding.code, finding.where) for finding in found}
     for group in dump["groups"]:
         if not {("WSGI0280", group["where"]), ("WSGI0281", group["where"])} & known:  # said already
-            found += findings.of_python(group)
+            found += pythons.of_python(group)
     found += findings.of_ports(dump)
     found += findings.of_selinux(dump)
     found += findings.of_apparmor()
     if with_imports:
-        found += findings.of_import(dump)
+        found += pythons.of_import(dump)
     order = {ERROR: 0, WARNING: 1, NOTE: 2}
     return sorted(dict.fromkeys(found), key=lambda finding: order[finding.level])
 
