@@ -142,7 +142,7 @@ def test_a_terminal_sees_how_long_the_application_takes_to_load(site: Path) -> N
         return bool(re.search(pattern, shown.decode(errors="replace")))
 
     try:
-        wait_until(lambda: shows(r"loading slow\.py… \d+\.\d s"), "the progress is shown")
+        wait_until(lambda: shows(r"loading slow\.py \.\.\. \d+\.\d s"), "the progress is shown")
         (site / "go").touch()
         wait_until(lambda: shows(re.escape("(stop with Ctrl-C)")), "it is served")
         assert b"\r\x1b[K" in shown and b"resuming normal operations" not in shown

@@ -21,7 +21,7 @@ def check_pem(option: str, path: str) -> None:
         ) from exc
     if not begins:
         raise CommandError(
-            f"{option} {path}: expected a file in PEM format, with a line -----BEGIN …-----",
+            f"{option} {path}: expected a file in PEM format, with a line -----BEGIN ...-----",
             EXIT_CERTIFICATE,
         )
 

@@ -169,9 +169,9 @@ def parser() -> argparse.ArgumentParser:
 
     other = commands.add_parser(
         "express",
-        help="the commands of mod_wsgi-express: start-server, setup-server, module-config, …",
+        help="the commands of mod_wsgi-express: start-server, setup-server, module-config, ...",
     )
-    other.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND …")
+    other.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND ...")
     other.set_defaults(run=lambda arguments: express.run(arguments.words), parser=other)
 
     shells = commands.add_parser("completion", help="print a completion script for bash or zsh")

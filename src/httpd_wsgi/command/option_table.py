@@ -500,7 +500,7 @@ SECTIONS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option(
                 "--log-level",
                 T,
-                "error, warn, notice, info, debug, … (default: warn)",
+                "error, warn, notice, info, debug, ... (default: warn)",
                 "log_level",
                 metavar="LEVEL",
             ),
