@@ -28,7 +28,8 @@ def application(environ, start_response):
 """
 KINDS = {
     "access": "WSGIAccessScript {script} {options}",
-    "user": "AuthType Basic\nAuthName a\nAuthBasicProvider wsgi\nWSGIAuthUserScript {script} {options}\nRequire valid-user",
+    "user": "AuthType Basic\nAuthName a\nAuthBasicProvider wsgi\n"
+    "WSGIAuthUserScript {script} {options}\nRequire valid-user",
     "group": "AuthType Basic\nAuthName a\nAuthBasicProvider file\nAuthUserFile {root}/users\n"
     "WSGIAuthGroupScript {script} {options}\nRequire wsgi-group staff",
 }

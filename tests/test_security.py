@@ -202,7 +202,8 @@ def test_a_stranger_sees_no_memory_environment_or_descriptor(server: Httpd) -> N
 import os, sys
 for name in sys.argv[2:]:
     try:
-        open(f"/proc/{sys.argv[1]}/{name}", "rb").read() if "fd" not in name else os.listdir(f"/proc/{sys.argv[1]}/{name}")
+        path = f"/proc/{sys.argv[1]}/{name}"
+        os.listdir(path) if name == "fd" else open(path, "rb").read()
         print(name)
     except OSError:
         pass
@@ -466,7 +467,7 @@ def test_a_request_of_unclear_length_is_refused(
 @pytest.mark.parametrize(
     ("headers", "body"),
     [
-        (("Content-Length: %d" % len(SMUGGLED),), SMUGGLED),
+        ((f"Content-Length: {len(SMUGGLED)}",), SMUGGLED),
         (
             ("Transfer-Encoding: chunked",),
             b"%x\r\n%b\r\n0\r\n\r\n" % (len(SMUGGLED), SMUGGLED),
