@@ -36,7 +36,7 @@ int wsgi_handler(request_rec *r)
     wsgi_target *target;
     int rc;
 
-    WIRE_ASSERT(wsgi_is_child());
+    WSGI_ASSERT_CHILD();
     if ((rc = wsgi_target_resolve(&target, r)) != OK || (rc = admit_body(r)) != OK)
         return rc;
     if ((rc = wsgi_dispatch(target, r)) != OK || (rc = wsgi_target_admit(target, r)) != OK)

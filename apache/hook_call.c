@@ -57,7 +57,7 @@ int wsgi_hook_call_run(wsgi_verdict *verdict, request_rec *r, const wsgi_hook_ca
 {
     int rc;
 
-    WIRE_ASSERT(wsgi_is_child());
+    WSGI_ASSERT_CHILD();
     memset(verdict, 0, sizeof(*verdict));
     rc = call_script(verdict, r, call);
     if (rc != OK)

@@ -4,13 +4,14 @@
 #ifndef WSGI_CHILD_H
 #define WSGI_CHILD_H
 
+#include "config/config.h"
 #include "wire/assert.h"
 
 #include <httpd.h>
 #include <unistd.h>
 
 /* For functions that run in Apache children only. */
-#define WSGI_ASSERT_CHILD() WIRE_ASSERT(wsgi_child_pid() == getpid())
+#define WSGI_ASSERT_CHILD() WIRE_ASSERT(wsgi_is_child())
 
 /* Returns this child's pid without asking the kernel each time, or 0 in the parent. */
 pid_t wsgi_child_pid(void);

@@ -188,7 +188,9 @@ class Foreground:
         is_shown = (
             has_news and not self.quiet and not self.settings.instruments and sys.stderr.isatty()
         )
-        progress = Progress(f"loading {name} ...", enabled=is_shown)  # pdb would ask on the same line
+        progress = Progress(
+            f"loading {name} ...", enabled=is_shown
+        )  # pdb would ask on the same line
         self.news.in_progress = is_shown
         while not self.is_there(has_news) and self.process.poll() is None and not self.stops:
             progress.show()
