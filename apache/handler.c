@@ -5,7 +5,7 @@
 #include "embedded/embed.h"
 #include "request/outcome.h"
 #include "request/target.h"
-#include "wire/assert.h"
+#include "request/child.h"
 
 #include <http_log.h>
 #include <http_protocol.h>

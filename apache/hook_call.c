@@ -7,7 +7,7 @@
 #include "embedded/embed.h"
 #include "request/block_builder.h"
 #include "request/outcome.h"
-#include "wire/assert.h"
+#include "request/child.h"
 
 #include <apr_strings.h>
 #include <http_core.h>
