@@ -24,7 +24,7 @@ C_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 SOURCE_NAME = re.compile(
     r"(?<![\w./<${-])((?:[\w-]+/)*[\w-]+\.[ch])(?![\w(])|(?<![\w./${-])((?:[\w-]+/)+\w+\.py)(?!\w)"
 )
-PAGE_NAME = re.compile(r"`((?:apache|src|tests|docs|bench|debian)/[\w./-]+)`")
+PAGE_NAME = re.compile(r"`((?:apache|src|tests|docs|bench(?!/results)|debian)/[\w./-]+)`")
 # Of httpd, APR, the C library and the kernel.
 FOREIGN = re.compile(
     r"(?:sys/)?(?:ap_\w+|apr\w*|http\w*|util_\w+|scoreboard|sysexits|mod_\w+|core|unixd|fcntl)\.[ch]$"
