@@ -188,9 +188,10 @@ def test_free_threading_for_one_application_group_is_explained(httpd: Httpd) -> 
 
 
 NAMED = """
-import json, sys, threading
+import json, threading
 meeting = threading.Barrier(3)
 def application(environ, start_response):
+    import sys  # of the interpreter that this thread is in, which is not always the script's
     if environ["QUERY_STRING"]:
         meeting.wait(60)
     start_response("200 OK", [])
