@@ -18,7 +18,7 @@
 #include "request/block_builder.h"
 #include "request/child.h"
 #include "request/log.h"
-#include "request/respond.h"
+#include "request/delivery.h"
 #include "request/spool.h"
 #include "request/target.h"
 #include "status/status.h"
@@ -52,7 +52,7 @@ static void register_hooks(apr_pool_t *p)
     wsgi_embedded_counters_register_hooks(p);
     wsgi_block_builder_register_hooks(p);
     wsgi_embed_register_hooks(p);
-    wsgi_respond_register_hooks(p);
+    wsgi_delivery_register_hooks(p);
     wsgi_spool_register_hooks(p);
     wsgi_status_register_hooks(p);
     ap_hook_post_config(add_version, NULL, NULL, APR_HOOK_MIDDLE);

@@ -5,6 +5,7 @@ a client or an application can see.
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import os
 import re
@@ -152,6 +153,11 @@ def test_a_response_that_arrives_is_not_said_to_be_lost(httpd: Httpd, mode: str)
     with socket.create_connection(("127.0.0.1", httpd.port)) as client:
         client.sendall(b"GET /list/10 HTTP/1.1\r\nHost: x\r\n\r\n")
         assert client.recv(12)  # it leaves before the next request
+    for path, protocol in itertools.product(("/one/20000000", "/spooled/20000000"), ("1.0", "1.1")):
+        with socket.create_connection(("127.0.0.1", httpd.port)) as client:
+            head = f"GET {path} HTTP/{protocol}\r\nHost: x\r\nConnection: close\r\n\r\n"
+            client.sendall(head.encode())
+            assert sum(map(len, iter(lambda: client.recv(100_000), b""))) > 20_000_000
     wait_until(httpd.is_quiet, "the connections are closed")
     assert not re.search("WSGI0304|WSGI0316", httpd.log_text())
 

@@ -2,6 +2,7 @@
 
 #include "config/config.h"
 #include "request/authorization.h"
+#include "request/delivery.h"
 #include "wire/assert.h"
 #include "wire/head.h"
 
@@ -22,10 +23,6 @@ APLOG_USE_MODULE(wsgi);
 /* A client that lags behind gets this much of the spool at a time: little enough to fit into its
  * socket's buffer. */
 #define PART (32u << 10)
-
-static const char aborted_note[] = "httpd-wsgi-aborted";
-static const char explained_note[] =
-    "httpd-wsgi-explained"; /* the log says why it did not arrive */
 
 void wsgi_respond_init(wsgi_respond *out, request_rec *r, const wsgi_group *group)
 {
@@ -60,89 +57,23 @@ static int is_hop_by_hop(request_rec *r, const wire_header *h)
            is_named(h, "Keep-Alive") || is_named(h, "TE") || is_named(h, "Trailer");
 }
 
-/* ---- responses that do not arrive ---- */
-
-/* Returns 1 when the client has closed or reset its connection, 0 when not, -1 when there is no
- * socket that could be asked. */
-static int has_left(conn_rec *c)
-{
-    struct pollfd p = {.fd = -1, .events = POLLRDHUP};
-    apr_socket_t *socket = c->master ? NULL : ap_get_conn_socket(c);
-    apr_os_sock_t fd = -1;
-
-    if (socket && apr_os_sock_get(&fd, socket) == APR_SUCCESS)
-        p.fd = fd;
-    if (p.fd < 0)
-        return -1;
-    return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
-}
-
-static void log_left(request_rec *r, apr_status_t rv)
-{
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, rv, r,
-                  "WSGI0304: the client closed the connection before it had the whole response");
-    apr_table_setn(r->notes, explained_note, "1");
-}
-
-static void log_timeout(request_rec *r, const wsgi_group *g)
-{
-    apr_interval_time_t limit = g ? wsgi_group_client_timeout(g, r->server) : r->server->timeout;
-    const char *seconds = wsgi_group_seconds(limit, r->pool),
-               *setting = apr_psprintf(r->pool, "Timeout %s", seconds);
-
-    if (g && (g->response_socket_timeout > 0 || g->socket_timeout > 0))
-        setting =
-            apr_psprintf(r->pool, "%ssocket-timeout=%s of %s",
-                         g->response_socket_timeout > 0 ? "response-" : "", seconds, g->where);
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
-                  "WSGI0316: the client took nothing of the response for %s s (%s); the rest is "
-                  "discarded and the connection is closed",
-                  seconds, setting);
-    apr_table_setn(r->notes, explained_note, "1");
-}
-
 void wsgi_respond_timed_out(wsgi_respond *out)
 {
     WIRE_ASSERT(is_consistent(out));
     if (!out->gone)
-        log_timeout(out->r, out->group);
+        wsgi_delivery_lost(out->r, APR_TIMEUP, out->group);
     out->gone = 1;
     out->r->connection->aborted = 1;
 }
 
-/* Nothing more can be sent, as writing has failed with rv or httpd has marked the connection. Each
- * response gets one record that says why. Returns -1. */
+/* Nothing more can be sent, as writing has failed with rv or httpd has marked the connection.
+ * Returns -1. */
 static int lost(wsgi_respond *out, apr_status_t rv)
 {
-    request_rec *r = out->r;
-
-    if (!out->gone && !apr_table_get(r->notes, explained_note)) {
-        if (APR_STATUS_IS_TIMEUP(rv) || has_left(r->connection) == 0)
-            log_timeout(r, out->group);
-        else
-            log_left(r, rv);
-    }
+    if (!out->gone)
+        wsgi_delivery_lost(out->r, rv, out->group);
     out->gone = 1;
     return -1;
-}
-
-/* What httpd still had to write when the handler had ended was not written when the connection ends
- * while the request is logged. */
-static void explain_late(request_rec *r)
-{
-    conn_rec *c = r->connection;
-    int is_ending =
-        !c->master && c->cs &&
-        (c->cs->state == CONN_STATE_LINGER || c->cs->state == CONN_STATE_LINGER_NORMAL ||
-         c->cs->state == CONN_STATE_LINGER_SHORT);
-
-    if (!(c->aborted || is_ending) || !apr_table_get(r->notes, "wsgi.worker") ||
-        apr_table_get(r->notes, explained_note))
-        return;
-    if (c->aborted ? has_left(c) != 0 : has_left(c) > 0)
-        log_left(r, APR_SUCCESS);
-    else
-        log_timeout(r, NULL);
 }
 
 /* RFC 8297. The final response's headers are httpd's and the application's, not these. */
@@ -305,7 +236,7 @@ static void reset_connection(conn_rec *c)
 static void cut_off(request_rec *r)
 {
     r->connection->keepalive = AP_CONN_CLOSE;
-    apr_table_setn(r->notes, aborted_note, "1");
+    wsgi_delivery_cut_off(r);
     if (ends_with_connection(r))
         reset_connection(r->connection);
 }
@@ -357,7 +288,6 @@ static void take_spooled(wsgi_respond *out, apr_off_t len)
         APR_BRIGADE_INSERT_HEAD(out->bb, data);
     } else {
         cut_off(out->r);
-        apr_table_setn(out->r->notes, explained_note, "1");
         out->r->connection->aborted = 1;
     }
     out->spool_sent += len;
@@ -539,35 +469,4 @@ int wsgi_respond_status(const wsgi_respond *out, int rc)
     if (rc >= HTTP_CONTINUE)
         return rc;
     return out->head_done || rc == AP_FILTER_ERROR ? out->r->status : 0;
-}
-
-/* %X of a log format is X for a response that was cut off. The mark holds only while the request is
- * logged: what is still in the connection's buffers must reach the client. */
-static int before_log(request_rec *r)
-{
-    const char *mark = apr_table_get(r->notes, aborted_note);
-
-    if (!mark)
-        explain_late(r);
-    if (mark && !r->connection->aborted) {
-        r->connection->aborted = 1;
-        apr_table_setn(r->notes, aborted_note, "marked");
-    }
-    return DECLINED;
-}
-
-static int after_log(request_rec *r)
-{
-    const char *mark = apr_table_get(r->notes, aborted_note);
-
-    if (mark && !strcmp(mark, "marked"))
-        r->connection->aborted = 0;
-    return DECLINED;
-}
-
-void wsgi_respond_register_hooks(apr_pool_t *p)
-{
-    (void)p;
-    ap_hook_log_transaction(before_log, NULL, NULL, APR_HOOK_REALLY_FIRST);
-    ap_hook_log_transaction(after_log, NULL, NULL, APR_HOOK_REALLY_LAST);
 }

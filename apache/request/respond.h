@@ -80,6 +80,4 @@ int wsgi_respond_abort(wsgi_respond *out);
  * before there was one. */
 int wsgi_respond_status(const wsgi_respond *out, int rc);
 
-void wsgi_respond_register_hooks(apr_pool_t *p);
-
 #endif

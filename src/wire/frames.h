@@ -26,7 +26,7 @@ typedef struct wire_frame {
 
 enum wire_frame_flag {
     WIRE_KEEP_ALIVE = 1, /* REQUEST: another may come over the connection when this is over. END,
-                            FAILURE: it is, and the next may be sent over it */
+                            FAILURE: the next may be sent over it */
     WIRE_ENDS = 2        /* DATA: an END follows at once, so a reader may wait for both */
 };
 
@@ -42,7 +42,7 @@ enum wire_frame_type {
 
     /* worker to Apache */
     WIRE_WANT = 'W',  /* payload: uint32_t, the most body bytes that may come; answered by one BODY
-                         or  BODY_ERROR */
+                         or BODY_ERROR */
     WIRE_HINTS = 'I', /* payload as HEAD: an interim response, any number of them before HEAD */
     WIRE_TLS_LOOKUP = 'S', /* payload: name of a TLS variable; answered by TLS_VALUE */
     WIRE_HEAD = 'H',       /* payload: wire_head_fixed, reason, then header pairs, see below */

@@ -214,7 +214,7 @@ def read_request(connection):
 
 
 def path_of(block):
-    at = struct.calcsize("=IIIIqqqqIIHHI")
+    at = struct.calcsize("=IIIIqqqqqIIHHI")
     while at < len(block):
         code, name_len, value_len = struct.unpack_from("=BxHI", block, at)
         at += 8 + name_len
