@@ -37,6 +37,13 @@ def raw(server: Httpd, request: bytes) -> bytes:
         return data
 
 
+@pytest.mark.parametrize("length", [500, 506, 507, 508, 512, 8000])
+def test_a_header_may_have_a_name_of_any_length(kitchen: Httpd, length: int) -> None:
+    name = "X" * length
+    environ = requests.get(kitchen.url("/k/environ"), headers={name: "1"}, timeout=60).json()
+    assert environ[f"HTTP_{name}"][1] == "1"
+
+
 def test_environ_has_the_cgi_and_wsgi_keys_with_their_types(kitchen: Httpd) -> None:
     url = kitchen.url("/k/environ//a%20b?x=1&y=%20")
     headers = {

@@ -22,8 +22,7 @@
 
 APLOG_USE_MODULE(wsgi);
 
-#define HTTP_LEN     (sizeof("HTTP_") - 1)
-#define NAME_MAX_LEN 511 /* of a header's variable */
+#define HTTP_LEN (sizeof("HTTP_") - 1)
 
 APR_DECLARE_OPTIONAL_FN(int, ssl_is_https, (conn_rec *));
 APR_DECLARE_OPTIONAL_FN(char *, ssl_var_lookup,
@@ -164,26 +163,35 @@ static void put_length(builder *b, const char *declared)
 /* Tells an administrator who looks for a header why the application does not get it. */
 static void say_not_passed(request_rec *r, const char *header)
 {
-    int is_long = strlen(header) > NAME_MAX_LEN - HTTP_LEN;
-
-    if (APLOG_R_IS_LEVEL(r, APLOG_DEBUG) &&
-        wsgi_log_is_first(r->server, is_long ? "long header" : "odd header"))
+    if (APLOG_R_IS_LEVEL(r, APLOG_DEBUG) && wsgi_log_is_first(r->server, "odd header"))
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r,
                       "WSGI0330: the request header %.100s is not passed to the application: its "
-                      "name %s (said once per process)",
-                      header,
-                      is_long ? "is too long"
-                              : "has characters other than letters, digits and -, so that its "
-                                "variable could be mistaken for another header's");
+                      "name has characters other than letters, digits and -, so that its variable "
+                      "could be mistaken for another header's (said once per process)",
+                      header);
+}
+
+/* Writes the variable's name to *name, which has room for as many bytes, or points *name to memory
+ * of the request when that is too little.
+ * Returns its length; 0: it is not passed. */
+static inline size_t name_of(const builder *b, char **name, size_t room, const char *header)
+{
+    size_t len = variable_name(*name, room, header), need;
+
+    if (len > 0 || (need = strlen(header) + 6) <= room || need > WIRE_NAME_MAX)
+        return len;
+    *name = apr_palloc(b->r->pool, need);
+    return variable_name(*name, need, header);
 }
 
 static void put_headers(builder *b)
 {
     const apr_array_header_t *table = apr_table_elts(b->r->headers_in);
     const apr_table_entry_t *e = (const apr_table_entry_t *)table->elts;
-    char name[NAME_MAX_LEN + 1];
+    char few[512];
 
     for (int i = 0; i < table->nelts; i++) {
+        char *name = few;
         size_t len;
 
         if (!e[i].key || wsgi_proxies_hide(&b->forwarded, e[i].key))
@@ -194,7 +202,7 @@ static void put_headers(builder *b)
             put_length(b, e[i].val);
         else if (!passes(b, e[i].key))
             continue;
-        else if ((len = variable_name(name, sizeof(name), e[i].key)) > 0)
+        else if ((len = name_of(b, &name, sizeof(few), e[i].key)) > 0)
             put_named(b, name, len, e[i].val);
         else
             say_not_passed(b->r, e[i].key);

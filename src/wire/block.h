@@ -17,6 +17,7 @@
 
 /* "HWB7"; changes with every incompatible change of block or frames */
 #define WIRE_BLOCK_MAGIC 0x37425748u
+#define WIRE_NAME_MAX    UINT16_MAX  /* bytes of a name that is spelled out */
 #define WIRE_BLOCK_MAX   (16u << 20) /* bytes; a request that needs more is refused with 431 */
 
 /* Well-known names travel as one byte. WIRE_NAMED: the name is spelled out. Codes from WIRE_META on
