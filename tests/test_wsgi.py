@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import json
 import os
@@ -12,6 +13,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import requests
@@ -196,6 +198,32 @@ def test_a_wrapped_file_is_sent_from_its_position(server: Httpd, told: dict[str,
     if set(told) <= {"seek", "length", "subclass", "block"}:
         assert response.headers["Content-Length"] == str(len(body))
     wait_until(lambda: get(server, "/w/wrapper_closed").text == "True", "all files are closed")
+
+
+@pytest.mark.parametrize("kind", ["gzip", "buffered gzip", "raw", "text", "upper"])
+def test_what_is_sent_of_a_wrapped_file_is_what_its_read_gives(server: Httpd, kind: str) -> None:
+    path, content = server.app / "content", b"a line\n" * 1000
+    path.write_bytes(gzip.compress(content) if "gzip" in kind else content)
+    response = get(
+        server, "/w/wrapper", headers={"X-Told": json.dumps({"kind": kind, "file": str(path)})}
+    )
+    assert response.content == (content.upper() if kind == "upper" else content)
+
+
+def test_a_wrapper_with_items_of_its_own_sends_those(server: Httpd) -> None:
+    path = server.app / "rules.py"
+    told = json.dumps({"subclass": True, "shouts": True, "file": str(path)})
+    assert get(server, "/w/wrapper", headers={"X-Told": told}).content == path.read_bytes().upper()
+
+
+@pytest.mark.parametrize("path", ["/proc/version", "/sys/devices/system/cpu/online"])
+def test_a_file_whose_size_is_not_that_of_its_content_is_sent_whole(
+    server: Httpd, path: str
+) -> None:
+    if not Path(path).exists():
+        pytest.skip(f"there is no {path}")
+    told = json.dumps({"file": path})
+    assert get(server, "/w/wrapper", headers={"X-Told": told}).content == Path(path).read_bytes()
 
 
 def test_a_file_shorter_than_its_content_length_is_seen_to_be(server: Httpd) -> None:

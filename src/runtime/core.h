@@ -55,6 +55,7 @@ typedef struct rt_state {
     PyObject *request_timeout;         /* exception class */
     PyObject *names[WIRE_NAME_COUNT];  /* interned environ keys */
     PyObject *meta_names[WIRE_M_END];  /* interned, NULL where a meta pair is not an environ key */
+    PyObject *file_types[4];           /* of io, see file_wrapper.c */
     PyObject *apache_version;          /* tuple; NULL before the first request */
     PyObject *last_values[WIRE_M_END]; /* of environ.c: values of earlier requests, by code */
     PyObject *environ_template;        /* the keys of every environ, and those of the site */

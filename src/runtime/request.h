@@ -200,6 +200,9 @@ int rt_file_wrapper_send(rt_request *rq, PyObject *wrapper);
 /* Reports to the supervisor that the request's script is newer. Returns 1 when the loaded code may
  * answer all the same, else 0. */
 int rt_stale_is_served(const rt_request *rq);
+/* Returns 0, or -1 with an exception set. */
+int rt_file_wrapper_init(rt_state *st);
+
 
 /* Reports to the supervisor that this worker could not load the request's script. */
 void rt_report_failed(const rt_request *rq);

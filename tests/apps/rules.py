@@ -1,5 +1,6 @@
 """One rule of PEP 3333 per path."""
 
+import gzip
 import io
 import json
 import logging
@@ -114,6 +115,23 @@ class Vanishing:
         print("vanished")
 
 
+class Upper(io.FileIO):
+    def read(self, size=-1):
+        return super().read(size).upper()
+
+
+# The wrapper closes what they open.
+FILES = {
+    None: lambda path: open(path, "rb"),  # noqa: SIM115
+    "reader": lambda path: open(path, "rb"),  # noqa: SIM115
+    "gzip": gzip.open,
+    "buffered gzip": lambda path: io.BufferedReader(gzip.open(path)),  # noqa: SIM115
+    "raw": lambda path: open(path, "rb", buffering=0),  # noqa: SIM115
+    "text": lambda path: open(path, encoding="latin-1"),  # noqa: SIM115
+    "upper": Upper,
+}
+
+
 def wrapper(environ, start_response):
     told = json.loads(environ["HTTP_X_TOLD"])
     if told.get("kind") == "bytesio":
@@ -126,7 +144,7 @@ def wrapper(environ, start_response):
     elif told.get("kind") == "vanishing":
         stream = Vanishing(io.BytesIO(b"0123456789" * 1000))
     else:
-        stream = open(told["file"], "rb")  # noqa: SIM115 (the wrapper closes it)
+        stream = FILES[told.get("kind")](told["file"])
         if told.get("kind") == "reader":
             stream = Reader(stream)
     if told.get("seek"):
@@ -136,7 +154,8 @@ def wrapper(environ, start_response):
     if told.get("write"):
         write(told["write"].encode())
     base = environ["wsgi.file_wrapper"]
-    kind = type("Sub", (base,), {}) if told.get("subclass") else base
+    own = {"__next__": lambda self: base.__next__(self).upper()} if told.get("shouts") else {}
+    kind = type("Sub", (base,), own) if told.get("subclass") else base
     seen.append(stream)
     return kind(stream, told["block"]) if told.get("block") else kind(stream)
 
