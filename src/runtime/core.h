@@ -51,6 +51,9 @@ typedef struct rt_state {
     PyTypeObject *adapter_type;
     PyTypeObject *input_type;
     PyTypeObject *stream_type;
+    PyTypeObject *log_buffer_type;
+    int has_log_buffers; /* a stream's buffer was asked for, and something may be collected above it
+                          */
     PyTypeObject *file_wrapper_type;
     PyObject *request_timeout;         /* exception class */
     PyObject *names[WIRE_NAME_COUNT];  /* interned environ keys */
@@ -335,6 +338,19 @@ static inline void rt_end_if_copy(rt_state *st)
 PyTypeObject *rt_stream_type_new(PyObject *module);
 
 /* Returns wsgi.errors, or NULL with an exception set. */
+/* Methods of a stream. Return a new reference, or NULL with an exception set. */
+PyObject *rt_stream_write_bytes(PyObject *stream, PyObject *data);
+PyObject *rt_stream_flush(PyObject *stream, PyObject *unused);
+PyObject *rt_stream_fileno(PyObject *stream, PyObject *unused);
+
+/* Of log_buffer.c. Return the type, and the buffer of a stream; NULL with an exception set. */
+PyTypeObject *rt_log_buffer_type_new(PyObject *module);
+PyObject *rt_log_buffer_new(PyObject *stream);
+
+/* Of log_buffer.c. Flushes sys.stdout and sys.stderr, where an application may have put a stream
+ * that collects. */
+void rt_stream_flush_std(void);
+
 PyObject *rt_errors_new(rt_state *st, rt_request *rq);
 void rt_errors_cut(PyObject *errors);
 

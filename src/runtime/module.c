@@ -473,6 +473,7 @@ static int exec_module(PyObject *module)
     if (!(st->adapter_type = rt_adapter_type_new(module)) ||
         !(st->input_type = rt_input_type_new(module)) ||
         !(st->stream_type = rt_stream_type_new(module)) ||
+        !(st->log_buffer_type = rt_log_buffer_type_new(module)) ||
         !(st->file_wrapper_type = rt_file_wrapper_type_new(module)) ||
         !(st->request_timeout =
         rt_file_wrapper_init(st) < 0 ||
@@ -482,6 +483,7 @@ static int exec_module(PyObject *module)
         return -1;
     if (PyModule_AddIntConstant(module, "WIRE_VERSION", (long)WIRE_BLOCK_MAGIC) < 0 ||
         PyModule_AddObjectRef(module, "Stream", (PyObject *)st->stream_type) < 0 ||
+        PyModule_AddObjectRef(module, "LogBuffer", (PyObject *)st->log_buffer_type) < 0 ||
         PyModule_AddObjectRef(module, "FileWrapper", (PyObject *)st->file_wrapper_type) < 0 ||
         PyModule_AddObjectRef(module, "event_callbacks", st->event_callbacks) < 0 ||
         PyModule_AddObjectRef(module, "active_requests", st->active_requests) < 0 ||

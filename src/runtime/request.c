@@ -247,6 +247,8 @@ static void close_objects(rt_request *rq)
     while (rq->inside > 0) {
         Py_BEGIN_ALLOW_THREADS sched_yield();
         Py_END_ALLOW_THREADS
+    if (rq->st->has_log_buffers)
+        rt_stream_flush_std();
     }
     WIRE_ASSERT(rt_is_consistent(rq));
     rt_stream_flush_request(rq);

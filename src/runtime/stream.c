@@ -8,7 +8,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -350,49 +352,67 @@ void rt_stream_flush_request(rt_request *rq)
     rq->partial_line.text = NULL;
 }
 
+/* Returns 1, or 0 with TypeError set. */
+static int check_text(PyObject *text)
+{
+    if (PyUnicode_Check(text))
+        return 1;
+    PyErr_Format(PyExc_TypeError, "write() argument must be str, not %.200s",
+                 Py_TYPE(text)->tp_name);
+    return 0;
+}
+
 static PyObject *write_one(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
 {
-    stream *self = (stream *)obj;
     PyObject *text = args[0], *bytes;
     int rc;
 
     (void)nargs;
-    if (PyBytes_Check(text))
-        return write_text(self, PyBytes_AS_STRING(text), (size_t)PyBytes_GET_SIZE(text)) < 0
-                   ? NULL
-                   : PyLong_FromSsize_t(PyBytes_GET_SIZE(text));
-    if (!PyUnicode_Check(text)) {
-        PyErr_Format(PyExc_TypeError, "write() argument must be str, not %.200s",
-                     Py_TYPE(text)->tp_name);
+    if (!check_text(text))
         return NULL;
-    }
     bytes = PyUnicode_AsEncodedString(text, "utf-8", "replace");
     if (!bytes)
         return NULL;
-    rc = write_text(self, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
+    rc = write_text((stream *)obj, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes));
     Py_DECREF(bytes);
     return rc < 0 ? NULL : PyLong_FromSsize_t(PyUnicode_GET_LENGTH(text));
 }
 
+/* Writes nothing unless all are str. */
 static PyObject *write_lines(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    PyObject *it = PyObject_GetIter(args[0]), *line;
+    PyObject *lines = PySequence_List(args[0]), *done = Py_NewRef(Py_None);
 
     (void)nargs;
-    if (!it)
-        return NULL;
-    while ((line = PyIter_Next(it))) {
-        PyObject *done = write_one(self, &line, 1);
+    for (Py_ssize_t i = 0; lines && done && i < PyList_GET_SIZE(lines); i++)
+        if (!check_text(PyList_GET_ITEM(lines, i)))
+            Py_CLEAR(done);
+    for (Py_ssize_t i = 0; lines && done && i < PyList_GET_SIZE(lines); i++) {
+        PyObject *line = PyList_GET_ITEM(lines, i);
 
-        Py_DECREF(line);
-        if (!done)
-            break;
-        Py_DECREF(done);
+        Py_SETREF(done, write_one(self, &line, 1));
     }
-    Py_DECREF(it);
-    if (PyErr_Occurred())
+    if (!lines || !done) {
+        Py_XDECREF(lines);
+        Py_XDECREF(done);
         return NULL;
+    }
+    Py_DECREF(lines);
+    Py_DECREF(done);
     Py_RETURN_NONE;
+}
+
+static PyObject *write_bytes(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
+{
+    Py_buffer view;
+    int rc;
+
+    (void)nargs;
+    if (PyObject_GetBuffer(args[0], &view, PyBUF_SIMPLE) < 0)
+        return NULL; /* TypeError, as for str */
+    rc = write_text((stream *)obj, view.buf, (size_t)view.len);
+    PyBuffer_Release(&view);
+    return rc < 0 ? NULL : PyLong_FromSsize_t(view.len);
 }
 
 static PyObject *flush_line(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -434,7 +454,12 @@ static PyObject *stream_writelines(PyObject *self, PyObject *lines)
     return guarded(self, write_lines, &lines, 1);
 }
 
-static PyObject *stream_flush(PyObject *self, PyObject *unused)
+PyObject *rt_stream_write_bytes(PyObject *self, PyObject *data)
+{
+    return guarded(self, write_bytes, &data, 1);
+}
+
+PyObject *rt_stream_flush(PyObject *self, PyObject *unused)
 {
     (void)unused;
     return guarded(self, flush_line, NULL, 0);
@@ -454,11 +479,29 @@ static PyObject *return_true(PyObject *self, PyObject *unused)
     Py_RETURN_TRUE;
 }
 
-static PyObject *stream_fileno(PyObject *self, PyObject *unused)
+/* Returns 1 when what a program writes to descriptor 2 gets into the log. */
+static int is_stderr_log(void)
 {
+    struct stat st;
+
+    return !rt_the_process.embedded && fstat(STDERR_FILENO, &st) == 0 &&
+           !(S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)); /* /dev/null */
+}
+
+PyObject *rt_stream_fileno(PyObject *self, PyObject *unused)
+{
+    PyObject *io, *error;
+
     (void)self;
     (void)unused;
-    PyErr_SetString(PyExc_OSError, "this stream is a log and has no file descriptor");
+    if (is_stderr_log())
+        return PyLong_FromLong(STDERR_FILENO);
+    io = PyImport_ImportModule("io");
+    error = io ? PyObject_GetAttrString(io, "UnsupportedOperation") : NULL;
+    if (error)
+        PyErr_SetString(error, "this stream is a log and has no file descriptor");
+    Py_XDECREF(io);
+    Py_XDECREF(error);
     return NULL;
 }
 
@@ -488,11 +531,17 @@ static PyObject *get_true(PyObject *self, void *unused)
     Py_RETURN_TRUE;
 }
 
-/* Returns the stream itself: write() accepts bytes, too. */
 static PyObject *get_buffer(PyObject *self, void *unused)
 {
     (void)unused;
-    return Py_NewRef(self);
+    return rt_log_buffer_new(self);
+}
+
+/* The stream itself stays usable, since others may have it, too. */
+static PyObject *stream_detach(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return rt_log_buffer_new(self);
 }
 
 /* As TextIOWrapper has it. There is nothing to configure, as lines always leave at once. */
@@ -507,9 +556,10 @@ static PyObject *stream_reconfigure(PyObject *self, PyObject *args, PyObject *kw
 static PyMethodDef stream_methods[] = {
     {"write", stream_write, METH_O, NULL},
     {"writelines", stream_writelines, METH_O, NULL},
-    {"flush", stream_flush, METH_NOARGS, NULL},
-    {"close", stream_flush, METH_NOARGS, NULL},
-    {"fileno", stream_fileno, METH_NOARGS, NULL},
+    {"flush", rt_stream_flush, METH_NOARGS, NULL},
+    {"close", rt_stream_flush, METH_NOARGS, NULL},
+    {"fileno", rt_stream_fileno, METH_NOARGS, NULL},
+    {"detach", stream_detach, METH_NOARGS, NULL},
     {"reconfigure", (PyCFunction)(void (*)(void))stream_reconfigure, METH_VARARGS | METH_KEYWORDS,
      NULL},
     {"isatty", return_false, METH_NOARGS, NULL},
