@@ -453,3 +453,20 @@ def test_the_dump_is_json_whatever_the_configuration_holds(unstarted: Httpd) -> 
         unstarted.command("-t", "-D", "DUMP_WSGI"), capture_output=True, check=True
     ).stdout
     assert json.loads(dump)["servers"][0]["aliases"][0]["location"] == '/a"b\u00e9\u00e9\t'
+
+
+@pytest.mark.parametrize("target", ["{app}/odd.py", "odd:application"])
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("application = None\n", "not callable"),
+        ("async def application(scope, receive, send):\n    pass\n", "looks like ASGI"),
+    ],
+)
+def test_an_object_that_is_no_application_is_an_error(
+    unstarted: Httpd, target: str, code: str, text: str
+) -> None:
+    (unstarted.app / "odd.py").write_text(code)
+    conf = f"WSGIDaemonProcess d python-path={{app}}\nWSGIScriptAlias / {target} process-group=d"
+    status, items = check(unstarted, conf, "--import")
+    assert status == 1 and any(text in str(item) for item in items)

@@ -212,3 +212,49 @@ def test_httpd_answers_trace_for_a_module_too(httpd: Httpd) -> None:
     httpd.start("TraceEnable off\nWSGIPythonPath {app}\nWSGIScriptAlias / hello:application\n")
     assert get(httpd, "/").text == "Hello World!"
     assert requests.request("TRACE", httpd.url("/"), timeout=60).status_code == 405
+
+
+NO_APPLICATIONS = {
+    "None": (
+        "application = None\n",
+        "is there and is not callable (its value is of type NoneType)",
+    ),
+    "an object": (
+        "class Site:\n    pass\napplication = Site()\n",
+        "is there and is not callable (its value is of type Site)",
+    ),
+    "ASGI": ("async def application(scope, receive, send):\n    pass\n", "looks like ASGI"),
+    "an ASGI object": (
+        "class Site:\n    async def __call__(self, scope, receive, send):\n        pass\n"
+        "application = Site()\n",
+        "looks like ASGI",
+    ),
+    "an asynchronous function": (
+        "async def application(environ, start_response):\n    return []\n",
+        "looks like ASGI",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NO_APPLICATIONS)
+@pytest.mark.parametrize("target", ["{app}/odd.py", "odd:application"])
+def test_what_is_no_application_is_said_in_one_record(
+    httpd: Httpd, mode: str, case: str, target: str
+) -> None:
+    code, text = NO_APPLICATIONS[case]
+    (httpd.app / "odd.py").write_text(code)
+    httpd.start(conf_for_target(mode, target, path="{app}"))
+    response = get(httpd, "/")
+    assert response.status_code == 500
+    record = httpd.expect("WSGI0421", "'application' of ")
+    assert text in record
+    assert "Traceback" not in httpd.log_text() and "WSGI0401" not in httpd.log_text()
+    if mode == "daemon":
+        httpd.expected.add("WSGI0704")
+
+
+def test_an_error_of_an_application_is_its_own(httpd: Httpd, mode: str) -> None:
+    (httpd.app / "odd.py").write_text("def application(environ):\n    pass\n")
+    httpd.start(conf_for_target(mode, "{app}/odd.py"))
+    assert get(httpd, "/").status_code == 500
+    httpd.expect("WSGI0401", "TypeError")

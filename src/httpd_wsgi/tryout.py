@@ -29,9 +29,14 @@ def main() -> int:
                     file=sys.stderr,
                 )
                 return 1
+            application = getattr(module, name)
         else:
-            loader.load_target(target, 0, False)
+            application = loader.load_target(target, 0, False)[0]
+            name = target.partition(":")[2]
     except BaseException as exc:
         print("\n".join(tracebacks.format_exception(exc)), file=sys.stderr)
+        return 1
+    if why := loader.objection(application):
+        print(f"{name!r} {why}", file=sys.stderr)
         return 1
     os._exit(0)  # threads that the application has started are nobody's concern here

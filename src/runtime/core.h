@@ -66,6 +66,7 @@ typedef struct rt_state {
     PyObject *load, *load_target;      /* functions of httpd_wsgi.interpreter */
     PyObject *format_exception;
     PyObject *describe_callables;
+    PyObject *objection;
     PyObject *stale;           /* exception class */
     PyObject *event_callbacks; /* list, the application's to change */
     PyObject *active_requests; /* {request id: request_data()} */

@@ -115,10 +115,11 @@ static int set_up(rt_state *st, const char *group, PyObject *settings)
     st->load_target = PyObject_GetAttrString(module, "load_target");
     st->format_exception = PyObject_GetAttrString(module, "format_exception");
     st->describe_callables = PyObject_GetAttrString(module, "describe_callables");
+    st->objection = PyObject_GetAttrString(module, "objection");
     st->stale = PyObject_GetAttrString(module, "Stale");
     st->publish = PyObject_GetAttrString(module, "publish");
     ok = st->load && st->load_target && st->format_exception && st->describe_callables &&
-         st->stale && st->publish;
+         st->objection && st->stale && st->publish;
     done = ok ? PyObject_CallMethod(module, "setup", "sO", group, settings) : NULL;
     Py_DECREF(module);
     Py_XDECREF(done);

@@ -169,12 +169,18 @@ static enum wire_outcome outcome_of_exception(rt_request *rq)
     return rq->head_sent ? WIRE_ABORTED : WIRE_ERROR_500;
 }
 
-static enum wire_outcome outcome_of(rt_request *rq, int rc)
+static enum wire_outcome outcome_of(rt_request *rq, int rc, PyObject *app)
 {
     if (rc < 0)
         return outcome_of_exception(rq);
     if (rc > 0) {
         rt_logf(WIRE_DEBUG,
+    if (rc < 0 && !rq->committed && PyErr_ExceptionMatches(PyExc_TypeError) &&
+        rt_is_no_application(rq, app)) {
+        rt_event_exception(rq);
+        PyErr_Clear();
+        return WIRE_ERROR_500;
+    }
                 "WSGI0409: the client closed the connection before the response was complete");
         return WIRE_CLIENT_GONE;
     }
@@ -214,7 +220,7 @@ static enum wire_outcome call_application(rt_request *rq, PyObject *app)
     rt_end_if_copy(rq->st);
     if (result)
         close_result(rq, result);
-    outcome = outcome_of(rq, rc);
+    outcome = outcome_of(rq, rc, app);
     rt_event_finished(rq, outcome);
     rt_watch_end(rq);
     Py_XDECREF(result);

@@ -58,6 +58,10 @@ enum wire_outcome rt_hook_run(rt_request *rq);
  * reason is logged. */
 PyObject *rt_find_application(rt_request *rq, enum wire_outcome *outcome);
 
+/* Called when calling the application, or what it returned, has raised TypeError, which stays set.
+ * Returns 1 when it can be no WSGI application, which is logged; else 0. */
+int rt_is_no_application(rt_request *rq, PyObject *app);
+
 /* Without the GIL. */
 
 /* Notes the file of a "module:callable" that is about to be loaded, and its modification time. Any

@@ -137,6 +137,33 @@ static void log_no_callable(rt_state *st, rt_slice script, rt_slice callable, Py
     Py_XDECREF(described);
 }
 
+/* Logs why this object is no application. Returns 1, or 0 when it may be one. */
+static int log_objection(rt_state *st, rt_slice script, rt_slice callable, PyObject *app)
+{
+    PyObject *why = PyObject_CallOneArg(st->objection, app);
+    const char *text = why && PyUnicode_Check(why) ? PyUnicode_AsUTF8(why) : NULL;
+    int is_wrong = text && *text;
+
+    PyErr_Clear();
+    if (is_wrong)
+        rt_logf(WIRE_ERR, "WSGI0421: '%.*s' of %.*s %s", (int)callable.len, callable.at,
+                (int)script.len, script.at, text);
+    Py_XDECREF(why);
+    return is_wrong;
+}
+
+int rt_is_no_application(rt_request *rq, PyObject *app)
+{
+    PyObject *type, *value, *traceback;
+    int is_wrong;
+
+    rt_assert_own(rq);
+    PyErr_Fetch(&type, &value, &traceback);
+    is_wrong = log_objection(rq->st, RT_META(rq, WIRE_M_SCRIPT), RT_META(rq, WIRE_M_CALLABLE), app);
+    PyErr_Restore(type, value, traceback);
+    return is_wrong;
+}
+
 /* ---- modules ---- */
 
 /* Returns (callable, module, mtime_us, path) of a "module:callable", a new reference, or NULL with
@@ -229,15 +256,21 @@ PyObject *rt_find_application(rt_request *rq, enum wire_outcome *outcome)
 
 /* ---- before any request ---- */
 
-/* Loads a module. When it is no application, its callable is called once. Returns 1, or 0 with an
- * exception set. */
+/* Loads a module. When it is no application, its callable is called once. Returns 1, -1 when the
+ * callable cannot be an application, which is logged, or 0 with an exception set. */
 static int preload_module(rt_state *st, const char *target, int is_application)
 {
     PyObject *key = PyBytes_FromString(target), *entry = key ? load_target(st, key, 0, 0) : NULL,
              *done = NULL;
+    const char *name = strchr(target, ':');
     int ok = entry != NULL;
 
-    if (entry && !is_application) {
+    if (entry && is_application) {
+        if (log_objection(st, (rt_slice){target, strlen(target)},
+                          name ? (rt_slice){name + 1, strlen(name + 1)} : (rt_slice){"", 0},
+                          PyTuple_GET_ITEM(entry, 0)))
+            ok = -1;
+    } else if (entry) {
         done = PyObject_CallNoArgs(PyTuple_GET_ITEM(entry, 0));
         ok = done != NULL;
     }
@@ -253,8 +286,9 @@ static int check_callable(rt_state *st, PyObject *module, const char *script, co
 {
     PyObject *app = PyDict_GetItemString(PyModule_GetDict(module), callable); /* borrowed */
 
-    if (app && PyCallable_Check(app))
-        return 1;
+    if (app)
+        return !log_objection(st, (rt_slice){script, strlen(script)},
+                              (rt_slice){callable, strlen(callable)}, app);
     log_no_callable(st, (rt_slice){script, strlen(script)}, (rt_slice){callable, strlen(callable)},
                     module);
     return 0;

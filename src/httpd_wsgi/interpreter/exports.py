@@ -3,7 +3,13 @@ events.py and hooks.py.
 """
 
 from httpd_wsgi.interpreter.events import publish
-from httpd_wsgi.interpreter.loader import Stale, describe_callables, load, load_target
+from httpd_wsgi.interpreter.loader import (
+    Stale,
+    describe_callables,
+    load,
+    load_target,
+    objection,
+)
 from httpd_wsgi.interpreter.setup import setup, shutdown, wants_own_gil
 from httpd_wsgi.interpreter.tracebacks import format_exception, stack_of
 
@@ -13,6 +19,7 @@ __all__ = [
     "format_exception",
     "load",
     "load_target",
+    "objection",
     "publish",
     "setup",
     "shutdown",

@@ -16,7 +16,7 @@ import importlib.util
 import os
 import sys
 import threading
-from types import BuiltinFunctionType, FunctionType, ModuleType, TracebackType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType, TracebackType
 from typing import Any
 
 from httpd_wsgi import _runtime
@@ -24,6 +24,7 @@ from httpd_wsgi.interpreter import context
 from httpd_wsgi.interpreter.tracebacks import format_exception
 from httpd_wsgi.shared import wire
 
+CO_COROUTINE = 0x80  # of inspect, which takes long to import
 _locks: dict[str, threading.Lock] = {}
 _targets: dict[str, tuple[Any, ModuleType, int, bytes]] = {}
 _locks_guard = threading.Lock()
@@ -258,6 +259,32 @@ def describe_callables(module: ModuleType, wanted: str) -> str:
     return f"it defines {', '.join(names)}" + (
         f"; did you mean {near[0]}?" if near and len(names) > 1 else ""
     )
+
+
+def objection(application: object) -> str:
+    """Why this object is no WSGI application, with a hint; "" when it may be one."""
+    if not callable(application):
+        return (
+            f"is there and is not callable (its value is of type {type(application).__name__}); "
+            "it must be a function application(environ, start_response) or an object with __call__"
+        )
+    if is_asynchronous(application):
+        return (
+            "is asynchronous and looks like ASGI, which is not served yet; wrap it, for example "
+            "with ASGIMiddleware of the package a2wsgi, or name the WSGI application of the "
+            "framework (wsgi.py instead of asgi.py)"
+        )
+    return ""
+
+
+def is_asynchronous(function: Any) -> bool:
+    """Is this, or the __call__ of its type, made with async def?"""
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not isinstance(function, type | FunctionType | MethodType):
+        function = type(function).__call__
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return bool(code and code.co_flags & CO_COROUTINE)
 
 
 def is_own(value: object, module: ModuleType) -> bool:
