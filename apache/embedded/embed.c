@@ -5,6 +5,7 @@
 
 #include "config/package.h"
 #include "embedded/embedded_counters.h"
+#include "embedded/forks.h"
 #include "groups/scoreboard.h"
 #include "groups/settings.h"
 #include "request/block_builder.h"
@@ -153,6 +154,7 @@ static const char *start_runtime(apr_pool_t *p, const char *python, const facts 
     void *library;
 
     config.settings = wsgi_settings_build(p, NULL, &config.settings_len);
+    wsgi_forks_remember();
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &config.threads);
     ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &config.processes);
     if (config.threads == 0)

@@ -11,6 +11,7 @@
 #include <http_core.h>
 #include <http_log.h>
 #include <http_main.h>
+#include <pthread.h>
 #include <util_mutex.h>
 
 APLOG_USE_MODULE(wsgi);
@@ -155,9 +156,17 @@ static void remember_nothing_said(apr_pool_t *p)
     said.subjects = apr_hash_make(said.pool);
 }
 
+/* In a process that an application has forked of an Apache child: another thread of the child may
+ * have held the mutex, and no thread of the copy would give it back. */
+static void forget_mutex(void)
+{
+    mutex = NULL;
+}
+
 static void child_init(apr_pool_t *p, server_rec *s)
 {
     remember_nothing_said(p);
+    pthread_atfork(NULL, NULL, forget_mutex);
     if (mutex &&
         apr_global_mutex_child_init(&mutex, apr_global_mutex_lockfile(mutex), p) != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,

@@ -7,6 +7,9 @@
 
 int rt_is_copy; /* written while the process has one thread */
 
+/* The request's connection belongs to the original, so the lines of a copy go to the process's log
+ * (stream.c), and nothing takes a lock of the request any more: another thread may have held it
+ * when the process was forked. */
 static void become_copy(void)
 {
     rt_is_copy = 1;
@@ -39,7 +42,6 @@ void rt_end_copy(rt_state *st)
     int status = 0;
 
     rt_assert_attached();
-    rt_set_current(NULL); /* log to the process, since the request's connection is the original's */
     if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_SystemExit)) {
         status = status_wanted();
     } else if (PyErr_Occurred()) {
@@ -53,5 +55,7 @@ void rt_end_copy(rt_state *st)
                 "belong to the original; let it end with os._exit()",
                 (int)getpid());
     }
+    PyErr_Clear();
+    rt_stream_flush_std(); /* they may hold the beginning of a line */
     _exit(status);
 }

@@ -105,6 +105,11 @@ static Py_ssize_t pull(input *self, char *dst, size_t len)
     if (is_over(self)) /* the request may have ended while a helper thread waited for the last piece
                         */
         return -1;
+    if (rt_is_copy) { /* also since another thread may have held rq->io when this one forked */
+        PyErr_SetString(PyExc_OSError, "request data read error: the connection belongs to the "
+                                       "process that this one was forked from");
+        return -1;
+    }
     RT_BEGIN_IO(rq)
     clock = rt_usage_clock(&rq->usage);
     got = rq->ops->read_body(rq->ctx, dst, len);

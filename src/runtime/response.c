@@ -405,7 +405,7 @@ static PyObject *look_up(PyObject *obj, PyObject *const *args, Py_ssize_t nargs)
     } else if (!(name = rt_latin1(arg, "name of a TLS variable", &name_len))) {
         return NULL;
     }
-    if (rq->head.flags & WIRE_RQ_TLS) {
+    if (rq->head.flags & WIRE_RQ_TLS && !rt_is_copy) {
         RT_BEGIN_IO(rq)
         got = rq->ops->lookup_tls(rq->ctx, name, name_len, value, sizeof(value));
         RT_END_IO(rq)

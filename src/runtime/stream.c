@@ -129,7 +129,7 @@ static void log_to_process(int level, const source *at, const char *text, size_t
 
 static void log_record(rt_request *rq, int level, const source *at, const char *text, size_t len)
 {
-    if (rq)
+    if (rq && !rt_is_copy)
         log_to_request(rq, level, at, text, len);
     else
         log_to_process(level, at, text, len);
@@ -281,7 +281,7 @@ static rt_partial_line *target(stream *self, rt_request **rq)
         PyErr_SetString(PyExc_RuntimeError, "wsgi.errors: the request is over");
         return NULL;
     }
-    return *rq ? &(*rq)->partial_line : &self->partial_line;
+    return *rq && !rt_is_copy ? &(*rq)->partial_line : &self->partial_line;
 }
 
 /* Returns 0, or -1 with MemoryError set. */

@@ -29,6 +29,8 @@ def setup(application_group: str, settings: dict[str, Any]) -> None:
     sys.stderr = _runtime.Stream("<stderr>")
     modules.install(application_group, settings)
     restrict.apply(options, context.settings)
+    if settings.get("embedded"):
+        start_programs_by_fork()
     if not application_group:
         check_free_threading()
     for path in options["python_paths"]:
@@ -40,6 +42,25 @@ def setup(application_group: str, settings: dict[str, Any]) -> None:
         start_telemetry(application_group, settings)
     if settings.get("slow_log") and not application_group:
         start_slow_log(settings)
+
+
+def start_programs_by_fork() -> None:
+    """Programs inherit the signal mask of the thread that starts them, and Apache's threads block
+    all signals. A forked process has an empty mask (apache/embedded/forks.c); after vfork(), which
+    subprocess prefers, nobody can set it.
+    """
+    if sys.version_info < (3, 11):  # there is no way to choose
+        return
+    import _posixsubprocess
+
+    start: Callable[..., int] = _posixsubprocess.fork_exec
+
+    def fork_exec(*arguments: Any) -> int:
+        return start(*arguments[:-1], False)
+
+    _posixsubprocess.fork_exec = fork_exec
+    if "subprocess" in sys.modules:
+        sys.modules["subprocess"].__dict__["_fork_exec"] = fork_exec
 
 
 def start_telemetry(application_group: str, settings: dict[str, Any]) -> None:
