@@ -113,7 +113,9 @@ static int try_worker(wsgi_exchange *x)
     if (why)
         return wsgi_exchange_unavailable(x, why);
     x->worker.at = x->worker.have = 0;
-    x->worker.heard = x->worker.has_begun = 0;
+    x->worker.heard = x->worker.has_begun = x->worker.is_over = 0;
+    x->worker.current = (wire_frame){0};
+    x->client.has_left = x->request.all_body_sent = 0;
     note_try(x);
     if (x->request.connects == 1) /* those that are asked again need another worker, perhaps one
                              that was started only now */
@@ -123,6 +125,7 @@ static int try_worker(wsgi_exchange *x)
     if (rc != WSGI_NOT_YET)
         return rc;
     rc = wsgi_replies_obey(x);
+    wsgi_replies_last_words(x);
     wsgi_channel_close(&x->worker.channel);
     return rc;
 }

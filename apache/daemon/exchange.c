@@ -5,6 +5,7 @@
 #include "daemon/exchange.h"
 
 #include "groups/board.h"
+#include "request/client_socket.h"
 #include "request/log.h"
 #include "wire/clock.h"
 
@@ -112,6 +113,18 @@ static int wait_in_queue(wsgi_exchange *x)
     return HTTP_GATEWAY_TIME_OUT;
 }
 
+/* Lets the worker know that the client has left, when it needs no more of Apache: it finds the end
+ * of what Apache sends, and an application that only yields empty items is stopped. What it sends
+ * goes to the client as before, since a client may also have closed one direction only. */
+static void pass_on_leaving(wsgi_exchange *x)
+{
+    if (x->client.has_left || (x->request.body.more && !x->request.all_body_sent) ||
+        !wsgi_client_has_left(x->r))
+        return;
+    x->client.has_left = 1;
+    shutdown(x->worker.channel.fd, SHUT_WR);
+}
+
 /* Returns how long to wait before the queue's time limit and the group's state must be looked at
  * again: at most a second. */
 static int slice_ms(const wsgi_exchange *x, apr_interval_time_t left)
@@ -141,6 +154,7 @@ static int wait_readable(wsgi_exchange *x, apr_interval_time_t waited)
             return rc;
         if (left <= 0)
             return timed_out(x, limit);
+        pass_on_leaving(x);
         n = poll(&p, 1, slice_ms(x, left));
         if (n > 0)
             return WSGI_NOT_YET;

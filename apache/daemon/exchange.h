@@ -32,6 +32,7 @@ typedef struct wsgi_exchange_request {
     int hopes;           /* tries that are worth making at once */
     apr_time_t queued;   /* since then it waits for a thread */
     apr_time_t deadline; /* for retries */
+    int all_body_sent;   /* the worker has seen the end of a body that it has asked for */
 } wsgi_exchange_request;
 
 /* The worker that has the request now. */
@@ -41,10 +42,12 @@ typedef struct wsgi_exchange_worker {
     char *in;             /* in r->pool; received and not yet used: in[at..have) */
     size_t at, have, room;
     wire_times times;
-    int is_timed;     /* times is what the worker has said */
-    int heard;        /* the worker has sent something */
-    int has_begun;    /* the worker cannot hand the request back any more */
-    int got_file;     /* the last frame was a FILE */
+    int is_timed;       /* times is what the worker has said */
+    int heard;          /* the worker has sent something */
+    int has_begun;      /* the worker cannot hand the request back any more */
+    wire_frame current; /* the frame that is being dealt with; len: bytes of it not used yet */
+    int is_over;        /* the worker has said its last word */
+    int got_file;       /* the last frame was a FILE */
     apr_int64_t left; /* bytes of the response that its head promised and that have not come; -1: it
                          promised nothing */
     int has_end_room; /* in[] is what replies.c made for the end of the response */
@@ -56,6 +59,7 @@ typedef struct wsgi_exchange_client {
     apr_interval_time_t timeout; /* for writing; Apache's own is back when this is over */
     apr_time_t lags_since;       /* the client could have taken something and has not; 0: it has */
     apr_off_t spool_most;        /* bytes of the response that may wait for the client */
+    int has_left; /* the worker was told so, and nothing can be sent to it any more */
 } wsgi_exchange_client;
 
 typedef struct wsgi_exchange {

@@ -10,6 +10,7 @@
 #include <apr_strings.h>
 #include <http_log.h>
 #include <http_request.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -51,6 +52,8 @@ static int on_want(wsgi_exchange *x, const wire_frame *f)
         return bad_frame(x, f);
     if (wsgi_respond_flush(&x->out) < 0) /* the client may wait for it before it sends more */
         return OK;
+    if (x->client.has_left) /* the worker knows that nothing comes any more */
+        return WSGI_NOT_YET;
     got = wsgi_body_read(&x->request.reader, buf, most < sizeof(buf) ? most : sizeof(buf));
     if (got < 0) {
         answer.type = WIRE_BODY_ERROR;
@@ -58,6 +61,7 @@ static int on_want(wsgi_exchange *x, const wire_frame *f)
     } else {
         answer.len = (uint32_t)got;
         iov[1].iov_len = (size_t)got;
+        x->request.all_body_sent = got == 0;
     }
     return wsgi_channel_send(&x->worker.channel, iov, 2, -1) < 0 ? wsgi_exchange_worker_gone(x)
                                                                  : WSGI_NOT_YET;
@@ -80,7 +84,7 @@ static int on_lookup(wsgi_exchange *x, const wire_frame *f)
     iov[1] = (struct iovec){(void *)value, answer.len};
     rc = wsgi_channel_send(&x->worker.channel, iov, 2, -1);
     apr_pool_destroy(p);
-    return rc < 0 ? wsgi_exchange_worker_gone(x) : WSGI_NOT_YET;
+    return rc < 0 && !x->client.has_left ? wsgi_exchange_worker_gone(x) : WSGI_NOT_YET;
 }
 
 /* Returns 0, or -1 when the payload is malformed. */
@@ -164,6 +168,7 @@ static int on_data(wsgi_exchange *x, const wire_frame *f)
 
             if (end > 0)
                 make_room_for_the_end(x, left + end);
+            x->worker.current.len = (uint32_t)left;
             rc = wsgi_exchange_receive(x, end > 0 ? left + end : 0);
             if (rc != WSGI_NOT_YET)
                 return rc;
@@ -173,6 +178,7 @@ static int on_data(wsgi_exchange *x, const wire_frame *f)
         x->worker.at += part;
         left -= part;
     }
+    x->worker.current.len = 0;
     return WSGI_NOT_YET;
 }
 
@@ -228,10 +234,11 @@ static int on_log_at(wsgi_exchange *x, const wire_frame *f)
  * this one's client takes the rest. */
 static void worker_is_done(wsgi_exchange *x, const wire_frame *f)
 {
+    x->worker.is_over = 1;
     x->worker.is_timed = f->len == sizeof(x->worker.times);
     if (x->worker.is_timed)
         memcpy(&x->worker.times, x->worker.in + x->worker.at, sizeof(x->worker.times));
-    if (f->flags != WIRE_KEEP_ALIVE || !x->worker.is_timed ||
+    if (f->flags != WIRE_KEEP_ALIVE || x->client.has_left || !x->worker.is_timed ||
         x->worker.at + f->len != x->worker.have)
         return;
     x->worker.channel.fd = -1;
@@ -243,8 +250,14 @@ static int on_failure(wsgi_exchange *x, const wire_frame *f)
     worker_is_done(x, f);
     if (x->out.head_done)
         return wsgi_respond_abort(&x->out);
+    if (x->client.has_left && f->arg == WIRE_CLIENT_LEFT) {
+        x->r->connection->aborted = 1;
+        return OK;
+    }
     return wsgi_body_status(&x->request.reader,
-                            f->arg >= 400 && f->arg < 600 ? f->arg : HTTP_INTERNAL_SERVER_ERROR);
+                            f->arg >= 400 && f->arg < 600 && f->arg != WIRE_CLIENT_LEFT
+                                ? f->arg
+                                : HTTP_INTERNAL_SERVER_ERROR);
 }
 
 static int on_verdict(wsgi_exchange *x, const wire_frame *f)
@@ -267,6 +280,7 @@ static int on_retry(wsgi_exchange *x, const wire_frame *f)
 {
     (void)f;
     x->request.retries++;
+    x->worker.is_over = 1;
     return WSGI_RETRY;
 }
 
@@ -334,6 +348,7 @@ static int on_frame(wsgi_exchange *x)
         return bad_frame(x, &f);
     if (!is_expected(x, row))
         return refuse(x, &f, "an unexpected");
+    x->worker.current = f;
     x->worker.has_begun |= !(row->traits & IS_LOG);
     if (row->traits & IN_PARTS)
         return row->handle(x, &f);
@@ -341,6 +356,7 @@ static int on_frame(wsgi_exchange *x)
         return rc;
     rc = row->handle(x, &f);
     x->worker.at += f.len;
+    x->worker.current.len = 0;
     return rc;
 }
 
@@ -354,4 +370,76 @@ int wsgi_replies_obey(wsgi_exchange *x)
         rc = on_frame(x);
     while (rc == WSGI_NOT_YET);
     return rc;
+}
+
+/* ---- the last words ---- */
+
+/* Makes len bytes available at in + at. Returns 0, or -1 when no more will come. */
+static int pull(wsgi_exchange *x, size_t len)
+{
+    if (x->worker.at + len > x->worker.room) {
+        char *in = len > x->worker.room ? apr_palloc(x->r->pool, len) : x->worker.in;
+
+        memmove(in, x->worker.in + x->worker.at, x->worker.have - x->worker.at);
+        x->worker.room = len > x->worker.room ? len : x->worker.room;
+        x->worker.in = in;
+        x->worker.have -= x->worker.at;
+        x->worker.at = 0;
+    }
+    while (x->worker.have - x->worker.at < len) {
+        ssize_t n = wsgi_channel_receive(&x->worker.channel, x->worker.in + x->worker.have,
+                                         x->worker.room - x->worker.have, MSG_DONTWAIT);
+
+        if (n <= 0)
+            return -1;
+        x->worker.have += (size_t)n;
+    }
+    return 0;
+}
+
+/* Passes over the next len bytes. Returns as pull(). */
+static int skip(wsgi_exchange *x, size_t len)
+{
+    while (len > 0) {
+        size_t part;
+
+        if (pull(x, 1) < 0)
+            return -1;
+        part = x->worker.have - x->worker.at < len ? x->worker.have - x->worker.at : len;
+        x->worker.at += part;
+        len -= part;
+    }
+    return 0;
+}
+
+/* The rest of the frame: logged, or passed over. */
+static int finish_frame(wsgi_exchange *x, const wire_frame *f)
+{
+    if (f->type != WIRE_LOG && f->type != WIRE_LOG_AT)
+        return skip(x, f->len);
+    if (pull(x, f->len) < 0)
+        return -1;
+    if (f->type == WIRE_LOG)
+        on_log(x, f);
+    else if (on_log_at(x, f) != WSGI_NOT_YET)
+        return -1;
+    x->worker.at += f->len;
+    return 0;
+}
+
+void wsgi_replies_last_words(wsgi_exchange *x)
+{
+    wire_frame f = x->worker.current;
+
+    if (x->worker.channel.fd < 0 || x->worker.is_over)
+        return;
+    shutdown(x->worker.channel.fd, SHUT_RD);
+    while (finish_frame(x, &f) == 0) {
+        if (pull(x, sizeof(f)) < 0)
+            return;
+        memcpy(&f, x->worker.in + x->worker.at, sizeof(f));
+        x->worker.at += sizeof(f);
+        if (!wire_frame_fits(&f, WIRE_FROM_WORKER))
+            return;
+    }
 }

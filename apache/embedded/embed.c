@@ -11,6 +11,7 @@
 #include "request/block_builder.h"
 #include "request/body.h"
 #include "request/child.h"
+#include "request/client_socket.h"
 #include "request/outcome.h"
 #include "request/log.h"
 #include "request/respond.h"
@@ -153,8 +154,8 @@ static const char *start_runtime(apr_pool_t *p, const char *python, const facts 
     char *err = apr_pcalloc(p, 1024);
     void *library;
 
-    config.settings = wsgi_settings_build(p, NULL, &config.settings_len);
     wsgi_forks_remember();
+    config.settings = wsgi_settings_build(p, NULL, &config.settings_len);
     ap_mpm_query(AP_MPMQ_MAX_THREADS, &config.threads);
     ap_mpm_query(AP_MPMQ_MAX_DAEMONS, &config.processes);
     if (config.threads == 0)
@@ -304,6 +305,13 @@ static void *op_apache_request(void *ctx)
     return ((embedded *)ctx)->r;
 }
 
+static int op_look(void *ctx)
+{
+    embedded *e = ctx;
+
+    return e->out.gone || wsgi_client_has_left(e->r) ? WIRE_IO_GONE : WIRE_IO_OK;
+}
+
 static int op_answer(void *ctx, enum wire_verdict verdict, const char *text, size_t len)
 {
     embedded *e = ctx;
@@ -336,6 +344,7 @@ static const wire_ops ops = {
     .send_hints = op_send_hints,
     .lookup_tls = op_lookup_tls,
     .apache_request = op_apache_request,
+    .look = op_look,
     .answer = op_answer,
     .log = op_log,
     .log_at = op_log_at,

@@ -124,8 +124,8 @@ int rt_connection_receive(connection *c, int is_patient)
         return 1;
     if (n > 0 && msg.msg_controllen > 0)
         take_fd(c, CMSG_FIRSTHDR(&msg));
-    if (n <= 0) {
-        c->broken = 1;
+    if (n <= 0) { /* at an end Apache may still want the response, see pass_on_leaving() there */
+        c->broken |= n < 0;
         return -1;
     }
     c->have += (size_t)n;
@@ -256,7 +256,8 @@ static void send_failure_locked(connection *c, int status, const char *text, siz
 
     /* The control thread watches over all threads and must not wait. When this does not fit, Apache
      * does not read. */
-    sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < (ssize_t)(sizeof(log) + len))
+        rt_log_stderr(WIRE_ERR, "", text, len);
     c->broken = 1;
     shutdown(c->fd, SHUT_RDWR); /* wakes the thread if it waits for this socket */
 }

@@ -55,10 +55,10 @@ typedef struct rt_state {
     int has_log_buffers; /* a stream's buffer was asked for, and something may be collected above it
                           */
     PyTypeObject *file_wrapper_type;
+    PyObject *file_types[4];           /* of io, see file_wrapper.c */
     PyObject *request_timeout;         /* exception class */
     PyObject *names[WIRE_NAME_COUNT];  /* interned environ keys */
     PyObject *meta_names[WIRE_M_END];  /* interned, NULL where a meta pair is not an environ key */
-    PyObject *file_types[4];           /* of io, see file_wrapper.c */
     PyObject *apache_version;          /* tuple; NULL before the first request */
     PyObject *last_values[WIRE_M_END]; /* of environ.c: values of earlier requests, by code */
     PyObject *environ_template;        /* the keys of every environ, and those of the site */
@@ -338,7 +338,6 @@ static inline void rt_end_if_copy(rt_state *st)
 /* Returns the type, or NULL with an exception set. */
 PyTypeObject *rt_stream_type_new(PyObject *module);
 
-/* Returns wsgi.errors, or NULL with an exception set. */
 /* Methods of a stream. Return a new reference, or NULL with an exception set. */
 PyObject *rt_stream_write_bytes(PyObject *stream, PyObject *data);
 PyObject *rt_stream_flush(PyObject *stream, PyObject *unused);
@@ -352,6 +351,7 @@ PyObject *rt_log_buffer_new(PyObject *stream);
  * that collects. */
 void rt_stream_flush_std(void);
 
+/* Returns wsgi.errors, or NULL with an exception set. */
 PyObject *rt_errors_new(rt_state *st, rt_request *rq);
 void rt_errors_cut(PyObject *errors);
 
@@ -372,6 +372,10 @@ void rt_logf(int level, const char *format, ...) __attribute__((format(printf, 2
 void rt_log_exception(rt_state *st, int level, const char *code, const char *what);
 
 /* With or without the GIL. */
+
+/* Logs to the process's stderr, which is a worker's own way to the log. about: whom or what the
+ * lines are about, in brackets and with a space behind them, or "". */
+void rt_log_stderr(int level, const char *about, const char *text, size_t len);
 
 /* Returns the least important level that is logged where rt_log() would log now. */
 int rt_log_level(void);

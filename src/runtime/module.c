@@ -475,8 +475,8 @@ static int exec_module(PyObject *module)
         !(st->stream_type = rt_stream_type_new(module)) ||
         !(st->log_buffer_type = rt_log_buffer_type_new(module)) ||
         !(st->file_wrapper_type = rt_file_wrapper_type_new(module)) ||
-        !(st->request_timeout =
         rt_file_wrapper_init(st) < 0 ||
+        !(st->request_timeout =
               PyErr_NewException("mod_wsgi.RequestTimeout", PyExc_BaseException, NULL)) ||
         !(st->scripts = PyDict_New()) || !(st->event_callbacks = PyList_New(0)) ||
         !(st->active_requests = PyDict_New()) || make_strings(st) < 0 || rt_environ_init(st) < 0)

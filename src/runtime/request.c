@@ -18,21 +18,23 @@ static int send_item(rt_request *rq, PyObject *item, int flags)
         return -1;
     }
     if (PyBytes_GET_SIZE(item) == 0)
-        return 0;
+        return flags & WIRE_SEND_FLUSH ? rt_look(rq) : 0;
     return rt_send(rq, PyBytes_AS_STRING(item), (size_t)PyBytes_GET_SIZE(item), flags);
 }
 
+/* PEP 3333 ("Handling the Content-Length Header"): iterating stops when enough data has been sent.
+ * An iterable may have no end, and a client that needs no more must not hold the thread. The items
+ * of a list or tuple all exist already, so nothing is gained by that, nor by flushing between
+ * them. */
 static int send_iterable(rt_request *rq, PyObject *result)
 {
-    /* The items of a list or tuple all exist already, so nothing is gained by flushing between
-     * them. */
     int flags = PyList_CheckExact(result) || PyTuple_CheckExact(result) ? 0 : WIRE_SEND_FLUSH;
     PyObject *it = PyObject_GetIter(result), *item;
     int rc = 0;
 
     if (!it)
         return -1;
-    while (rc == 0 && (item = PyIter_Next(it))) {
+    while (rc == 0 && !(flags && rt_is_enough(rq)) && (item = PyIter_Next(it))) {
         rc = send_item(rq, item, flags);
         Py_DECREF(item);
     }
@@ -141,7 +143,7 @@ static enum wire_outcome outcome_of_exception(rt_request *rq)
     rt_slice script = RT_META(rq, WIRE_M_SCRIPT);
     char what[512];
 
-    if (rq->client_gone) {
+    if (rq->client_gone && PyErr_ExceptionMatches(PyExc_OSError)) {
         PyErr_Clear();
         rt_logf(
             WIRE_DEBUG,
@@ -166,21 +168,23 @@ static enum wire_outcome outcome_of_exception(rt_request *rq)
              rq->head_sent ? " after the response had begun; the response is cut off" : "");
     rt_event_exception(rq);
     rt_log_exception(rq->st, WIRE_ERR, "WSGI0401", what);
+    if (rq->client_gone)
+        return WIRE_CLIENT_GONE;
     return rq->head_sent ? WIRE_ABORTED : WIRE_ERROR_500;
 }
 
 static enum wire_outcome outcome_of(rt_request *rq, int rc, PyObject *app)
 {
-    if (rc < 0)
-        return outcome_of_exception(rq);
-    if (rc > 0) {
-        rt_logf(WIRE_DEBUG,
     if (rc < 0 && !rq->committed && PyErr_ExceptionMatches(PyExc_TypeError) &&
         rt_is_no_application(rq, app)) {
         rt_event_exception(rq);
         PyErr_Clear();
         return WIRE_ERROR_500;
     }
+    if (rc < 0)
+        return outcome_of_exception(rq);
+    if (rc > 0) {
+        rt_logf(WIRE_DEBUG,
                 "WSGI0409: the client closed the connection before the response was complete");
         return WIRE_CLIENT_GONE;
     }
@@ -243,6 +247,8 @@ static int open_objects(rt_request *rq)
  * operation. */
 static void close_objects(rt_request *rq)
 {
+    if (rq->st->has_log_buffers)
+        rt_stream_flush_std();
     rt_set_current(rq->outer);
     if (rq->adapter)
         rt_adapter_cut(rq->adapter);
@@ -253,8 +259,6 @@ static void close_objects(rt_request *rq)
     while (rq->inside > 0) {
         Py_BEGIN_ALLOW_THREADS sched_yield();
         Py_END_ALLOW_THREADS
-    if (rq->st->has_log_buffers)
-        rt_stream_flush_std();
     }
     WIRE_ASSERT(rt_is_consistent(rq));
     rt_stream_flush_request(rq);

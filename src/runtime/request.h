@@ -140,6 +140,12 @@ int rt_send(rt_request *rq, const char *data, size_t len, int flags);
  * application returned. Returns as rt_send(). */
 int rt_send_all(rt_request *rq, PyObject *result, PyObject *body);
 
+/* Returns 0, or 1 when the client has gone. For an application that goes on without sending. */
+int rt_look(rt_request *rq);
+
+/* Returns 1 when nothing more of what the application yields can reach the client, else 0. */
+int rt_is_enough(const rt_request *rq);
+
 /* Sends a part of a file. Returns as rt_send(). */
 int rt_send_file(rt_request *rq, int fd, int64_t offset, int64_t len);
 
@@ -194,6 +200,9 @@ void rt_input_cut(PyObject *input);
 /* Returns the type, or NULL with an exception set. */
 PyTypeObject *rt_file_wrapper_type_new(PyObject *module);
 
+/* Returns 0, or -1 with an exception set. */
+int rt_file_wrapper_init(rt_state *st);
+
 /* Returns 1 when the file was sent by its descriptor, 0 when that is not possible and the wrapper
  * must be iterated over, -1 with an exception set, 2 when the client has gone. */
 int rt_file_wrapper_send(rt_request *rq, PyObject *wrapper);
@@ -204,9 +213,6 @@ int rt_file_wrapper_send(rt_request *rq, PyObject *wrapper);
 /* Reports to the supervisor that the request's script is newer. Returns 1 when the loaded code may
  * answer all the same, else 0. */
 int rt_stale_is_served(const rt_request *rq);
-/* Returns 0, or -1 with an exception set. */
-int rt_file_wrapper_init(rt_state *st);
-
 
 /* Reports to the supervisor that this worker could not load the request's script. */
 void rt_report_failed(const rt_request *rq);

@@ -151,6 +151,7 @@ static PyObject *send_hints(PyObject *obj, PyObject *const *args, Py_ssize_t nar
     }
     hints.nheaders = rt_fill_headers(all, headers);
     hints.headers = all;
+    rt_end_if_copy(rq->st);
     if (!(rq->head.flags & WIRE_RQ_HTTP10) && hints.nheaders > 0 && !rq->client_gone) {
         RT_BEGIN_IO(rq)
         if (!rq->head_sent)
@@ -258,6 +259,27 @@ static int transmit(rt_request *rq, const piece *p, size_t counted)
     return 1;
 }
 
+int rt_look(rt_request *rq)
+{
+    int rc;
+
+    rt_assert_attached();
+    rt_end_if_copy(rq->st);
+    if (rq->client_gone)
+        return 1;
+    RT_BEGIN_IO(rq)
+    rc = rq->ops->look(rq->ctx);
+    RT_END_IO(rq)
+    rq->client_gone |= rc == WIRE_IO_GONE;
+    return rq->client_gone;
+}
+
+int rt_is_enough(const rt_request *rq)
+{
+    return rq->committed &&
+           (!has_body(rq) || (rq->content_length >= 0 && rq->sent >= rq->content_length));
+}
+
 /* As rt_send(), while no other thread is in a method of the adapter. */
 static int send_alone(rt_request *rq, const char *data, size_t len, int flags)
 {
@@ -278,6 +300,8 @@ static int send_alone(rt_request *rq, const char *data, size_t len, int flags)
                 (long long)rq->content_length);
     }
     rq->sent += (int64_t)len;
+    if (rq->head_sent && flags & WIRE_SEND_FLUSH && (take == 0 || !has_body(rq)))
+        return rt_look(rq);  /* nothing is sent that could fail */
     if (rq->later->is_taken) /* a helper thread is too late: nothing can follow a whole response */
         return 0;
     return transmit(rq, &(piece){.data = data, .len = take, .flags = flags, .fd = -1}, len);
@@ -358,9 +382,9 @@ static PyObject *write_data(PyObject *obj, PyObject *const *args, Py_ssize_t nar
         PyErr_Format(PyExc_TypeError, "write() takes bytes, not %.200s", Py_TYPE(data)->tp_name);
         return NULL;
     }
-    if (PyBytes_GET_SIZE(data) == 0)
-        Py_RETURN_NONE;
-    rc = send_alone(rq, PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data), WIRE_SEND_FLUSH);
+    rc = PyBytes_GET_SIZE(data) == 0 ? rt_look(rq)
+                                     : send_alone(rq, PyBytes_AS_STRING(data),
+                                                  (size_t)PyBytes_GET_SIZE(data), WIRE_SEND_FLUSH);
     if (rc == 1)
         PyErr_SetString(PyExc_ConnectionAbortedError, "the client closed the connection");
     return rc == 0 ? Py_NewRef(Py_None) : NULL;

@@ -206,17 +206,69 @@ static int sock_send_file(void *ctx, int fd, int64_t offset, int64_t length)
     return WIRE_IO_OK;
 }
 
+static int sock_look(void *ctx)
+{
+    connection *c = ctx;
+    struct pollfd p = {.fd = c->fd, .events = POLLRDHUP};
+
+    return c->broken || (poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR))
+               ? WIRE_IO_GONE
+               : WIRE_IO_OK;
+}
+
 static int sock_answer(void *ctx, enum wire_verdict verdict, const char *text, size_t len)
 {
     return put_frame(ctx, WIRE_VERDICT, (uint16_t)verdict, text, len); /* leaves with END */
 }
 
+/* Writes the client's address and the id of the request to about, as a line of the error log has
+ * them. Returns the request's level of logging. */
+static int describe_request(const connection *c, char *about, size_t room)
+{
+    rt_slice address = {"", 0}, port = {"", 0}, id = {"", 0};
+    wire_block_head head;
+    wire_reader rd;
+    wire_pair pair;
+
+    *about = '\0';
+    if (!c->block || wire_block_open(&rd, &head, c->block, c->block_len) < 0)
+        return rt_the_process.log_level;
+    while (wire_block_next(&rd, &pair) > 0)
+        if (pair.code == WIRE_REMOTE_ADDR)
+            address = (rt_slice){pair.value, pair.value_len};
+        else if (pair.code == WIRE_REMOTE_PORT)
+            port = (rt_slice){pair.value, pair.value_len};
+        else if (pair.code == WIRE_M_REQUEST_ID)
+            id = (rt_slice){pair.value, pair.value_len};
+    snprintf(about, room, "[client %.*s:%.*s] [request %.*s] ", (int)address.len, address.at,
+             (int)port.len, port.at, (int)id.len, id.at);
+    return (int)head.log_level;
+}
+
+/* Logs without Apache, which has given the request up. Apache has logged what it had received until
+ * then (wsgi_replies_last_words()). */
+static void log_alone(const connection *c, int level, const char *text, size_t len)
+{
+    char about[256];
+
+    if (level <= describe_request(c, about, sizeof(about)))
+        rt_log_stderr(level, about, text, len);
+}
+
+/* Sends a frame for the log at once, as a long request's output is wanted while it runs. Returns 0,
+ * or -1 when Apache will not have read all of it. */
+static int send_log(connection *c, int type, int level, const char *payload, size_t len)
+{
+    return !c->broken && put_frame(c, type, (uint16_t)level, payload, len) == WIRE_IO_OK &&
+                   rt_connection_flush(c) == WIRE_IO_OK
+               ? 0
+               : -1;
+}
+
 static void sock_log(void *ctx, int level, const char *text, size_t len)
 {
-    connection *c = ctx;
-
-    put_frame(c, WIRE_LOG, (uint16_t)level, text, len < WIRE_LOG_MAX ? len : WIRE_LOG_MAX);
-    rt_connection_flush(c); /* a long request's output is wanted while it runs */
+    if (send_log(ctx, WIRE_LOG, level, text, len < WIRE_LOG_MAX ? len : WIRE_LOG_MAX) < 0)
+        log_alone(ctx, level, text, len);
 }
 
 static void sock_log_at(void *ctx, int level, const char *file, int line, const char *text,
@@ -233,8 +285,8 @@ static void sock_log_at(void *ctx, int level, const char *file, int line, const 
     memcpy(payload, &at, sizeof(at));
     memcpy(payload + sizeof(at), file, file_len);
     memcpy(payload + sizeof(at) + file_len, text, len);
-    put_frame(ctx, WIRE_LOG_AT, (uint16_t)level, payload, room);
-    rt_connection_flush(ctx);
+    if (send_log(ctx, WIRE_LOG_AT, level, payload, room) < 0)
+        log_alone(ctx, level, text, len);
     free(payload);
 }
 
@@ -246,6 +298,7 @@ static const wire_ops sock_ops = {
     .send_file = sock_send_file,
     .send_hints = sock_send_hints,
     .lookup_tls = sock_lookup_tls,
+    .look = sock_look,
     .answer = sock_answer,
     .log = sock_log,
     .log_at = sock_log_at,
@@ -280,6 +333,9 @@ static int send_outcome(connection *c, enum wire_outcome outcome, int can_keep_a
         break;
     case WIRE_ERROR_504:
         frame.arg = 504;
+        break;
+    case WIRE_CLIENT_GONE:
+        frame.arg = WIRE_CLIENT_LEFT;
         break;
     default:
         break;
@@ -365,14 +421,18 @@ int rt_connection_serve(connection *c, int can_keep_alive)
         return 0;
     memcpy(block, c->in + c->at, frame.len);
     c->at += frame.len;
+    c->block = block;
+    c->block_len = frame.len;
     if (wire_block_open(&rd, &head, block, frame.len) == 0 &&
         (open_body(c, &head) < 0 || !is_wanted(c, &head))) {
+        c->block = NULL;
         free(block);
         return 0;
     }
     outcome = rt_request_run(block, frame.len, &sock_ops, c, NULL);
     c->is_handed_back = outcome == WIRE_STALE;
     is_keep_alive = send_outcome(c, outcome, can_keep_alive);
+    c->block = NULL;
     free(block);
     return is_keep_alive;
 }

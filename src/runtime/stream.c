@@ -58,14 +58,14 @@ static size_t format_line(char *to, size_t room, const char *prefix, size_t pref
     return used;
 }
 
-/* Logs to stderr, which is the error log of the group's virtual host, in that log's own format. A
- * single write() keeps the lines together. */
-static void log_stderr(int level, const char *text, size_t len)
+/* stderr is the error log of the group's virtual host, and the lines have that log's own format. A
+ * single write() keeps them together. */
+void rt_log_stderr(int level, const char *about, const char *text, size_t len)
 {
     static const char *const names[] = {"emerg", "alert",  "crit", "error",
                                         "warn",  "notice", "info", "debug"};
     const char *end = text + len;
-    char prefix[128], stamp[32], *out;
+    char prefix[512], stamp[32], *out;
     size_t used = 0, lines = 1, prefix_len, room;
     struct timeval tv;
     struct tm tm;
@@ -75,9 +75,9 @@ static void log_stderr(int level, const char *text, size_t len)
     localtime_r(&tv.tv_sec, &tm);
     strftime(stamp, sizeof(stamp), "%a %b %d %H:%M:%S", &tm);
     prefix_len =
-        (size_t)snprintf(prefix, sizeof(prefix), "[%s.%06ld %d] [wsgi:%s] [pid %d:tid %ld] ", stamp,
-                         (long)tv.tv_usec, tm.tm_year + 1900, names[level & 7], (int)getpid(),
-                         (long)syscall(SYS_gettid));
+        (size_t)snprintf(prefix, sizeof(prefix), "[%s.%06ld %d] [wsgi:%s] [pid %d:tid %ld] %.300s",
+                         stamp, (long)tv.tv_usec, tm.tm_year + 1900, names[level & 7],
+                         (int)getpid(), (long)syscall(SYS_gettid), about);
     for (size_t i = 0; i < len; i++)
         lines += text[i] == '\n';
     room = len * 4 + lines * (prefix_len + 16);
@@ -123,7 +123,7 @@ static void log_to_process(int level, const source *at, const char *text, size_t
     Py_BEGIN_ALLOW_THREADS if (rt_the_process.embed_log_at && at->file)
         rt_the_process.embed_log_at(level, at->file, at->line, text, len);
     else if (rt_the_process.embed_log) rt_the_process.embed_log(level, text, len);
-    else if (level <= rt_the_process.log_level) log_stderr(level, text, len);
+    else if (level <= rt_the_process.log_level) rt_log_stderr(level, "", text, len);
     Py_END_ALLOW_THREADS
 }
 

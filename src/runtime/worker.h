@@ -44,10 +44,12 @@ typedef struct rt_connection {
                          */
     int body_fd;        /* spooled body, -1: none; read at body_at */
     int64_t body_at;
-    int body_more;    /* more can be asked for */
-    size_t body_left; /* bytes of the current BODY frame that were not read yet, or of the file */
-    char *hand;       /* what sock_body_at_hand() gave away; NULL: nothing */
-    char *in;         /* received, not yet used: in[at..have) */
+    int body_more;     /* more can be asked for */
+    size_t body_left;  /* bytes of the current BODY frame that were not read yet, or of the file */
+    char *hand;        /* what sock_body_at_hand() gave away; NULL: nothing */
+    const char *block; /* the request that is being served; NULL: none */
+    size_t block_len;
+    char *in; /* received, not yet used: in[at..have) */
     size_t at, have, room;
     char out[RT_OUT_ROOM];
     size_t used;

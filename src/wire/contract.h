@@ -14,7 +14,7 @@
 
 #include "block.h"
 
-#define WIRE_CONTRACT_VERSION 7
+#define WIRE_CONTRACT_VERSION 8
 #define WIRE_RUNTIME_SYMBOL   "httpd_wsgi_runtime"
 
 /* Levels of log(): the numbers of APLOG_*, which are syslog's. */
@@ -98,6 +98,9 @@ typedef struct wire_ops {
     int64_t (*lookup_tls)(void *ctx, const char *name, size_t name_len, char *buf, size_t len);
     /* Embedded mode with WIRE_RQ_APACHE_REQUEST: the request_rec. NULL: there is none. */
     void *(*apache_request)(void *ctx);
+    /* WIRE_IO_GONE when the client seems to have left, else WIRE_IO_OK. For an application that
+     * goes on without sending anything. */
+    int (*look)(void *ctx);
     /* Instead of a response, once, for WIRE_RQ_HOOK. At most WIRE_VERDICT_MAX bytes of text. */
     int (*answer)(void *ctx, enum wire_verdict verdict, const char *text, size_t len);
     /* One record per line; lines of one call stay together. No newline at the end. Never fails. */

@@ -98,6 +98,9 @@ typedef struct wire_times {
     int64_t write_us; /* until that had ended */
 } wire_times;
 
+/* In FAILURE: no error; the worker has learned that the client has left. */
+#define WIRE_CLIENT_LEFT 499
+
 #define WIRE_HEAD_MAX   (1u << 20)  /* bytes of a HEAD payload */
 #define WIRE_REASON_MAX 8192        /* bytes of a status with its reason */
 #define WIRE_LOG_MAX    (64u << 10) /* bytes of a LOG payload; the worker splits longer ones */
