@@ -58,6 +58,10 @@ int wsgi_exchange_worker_gone(wsgi_exchange *x)
 
     WIRE_ASSERT(wsgi_exchange_is_consistent(x) && x->request.block_len >= sizeof(head));
     memcpy(&head, x->request.block, sizeof(head));
+    if (x->client.has_left && !x->worker.heard) { /* the worker saw that before it began */
+        x->r->connection->aborted = 1;
+        return OK;
+    }
     if (!x->worker.heard && wsgi_board_died_before_application(x->t->group, head.queue_start_us))
         return WSGI_RETRY;
     ap_log_rerror(APLOG_MARK, APLOG_ERR, 0, x->r,

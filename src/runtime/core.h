@@ -52,8 +52,9 @@ typedef struct rt_state {
     PyTypeObject *input_type;
     PyTypeObject *stream_type;
     PyTypeObject *log_buffer_type;
-    int has_log_buffers; /* a stream's buffer was asked for, and something may be collected above it
-                          */
+    atomic_int has_log_buffers; /* a stream's buffer was asked for, and something may be collected
+                                 * above it
+                                 */
     PyTypeObject *file_wrapper_type;
     PyObject *file_types[4];           /* of io, see file_wrapper.c */
     PyObject *request_timeout;         /* exception class */

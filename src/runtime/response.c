@@ -300,10 +300,10 @@ static int send_alone(rt_request *rq, const char *data, size_t len, int flags)
                 (long long)rq->content_length);
     }
     rq->sent += (int64_t)len;
-    if (rq->head_sent && flags & WIRE_SEND_FLUSH && (take == 0 || !has_body(rq)))
-        return rt_look(rq);  /* nothing is sent that could fail */
     if (rq->later->is_taken) /* a helper thread is too late: nothing can follow a whole response */
         return 0;
+    if (rq->head_sent && flags & WIRE_SEND_FLUSH && (take == 0 || !has_body(rq)))
+        return rt_look(rq); /* nothing is sent that could fail */
     return transmit(rq, &(piece){.data = data, .len = take, .flags = flags, .fd = -1}, len);
 }
 
