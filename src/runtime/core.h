@@ -339,11 +339,6 @@ static inline void rt_end_if_copy(rt_state *st)
 /* Returns the type, or NULL with an exception set. */
 PyTypeObject *rt_stream_type_new(PyObject *module);
 
-/* Methods of a stream. Return a new reference, or NULL with an exception set. */
-PyObject *rt_stream_write_bytes(PyObject *stream, PyObject *data);
-PyObject *rt_stream_flush(PyObject *stream, PyObject *unused);
-PyObject *rt_stream_fileno(PyObject *stream, PyObject *unused);
-
 /* Of log_buffer.c. Return the type, and the buffer of a stream; NULL with an exception set. */
 PyTypeObject *rt_log_buffer_type_new(PyObject *module);
 PyObject *rt_log_buffer_new(PyObject *stream);

@@ -10,12 +10,13 @@ PyObject *rt_log_buffer_new(PyObject *stream)
 {
     PyObject *module = PyType_GetModule(Py_TYPE(stream));
     log_buffer *self =
-        module ? PyObject_New(log_buffer, rt_module_state(module)->log_buffer_type) : NULL;
+        module ? PyObject_New(log_buffer, ((rt_state *)PyModule_GetState(module))->log_buffer_type)
+               : NULL;
 
     rt_assert_attached();
     if (self) {
         self->stream = Py_NewRef(stream);
-        rt_module_state(module)->has_log_buffers = 1;
+        ((rt_state *)PyModule_GetState(module))->has_log_buffers = 1;
     }
     return (PyObject *)self;
 }
@@ -31,17 +32,19 @@ static void buffer_dealloc(log_buffer *self)
 
 static PyObject *buffer_write(log_buffer *self, PyObject *data)
 {
-    return rt_stream_write_bytes(self->stream, data);
+    return PyObject_CallMethod(self->stream, "_write_bytes", "O", data);
 }
 
 static PyObject *buffer_flush(log_buffer *self, PyObject *unused)
 {
-    return rt_stream_flush(self->stream, unused);
+    (void)unused;
+    return PyObject_CallMethod(self->stream, "flush", NULL);
 }
 
 static PyObject *buffer_fileno(log_buffer *self, PyObject *unused)
 {
-    return rt_stream_fileno(self->stream, unused);
+    (void)unused;
+    return PyObject_CallMethod(self->stream, "fileno", NULL);
 }
 
 static PyObject *buffer_name(log_buffer *self, void *unused)

@@ -454,12 +454,13 @@ static PyObject *stream_writelines(PyObject *self, PyObject *lines)
     return guarded(self, write_lines, &lines, 1);
 }
 
-PyObject *rt_stream_write_bytes(PyObject *self, PyObject *data)
+/* For the buffer (log_buffer.c). */
+static PyObject *stream_write_bytes(PyObject *self, PyObject *data)
 {
     return guarded(self, write_bytes, &data, 1);
 }
 
-PyObject *rt_stream_flush(PyObject *self, PyObject *unused)
+static PyObject *stream_flush(PyObject *self, PyObject *unused)
 {
     (void)unused;
     return guarded(self, flush_line, NULL, 0);
@@ -488,7 +489,7 @@ static int is_stderr_log(void)
            !(S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)); /* /dev/null */
 }
 
-PyObject *rt_stream_fileno(PyObject *self, PyObject *unused)
+static PyObject *stream_fileno(PyObject *self, PyObject *unused)
 {
     PyObject *io, *error;
 
@@ -556,9 +557,10 @@ static PyObject *stream_reconfigure(PyObject *self, PyObject *args, PyObject *kw
 static PyMethodDef stream_methods[] = {
     {"write", stream_write, METH_O, NULL},
     {"writelines", stream_writelines, METH_O, NULL},
-    {"flush", rt_stream_flush, METH_NOARGS, NULL},
-    {"close", rt_stream_flush, METH_NOARGS, NULL},
-    {"fileno", rt_stream_fileno, METH_NOARGS, NULL},
+    {"flush", stream_flush, METH_NOARGS, NULL},
+    {"close", stream_flush, METH_NOARGS, NULL},
+    {"fileno", stream_fileno, METH_NOARGS, NULL},
+    {"_write_bytes", stream_write_bytes, METH_O, NULL},
     {"detach", stream_detach, METH_NOARGS, NULL},
     {"reconfigure", (PyCFunction)(void (*)(void))stream_reconfigure, METH_VARARGS | METH_KEYWORDS,
      NULL},

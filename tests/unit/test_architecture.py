@@ -39,7 +39,7 @@ PYTHON = layers("shared", "interpreter supervisor", "worker develop", "face", "c
 # src/runtime is flat: its rooms are lists of files.
 RUNTIME = layers("core", "observe", "request", "worker", "module")
 ROOMS = {
-    "core": "core interp stream fork usage title process",
+    "core": "core interp stream log_buffer fork usage title process",
     "observe": "observe events metrics slow notes scoreboard activity",
     "request": "request environ response headers input file_wrapper later script hook stale module_files",
     "worker": "worker serve socket connection credit",
