@@ -5,8 +5,6 @@
 
 #include <unistd.h>
 
-int rt_is_copy; /* written while the process has one thread */
-
 /* The request's connection belongs to the original, so the lines of a copy go to the process's log
  * (stream.c), and nothing takes a lock of the request any more: another thread may have held it
  * when the process was forked. */

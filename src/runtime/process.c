@@ -3,3 +3,4 @@
 #include "core.h"
 
 rt_process rt_the_process = {.log_level = WIRE_INFO};
+int rt_is_copy; /* written while the process has one thread */
