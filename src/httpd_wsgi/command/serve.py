@@ -188,9 +188,8 @@ class Foreground:
         is_shown = (
             has_news and not self.quiet and not self.settings.instruments and sys.stderr.isatty()
         )
-        progress = Progress(
-            f"loading {name} ...", enabled=is_shown
-        )  # pdb would ask on the same line
+        # Not with the instruments of `express`: pdb would ask on the same line
+        progress = Progress(f"loading {name} ...", enabled=is_shown)
         self.news.in_progress = is_shown
         while not self.is_there(has_news) and self.process.poll() is None and not self.stops:
             progress.show()
