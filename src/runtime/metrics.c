@@ -268,6 +268,10 @@ typedef struct reading {
  * begins. Returns 0, or -1 without memory. */
 static int take_reading(reading *r, int then_begin)
 {
+    /* The request that asks may have begun before the recording. */
+    const rt_request *asks = rt_current();
+    int is_not_counted = asks && !asks->usage.recorded;
+
     getrusage(RUSAGE_SELF, &r->used);
     r->now_us = rt_now_us();
     r->nslots = metrics.nslots; /* which no longer changes */
@@ -276,7 +280,7 @@ static int take_reading(reading *r, int then_begin)
         return -1;
     pthread_mutex_lock(&metrics.lock);
     r->sums = metrics.sums[r->reader];
-    r->running = metrics.running;
+    r->running = metrics.running + is_not_counted;
     memcpy(r->slots, metrics.slots, (size_t)r->nslots * sizeof(slot));
     if (then_begin && r->sums.is_read)
         begin_interval_locked(r->reader, r->now_us, &r->used);

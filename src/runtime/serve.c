@@ -181,8 +181,8 @@ static int wait_for_claimed(rt_connection *c, int listen_fd, int stop_fd)
 }
 
 /* Accepts a new connection after an event for it. Returns its descriptor, or that of a claimed
- * request, or -1 when another thread has taken it. When the application has used up all
- * descriptors, the connection stays in the queue and is reported again at once. */
+ * request, -1 when another thread has taken it, or FAILED with errno set. When the application has
+ * used up all descriptors, the connection stays in the queue and is reported again at once. */
 static int take_new(rt_connection *c, int listen_fd, int stop_fd)
 {
     static const struct timespec without_descriptors = {0, 10000000};
@@ -194,6 +194,10 @@ static int take_new(rt_connection *c, int listen_fd, int stop_fd)
         if (is_mine) {
             rt_credit_waited();
             rt_credit_add();
+        }
+        if (error == EBADF || error == EINVAL || error == ENOTSOCK) {
+            errno = error; /* the application has closed it; epoll would report it for ever */
+            return FAILED;
         }
         if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS)
             nanosleep(&without_descriptors, NULL);

@@ -10,13 +10,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
-import time
 from collections.abc import Iterator
 
 from httpd_wsgi import _runtime
+from httpd_wsgi.interpreter import native
+from httpd_wsgi.shared import wire
 
-NOTICE = 5  # APLOG_NOTICE
 INTERVAL = 0.5
 MOST_FILES = 5000
 SKIPPED = frozenset(("node_modules", "__pycache__"))
@@ -77,16 +76,12 @@ class Watch:
 
 def run(watch: Watch) -> None:
     while not (path := watch.changed()):
-        time.sleep(INTERVAL)
+        native.sleep(INTERVAL)
         watch.add_new()
-    _runtime.log(NOTICE, f"{path} has changed: loading the application again")
+    _runtime.log(wire.NOTICE, f"{path} has changed: loading the application again")
     os.kill(os.getpid(), signal.SIGINT)  # the worker finishes its requests and is replaced
 
 
 def watch() -> None:
-    threading.Thread(
-        target=run,
-        args=(Watch(os.environ.get("HTTPD_WSGI_WATCH", "")),),
-        name="wsgi-reloader",
-        daemon=True,
-    ).start()
+    watched = Watch(os.environ.get("HTTPD_WSGI_WATCH", ""))
+    native.start("wsgi-reloader", lambda: run(watched))

@@ -5,13 +5,15 @@ called.
 from __future__ import annotations
 
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from httpd_wsgi import _runtime
+from httpd_wsgi.interpreter import context
 from httpd_wsgi.interpreter.tracebacks import format_exception
-from httpd_wsgi.shared import wire
+from httpd_wsgi.shared import reasons, wire
 
 Callback = TypeVar("Callback")
 
@@ -102,6 +104,8 @@ def stopping(reason: str, number: int, /) -> None:
     global _is_stopping
     if not _is_stopping:
         _is_stopping = True
+        if reason in ("", reasons.STOP):  # else requests may have time, and the limit begins later
+            context.stopping_since = time.monotonic()
         for callback in _first_subscribers:
             callback(reason)
         publish("process_stopping", {"shutdown_reason": reason})

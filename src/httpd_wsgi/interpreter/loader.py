@@ -15,19 +15,19 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
-import threading
+from _thread import LockType
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType, TracebackType
 from typing import Any
 
 from httpd_wsgi import _runtime
-from httpd_wsgi.interpreter import context
+from httpd_wsgi.interpreter import context, native
 from httpd_wsgi.interpreter.tracebacks import format_exception
 from httpd_wsgi.shared import wire
 
 CO_COROUTINE = 0x80  # of inspect, which takes long to import
-_locks: dict[str, threading.Lock] = {}
+_locks: dict[str, LockType] = {}
 _targets: dict[str, tuple[Any, ModuleType, int, bytes]] = {}
-_locks_guard = threading.Lock()
+_locks_guard = native.allocate_lock()
 
 
 class Stale(Exception):
@@ -83,10 +83,10 @@ def module_name(script: str) -> str:
     return "_mod_wsgi_" + hashlib.md5(os.fsencode(script), usedforsecurity=False).hexdigest()
 
 
-def lock_of(name: str) -> threading.Lock:
+def lock_of(name: str) -> LockType:
     """One lock per script: a slow import delays nobody but those who need that script."""
     with _locks_guard:
-        return _locks.setdefault(name, threading.Lock())
+        return _locks.setdefault(name, native.allocate_lock())
 
 
 def load(

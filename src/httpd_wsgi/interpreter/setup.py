@@ -1,4 +1,4 @@
-"""How an interpreter is set up before it loads applications, and what runs when it ends."""
+"""The set-up of an interpreter before it loads applications, and its end."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import os
 import site
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from httpd_wsgi import _runtime
-from httpd_wsgi.interpreter import context, modules, restrict
+from httpd_wsgi.interpreter import context, modules, native, restrict
 from httpd_wsgi.shared import logs, wire
 
-_last_words: list[Callable[[], None]] = []  # for shutdown()
+_before_end: list[Callable[[], None]] = []  # for shutdown()
+_threads_run_on = ""  # the threads that join_threads() did not wait for
+JOIN_SHARE = 0.8  # of shutdown-timeout, which leaves some for atexit functions
 
 
 def setup(application_group: str, settings: dict[str, Any]) -> None:
@@ -25,6 +28,7 @@ def setup(application_group: str, settings: dict[str, Any]) -> None:
     if settings.get("python_eggs"):
         os.environ["PYTHON_EGG_CACHE"] = settings["python_eggs"]
     io.TextIOBase.register(_runtime.Stream)
+    threading._DummyThread = foreign_thread(threading._DummyThread)  # type: ignore[misc, assignment]
     sys.stdout = _runtime.Stream("<stdout>")
     sys.stderr = _runtime.Stream("<stderr>")
     modules.install(application_group, settings)
@@ -75,7 +79,7 @@ def start_telemetry(application_group: str, settings: dict[str, Any]) -> None:
         from httpd_wsgi.interpreter import telemetry
 
         telemetry.start(settings)
-        _last_words.append(lambda: telemetry.stopped(graceful=True))
+        _before_end.append(lambda: telemetry.stopped(graceful=True))
 
 
 def start_slow_log(settings: dict[str, Any]) -> None:
@@ -197,22 +201,94 @@ def add_paths(python_path: str, home: str) -> None:
 # ---- the end ----
 
 
+def foreign_thread(base: type[threading.Thread]) -> type[threading.Thread]:
+    """Returns the class of the objects that threading makes for threads which it has not started, as
+    request threads are. Threads inherit from those that start them whether they are daemons, so with
+    daemons here, what an application starts in a request would never be waited for at the end.
+    """
+
+    class ForeignThread(base):  # type: ignore[valid-type, misc]
+        is_foreign = True
+
+        def __init__(self) -> None:
+            super().__init__()
+            self._daemonic = False
+
+    return ForeignThread
+
+
+def join_threads() -> bool:
+    """Waits for the application's non-daemon threads, as Python does at its end, but not much longer
+    than shutdown-timeout allows. Returns False when some still run, which is logged.
+    """
+    global _threads_run_on
+    limit = JOIN_SHARE * float(context.settings.get("shutdown_timeout", 0.0))
+    end = (context.stopping_since or time.monotonic()) + limit
+
+    def left() -> float:
+        """Returns the seconds that are left; negative when there is no limit."""
+        return max(0.05, end - time.monotonic()) if limit > 0 else -1.0
+
+    if _threads_run_on:
+        return False
+    if not end_executors(left()):
+        _threads_run_on = "those of an executor"
+    for thread in [] if _threads_run_on else threads_to_join():
+        thread.join(left() if limit > 0 else None)
+        if thread.is_alive():
+            _threads_run_on = thread.name
+            break
+    if _threads_run_on:
+        logs.log(
+            logs.WARNING,
+            f"WSGI0736: threads of the application ({_threads_run_on}) still run {limit:g} s after "
+            "the process began to stop; it ends without them",
+        )
+    return not _threads_run_on
+
+
+def end_executors(seconds: float) -> bool:
+    """Runs the functions that concurrent.futures has registered for the end of threads. Returns
+    False when they are not done within this time.
+    """
+    functions = getattr(threading, "_threading_atexits", [])
+    if not functions:
+        return True
+    taken, functions[:] = list(reversed(functions)), []
+    done = native.Flag()
+
+    def run() -> None:
+        for function in taken:
+            function()
+        done.set()
+
+    native.start("wsgi-executors", run)
+    return done.wait(seconds)
+
+
+def threads_to_join() -> list[threading.Thread]:
+    own = (threading.main_thread(), threading.current_thread())
+    return [
+        thread
+        for thread in threading.enumerate()
+        if not thread.daemon and not is_foreign(thread) and thread not in own
+    ]
+
+
+def is_foreign(thread: threading.Thread) -> bool:
+    """gevent puts another class in the place of ours."""
+    return hasattr(thread, "is_foreign") or isinstance(thread, threading._DummyThread)
+
+
 def shutdown() -> None:
-    """What CPython does when an interpreter ends: non-daemon threads, then atexit. Called once."""
-    for say in _last_words:
-        say()
+    """Does what CPython does when an interpreter ends: non-daemon threads are joined, then atexit
+    functions run. Is called once.
+    """
+    for act in _before_end:
+        act()
     if not context.settings.get("destroy_interpreter", True):
         return
-    for function in reversed(getattr(threading, "_threading_atexits", [])):
-        function()
-    for thread in threading.enumerate():
-        if (
-            thread is threading.main_thread()
-            or thread is threading.current_thread()
-            or thread.daemon
-        ):
-            continue
-        thread.join()
+    join_threads()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

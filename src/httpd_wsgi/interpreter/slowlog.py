@@ -9,10 +9,10 @@ threads cannot be interrupted, and its processes belong to Apache.
 from __future__ import annotations
 
 import os
-import threading
 import time
 
 from httpd_wsgi import _runtime
+from httpd_wsgi.interpreter import native
 from httpd_wsgi.shared import activity, logs, watch
 
 
@@ -48,7 +48,7 @@ class SlowLog:
                 for r in seen.running
                 if not r.app and r.age(now) >= self.watch.limits.slow
             }
-            time.sleep(max(0.0, self.watch.next_look(now, [seen]) - time.monotonic()))
+            native.sleep(max(0.0, self.watch.next_look(now, [seen]) - time.monotonic()))
 
     def report(self, request: activity.Running, now: float) -> None:
         stack = _runtime.stack(request.thread, request.serial)
@@ -64,6 +64,4 @@ class SlowLog:
 
 
 def start(limit: float, where: str, threads: int) -> None:
-    threading.Thread(
-        target=SlowLog(limit, where, threads).run, name="wsgi-slowlog", daemon=True
-    ).start()
+    native.start("wsgi-slowlog", SlowLog(limit, where, threads).run)

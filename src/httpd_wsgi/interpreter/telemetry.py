@@ -9,13 +9,12 @@ from __future__ import annotations
 import os
 import socket
 import sys
-import threading
 import time
 from typing import Any
 
 import httpd_wsgi
 from httpd_wsgi import _runtime
-from httpd_wsgi.interpreter import datagram, events, gcwatch, metrics
+from httpd_wsgi.interpreter import datagram, events, gcwatch, metrics, native
 
 SEND_BUFFER = 65536
 LAST_WAIT = 0.5  # seconds that the end of the process may wait for a tick that is being sent
@@ -27,8 +26,8 @@ class Sender:
     def __init__(self, path: str) -> None:
         self.path = os.fsencode(path)
         self.sequence = 0  # under guard
-        self.guard = threading.Lock()
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.guard = native.allocate_lock()
+        self.socket = native.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.setblocking(False)
         if self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) < SEND_BUFFER:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
@@ -68,9 +67,9 @@ class Reporter:
         self.sender = sender
         self.watch = watch
         self.reason = ""
-        self.over = threading.Event()
+        self.over = native.Flag()
         # Held for one tick; whoever gets `has_stopped` to true has sent the last one
-        self.ticking = threading.Lock()
+        self.ticking = native.allocate_lock()
         self.has_stopped = False
 
     def run(self) -> None:
@@ -78,7 +77,7 @@ class Reporter:
         while not self.over.is_set():
             # Ticks that were missed are not made up for
             next_tick = max(next_tick + self.interval, time.monotonic())
-            self.over.wait(next_tick - time.monotonic())
+            self.over.wait(max(0.0, next_tick - time.monotonic()))
             with self.ticking:
                 if not self.has_stopped:
                     self.tick()
@@ -142,7 +141,7 @@ def start(settings: dict[str, Any]) -> None:
     _reporter = Reporter(settings, Sender(telemetry["path"]), watch)
     events.subscribe_first(_reporter.stopping)
     _reporter.started()
-    threading.Thread(target=_reporter.run, name="wsgi-telemetry", daemon=True).start()
+    native.start("wsgi-telemetry", _reporter.run)
 
 
 def stopped(graceful: bool) -> None:

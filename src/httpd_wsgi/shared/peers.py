@@ -7,6 +7,7 @@ import socket
 import struct
 
 ROOM = 65536
+LONGEST_MESSAGE = 2 * ROOM  # what is longer makes no sense and is dropped
 MOST_FDS = 4
 PREFIX = "httpd-wsgi/"
 NAME_LIMIT = 60  # of the group's part; 107 bytes are all that a name can have
@@ -43,6 +44,7 @@ class MessageSocket:
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self.begun = b""  # the part of a message whose end has not come yet
+        self.is_too_long = False  # what comes until its end is dropped
 
     def fileno(self) -> int:
         return self.socket.fileno()
@@ -73,4 +75,9 @@ class MessageSocket:
             self.begun = b""
             return None
         *messages, self.begun = (self.begun + data).split(b"\n")
+        if messages and self.is_too_long:
+            del messages[0]
+            self.is_too_long = False
+        if len(self.begun) > LONGEST_MESSAGE or self.is_too_long:
+            self.begun, self.is_too_long = b"", True
         return messages, fds

@@ -189,6 +189,7 @@ def runtime_settings(settings: GroupSettings) -> dict[str, object]:
         "send_buffer_size": settings.send_buffer_size,
         "case_sensitive": settings.case_sensitive,
         "destroy_interpreter": settings.destroy_interpreter,
+        "shutdown_timeout": settings.shutdown_timeout,
         "switch_interval": settings.switch_interval,
         "free_threading": settings.free_threading,
         "interpreters": list(settings.interpreters),

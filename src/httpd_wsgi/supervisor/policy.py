@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from httpd_wsgi.shared.reasons import RELOAD, RESTART_INTERVAL, STOP, SUPERSEDED
+from httpd_wsgi.shared.reasons import OTHER, RELOAD, RESTART_INTERVAL, STOP, SUPERSEDED
 from httpd_wsgi.shared.records import dataclass, field
 from httpd_wsgi.supervisor import ends
 from httpd_wsgi.supervisor.lifecycle import (
@@ -224,6 +224,14 @@ class Policy:
             worker.restart_at = None
             grace = 0 if reason == STOP else ends.grace_for(reason, self.limits)
             ends.set_limit(worker, self.limits, now, grace)
+
+    def lost(self, number: int, now: float) -> None:
+        """A worker lives and can receive no orders any more. It was sent the signal to end."""
+        worker = self.workers[number]
+        if worker.advance(Event.DRAIN):
+            worker.reason = OTHER
+            worker.restart_at = None
+        worker.end_at, worker.kill_at = None, now + (self.limits.shutdown or self.limits.graceful)
 
     def give_up_requests(self, number: int, now: float) -> None:
         """The requests that a draining worker still has are not worth waiting for."""

@@ -117,6 +117,7 @@ class Supervisor:
         Once(selector, FD_GENERATION_LIFELINE, self.generations.ended)
         Once(selector, FD_SERVER_LIFELINE, lambda: self.generations.stop("Apache has gone"))
         while not self.policy.done:
+            self.workers.look_for_lost(time.monotonic())
             self.workers.look(adopts=not self.generations.is_superseded)
             self.carry_out()
             self.code.look_for_mended(time.monotonic())
@@ -156,6 +157,7 @@ class Supervisor:
         now = time.monotonic()
         workers = self.workers
         times = [self.policy.wake_at(), self.code.next_look(), self.generations.next_look(now)]
+        times.append(workers.next_look())
         if workers.everybody() and self.group.config.threads:
             times.append(workers.overseer.next_look)
         if not self.generations.is_superseded:

@@ -20,6 +20,7 @@ from httpd_wsgi.supervisor.overseer import SHOWN, Commandable, Overseer
 from httpd_wsgi.supervisor.process import Process
 from httpd_wsgi.supervisor.scripts import Scripts
 
+LOST_PAUSE = 1.0  # seconds that a worker may take to end after its sockets
 STALE = "the code that is loaded serves on; mend the new one and touch the script, or reload"
 
 
@@ -64,6 +65,7 @@ class Workers:
         self.processes: dict[int, Process] = {}
         self.overseer = Overseer(group.config, group.number, self)
         self.adoption = Adoption(group, self.overseer, self.processes.keys())
+        self.lost: dict[int, float] = {}  # workers that have closed their sockets, since when
         self.pending_kill: set[int] = set()  # were sent a signal because they run no Python code
 
     def say(self, level: str, code: str, text: str) -> None:
@@ -113,6 +115,7 @@ class Workers:
     def receive(self, worker: Process) -> None:
         messages = worker.receive()
         if messages is None:
+            self.lost[worker.pid] = time.monotonic()  # mostly it is about to end
             self.forget_control(worker)
         for message in messages or []:
             try:
@@ -201,6 +204,23 @@ class Workers:
         for pid, worker in workers.items():
             self.overseer.slots.show(pid, SHOWN[worker.state])
 
+    def look_for_lost(self, now: float) -> None:
+        """Ends workers that live without a socket to their supervisor, as the application has closed
+        it. No order reaches them.
+        """
+        for pid in [pid for pid, since in self.lost.items() if now >= since + LOST_PAUSE]:
+            del self.lost[pid]
+            self.say(
+                logs.ERROR,
+                "WSGI0737",
+                f"worker {pid} has closed its connection to the supervisor; it is replaced",
+            )
+            os.kill(pid, signal.SIGTERM)
+            self.policy.lost(pid, now)
+
+    def next_look(self) -> float | None:
+        return min(self.lost.values()) + LOST_PAUSE if self.lost else None
+
     # ---- end ----
 
     def end(self, pid: int, is_given_up: bool) -> None:
@@ -238,6 +258,7 @@ class Workers:
         self.forget_control(worker)
         os.close(worker.pidfd)
         del self.processes[pid]
+        self.lost.pop(pid, None)
         self.overseer.slots.release(pid)
         how = f"{process.describe_exit(status)} after {now - worker.started:.1f} s{doing}"
         self.report_exit(pid, how, status, before)

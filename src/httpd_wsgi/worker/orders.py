@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
-import time
 from collections.abc import Callable
 
 from httpd_wsgi import _runtime
+from httpd_wsgi.interpreter import native
 from httpd_wsgi.shared import board, logs, reasons, settings
 from httpd_wsgi.shared.descriptors import FD_BOARD, FD_SUPERVISOR
 from httpd_wsgi.shared.peers import MessageSocket
@@ -45,9 +44,9 @@ class Control:
         self.reason = ""
         self.fds: list[int] = []  # received with the orders that need them
         self.on_drain: Callable[[str], None] = self.drain
-        self.accepted = threading.Event()  # may serve although not everything could be loaded
-        self.draining = threading.Event()
-        self.over = threading.Event()  # all requests are done, or there is no more time for them
+        self.accepted = native.Flag()  # may serve although not everything could be loaded
+        self.draining = native.Flag()
+        self.over = native.Flag()  # all requests are done, or there is no more time for them
         self.loaded = False
         self.outlives = True  # a service does not, as the next supervisor's must not run beside it
         self.before_exit: Callable[[bool], None] = lambda graceful: None
@@ -65,8 +64,11 @@ class Control:
         self.loaded = True
 
     def drain(self, reason: str) -> None:
-        self.board.disclaim(self.supervisor)
         self.reason = self.reason or reason
+        try:
+            self.board.disclaim(self.supervisor)
+        except OSError:
+            pass  # the application has closed the descriptor, and the claim has gone with it
         self.draining.set()
 
     def watch(self, on_drain: Callable[[str], None]) -> None:
@@ -83,7 +85,7 @@ class Control:
         # No supervisor is left to end a worker that does not end by itself.
         if self.graceful > 0 and not orphan.wait(self.graceful):
             self.give_up()
-        time.sleep(self.shutdown or self.graceful)
+        native.sleep(self.shutdown or self.graceful)
         self.before_exit(False)
         os._exit(1)
 

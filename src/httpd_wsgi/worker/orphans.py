@@ -15,12 +15,12 @@ import select
 import socket
 import time
 
+from httpd_wsgi.interpreter import native
 from httpd_wsgi.shared.descriptors import FD_ACTIVITY, FD_SERVER_LIFELINE, FD_SUPERVISOR
 from httpd_wsgi.shared.peers import peer_of, worker_name
 
 TYPE_CHECKING = False  # typing would only be loaded for this
 if TYPE_CHECKING:
-    from threading import Event
     from typing import Protocol
 
     from httpd_wsgi.shared.board import Board
@@ -33,17 +33,18 @@ if TYPE_CHECKING:
         supervisor: int
         activity: str
         fds: list[int]
-        draining: Event
+        draining: native.Flag
 
         def receive_orders(self) -> bool: ...
 
 
 POLL_LIMIT = 2**31 - 1  # milliseconds
+POLLIN = select.POLLIN
 
 
 def listen() -> socket.socket | None:
     """Returns the listening socket, or None when another process has the name."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = native.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.setblocking(False)
     try:
         listener.bind(worker_name(os.getpid()))
@@ -75,10 +76,10 @@ class Orphan:
     def __init__(self, control: Control) -> None:
         self.control = control
         self.listener = listen()
-        self.poll = select.poll()
+        self.poll = native.poll()
         self.poll.register(FD_SERVER_LIFELINE, 0)
         if self.listener:
-            self.poll.register(self.listener, select.POLLIN)
+            self.poll.register(self.listener, POLLIN)
 
     def outlive(self) -> None:
         """Serves until another supervisor's workers do. Apache starts that supervisor at once; how long
@@ -118,7 +119,7 @@ class Orphan:
         os.dup2(supervisor.fileno(), FD_SUPERVISOR, inheritable=False)
         supervisor.close()
         self.poll.unregister(self.listener)
-        self.poll.register(FD_SUPERVISOR, select.POLLIN)
+        self.poll.register(FD_SUPERVISOR, POLLIN)
         try:
             socket.send_fds(self.control.socket, [self.control.activity.encode()], [FD_ACTIVITY])
         except OSError:
@@ -127,6 +128,6 @@ class Orphan:
     def listen_again(self) -> None:
         assert self.listener
         self.poll.unregister(FD_SUPERVISOR)
-        self.poll.register(self.listener, select.POLLIN)
+        self.poll.register(self.listener, POLLIN)
         while self.control.fds:
             os.close(self.control.fds.pop())

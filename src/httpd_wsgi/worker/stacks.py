@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import linecache
 import os
-import socket
 import threading
 
 from httpd_wsgi import _runtime
+from httpd_wsgi.interpreter import native
 from httpd_wsgi.interpreter.tracebacks import PACKAGE
 from httpd_wsgi.shared import frames
 
@@ -31,7 +31,7 @@ def send(fd: int) -> None:
     """Runs in a thread of its own, since an interpreter that is stuck must not prevent the control
     thread from receiving the order to stop.
     """
-    with socket.socket(fileno=fd) as client:
+    with native.socket(fileno=fd) as client:
         client.settimeout(5)
         try:
             client.send(json.dumps({"worker": os.getpid(), "stacks": collect()[:LIMIT]}).encode())
@@ -40,4 +40,4 @@ def send(fd: int) -> None:
 
 
 def start(fd: int) -> None:
-    threading.Thread(target=send, args=(fd,), name="wsgi-stacks", daemon=True).start()
+    native.start("wsgi-stacks", lambda: send(fd))

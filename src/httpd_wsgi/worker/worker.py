@@ -4,7 +4,6 @@ ordered to drain.
 
 from __future__ import annotations
 
-import _thread
 import faulthandler
 import os
 import queue
@@ -14,7 +13,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 from httpd_wsgi import _runtime
-from httpd_wsgi.interpreter.setup import shutdown
+from httpd_wsgi.interpreter import native
+from httpd_wsgi.interpreter.setup import join_threads, shutdown
 from httpd_wsgi.shared import logs, reasons, settings
 from httpd_wsgi.shared.descriptors import (
     FD_ACTIVITY,
@@ -28,6 +28,7 @@ from httpd_wsgi.shared.descriptors import (
 )
 from httpd_wsgi.worker import limits
 from httpd_wsgi.worker.orders import Control
+from httpd_wsgi.worker.threads import RequestThreads
 
 
 def when_signalled(
@@ -50,7 +51,7 @@ def when_signalled(
     def receive(number: int, frame: object) -> None:
         received.put(number)
         if not started:  # threading.Thread takes locks that the interrupted code may hold
-            started.append(_thread.start_new_thread(run, ()))
+            started.append(native.start_new_thread(run, ()))
 
     # Python forgets signals that come in while it forks, so they are held back until the new
     # process has no handlers any more.
@@ -108,9 +109,9 @@ def finish(config: settings.GroupSettings, unfinished: bool) -> None:
     """
     if not config.destroy_interpreter:
         os._exit(0)
-    if _runtime.end_interpreters() > 0 or unfinished:
+    if _runtime.end_interpreters() > 0 or unfinished or not join_threads():
         # CPython cannot finalise safely while sub-interpreters with foreign threads exist, or
-        # threads run.
+        # threads run
         shutdown()
         os._exit(0)
 
@@ -120,6 +121,8 @@ def prepare(config: settings.GroupSettings) -> None:
     publish_signals()
     open_scoreboard(config)
     _runtime.configure(settings.runtime_settings(config))
+    if config.telemetry_path:
+        from httpd_wsgi.interpreter import telemetry  # noqa: F401  before it can be monkey patched
 
 
 def start_telemetry(config: settings.GroupSettings, control: Control) -> None:
@@ -158,9 +161,9 @@ def serve_nothing(config: settings.GroupSettings, control: Control) -> int:
 
     control.outlives = False
     signal.signal(signal.SIGTERM, leave)
-    threading.Thread(
-        target=control.watch, args=(lambda _: os.kill(os.getpid(), signal.SIGTERM),), daemon=True
-    ).start()
+    native.start(
+        "wsgi-control", lambda: control.watch(lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    )
     prepare(config)
     control.begin()
     control.report("ready")
@@ -190,8 +193,9 @@ def serve(config: settings.GroupSettings, control: Control) -> int:
 
     when_signalled((signal.SIGTERM,), leave)
     when_signalled((signal.SIGINT, signal.SIGUSR1), ask_for_replacement)
-    threading.Thread(target=control.watch, args=(drain,), name="wsgi-control", daemon=True).start()
+    native.start("wsgi-control", lambda: control.watch(drain))
     prepare(config)
+    threads = RequestThreads(config, stop_fd, control)
     if broken := preload(config):
         report_loaded(control, broken)
         control.accepted.wait()
@@ -199,58 +203,15 @@ def serve(config: settings.GroupSettings, control: Control) -> int:
     if not broken:
         report_loaded(control, broken)  # before the first request, which may end this process
     start_telemetry(config, control)
-    threads = RequestThreads(config, stop_fd, control)
+    threads.begin()
     control.draining.wait()
     _runtime.tell_all("stopping", control.reason, 0)
     logs.log(logs.DEBUG, f"WSGI0711: group {config.group}: draining: {control.reason}")
     control.over.wait()
-    unfinished = threads.join()
+    unfinished = threads.still_serve()
     control.before_exit(not unfinished)
     finish(config, unfinished)
     return 0
-
-
-class RequestThreads:
-    """They end when stop_fd is readable and their requests are done; the last one reports it."""
-
-    def __init__(self, config: settings.GroupSettings, stop_fd: int, control: Control) -> None:
-        self.stop_fd = stop_fd
-        self.control = control
-        self.left = config.threads  # under guard
-        self.guard = threading.Lock()
-        self.threads = [
-            threading.Thread(
-                target=self.run, args=(index,), name=f"wsgi-request-{index + 1}", daemon=True
-            )
-            for index in range(config.threads)
-        ]
-        with limits.stack_size(config):
-            for thread in self.threads:
-                thread.start()
-
-    def run(self, index: int) -> None:
-        try:
-            _runtime.serve(FD_LISTEN, self.stop_fd, FD_SUPERVISOR, index)
-        finally:
-            with self.guard:
-                self.left -= 1
-                last = not self.left
-            if last:
-                self.end()
-
-    def end(self) -> None:
-        if not self.control.draining.is_set():  # maximum-requests=1: they ended by themselves
-            self.control.report(f"draining {reasons.MAXIMUM_REQUESTS}")
-            self.control.drain(reasons.MAXIMUM_REQUESTS)
-        self.control.over.set()
-
-    def join(self) -> bool:
-        """Waits for the threads to end. Returns True at once when some still have requests."""
-        if self.left:
-            return True
-        for thread in self.threads:
-            thread.join()
-        return False
 
 
 def main() -> int:
