@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 
-
 ORIGINAL = sys.stdout  # another test replaces it for good
 
 
