@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ from harness import Httpd, wait_until
 from httpd_wsgi.shared.descriptors import FD_BOARD, FD_LISTEN, FD_SERVER_LIFELINE, FD_SUPERVISOR
 
 APPLICATION = """
-import os
+import os, time
 def application(environ, start_response):
     if environ["PATH_INFO"] == "/close":
         {close}
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(0.3)
     start_response("200 OK", [("X-Pid", str(os.getpid()))])
     return [b"fine"]
 """
@@ -38,8 +41,8 @@ def test_a_worker_that_lost_its_descriptors_is_replaced(
     assert get("/").text == "fine"
     worker = httpd.worker()
     get("/close")
-    for _ in range(3):  # threads that have not noticed it yet
-        get("/")
+    with ThreadPoolExecutor(4) as pool:  # these need new connections
+        list(pool.map(get, ["/slow"] * 8))
     wait_until(lambda: not Path(f"/proc/{worker}").exists(), "the worker has gone")
     wait_until(lambda: len(httpd.workers()) == 1, "another one serves")
     for _ in range(3):

@@ -287,3 +287,21 @@ def test_workers_that_serve_on_after_a_restart_see_the_new_scoreboard(httpd: Htt
     assert get(httpd, "/process")["pid"] == pid
     for code in ("WSGI0415", "WSGI0714"):
         httpd.expect(code)
+
+
+def test_a_request_that_was_running_when_recording_began_counts_itself(
+    httpd: Httpd, mode: str
+) -> None:
+    (httpd.app / "began.py").write_text(
+        "import mod_wsgi\n"
+        "def application(environ, start_response):\n"
+        "    mod_wsgi.start_recording_metrics()\n"
+        "    start_response('200 OK', [])\n"
+        "    return [str(mod_wsgi.process_metrics()['active_requests']).encode()]\n"
+    )
+    group = "process-group=d" if mode == "daemon" else ""
+    httpd.start(
+        f"ServerLimit 1\nWSGIDaemonProcess d threads=2\nWSGIScriptAlias / {{app}}/began.py {group}\n"
+    )
+    answers = [requests.get(httpd.url("/"), timeout=60).text for _ in range(2)]
+    assert answers == ["1", "1"]
