@@ -41,14 +41,14 @@ struct wsgi_group {
     apr_array_header_t *main_groups; /* of const char * */
 
     /* Parent, inherited by children. */
-    int listen_fd; /* -1 in children */
+    int listen_fd; /* children only announce what waits there */
     int path_fd;   /* O_PATH descriptor of the unlinked socket; children connect through it */
     int board_fd;  /* parent only */
     volatile wire_board *board;
     int activity_fd;                /* parent only */
     apr_array_header_t *activities; /* of wsgi_activity (groups/board.h): of this generation and of
                                        earlier ones whose workers are still there */
-    ino_t listen_inode;             /* of the listening socket, which children do not have open */
+    ino_t listen_inode;             /* of the listening socket */
     struct wsgi_connections *connections; /* of an Apache child, see daemon/connections.h; NULL:
                                              none can be kept alive */
     unsigned *last_supervisor; /* parent only: number of the supervisor of this name that was

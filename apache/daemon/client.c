@@ -26,6 +26,10 @@ APLOG_USE_MODULE(wsgi);
 #define CALL_ROOM      (4u << 10) /* grows when a frame is larger */
 #define SHORTEST_PAUSE (2 * 1000) /* microseconds between two tries, as the next */
 #define LONGEST_PAUSE  (100 * 1000)
+/* A full queue may have free threads ahead of it that have not come to accept yet. */
+#define QUEUE_PATIENCE (10 * 1000)
+/* Half of what a worker's thread waits for a claimed request (src/runtime/serve.c). */
+#define CLAIM_PATIENCE (250 * 1000)
 
 /* ---- sending ---- */
 
@@ -82,16 +86,52 @@ static int send_over_idle(wsgi_exchange *x, apr_interval_time_t timeout)
     while (wsgi_connection_take(x->t->group, &x->worker.connection)) {
         wsgi_connection_set_limit(&x->worker.connection, timeout);
         x->worker.channel.fd = x->worker.connection.fd;
-        if (send_request(x) == 0)
+        /* A thread that was not run for so long may be too late: the worker's has not waited. */
+        if (wire_monotonic_us() - x->worker.connection.claimed < CLAIM_PATIENCE &&
+            send_request(x) == 0)
             return WSGI_NOT_YET;
         wsgi_connection_lose(x->t->group, &x->worker.connection);
     }
     return WSGI_RETRY;
 }
 
+/* Is a full queue a reason to refuse the request? With queue-size= it is, unless threads are free
+ * that have not come to accept yet. since: when it was last seen that they are. */
+static int is_refused(const wsgi_group *g, apr_time_t now, apr_time_t *since, apr_time_t deadline)
+{
+    if (now >= deadline || wsgi_board_refusal(g))
+        return 1;
+    if (g->queue_size == 0)
+        return 0;
+    if (wsgi_connection_is_any_free(g))
+        *since = now;
+    return now - *since > QUEUE_PATIENCE;
+}
+
+/* Makes a connection, or takes an idle one when a worker gets free while the queue is full. Returns
+ * APR_SUCCESS or an error. */
+static apr_status_t connect_or_take(wsgi_exchange *x)
+{
+    wsgi_group *g = x->t->group;
+    apr_time_t since = wire_monotonic_us(), deadline = since + g->connect_timeout;
+    apr_interval_time_t pause = 1000;
+    apr_status_t rv;
+
+    while ((rv = wsgi_connection_connect(g, &x->worker.connection)) != APR_SUCCESS) {
+        if ((rv != EAGAIN && rv != ECONNREFUSED) ||
+            is_refused(g, wire_monotonic_us(), &since, deadline))
+            return rv;
+        if (x->request.connects == 1 && wsgi_connection_take(g, &x->worker.connection))
+            return APR_SUCCESS;
+        apr_sleep(pause);
+        pause = pause < 100000 && g->queue_size == 0 ? pause * 2 : pause;
+    }
+    return rv;
+}
+
 static int send_over_new(wsgi_exchange *x, apr_interval_time_t timeout)
 {
-    apr_status_t rv = wsgi_connection_connect(x->t->group, &x->worker.connection);
+    apr_status_t rv = connect_or_take(x);
 
     if (rv != APR_SUCCESS)
         return wsgi_exchange_unavailable(x, why_no_connection(x, rv));
@@ -99,9 +139,10 @@ static int send_over_new(wsgi_exchange *x, apr_interval_time_t timeout)
     x->worker.channel.fd = x->worker.connection.fd;
     if (send_request(x) == 0)
         return WSGI_NOT_YET;
-    wsgi_channel_close(&x->worker.channel);
-    return WSGI_RETRY; /* it left between our connect() and its accept(): nothing of the request was
-                          used */
+    /* The worker left between our connect() and its accept(): nothing of the request was used. */
+    wsgi_connection_lose(x->t->group, &x->worker.connection);
+    x->worker.channel.fd = -1;
+    return WSGI_RETRY;
 }
 
 static int try_worker(wsgi_exchange *x)

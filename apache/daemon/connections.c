@@ -1,6 +1,7 @@
 #include "daemon/connections.h"
 
 #include "groups/board.h"
+#include "wire/clock.h"
 #include "wire/credits.h"
 
 #include <apr_strings.h>
@@ -8,11 +9,14 @@
 #include <errno.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A worker with so many more free threads than those that are connected is worth a new connection.
  */
 #define IMBALANCE 2
+/* Over a new connection the first pause is short, as the request may still be in the queue. */
+#define FIRST_PATIENCE (APR_USEC_PER_SEC / 10)
 
 typedef struct worker_connections {
     uint32_t pid;
@@ -51,17 +55,19 @@ static void close_all(wsgi_connections *connections, worker_connections *w)
 }
 
 /* The entry with an idle connection whose worker has the most free threads; -1: there is none, or
- * another one has many more. */
+ * another one has many more. A worker that has not moved for a while is passed over: over a new
+ * connection any worker with a free thread takes the request. */
 static int find_best(wsgi_connections *connections, wire_credits *all)
 {
-    int32_t most = 0, best_count = 0;
-    int best = -1;
+    int most = 0, best_count = 0, best = -1;
 
     for (int i = 0, n = count_of(all); i < n; i++) {
         uint64_t word = atomic_load_explicit(&all->by_worker[i].word, memory_order_relaxed);
-        int32_t count = wire_credit_count(word);
+        int count = wire_credit_count(word);
         worker_connections *w = &connections->by_worker[i];
 
+        if (count > 0 && wire_credit_is_stuck(&all->by_worker[i]))
+            count = 0;
         most = count > most ? count : most;
         if (w->n > 0 && w->pid != wire_credit_pid(word))
             close_all(connections, w); /* that worker has gone */
@@ -89,7 +95,9 @@ int wsgi_connection_take(wsgi_group *g, wsgi_connection *connection)
     if (best >= 0) {
         worker_connections *w = &connections->by_worker[best];
 
+        wire_credit_begin(&all->by_worker[best]);
         *connection = w->idle[--w->n];
+        connection->claimed = wire_monotonic_us();
         atomic_fetch_sub(&connections->idle, 1);
     }
     apr_thread_mutex_unlock(connections->lock);
@@ -102,12 +110,30 @@ int wsgi_connection_is_wanted(const wsgi_group *g)
                                  g->processes * g->threads;
 }
 
+int wsgi_connection_is_any_free(const wsgi_group *g)
+{
+    return wire_credits_are_any(credits_of(g), NULL);
+}
+
+void wsgi_connection_announce(const wsgi_group *g)
+{
+    shutdown(g->listen_fd, SHUT_WR); /* nothing is ever sent over it, see src/runtime/queue.c */
+}
+
 static int find_entry(const wire_credits *all, uint32_t pid)
 {
     for (int i = 0, n = count_of(all); i < n; i++)
         if (wire_credit_pid(atomic_load(&all->by_worker[i].word)) == pid)
             return i;
     return -1;
+}
+
+static void set_patience(wsgi_connection *connection, apr_interval_time_t patience)
+{
+    struct timeval tv = {.tv_sec = apr_time_sec(patience), .tv_usec = apr_time_usec(patience)};
+
+    setsockopt(connection->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
+    connection->patience = patience;
 }
 
 void wsgi_connection_keep_alive(wsgi_group *g, wsgi_connection *connection, uint32_t pid)
@@ -118,6 +144,7 @@ void wsgi_connection_keep_alive(wsgi_group *g, wsgi_connection *connection, uint
     if (connection->entry < 0) {
         connection->entry = find_entry(credits_of(g), pid);
         connection->pid = pid;
+        set_patience(connection, APR_USEC_PER_SEC);
     }
     if (connection->entry < 0 || !connections) {
         close(connection->fd);
@@ -142,8 +169,12 @@ void wsgi_connection_keep_alive(wsgi_group *g, wsgi_connection *connection, uint
 
 void wsgi_connection_lose(wsgi_group *g, wsgi_connection *connection)
 {
+    wire_credits *all = credits_of(g);
+
     if (connection->entry >= 0)
-        wire_credit_give(&credits_of(g)->by_worker[connection->entry], connection->pid);
+        wire_credit_give(&all->by_worker[connection->entry], connection->pid);
+    if (wire_credits_are_news(atomic_load(&all->news))) /* who noted it did not see this credit */
+        wsgi_connection_announce(g);
     close(connection->fd);
 }
 
@@ -160,36 +191,26 @@ void wsgi_connection_set_limit(wsgi_connection *connection, apr_interval_time_t 
 
 apr_status_t wsgi_connection_connect(wsgi_group *g, wsgi_connection *connection)
 {
-    apr_time_t deadline = apr_time_now() + g->connect_timeout;
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    struct timeval second = {.tv_sec = 1};
-    apr_interval_time_t pause = 1000;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
         receive_buffer = (int)g->receive_buffer_size;
+    apr_status_t rv = APR_SUCCESS;
 
     if (fd < 0)
         return errno;
     *connection = (wsgi_connection){.fd = fd, .entry = -1};
     /* A full backlog makes a blocking connect() wait without limit. */
     wsgi_connection_set_limit(connection, g->queue_size > 0 ? 1000 : APR_USEC_PER_SEC);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &second, sizeof(second));
+    set_patience(connection, FIRST_PATIENCE);
     if (receive_buffer > 0) /* of AF_UNIX sockets only the sender's buffer counts */
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &receive_buffer, sizeof(receive_buffer));
     apr_snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d", g->path_fd);
-    while (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
-        apr_status_t rv = errno;
-
-        if (rv == EINTR)
-            continue;
-        if ((rv != EAGAIN && rv != ECONNREFUSED) || g->queue_size > 0 ||
-            apr_time_now() >= deadline || wsgi_board_refusal(g)) {
-            close(fd);
-            return rv;
-        }
-        apr_sleep(pause);
-        pause = pause < 100000 ? pause * 2 : pause;
-    }
-    return APR_SUCCESS;
+    do
+        rv = connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? errno : APR_SUCCESS;
+    while (rv == EINTR);
+    if (rv != APR_SUCCESS)
+        close(fd);
+    return rv;
 }
 
 /* ---- hooks ---- */

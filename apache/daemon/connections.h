@@ -10,10 +10,12 @@
 #include "config/group.h"
 
 typedef struct wsgi_connection {
-    int fd;       /* blocking, close-on-exec; receiving ends with EAGAIN after a second */
-    int entry;    /* of the worker in wire_credits; -1: not known yet */
-    uint32_t pid; /* of the worker, when entry is known */
+    int fd;                       /* blocking, close-on-exec */
+    apr_interval_time_t patience; /* after which receiving ends with EAGAIN */
+    int entry;                    /* of the worker in wire_credits; -1: not known yet */
+    uint32_t pid;                 /* of the worker, when entry is known */
     apr_interval_time_t send_limit;
+    apr_time_t claimed; /* wire_monotonic_us() when the credit was claimed */
 } wsgi_connection;
 
 /* Each new Apache child begins without connections. */
@@ -26,9 +28,16 @@ void wsgi_connections_register_hooks(apr_pool_t *p);
  * none. */
 int wsgi_connection_take(wsgi_group *g, wsgi_connection *connection);
 
-/* Makes a new connection. Returns APR_SUCCESS or the error of connect(). A full backlog is waited
- * for until connect-timeout. */
+/* Makes a new connection. Returns APR_SUCCESS or the error of connect(), which is EAGAIN when the
+ * backlog is full; waits for it a few milliseconds with queue-size=, else a second. */
 apr_status_t wsgi_connection_connect(wsgi_group *g, wsgi_connection *connection);
+
+/* Returns 1 when a worker has a thread that is free, else 0. */
+int wsgi_connection_is_any_free(const wsgi_group *g);
+
+/* Wakes all free threads for a connection that still waits in the group's queue. The kernel has
+ * told one worker of it, which may have died or been stopped. */
+void wsgi_connection_announce(const wsgi_group *g);
 
 /* Sets how long sending may take. */
 void wsgi_connection_set_limit(wsgi_connection *connection, apr_interval_time_t limit);
@@ -40,7 +49,7 @@ int wsgi_connection_is_wanted(const wsgi_group *g);
  * longer the caller's. */
 void wsgi_connection_keep_alive(wsgi_group *g, wsgi_connection *connection, uint32_t pid);
 
-/* One that was taken and turned out to be dead before anything was sent. It is closed. */
+/* One that was taken and over which nothing was sent. It is closed. */
 void wsgi_connection_lose(wsgi_group *g, wsgi_connection *connection);
 
 #endif

@@ -104,6 +104,7 @@ static int wait_in_queue(wsgi_exchange *x)
         x->r->connection->aborted = 1;
         return OK;
     }
+    wsgi_connection_announce(g);
     if ((why = wsgi_board_refusal(g))) /* while a draining worker may still have others */
         return wsgi_exchange_unavailable(x, why);
     if (g->queue_timeout == 0 || waited < g->queue_timeout)
@@ -277,7 +278,7 @@ int wsgi_exchange_receive(wsgi_exchange *x, size_t due)
             return WSGI_RETRY; /* no application code was reached */
         if (n == 0 || n == WSGI_CHANNEL_RESET)
             return wsgi_exchange_worker_gone(x);
-        waited += is_patient ? APR_USEC_PER_SEC : 0;
+        waited += is_patient ? x->connection.patience : 0;
         rc = wsgi_respond_pending(&x->out) ? wait_for_both(x) : wait_readable(x, waited);
         if (rc != WSGI_NOT_YET)
             return rc;

@@ -343,19 +343,12 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     return start_groups(pconf, ptemp, s, groups);
 }
 
-/* A child needs neither the listening sockets nor the parent's bookkeeping; it keeps its copy of
- * the lifeline. */
+/* A child does not need the parent's bookkeeping; it keeps its copy of the lifeline, and the
+ * listening sockets to announce what waits there (daemon/connections.h). */
 static void child_init(apr_pool_t *p, server_rec *s)
 {
-    apr_array_header_t *groups = wsgi_server_of(s)->groups;
-
     (void)p;
-    for (int i = 0; i < groups->nelts; i++) {
-        wsgi_group *g = APR_ARRAY_IDX(groups, i, wsgi_group *);
-
-        close(g->listen_fd);
-        g->listen_fd = -1;
-    }
+    (void)s;
     wsgi_supervisors_child_init();
 }
 

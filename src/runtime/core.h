@@ -4,7 +4,7 @@
  * The runtime has five layers, and each file uses only its own layer and those below it:
  *
  *                module embed                      what Python and Apache call
- *     worker.h   serve socket credit               a worker's threads and connections
+ *     worker.h   serve queue socket credit         a worker's threads and connections
  *     request.h  request environ response ...      one request, as PEP 3333 has it
  *     observe.h  events metrics slow activity ...  what is told and counted about requests
  *     core.h     interp stream fork usage ...      interpreters, log, forks
@@ -359,6 +359,9 @@ void rt_log(int level, const char *text, size_t len);
 
 /* Logs likewise, with the place in the application's source that logs. */
 void rt_log_at(int level, const char *file, int line, const char *text, size_t len);
+
+/* Logs for the process, in a worker and without the GIL. */
+void rt_logf_detached(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Logs likewise, unless level is less important than what is logged. */
 void rt_logf(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));

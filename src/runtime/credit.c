@@ -1,9 +1,8 @@
-/* credit.c - this worker's entry in the group's wire_credits: how many of its threads wait.
+/* credit.c - this worker's entry in the group's wire_credits (wire/credits.h), and a look at those
+ * of others.
  *
- * This worker's threads and Apache's children change the word, always by compare-and-swap.
- * `waiting` counts the threads between rt_credit_add() and rt_credit_waited() and is an upper limit
- * for the credits. So they cannot stay too high when a claim was taken for lost and its request
- * came all the same. */
+ * Everything here is atomic and may be called by any request thread. `mine` and `all` are set once
+ * before the threads start, and by the last one at its end. */
 #include "worker.h"
 
 #include "wire/credits.h"
@@ -15,8 +14,8 @@
 #include <unistd.h>
 
 static wire_credit alone, *mine = &alone; /* alone: not shared, for a worker without an entry */
-static uint32_t my_pid;
-static atomic_int waiting, is_closed;
+static wire_credits *all;                 /* NULL: this worker has no entry */
+static atomic_int is_closed;
 
 static int is_free(uint64_t word)
 {
@@ -25,18 +24,19 @@ static int is_free(uint64_t word)
     return owner == 0 || wire_is_gone(owner);
 }
 
-static wire_credit *take_entry(wire_credits *all)
+static wire_credit *take_entry(wire_credits *shared, uint32_t pid)
 {
     for (uint32_t i = 0; i < WIRE_CREDITS; i++) {
-        uint64_t word = atomic_load(&all->by_worker[i].word);
+        uint64_t word = atomic_load(&shared->by_worker[i].word);
 
-        if (is_free(word) && atomic_compare_exchange_strong(&all->by_worker[i].word, &word,
-                                                            wire_credit_word(my_pid, 0))) {
-            uint32_t used = atomic_load(&all->used);
+        if (is_free(word) && atomic_compare_exchange_strong(&shared->by_worker[i].word, &word,
+                                                            (uint64_t)pid << 32)) {
+            uint32_t used = atomic_load(&shared->used);
 
-            while (used <= i && !atomic_compare_exchange_weak(&all->used, &used, i + 1))
+            atomic_store(&shared->by_worker[i].since, 0);
+            while (used <= i && !atomic_compare_exchange_weak(&shared->used, &used, i + 1))
                 continue;
-            return &all->by_worker[i];
+            return &shared->by_worker[i];
         }
     }
     return NULL;
@@ -57,13 +57,14 @@ int rt_credit_open(int fd)
     memory = mmap(NULL, WIRE_SHARED_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED)
         return -1;
-    my_pid = (uint32_t)getpid();
-    entry = take_entry((wire_credits *)(memory + WIRE_CREDITS_AT));
+    entry = take_entry((wire_credits *)(memory + WIRE_CREDITS_AT), (uint32_t)getpid());
     if (!entry) {
+        munmap(memory, WIRE_SHARED_SIZE);
         errno = ENOSPC;
         return -1;
     }
     mine = entry;
+    all = (wire_credits *)(memory + WIRE_CREDITS_AT);
     return 0;
 }
 
@@ -73,61 +74,47 @@ int rt_credit_is_open(void)
     return mine != &alone && !atomic_load(&is_closed);
 }
 
-/* Returns the number of credits that Apache has not claimed. */
-static int32_t left_of(uint64_t word)
-{
-    int32_t count = wire_credit_count(word);
-
-    return count < -(WIRE_CREDITS_CLOSED / 2) ? count + WIRE_CREDITS_CLOSED : count;
-}
-
 int rt_credit_is_any_left(void)
 {
     rt_assert_detached();
-    return left_of(atomic_load(&mine->word)) > 0;
+    return wire_credit_unclaimed(atomic_load(&mine->word)) > 0;
 }
 
-void rt_credit_add(void)
+int rt_credit_is_any_waiting(void)
 {
-    int32_t most = atomic_fetch_add(&waiting, 1) + 1;
-    uint64_t word = atomic_load(&mine->word);
-
     rt_assert_detached();
-    while (left_of(word) < most &&
-           !atomic_compare_exchange_weak(&mine->word, &word,
-                                         wire_credit_word(my_pid, wire_credit_count(word) + 1)))
-        continue;
+    return wire_credit_waiting(atomic_load(&mine->word)) > 0;
+}
+
+void rt_credit_wait(void)
+{
+    rt_assert_detached();
+    wire_credit_wait(mine);
+}
+
+void rt_credit_leave(void)
+{
+    rt_assert_detached();
+    WIRE_ASSERT(wire_credit_waiting(atomic_load(&mine->word)) > 0);
+    wire_credit_leave(mine);
 }
 
 int rt_credit_take_back(void)
 {
-    uint64_t word = atomic_load(&mine->word);
-
     rt_assert_detached();
-    while (left_of(word) > 0)
-        if (atomic_compare_exchange_weak(&mine->word, &word,
-                                         wire_credit_word(my_pid, wire_credit_count(word) - 1)))
-            return 1;
-    return 0;
+    return wire_credit_take_back(mine);
 }
 
-void rt_credit_waited(void)
+void rt_credit_begin(void)
 {
     rt_assert_detached();
-    WIRE_ASSERT(atomic_load(&waiting) > 0);
-    atomic_fetch_sub(&waiting, 1);
+    wire_credit_begin(mine);
 }
 
 void rt_credit_close(void)
 {
-    uint64_t word = atomic_load(&mine->word);
-
-    if (atomic_exchange(&is_closed, 1))
-        return;
-    while (!atomic_compare_exchange_weak(&mine->word, &word,
-                                         wire_credit_word(my_pid, wire_credit_count(word) -
-                                                                      WIRE_CREDITS_CLOSED)))
-        continue;
+    atomic_store(&is_closed, 1);
+    wire_credit_close(mine);
 }
 
 void rt_credit_end(void)
@@ -135,4 +122,45 @@ void rt_credit_end(void)
     rt_assert_detached();
     atomic_store(&mine->word, 0);
     mine = &alone;
+}
+
+/* ---- other workers ---- */
+
+int rt_credit_are_others(void)
+{
+    rt_assert_detached();
+    return !all || atomic_load_explicit(&all->used, memory_order_relaxed) > 1;
+}
+
+int rt_credit_pass_on(void)
+{
+    rt_assert_detached();
+    if (!all)
+        return 1;
+    wire_credits_note_news(all);
+    return wire_credits_are_any(all, mine);
+}
+
+int rt_credit_is_better_elsewhere(void)
+{
+    rt_assert_detached();
+    return all && wire_credit_is_stuck(mine) && wire_credits_are_any(all, mine);
+}
+
+uint32_t rt_credit_news(void)
+{
+    rt_assert_detached();
+    return all ? atomic_load(&all->news) : 0;
+}
+
+int rt_credit_are_news(void)
+{
+    return wire_credits_are_news(rt_credit_news());
+}
+
+void rt_credit_end_news(uint32_t seen)
+{
+    rt_assert_detached();
+    if (all)
+        wire_credits_end_news(all, seen);
 }

@@ -1,7 +1,8 @@
 /* serve.c - a worker's request threads, and their keep-alive connections to Apache's children.
  *
  * All threads wait on one epoll instance: for new connections (with EPOLLEXCLUSIVE each wakes one
- * thread of one worker), for requests over keep-alive connections, and for the order to stop.
+ * thread of one worker), for requests over keep-alive connections, and for the order to stop. What
+ * threads do about new connections is in queue.c.
  * Keep-alive connections are edge-triggered, so no system call is needed to arm one again after a
  * request. `states` says who owns one:
  *
@@ -16,17 +17,22 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #define STATES 16384 /* connections with descriptors from here on are not kept alive */
-/* Milliseconds after which a claim is taken for lost, as its Apache child must have died. */
-#define CLAIM_PATIENCE 100
+/* Milliseconds after which a claim is taken for lost, as its Apache child must have died. Apache
+ * gives a claim back that it could not use within half of it (apache/daemon/client.c). */
+#define CLAIM_PATIENCE   500
+#define REWATCH_MS       100 /* between two attempts to watch the listening socket again */
+#define DECLINED_AT_MOST 3   /* times a worker that has not moved leaves a connection to others */
 
 enum state { STATE_NONE, STATE_IDLE, STATE_BUSY, STATE_MISSED };
-enum { STOPPED = -2, FAILED = -3 };
+/* What is not the descriptor of a request. */
+enum { NONE = -1, STOPPED = -2, FAILED = -3, FREE = -4 };
 
 static _Atomic unsigned char states[STATES]; /* enum state, by descriptor; NONE: not a keep-alive
                                                 connection (yet) */
@@ -39,7 +45,7 @@ static int narrived; /* request threads that were ever started; under threads_lo
 static pthread_cond_t all_arrived = PTHREAD_COND_INITIALIZER;
 static int epoll = -1;
 static atomic_int active, served;
-static atomic_int may_queue; /* a new connection has come since the queue was last found empty */
+static atomic_int is_unwatched; /* the listening socket could not be added to epoll again */
 
 int rt_active(void)
 {
@@ -77,8 +83,8 @@ static int own(int fd)
     }
 }
 
-/* Reads from a keep-alive connection for which an event has come. Returns 1 when the beginning of a
- * request is in c, else 0. */
+/* Reads from a keep-alive connection for which an event has come, in a thread that waits. Returns 1
+ * when the beginning of a request is in c and the wait is over, else 0. */
 static int pick_up(rt_connection *c, int fd)
 {
     char byte;
@@ -87,6 +93,7 @@ static int pick_up(rt_connection *c, int fd)
         rt_connection_begin(c, fd);
         switch (rt_connection_receive(c, 0)) {
         case 0:
+            rt_credit_leave();
             return 1;
         case -1: /* the Apache child has gone */
             rt_connection_end(c);
@@ -141,14 +148,23 @@ static void leave_all(void)
 
 /* ---- new connections ---- */
 
-static int accept_one(int listen_fd)
+static void pause_us(long us)
 {
-    int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+    struct timespec pause = {us / 1000000, us % 1000000 * 1000};
 
-    atomic_store_explicit(&may_queue, fd >= 0, memory_order_relaxed);
-    if (fd >= 0 && rt_the_process.send_buffer_size > 0)
-        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &rt_the_process.send_buffer_size, sizeof(int));
-    return fd;
+    nanosleep(&pause, NULL);
+}
+
+/* Watches the listening socket. When that fails, threads try again before they wait. */
+static void watch_queue(int listen_fd)
+{
+    if (watch(listen_fd, EPOLLIN | EPOLLEXCLUSIVE) == 0 || errno == EEXIST)
+        atomic_store(&is_unwatched, 0);
+    else if (!atomic_exchange(&is_unwatched, 1))
+        rt_logf_detached(WIRE_ERR,
+                         "WSGI0341: this worker cannot watch its listening socket and tries again "
+                         "until it can: %s (%s)",
+                         strerror(errno), rt_the_process.where);
 }
 
 /* Makes this worker the last of those that wait for new connections. The kernel wakes the first one
@@ -156,59 +172,128 @@ static int accept_one(int listen_fd)
 static void go_to_the_end(int listen_fd)
 {
     if (rt_the_process.processes > 1 && epoll_ctl(epoll, EPOLL_CTL_DEL, listen_fd, NULL) == 0)
-        watch(listen_fd, EPOLLIN | EPOLLEXCLUSIVE);
+        watch_queue(listen_fd);
 }
 
-/* ---- waiting ---- */
-
-/* Waits for the request that Apache has claimed this thread for. Returns its descriptor, or -1 when
- * it does not come. */
-static int wait_for_claimed(rt_connection *c, int listen_fd, int stop_fd)
+/* Waits for the request that Apache has claimed this thread for, after an event for listen_fd or
+ * stop_fd. Returns its descriptor; FREE when it will not come, or not for this thread, and then the
+ * wait is over, too; or NONE when there is no new connection any more. */
+static int wait_for_claimed(rt_connection *c, int listen_fd, int stop_fd, int is_new)
 {
-    static const struct timespec pause = {0, 1000000};
+    int64_t end = rt_clock_ns() + CLAIM_PATIENCE * INT64_C(1000000);
 
-    for (int ms = 0; ms < CLAIM_PATIENCE; ms++) {
+    for (int round = 0; rt_clock_ns() < end; round++) {
         struct epoll_event ev;
 
+        if (rt_credit_take_back())
+            return FREE;
         /* listen_fd and stop_fd are level-triggered, so both may be reported each time, and first.
          */
         for (int i = 0; i < 3 && epoll_wait(epoll, &ev, 1, 0) > 0; i++)
             if (ev.data.fd != listen_fd && ev.data.fd != stop_fd && pick_up(c, ev.data.fd))
                 return ev.data.fd;
-        nanosleep(&pause, NULL);
+        if (is_new && rt_queue_is_empty(listen_fd))
+            return NONE;
+        pause_us(round < 20 ? 50 : 1000);
     }
-    return -1;
+    rt_credit_leave();
+    return FREE;
 }
 
-/* Accepts a new connection after an event for it. Returns its descriptor, or that of a claimed
- * request, -1 when another thread has taken it, or FAILED with errno set. When the application has
- * used up all descriptors, the connection stays in the queue and is reported again at once. */
+/* Accepts a new connection after an event for it. When this thread is claimed, other workers are
+ * told. Returns the descriptor of a request, after which the wait is over; NONE when this thread
+ * must wait on; or FAILED. */
 static int take_new(rt_connection *c, int listen_fd, int stop_fd)
 {
-    static const struct timespec without_descriptors = {0, 10000000};
-    int is_mine = rt_credit_take_back(), fd = accept_one(listen_fd), claimed;
+    int fd;
 
-    if (fd < 0) {
-        int error = errno;
+    if (!rt_credit_take_back()) {
+        rt_queue_pass_on(listen_fd);
+        fd = wait_for_claimed(c, listen_fd, stop_fd, 1);
+        if (fd != FREE)
+            return fd;
+    }
+    fd = rt_queue_accept(listen_fd);
+    if (fd >= 0) {
+        go_to_the_end(listen_fd);
+        rt_credit_begin();
+        rt_connection_begin(c, fd);
+        return fd;
+    }
+    if (fd == RT_QUEUE_FAILED)
+        return FAILED;
+    rt_credit_wait();
+    if (fd == RT_QUEUE_SHORT) { /* the connection stays in the queue and is reported again at once
+                                 */
+        rt_queue_pass_on(listen_fd);
+        pause_us(10000);
+    }
+    return NONE;
+}
 
-        if (is_mine) {
-            rt_credit_waited();
-            rt_credit_add();
+/* Leaves a new connection to others when this worker has not moved for a while. Returns 1 when that
+ * was done, else 0. */
+static int decline(int listen_fd)
+{
+    if (!rt_credit_is_better_elsewhere())
+        return 0;
+    go_to_the_end(listen_fd);
+    rt_queue_pass_on(listen_fd);
+    pause_us(1000);
+    return 1;
+}
+
+/* ---- waiting ---- */
+
+/* Waits for an event. Returns its descriptor, NONE, or FAILED with errno set. */
+static int next_event(int listen_fd)
+{
+    struct epoll_event ev;
+    int n;
+
+    if (atomic_load_explicit(&is_unwatched, memory_order_relaxed))
+        watch_queue(listen_fd);
+    n = epoll_wait(epoll, &ev, 1,
+                   atomic_load_explicit(&is_unwatched, memory_order_relaxed) ? REWATCH_MS : -1);
+    if (n < 0 && errno != EINTR)
+        return FAILED;
+    return n > 0 ? ev.data.fd : NONE;
+}
+
+/* The wait of a thread whose credit is shown, until it is over. Returns as wait_for_request(). */
+static int wait_until_over(rt_connection *c, int listen_fd, int stop_fd)
+{
+    int stops = 0, declined = 0, fd = NONE;
+
+    while (fd == NONE) {
+        int event;
+
+        if (rt_credit_are_news()) { /* looked at whenever the credit was shown before */
+            fd = take_new(c, listen_fd, stop_fd);
+            continue;
         }
-        if (error == EBADF || error == EINVAL || error == ENOTSOCK) {
-            errno = error; /* the application has closed it; epoll would report it for ever */
+        event = next_event(listen_fd);
+        if (event == FAILED) {
+            rt_credit_leave();
             return FAILED;
         }
-        if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS)
-            nanosleep(&without_descriptors, NULL);
-        return -1;
+        if (event == stop_fd) {
+            /* epoll reports ready descriptors in turns. A new connection that was there before is
+             * taken first, so this thread ends on the second report in a row. */
+            if (++stops > 1 && (fd = wait_for_claimed(c, listen_fd, stop_fd, 0)) == FREE)
+                fd = STOPPED;
+            continue;
+        }
+        stops = 0;
+        if (event == listen_fd) {
+            if (declined < DECLINED_AT_MOST && decline(listen_fd))
+                declined++;
+            else
+                fd = take_new(c, listen_fd, stop_fd);
+        } else if (event != NONE && pick_up(c, event)) {
+            fd = event;
+        }
     }
-    go_to_the_end(listen_fd);
-    if (!is_mine && (claimed = wait_for_claimed(c, listen_fd, stop_fd)) >= 0) {
-        close(fd); /* unread, so Apache asks another worker */
-        return claimed;
-    }
-    rt_connection_begin(c, fd);
     return fd;
 }
 
@@ -216,43 +301,31 @@ static int take_new(rt_connection *c, int listen_fd, int stop_fd)
  * Returns the descriptor, STOPPED, or FAILED with errno set. */
 static int wait_for_request(rt_connection *c, int listen_fd, int stop_fd, int missed)
 {
-    int stops = 0, fd;
+    int fd;
 
     /* When no other thread waits, there may be a queue of new connections. They have waited longer
      * than any request that would come through this thread's credit. */
-    if (missed < 0 && atomic_load_explicit(&may_queue, memory_order_relaxed) &&
-        !rt_credit_is_any_left() && rt_credit_is_open() && (fd = accept_one(listen_fd)) >= 0) {
-        rt_connection_begin(c, fd);
-        return fd;
+    if (missed < 0 && rt_queue_is_likely() && !rt_credit_is_any_left() && rt_credit_is_open()) {
+        fd = rt_queue_accept(listen_fd);
+        if (fd >= 0) {
+            rt_connection_begin(c, fd);
+            return fd;
+        }
+        if (fd == RT_QUEUE_FAILED)
+            return FAILED;
     }
-    fd = -1;
-    rt_credit_add();
+    rt_credit_wait();
     if (missed >= 0 && pick_up(c, missed))
         fd = missed;
-    while (fd == -1) {
-        struct epoll_event ev;
+    else
+        fd = wait_until_over(c, listen_fd, stop_fd);
+    /* The kernel may have told this worker of a connection, and no other one. */
+    if (!rt_credit_is_any_waiting()) {
+        int error = errno;
 
-        if (epoll_wait(epoll, &ev, 1, -1) < 0) {
-            if (errno != EINTR)
-                fd = FAILED;
-            continue;
-        }
-        if (ev.data.fd == stop_fd) {
-            /* epoll reports ready descriptors in turns. A new connection that was there before must
-             * be taken first, since EPOLLEXCLUSIVE has woken no other thread for it; so this thread
-             * ends on the second report in a row. */
-            if (++stops > 1 &&
-                (rt_credit_take_back() || (fd = wait_for_claimed(c, listen_fd, stop_fd)) < 0))
-                fd = STOPPED;
-            continue;
-        }
-        stops = 0;
-        if (ev.data.fd == listen_fd)
-            fd = take_new(c, listen_fd, stop_fd);
-        else if (pick_up(c, ev.data.fd))
-            fd = ev.data.fd;
+        rt_queue_pass_on(listen_fd);
+        errno = error;
     }
-    rt_credit_waited();
     return fd;
 }
 
@@ -288,6 +361,26 @@ static int serve(rt_connection *c, int fd)
     return -1;
 }
 
+/* Returns 0, or an errno; then the next thread tries it again. */
+static int open_epoll(int listen_fd, int stop_fd)
+{
+    static int is_prepared;
+    int rc = 0;
+
+    epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (epoll < 0 || watch(listen_fd, EPOLLIN | EPOLLEXCLUSIVE) < 0 ||
+        watch(stop_fd, EPOLLIN) < 0) {
+        rc = errno;
+        if (epoll >= 0)
+            close(epoll);
+        epoll = -1;
+    }
+    if (!is_prepared)
+        pthread_atfork(NULL, NULL, leave_all);
+    is_prepared = 1;
+    return rc;
+}
+
 /* Enters the connection of a thread in the list; NULL takes it off. Returns 0, or an errno. */
 static int enlist(int index, rt_connection *c, int listen_fd, int stop_fd)
 {
@@ -300,13 +393,8 @@ static int enlist(int index, rt_connection *c, int listen_fd, int stop_fd)
     }
     if (index >= nconnections && c)
         rc = ENOMEM;
-    if (rc == 0 && epoll < 0) {
-        epoll = epoll_create1(EPOLL_CLOEXEC);
-        if (epoll < 0 || watch(listen_fd, EPOLLIN | EPOLLEXCLUSIVE) < 0 ||
-            watch(stop_fd, EPOLLIN) < 0)
-            rc = errno;
-        pthread_atfork(NULL, NULL, leave_all);
-    }
+    if (rc == 0 && epoll < 0)
+        rc = open_epoll(listen_fd, stop_fd);
     if (index < nconnections)
         connections[index] = rc == 0 ? c : NULL;
     nthreads += c ? 1 : -1;

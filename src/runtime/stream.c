@@ -164,6 +164,22 @@ void rt_log_at(int level, const char *file, int line, const char *text, size_t l
     log_split(current, level, &at, text, len);
 }
 
+void rt_logf_detached(int level, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    int len;
+
+    rt_assert_detached();
+    if (level > rt_the_process.log_level)
+        return;
+    va_start(args, format);
+    len = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if (len > 0)
+        log_stderr(level, text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1);
+}
+
 int rt_log_level(void)
 {
     return current ? (int)current->head.log_level : rt_the_process.log_level;

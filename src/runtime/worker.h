@@ -107,6 +107,26 @@ int rt_connection_expire(rt_connection *c, uint32_t index, uint32_t serial, int 
  * keep-alive, which it never is unless it can be, else 0. */
 int rt_connection_serve(rt_connection *c, int can_keep_alive);
 
+/* ---- queue.c: new connections, which wait for a thread of any worker; without the GIL ---- */
+
+enum {
+    RT_QUEUE_EMPTY = -1,
+    RT_QUEUE_SHORT = -2, /* of descriptors or memory, which was logged */
+    RT_QUEUE_FAILED = -3 /* with errno: there is no listening socket any more */
+};
+
+/* Accepts the connection that has waited longest. Returns its descriptor, or one of the above. */
+int rt_queue_accept(int listen_fd);
+
+/* Returns 1 when no connection waits, else 0. */
+int rt_queue_is_empty(int listen_fd);
+
+/* Returns 1 when it is worth while to look into the queue, else 0. */
+int rt_queue_is_likely(void);
+
+/* Wakes other workers when there is a queue, for a thread that cannot serve it. */
+void rt_queue_pass_on(int listen_fd);
+
 /* ---- credit.c: how many of this worker's threads wait (wire/credits.h) ---- */
 
 /* With or without the GIL. */
@@ -126,15 +146,40 @@ int rt_credit_is_open(void);
 /* Returns 1 when a thread waits that Apache has not claimed, else 0. */
 int rt_credit_is_any_left(void);
 
-/* This thread begins to wait. */
-void rt_credit_add(void);
+/* Returns 1 when a thread waits, claimed or not, else 0. */
+int rt_credit_is_any_waiting(void);
 
-/* Takes a credit back. Returns 1 when this thread is free to do something else, 0 when a request
- * will come for it. */
+/* This thread begins to wait. */
+void rt_credit_wait(void);
+
+/* This thread has waited and has got a request. */
+void rt_credit_leave(void);
+
+/* Ends this thread's wait without a request. Returns 1, or 0 when it must wait on, because a
+ * request will come for it. */
 int rt_credit_take_back(void);
 
-/* This thread's wait is over. */
-void rt_credit_waited(void);
+/* This thread has taken a request that Apache has not claimed a credit for. */
+void rt_credit_begin(void);
+
+/* Returns 1 when the group has, or had, other workers, else 0. */
+int rt_credit_are_others(void);
+
+/* There is a queue, and no thread of this worker waits. Returns 1 when a thread of another worker
+ * does, so that all should be woken, else 0. The next one that begins to wait will see the news. */
+int rt_credit_pass_on(void);
+
+/* Returns 1 when this worker has not moved for a while and another one has free threads, else 0. */
+int rt_credit_is_better_elsewhere(void);
+
+/* Returns 1 when there may be a queue that this worker was not told about, else 0. */
+int rt_credit_are_news(void);
+
+/* Returns what rt_credit_end_news() wants to know. */
+uint32_t rt_credit_news(void);
+
+/* The queue was found empty after rt_credit_news() had returned this. */
+void rt_credit_end_news(uint32_t seen);
 
 /* The last thread has ended. */
 void rt_credit_end(void);

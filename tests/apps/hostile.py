@@ -187,7 +187,9 @@ def grant(connection, count):
     """Lets Apache keep the connection, and grants credits for threads that it does not have."""
     with mmap.mmap(BOARD, 0) as memory:
         memory[CREDITS_AT : CREDITS_AT + 4] = struct.pack("=I", 1)
-        memory[CREDITS_AT + 64 : CREDITS_AT + 72] = struct.pack("=iI", int(count), os.getpid())
+        memory[CREDITS_AT + 64 : CREDITS_AT + 72] = struct.pack(
+            "=HHI", int(count) & 0x7FFF, int(count) & 0x7FFF, os.getpid()
+        )
     connection.sendall(head() + frame("D", b"fine") + end(KEEP))
 
 

@@ -42,7 +42,7 @@ ROOMS = {
     "core": "core interp stream log_buffer fork usage title process",
     "observe": "observe events metrics slow notes scoreboard activity",
     "request": "request environ response headers input file_wrapper later script hook stale module_files",
-    "worker": "worker serve socket connection credit",
+    "worker": "worker serve queue socket connection credit",
     "module": "module embed",
 }
 

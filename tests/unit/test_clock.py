@@ -8,7 +8,6 @@ APACHE = Path(__file__).parents[2] / "apache"
 
 # Times that are reported, and the deadline of connect()
 WALL_CLOCK = {
-    "daemon/connections.c",
     "groups/scoreboard.c",
     "request/block_builder.c",
     "status/status_html.c",

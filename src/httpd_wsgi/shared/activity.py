@@ -4,6 +4,7 @@ kernel knows of them.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import socket
@@ -157,6 +158,15 @@ def resident_bytes(pid: int) -> int:
             return int(file.read().split()[1]) * _PAGE
     except OSError:
         return 0
+
+
+def announce_queue(listen_fd: int) -> None:
+    """Wakes all free threads of the group: a worker that died may have been the only one that knew
+    of a connection. Nothing is ever sent over a listening socket, so nothing else changes
+    (src/runtime/queue.c).
+    """
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(listen_fd)) as queue:
+        queue.shutdown(socket.SHUT_WR)
 
 
 def queue_length(listen_fd: int) -> int | None:

@@ -10,7 +10,8 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 
-from httpd_wsgi.shared import logs, reasons, records
+from httpd_wsgi.shared import activity, logs, reasons, records
+from httpd_wsgi.shared.descriptors import FD_LISTEN
 from httpd_wsgi.supervisor import lifecycle, limits, policy, process
 from httpd_wsgi.supervisor.adoption import Adoption
 from httpd_wsgi.supervisor.endpoint import Endpoint
@@ -278,6 +279,7 @@ class Workers:
             self.pending_kill.remove(pid)
             planned = reasons.DEADLOCK_TIMEOUT
         board.withdraw_credits(lambda owner: owner == pid)
+        activity.announce_queue(FD_LISTEN)
         was_starting = before.state is State.STARTING
         board.count_end(self.group.number, process.end_reason(status, planned, was_starting))
 
