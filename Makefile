@@ -118,7 +118,7 @@ links: $(VENV)/ready ## fetch what the documentation links to elsewhere; needs a
 
 long: $(STATE)/test-ready ## the tests of load and endurance with their full numbers; half an hour
 	HTTPD_WSGI_LONG=1 HTTPD_WSGI_STATE=$(STATE) PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m pytest -p no:cacheprovider \
-	  tests/test_endurance.py tests/test_load.py tests/test_tokens.py $(ARGS)
+	  tests/test_endurance.py tests/test_load.py tests/test_queue.py tests/test_queue_model.py tests/test_tokens.py $(ARGS)
 
 $(STATE)/bench-ready: $(STATE)/installed bench/requirements.txt
 	$(call need,$(BENCH_PACKAGES))
@@ -149,7 +149,7 @@ asan: ## the suite under AddressSanitizer and UBSan
 
 # Forks of processes with threads are Apache's way. A report does not change an exit status, since tests look at those; it fails its test.
 TSAN_OPTIONS := die_after_fork=0:exitcode=0:report_signal_unsafe=0:history_size=4:ignore_noninstrumented_modules=1
-SHARED := $(patsubst %,tests/test_%.py,flow interpreters limits load metrics wsgi)
+SHARED := $(patsubst %,tests/test_%.py,connections flow interpreters limits load metrics queue wsgi)
 
 tsan: ## tests of what the runtime's threads share, under ThreadSanitizer
 	HTTPD_WSGI_SANITIZE=thread $(MAKE) STATE=$(STATE)/tsan $(STATE)/tsan/test-ready
