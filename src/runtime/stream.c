@@ -177,7 +177,7 @@ void rt_logf_detached(int level, const char *format, ...)
     len = vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     if (len > 0)
-        log_stderr(level, text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1);
+        rt_log_stderr(level, "", text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1);
 }
 
 int rt_log_level(void)
