@@ -278,7 +278,7 @@ int wsgi_exchange_receive(wsgi_exchange *x, size_t due)
             return WSGI_RETRY; /* no application code was reached */
         if (n == 0 || n == WSGI_CHANNEL_RESET)
             return wsgi_exchange_worker_gone(x);
-        waited += is_patient ? x->connection.patience : 0;
+        waited += is_patient ? x->worker.connection.patience : 0;
         rc = wsgi_respond_pending(&x->out) ? wait_for_both(x) : wait_readable(x, waited);
         if (rc != WSGI_NOT_YET)
             return rc;
