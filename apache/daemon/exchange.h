@@ -45,8 +45,9 @@ typedef struct wsgi_exchange_worker {
     int is_timed;       /* times is what the worker has said */
     int heard;          /* the worker has sent something */
     int has_begun;      /* the worker cannot hand the request back any more */
-    wire_frame current; /* the frame that is being dealt with; len: bytes of it not used yet */
-    int is_over;        /* the worker has said its last word */
+    wire_frame current; /* the frame that is being dealt with, of type 0 when there is none; len:
+                           bytes of it not used yet */
+    int is_over;        /* the worker has said its last word, or nothing more can be understood */
     int got_file;       /* the last frame was a FILE */
     apr_int64_t left; /* bytes of the response that its head promised and that have not come; -1: it
                          promised nothing */

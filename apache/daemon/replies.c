@@ -214,7 +214,8 @@ static int on_log(wsgi_exchange *x, const wire_frame *f)
     return WSGI_NOT_YET;
 }
 
-static int on_log_at(wsgi_exchange *x, const wire_frame *f)
+/* Returns 0, or -1 when the payload is malformed. */
+static int log_with_place(const wsgi_exchange *x, const wire_frame *f)
 {
     const char *file = x->worker.in + x->worker.at + sizeof(wire_log_at), *text;
     char name[WIRE_LOG_FILE_MAX + 1]; /* not in r->pool: a request may last for days */
@@ -222,12 +223,17 @@ static int on_log_at(wsgi_exchange *x, const wire_frame *f)
 
     memcpy(&at, x->worker.in + x->worker.at, sizeof(at));
     if (at.file_len > f->len - sizeof(at) || at.file_len > WIRE_LOG_FILE_MAX)
-        return bad_frame(x, f);
+        return -1;
     text = file + at.file_len;
     memcpy(name, file, at.file_len);
     name[at.file_len] = '\0';
     wsgi_log_at(x->r, f->arg, name, (int)at.line, text, f->len - sizeof(at) - at.file_len);
-    return WSGI_NOT_YET;
+    return 0;
+}
+
+static int on_log_at(wsgi_exchange *x, const wire_frame *f)
+{
+    return log_with_place(x, f) < 0 ? bad_frame(x, f) : WSGI_NOT_YET;
 }
 
 /* For END and FAILURE, after which nothing comes: another request may have the connection while
@@ -344,11 +350,13 @@ static int on_frame(wsgi_exchange *x)
     memcpy(&f, x->worker.in + x->worker.at, sizeof(f));
     x->worker.at += sizeof(f);
     row = &replies[f.type];
-    if (!wire_frame_fits(&f, WIRE_FROM_WORKER))
+    if (!wire_frame_fits(&f, WIRE_FROM_WORKER)) {
+        x->worker.is_over = 1;
         return bad_frame(x, &f);
+    }
+    x->worker.current = f;
     if (!is_expected(x, row))
         return refuse(x, &f, "an unexpected");
-    x->worker.current = f;
     x->worker.has_begun |= !(row->traits & IS_LOG);
     if (row->traits & IN_PARTS)
         return row->handle(x, &f);
@@ -356,7 +364,7 @@ static int on_frame(wsgi_exchange *x)
         return rc;
     rc = row->handle(x, &f);
     x->worker.at += f.len;
-    x->worker.current.len = 0;
+    x->worker.current = (wire_frame){0};
     return rc;
 }
 
@@ -421,7 +429,7 @@ static int finish_frame(wsgi_exchange *x, const wire_frame *f)
         return -1;
     if (f->type == WIRE_LOG)
         on_log(x, f);
-    else if (on_log_at(x, f) != WSGI_NOT_YET)
+    else if (log_with_place(x, f) < 0)
         return -1;
     x->worker.at += f->len;
     return 0;

@@ -110,6 +110,14 @@ BYTES = {
     "begun-half-data": BEGUN + frame("D", b"x", length=1000),
     "begun-endless-data": BEGUN + frame("D", b"x" * 100_000, length=0xFFFFFFFF),
     "begun-head": BEGUN + head(),
+    "begun-log-at": BEGUN + frame("G", struct.pack("=II", 1, 6) + b"app.pysaid with its place", arg=3),
+    "begun-log": BEGUN + frame("L", b"said twice", arg=3) * 2,
+    "refused-log": BEGUN
+    + head(reason=frame("L", b"never said", arg=3))
+    + frame("L", b"said last", arg=3),
+    "log-at-lies-late": BEGUN
+    + head()
+    + frame("G", struct.pack("=II", 1, 0xFFFFFFFF) + b"is malformed", arg=3),
     "begun-retry": BEGUN + frame("R"),
     "begun-failure": BEGUN + frame("N", arg=500),
     "begun-file-without": BEGUN + file() + end(),
