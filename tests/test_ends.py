@@ -121,6 +121,20 @@ def test_a_client_that_only_sends_no_more_gets_its_response(ends: Httpd, name: s
         assert data.endswith(b"something")
 
 
+@pytest.mark.parametrize(("path", "begins"), [("endless", b""), ("begun", b"HTTP/1.1 200 OK")])
+def test_a_response_that_ended_for_a_half_closed_connection_does_not_look_complete(
+    ends: Httpd, name: str, path: str, begins: bytes
+) -> None:
+    with connect(ends, f"/{path}?name={name}&item=") as client:
+        wait_until(lambda: "item" in deeds(ends, name), "it has begun")
+        client.shutdown(socket.SHUT_WR)
+        data = b""
+        while chunk := client.recv(1000):
+            data += chunk
+    assert data[:15] == begins and not data.endswith(b"0\r\n\r\n")
+    ends.expect("WSGI0304", containing="[client")
+
+
 def test_all_items_of_a_list_are_sent_or_counted(ends: Httpd) -> None:
     assert requests.get(ends.url("/listed?name=x"), timeout=60).text == "onetwo"
     assert requests.head(ends.url("/listed?name=x"), timeout=60).status_code == 200

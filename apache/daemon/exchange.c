@@ -120,11 +120,12 @@ static int wait_in_queue(wsgi_exchange *x)
 
 /* Lets the worker know that the client has left, when it needs no more of Apache: it finds the end
  * of what Apache sends, and an application that only yields empty items is stopped. What it sends
- * goes to the client as before, since a client may also have closed one direction only. */
+ * goes to the client as before, since a client may also have closed one direction only. A hook gives
+ * its verdict in any case. */
 static void pass_on_leaving(wsgi_exchange *x)
 {
-    if (x->client.has_left || (x->request.body.more && !x->request.all_body_sent) ||
-        !wsgi_client_has_left(x->r))
+    if (x->verdict || x->client.has_left ||
+        (x->request.body.more && !x->request.all_body_sent) || !wsgi_client_has_left(x->r))
         return;
     x->client.has_left = 1;
     shutdown(x->worker.channel.fd, SHUT_WR);

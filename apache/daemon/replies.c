@@ -254,12 +254,10 @@ static void worker_is_done(wsgi_exchange *x, const wire_frame *f)
 static int on_failure(wsgi_exchange *x, const wire_frame *f)
 {
     worker_is_done(x, f);
+    if (x->client.has_left && f->arg == WIRE_CLIENT_LEFT)
+        return wsgi_respond_left(&x->out);
     if (x->out.head_done)
         return wsgi_respond_abort(&x->out);
-    if (x->client.has_left && f->arg == WIRE_CLIENT_LEFT) {
-        x->r->connection->aborted = 1;
-        return OK;
-    }
     return wsgi_body_status(&x->request.reader,
                             f->arg >= 400 && f->arg < 600 && f->arg != WIRE_CLIENT_LEFT
                                 ? f->arg

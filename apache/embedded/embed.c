@@ -357,7 +357,7 @@ static int result_of(embedded *e, enum wire_outcome outcome)
     case WIRE_DONE:
         return wsgi_respond_end(&e->out);
     case WIRE_CLIENT_GONE:
-        return OK;
+        return wsgi_respond_left(&e->out);
     case WIRE_ERROR_404:
         return HTTP_NOT_FOUND;
     case WIRE_ERROR_504:

@@ -462,6 +462,18 @@ int wsgi_respond_abort(wsgi_respond *out)
     return AP_FILTER_ERROR;
 }
 
+int wsgi_respond_left(wsgi_respond *out)
+{
+    WIRE_ASSERT(is_consistent(out));
+    if (out->gone)
+        return OK;
+    wsgi_delivery_lost(out->r, APR_SUCCESS, out->group);
+    if (out->head_done)
+        return wsgi_respond_abort(out);
+    out->r->connection->aborted = 1;
+    return OK;
+}
+
 /* AP_FILTER_ERROR before the head: httpd's filter for request bodies has answered a broken or too
  * large one itself. */
 int wsgi_respond_status(const wsgi_respond *out, int rc)

@@ -76,6 +76,11 @@ int wsgi_respond_end(wsgi_respond *out);
  * Returns the handler's result. */
 int wsgi_respond_abort(wsgi_respond *out);
 
+/* The application has been stopped, as the client has left: logs that. The client may have closed
+ * one direction only, so nothing that looks like a proper end may reach it. Returns the handler's
+ * result. */
+int wsgi_respond_left(wsgi_respond *out);
+
 /* Returns the status that the client gets when the handler returns rc, or 0 when the client left
  * before there was one. */
 int wsgi_respond_status(const wsgi_respond *out, int rc);

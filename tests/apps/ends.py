@@ -75,6 +75,17 @@ def empty_until(asked, start_response):
     return Items(asked["name"], items())
 
 
+def begun(asked, start_response):
+    """Something, and empty items without end."""
+    start_response("200 OK", [])
+
+    def items():
+        yield b"begun"
+        yield from forever(asked["name"], b"")
+
+    return Items(asked["name"], items())
+
+
 def silent_until(asked, start_response):
     note(asked["name"], "item")
     event(asked["name"]).wait(60)
