@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <string.h>
 #include <linux/sockios.h>
-#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -72,13 +71,6 @@ int wsgi_channel_is_unread(const wsgi_channel *ch)
     int bytes = 0;
 
     return ioctl(ch->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0;
-}
-
-int wsgi_has_hung_up(int fd)
-{
-    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
-
-    return fd >= 0 && poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
 }
 
 int wsgi_channel_take_fd(wsgi_channel *ch)

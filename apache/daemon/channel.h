@@ -29,10 +29,6 @@ int wsgi_channel_send(const wsgi_channel *ch, struct iovec *iov, int n, int pass
  * request before they begin with it. */
 int wsgi_channel_is_unread(const wsgi_channel *ch);
 
-/* Returns 1 when the peer has shut down its sending side, else 0. For fd -1, when there is no
- * socket to ask, that is 0. */
-int wsgi_has_hung_up(int fd);
-
 /* Returns the first descriptor that was received, which is the caller's now, or -1. */
 int wsgi_channel_take_fd(wsgi_channel *ch);
 

@@ -12,6 +12,7 @@
 #include "groups/scoreboard.h"
 #include "request/block_builder.h"
 #include "request/child.h"
+#include "request/client_socket.h"
 #include "request/outcome.h"
 #include "wire/clock.h"
 
@@ -232,7 +233,7 @@ int wsgi_client_run(request_rec *r, const wsgi_target *t)
     wsgi_exchange x = {.r = r,
                        .t = t,
                        .worker = {.room = ROOM, .left = -1},
-                       .client = {.fd = wsgi_exchange_socket_of(r->connection)}};
+                       .client = {.fd = wsgi_client_socket(r->connection)}};
     int rc;
 
     WSGI_ASSERT_CHILD();

@@ -9,7 +9,6 @@
 #include "request/log.h"
 #include "wire/clock.h"
 
-#include <apr_portable.h>
 #include <apr_strings.h>
 #include <errno.h>
 #include <http_core.h>
@@ -21,18 +20,6 @@
 APLOG_USE_MODULE(wsgi);
 
 #define FILE_PATIENCE_MS 50 /* for close() of the application's file */
-
-/* ---- the client's socket ---- */
-
-int wsgi_exchange_socket_of(conn_rec *c)
-{
-    apr_socket_t *socket = c->master ? NULL : ap_get_conn_socket(c);
-    apr_os_sock_t fd = -1;
-
-    if (socket)
-        apr_os_sock_get(&fd, socket);
-    return fd;
-}
 
 void wsgi_exchange_set_client_timeout(const wsgi_exchange *x, apr_interval_time_t timeout)
 {

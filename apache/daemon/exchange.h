@@ -83,9 +83,6 @@ static inline int wsgi_exchange_is_consistent(const wsgi_exchange *x)
            !(x->verdict && x->out.head_done);
 }
 
-/* Returns the client's socket, or -1 when it has none of its own. */
-int wsgi_exchange_socket_of(conn_rec *c);
-
 /* Sets how long writing to the client may take. */
 void wsgi_exchange_set_client_timeout(const wsgi_exchange *x, apr_interval_time_t timeout);
 

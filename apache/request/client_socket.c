@@ -4,17 +4,24 @@
 #include <http_core.h>
 #include <poll.h>
 
+int wsgi_client_socket(conn_rec *c)
+{
+    apr_socket_t *socket = c->master ? NULL : ap_get_conn_socket(c);
+    apr_os_sock_t fd = -1;
+
+    if (socket)
+        apr_os_sock_get(&fd, socket);
+    return fd;
+}
+
+int wsgi_has_hung_up(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+
+    return fd >= 0 && poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
 int wsgi_client_has_left(const request_rec *r)
 {
-    conn_rec *c = r->connection;
-    apr_socket_t *socket = c->master ? NULL : ap_get_conn_socket(c);
-    struct pollfd p = {.events = POLLRDHUP};
-    apr_os_sock_t fd;
-
-    if (c->aborted)
-        return 1;
-    if (!socket || apr_os_sock_get(&fd, socket) != APR_SUCCESS)
-        return 0;
-    p.fd = fd;
-    return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
+    return r->connection->aborted || wsgi_has_hung_up(wsgi_client_socket(r->connection));
 }

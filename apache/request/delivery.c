@@ -1,12 +1,12 @@
 #include "request/delivery.h"
 
-#include <apr_portable.h>
+#include "request/client_socket.h"
+
 #include <apr_strings.h>
 #include <http_config.h>
 #include <http_core.h>
 #include <http_log.h>
 #include <http_protocol.h>
-#include <poll.h>
 
 APLOG_USE_MODULE(wsgi);
 
@@ -23,12 +23,9 @@ void wsgi_delivery_cut_off(request_rec *r)
  * socket that could be asked. */
 static int has_left(conn_rec *c)
 {
-    struct pollfd p = {.fd = -1, .events = POLLRDHUP};
-    apr_socket_t *socket = c->master ? NULL : ap_get_conn_socket(c);
+    int fd = wsgi_client_socket(c);
 
-    if (!socket || apr_os_sock_get(&p.fd, socket) != APR_SUCCESS || p.fd < 0)
-        return -1;
-    return poll(&p, 1, 0) > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR);
+    return fd < 0 ? -1 : wsgi_has_hung_up(fd);
 }
 
 static void log_timeout(request_rec *r, const wsgi_group *g)

@@ -129,9 +129,11 @@ void rt_stream_flush_std(void)
 
         if (!stream || stream == Py_None)
             continue;
+        Py_INCREF(stream); /* another thread may replace it meanwhile */
         done = PyObject_CallMethod(stream, "flush", NULL);
         if (!done)
             PyErr_Clear();
         Py_XDECREF(done);
+        Py_DECREF(stream);
     }
 }
