@@ -107,8 +107,8 @@ static int wait_in_queue(wsgi_exchange *x)
 
 /* Lets the worker know that the client has left, when it needs no more of Apache: it finds the end
  * of what Apache sends, and an application that only yields empty items is stopped. What it sends
- * goes to the client as before, since a client may also have closed one direction only. A hook gives
- * its verdict in any case. */
+ * goes to the client as before, since a client may also have closed one direction only. A hook
+ * gives its verdict in any case. */
 static void pass_on_leaving(wsgi_exchange *x)
 {
     if (x->verdict || x->client.has_left ||
