@@ -343,9 +343,8 @@ def test_a_large_head_passes(heads: Httpd) -> None:
 
 
 def test_a_request_header_that_is_not_passed_is_named_once(server: Httpd) -> None:
-    for name in ("Remote_User", "X" * 600):
-        for _ in range(2):
-            requests.get(server.url("/list/1"), headers={name: "joe"}, timeout=60)
-        record = server.expect("WSGI0330", containing=f"header {name[:40]}")
-        assert "[wsgi:debug]" in record
-        assert server.log_text().count(f"header {name[:40]}") == 1
+    for _ in range(2):
+        requests.get(server.url("/list/1"), headers={"Remote_User": "joe"}, timeout=60)
+    record = server.expect("WSGI0330", containing="header Remote_User")
+    assert "[wsgi:debug]" in record
+    assert server.log_text().count("header Remote_User") == 1
