@@ -103,9 +103,10 @@ def test_a_client_that_waits_gets_what_comes_after_empty_items(ends: Httpd, name
         wait_until(lambda: "item" in deeds(ends, name), "it has begun")
         go_on(ends, name)
         data = b""
-        while not data.endswith(b"0\r\n\r\n") and (part := client.recv(1000)):
+        # httpd gives the response a length when it has all of it at once
+        while b"something" not in data and (part := client.recv(1000)):
             data += part
-        assert b"something" in data and data.endswith(b"0\r\n\r\n")
+        assert b"something" in data
 
 
 def test_a_client_that_only_sends_no_more_gets_its_response(ends: Httpd, name: str) -> None:

@@ -58,19 +58,20 @@ void wsgi_delivery_lost(request_rec *r, apr_status_t rv, const wsgi_group *g)
 }
 
 /* httpd logs a request when its response is written, which may be after the handler has ended, or
- * when the connection ends before that. Returns 1 for the latter, else 0. */
+ * when the connection ends before that. A connection that is being closed may also have got all of
+ * it; the client has taken nothing for a whole Timeout only when at least that time has passed.
+ * Returns 1 when the connection has ended before the response was written, else 0. */
 static int is_unwritten(const request_rec *r)
 {
     const conn_rec *c = r->connection;
+    int is_closing =
+        !c->master && c->cs &&
+        (c->cs->state == CONN_STATE_LINGER || c->cs->state == CONN_STATE_LINGER_NORMAL ||
+         c->cs->state == CONN_STATE_LINGER_SHORT);
 
-    return c->aborted ||
-           (!c->master && c->cs &&
-            (c->cs->state == CONN_STATE_LINGER || c->cs->state == CONN_STATE_LINGER_NORMAL ||
-             c->cs->state == CONN_STATE_LINGER_SHORT));
+    return c->aborted || (is_closing && apr_time_now() - r->request_time >= r->server->timeout);
 }
 
-/* The mark holds only while the request is logged: what is still in the connection's buffers must
- * reach the client. */
 static int before_log(request_rec *r)
 {
     conn_rec *c = r->connection;

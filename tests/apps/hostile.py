@@ -110,7 +110,8 @@ BYTES = {
     "begun-half-data": BEGUN + frame("D", b"x", length=1000),
     "begun-endless-data": BEGUN + frame("D", b"x" * 100_000, length=0xFFFFFFFF),
     "begun-head": BEGUN + head(),
-    "begun-log-at": BEGUN + frame("G", struct.pack("=II", 1, 6) + b"app.pysaid with its place", arg=3),
+    "begun-log-at": BEGUN
+    + frame("G", struct.pack("=II", 1, 6) + b"app.pysaid with its place", arg=3),
     "begun-log": BEGUN + frame("L", b"said twice", arg=3) * 2,
     "refused-log": BEGUN
     + head(reason=frame("L", b"never said", arg=3))

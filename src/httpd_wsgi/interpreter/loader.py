@@ -193,8 +193,8 @@ def application_in(module: ModuleType, path: str, spec: str) -> Any:
     is_factory = path.endswith("()")
     application = found() if is_factory else found
     if not callable(application):
-        verb = "returned" if is_factory else "is"
-        raise TypeError(f"{spec} {verb} {application!r:.80}, which is not callable")
+        returned = f"returned {application!r:.80}, which is not callable"
+        raise TypeError(f"{spec} {returned if is_factory else objection(application)}")
     return application
 
 
