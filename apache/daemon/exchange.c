@@ -111,8 +111,8 @@ static int wait_in_queue(wsgi_exchange *x)
  * gives its verdict in any case. */
 static void pass_on_leaving(wsgi_exchange *x)
 {
-    if (x->verdict || x->client.has_left ||
-        (x->request.body.more && !x->request.all_body_sent) || !wsgi_client_has_left(x->r))
+    if (x->verdict || x->client.has_left || (x->request.body.more && !x->request.all_body_sent) ||
+        !wsgi_client_has_left(x->r))
         return;
     x->client.has_left = 1;
     shutdown(x->worker.channel.fd, SHUT_WR);
