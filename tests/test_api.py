@@ -35,7 +35,7 @@ def test_mod_wsgi_has_the_documented_attributes(httpd: Httpd, mode: str) -> None
     )
     assert shown["process_group"] == ("d" if mode == "daemon" else "")
     # A group's only application is in main
-    assert shown["application_group"] == ("localhost|" if mode == "embedded" else "")
+    assert shown["application_group"] == (f"localhost:{httpd.port}|" if mode == "embedded" else "")
     assert (shown["maximum_processes"], shown["threads_per_process"]) == (
         (1, 4) if mode == "daemon" else (3, 7)
     )

@@ -36,7 +36,15 @@ def test_a_worker_that_lost_its_descriptors_is_replaced(
         f"WSGIDaemonProcess d threads={threads} shutdown-timeout=2 socket-timeout=20\n"
         "WSGIScriptAlias / {app}/closes.py process-group=d\n"
     )
-    httpd.expected |= {"WSGI0702", "WSGI0735", "WSGI0737", "WSGI0707", "WSGI0310", "WSGI0311"}
+    httpd.expected |= {
+        "WSGI0702",
+        "WSGI0735",
+        "WSGI0737",
+        "WSGI0707",
+        "WSGI0310",
+        "WSGI0311",
+        "WSGI0342",
+    }
     get = lambda path: requests.get(httpd.url(path), timeout=60)  # noqa: E731
     assert get("/").text == "fine"
     worker = httpd.worker()
