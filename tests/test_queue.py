@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from harness import SANITIZED, Httpd, running, wait_until
+from harness import SANITIZED, Httpd, freeze, running, wait_until
 
 LONG = "HTTPD_WSGI_LONG" in os.environ
 ALIAS = "WSGIScriptAlias / {app}/queueing.py process-group=d\n"
@@ -161,15 +161,14 @@ def test_a_stopped_worker_is_passed_over(two: Httpd) -> None:
     stopped = int(requests.get(two.url("/"), timeout=60).text)  # and it would get the next one
     (other,) = set(two.workers()) - {stopped}
     clients = []
-    os.kill(stopped, signal.SIGSTOP)
+    freeze(stopped)
     try:
-        # Until it has not moved for a while its credits count; what has claimed one waits for it
+        # Until it has not moved for a while its credits count; a request that has claimed one waits
+        # for it. It may be passed over before any does.
         for _ in range(8):
             clients += send(two, "/")
             if not is_answered(clients[-1], 1.5):
                 break
-        else:
-            raise AssertionError("no request went to the stopped worker")
         for _ in range(20):
             assert requests.get(two.url("/"), timeout=60).text == str(other)
     finally:

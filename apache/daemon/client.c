@@ -28,7 +28,7 @@ APLOG_USE_MODULE(wsgi);
 #define SHORTEST_PAUSE (2 * 1000) /* microseconds between two tries, as the next */
 #define LONGEST_PAUSE  (100 * 1000)
 /* A full queue may have free threads ahead of it that have not come to accept yet. */
-#define QUEUE_PATIENCE (10 * 1000)
+#define QUEUE_PATIENCE (100 * 1000)
 /* Half of what a worker's thread waits for a claimed request (src/runtime/serve.c). */
 #define CLAIM_PATIENCE (250 * 1000)
 
