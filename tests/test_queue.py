@@ -191,7 +191,7 @@ def test_a_worker_that_keeps_the_interpreter_lock_is_passed_over(two: Httpd) -> 
 
 def test_a_worker_without_its_listening_socket_ends_and_is_replaced(two: Httpd) -> None:
     before = set(two.workers())
-    two.expected |= {"WSGI0342", "WSGI0702", "WSGI0735"}
+    two.expected |= {"WSGI0310", "WSGI0342", "WSGI0702", "WSGI0735"}
     assert requests.get(two.url("/descriptors"), timeout=60).status_code == 200
 
     def has_ended() -> bool:  # new connections show it that it has lost something
