@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A worker with so many more free threads than those that are connected is worth a new connection.
- */
+/* A new connection is worth while to a worker that has this many more free threads than any worker
+ * with an idle connection. */
 #define IMBALANCE 2
 /* Over a new connection the first pause is short, as the request may still be in the queue. */
 #define FIRST_PATIENCE (APR_USEC_PER_SEC / 10)

@@ -343,6 +343,12 @@ PyTypeObject *rt_stream_type_new(PyObject *module);
 PyTypeObject *rt_log_buffer_type_new(PyObject *module);
 PyObject *rt_log_buffer_new(PyObject *stream);
 
+/* Of log_buffer.c. Methods and an attribute that streams and their buffers share: they return a
+ * constant. */
+PyObject *rt_return_false(PyObject *self, PyObject *unused);
+PyObject *rt_return_true(PyObject *self, PyObject *unused);
+PyObject *rt_get_closed(PyObject *self, void *unused);
+
 /* Of log_buffer.c. Flushes sys.stdout and sys.stderr, where an application may have put a stream
  * that collects. */
 void rt_stream_flush_std(void);

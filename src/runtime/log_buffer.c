@@ -53,14 +53,14 @@ static PyObject *buffer_name(log_buffer *self, void *unused)
     return PyObject_GetAttrString(self->stream, "name");
 }
 
-static PyObject *return_false(PyObject *self, PyObject *unused)
+PyObject *rt_return_false(PyObject *self, PyObject *unused)
 {
     (void)self;
     (void)unused;
     Py_RETURN_FALSE;
 }
 
-static PyObject *return_true(PyObject *self, PyObject *unused)
+PyObject *rt_return_true(PyObject *self, PyObject *unused)
 {
     (void)self;
     (void)unused;
@@ -74,7 +74,7 @@ static PyObject *get_mode(PyObject *self, void *unused)
     return PyUnicode_FromString("wb");
 }
 
-static PyObject *get_closed(PyObject *self, void *unused)
+PyObject *rt_get_closed(PyObject *self, void *unused)
 {
     (void)self;
     (void)unused;
@@ -86,17 +86,17 @@ static PyMethodDef buffer_methods[] = {
     {"flush", (PyCFunction)buffer_flush, METH_NOARGS, NULL},
     {"close", (PyCFunction)buffer_flush, METH_NOARGS, NULL},
     {"fileno", (PyCFunction)buffer_fileno, METH_NOARGS, NULL},
-    {"isatty", return_false, METH_NOARGS, NULL},
-    {"readable", return_false, METH_NOARGS, NULL},
-    {"seekable", return_false, METH_NOARGS, NULL},
-    {"writable", return_true, METH_NOARGS, NULL},
+    {"isatty", rt_return_false, METH_NOARGS, NULL},
+    {"readable", rt_return_false, METH_NOARGS, NULL},
+    {"seekable", rt_return_false, METH_NOARGS, NULL},
+    {"writable", rt_return_true, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef buffer_getset[] = {
     {"name", (getter)buffer_name, NULL, NULL, NULL},
     {"mode", get_mode, NULL, NULL, NULL},
-    {"closed", get_closed, NULL, NULL, NULL},
+    {"closed", rt_get_closed, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -482,20 +482,6 @@ static PyObject *stream_flush(PyObject *self, PyObject *unused)
     return guarded(self, flush_line, NULL, 0);
 }
 
-static PyObject *return_false(PyObject *self, PyObject *unused)
-{
-    (void)self;
-    (void)unused;
-    Py_RETURN_FALSE;
-}
-
-static PyObject *return_true(PyObject *self, PyObject *unused)
-{
-    (void)self;
-    (void)unused;
-    Py_RETURN_TRUE;
-}
-
 /* Returns 1 when what a program writes to descriptor 2 gets into the log. */
 static int is_stderr_log(void)
 {
@@ -532,13 +518,6 @@ static PyObject *get_text(PyObject *self, void *text)
 {
     (void)self;
     return PyUnicode_FromString(text);
-}
-
-static PyObject *get_closed(PyObject *self, void *unused)
-{
-    (void)self;
-    (void)unused;
-    Py_RETURN_FALSE;
 }
 
 static PyObject *get_true(PyObject *self, void *unused)
@@ -580,16 +559,16 @@ static PyMethodDef stream_methods[] = {
     {"detach", stream_detach, METH_NOARGS, NULL},
     {"reconfigure", (PyCFunction)(void (*)(void))stream_reconfigure, METH_VARARGS | METH_KEYWORDS,
      NULL},
-    {"isatty", return_false, METH_NOARGS, NULL},
-    {"readable", return_false, METH_NOARGS, NULL},
-    {"seekable", return_false, METH_NOARGS, NULL},
-    {"writable", return_true, METH_NOARGS, NULL},
+    {"isatty", rt_return_false, METH_NOARGS, NULL},
+    {"readable", rt_return_false, METH_NOARGS, NULL},
+    {"seekable", rt_return_false, METH_NOARGS, NULL},
+    {"writable", rt_return_true, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef stream_getset[] = {
     {"name", (getter)get_name, NULL, NULL, NULL},
-    {"closed", get_closed, NULL, NULL, NULL},
+    {"closed", rt_get_closed, NULL, NULL, NULL},
     {"encoding", get_text, NULL, NULL, (char *)"utf-8"},
     {"errors", get_text, NULL, NULL, (char *)"replace"},
     {"buffer", get_buffer, NULL, NULL, NULL},
